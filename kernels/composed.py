@@ -1,0 +1,96 @@
+"""The operations made of the plain ones: embedding, attention, and the products with what follows them.
+
+Each is spelt here over whatever plain variants were chosen (`ops`). A compiled variant that does it in one pass
+registers itself under the same name and must give the same numbers. Padding never gets here: tokens are packed, N rows
+for all sequences together, and `bounds` (S+1,) says where each sequence begins and ends.
+
+In the order a forward pass meets them. Next: `minibert/models/encoder.py`, which calls them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .registry import composition
+
+
+@composition("layer_norm")
+def embed(ops, token_ids, type_ids, position_ids, tables, weight, bias, eps):
+    """ids (N,) three times, tables of words (V, D), types (·, D), positions (P, D) -> layer_norm of their sum (N, D)."""
+    words, types, positions = tables
+    return ops.layer_norm(words[token_ids] + types[type_ids] + positions[position_ids], weight, bias, eps)
+
+
+@composition("linear")
+def query_key_value(ops, x, query, key, value):
+    """x (M, K) and three pairs of weight (N, K), bias (N,) -> three of (M, N), from one reading of x where fused."""
+    return ops.linear(x, *query), ops.linear(x, *key), ops.linear(x, *value)
+
+
+@query_key_value.prepare
+def prepare_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, value_weight, value_bias):
+    return (
+        ops.prepare("linear", query_weight, query_bias),
+        ops.prepare("linear", key_weight, key_bias),
+        ops.prepare("linear", value_weight, value_bias),
+    )
+
+
+@composition("softmax")
+def attention(ops, query, key, value, bounds, key_mask, heads):
+    """query, key, value (N, D), bounds (S+1,), key_mask (N,) bool or None, heads H -> (N, D).
+
+    softmax(q kᵀ / √Dh) v for each sequence and head by itself ("Attention Is All You Need", 3.2.1); a key whose mask
+    is False is not looked at.
+    """
+    context = np.empty_like(query)
+    for start, stop, probabilities in attention_probabilities(ops, query, key, bounds, key_mask, heads):
+        per_head = split_heads(value[start:stop], heads)  # (H, L, Dh)
+        context[start:stop] = (probabilities @ per_head).transpose(1, 0, 2).reshape(stop - start, -1)  # (L, D)
+    return context
+
+
+def attention_probabilities(ops, query, key, bounds, key_mask, heads):
+    """As `attention`; for each sequence of L tokens in turn -> start, stop, probabilities (H, L, L)."""
+    scale = 1 / math.sqrt(query.shape[1] // heads)
+    for start, stop in zip(bounds[:-1], bounds[1:]):
+        per_head = split_heads(query[start:stop], heads)  # (H, L, Dh)
+        scores = per_head @ split_heads(key[start:stop], heads).transpose(0, 2, 1) * scale  # (H, L, L)
+        yield start, stop, ops.softmax(scores, None if key_mask is None else key_mask[start:stop])
+
+
+def split_heads(x, heads):
+    """x (L, D) -> (H, L, D / H)."""
+    return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+
+
+@composition("linear", "gelu")
+def linear_gelu(ops, x, *parameters):
+    """x (M, K), weight (N, K), bias (N,) -> gelu of linear (M, N)."""
+    return ops.gelu(ops.linear(x, *parameters))
+
+
+@composition("linear", "gelu_tanh")
+def linear_gelu_tanh(ops, x, *parameters):
+    """x (M, K), weight (N, K), bias (N,) -> gelu_tanh of linear (M, N)."""
+    return ops.gelu_tanh(ops.linear(x, *parameters))
+
+
+@composition("linear", "relu")
+def linear_relu(ops, x, *parameters):
+    """x (M, K), weight (N, K), bias (N,) -> relu of linear (M, N)."""
+    return ops.relu(ops.linear(x, *parameters))
+
+
+@composition("linear", "silu")
+def linear_silu(ops, x, *parameters):
+    """x (M, K), weight (N, K), bias (N,) -> silu of linear (M, N)."""
+    return ops.silu(ops.linear(x, *parameters))
+
+
+@composition("linear")
+def linear_add(ops, x, residual, *parameters):
+    """x (M, K), residual (M, N), weight (N, K), bias (N,) -> residual + linear (M, N)."""
+    return residual + ops.linear(x, *parameters)

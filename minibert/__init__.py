@@ -1,0 +1,51 @@
+"""minibert: BERT and DistilBERT on a CPU, from text to label, with nothing between that a reader cannot open.
+
+    from minibert import pipeline
+    pipeline("sentiment-analysis")("I've been waiting for a HuggingFace course my whole life.")
+
+Names are looked up when they are first used, so `import minibert` takes milliseconds and imports no NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# public name -> the module it is in
+PLACES = {
+    name: module
+    for module, names in {
+        "pipelines": ("pipeline",),
+        "tokenization": (
+            "AutoTokenizer", "BatchEncoding", "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
+            "DistilBertTokenizerFast", "PreTrainedTokenizerFast",
+        ),
+        "config": ("AutoConfig", "BertConfig", "DistilBertConfig", "PreTrainedConfig"),
+        "models.modeling": (
+            "AutoModel", "AutoModelForSequenceClassification", "BertForSequenceClassification", "BertModel",
+            "DistilBertForSequenceClassification", "DistilBertModel",
+        ),
+        "models.heads": ("sigmoid", "softmax"),
+        "errors": (
+            "CheckpointError", "ConfigError", "DownloadError", "GatedModelError", "InputError", "InputTypeError",
+            "KernelError", "MinibertError", "MinibertWarning", "ModelFileError", "ModelNotFoundError",
+            "VocabularyError", "WeightsError",
+        ),
+    }.items()
+    for name in names
+}  # fmt: skip
+
+__all__ = sorted(PLACES)
+
+
+def __getattr__(name: str):
+    if name not in PLACES:
+        raise AttributeError(f"minibert has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"minibert.{PLACES[name]}"), name)
+    globals()[name] = value  # found at once from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

