@@ -1,0 +1,1 @@
+"""Encoder, heads and model classes. Reading order: packing, encoder, heads, outputs, base, modeling."""

@@ -1,0 +1,201 @@
+"""What every model class shares: made at random, loaded from a checkpoint, run, and saved.
+
+A class says only which head it has. Next: `modeling.py`, where the classes are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.kernels.registry import table
+
+from .. import hub
+from ..config import PreTrainedConfig, config_of
+from ..errors import InputTypeError, MinibertWarning, WeightsError
+from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
+from .encoder import Trace, build_encoder, encode
+from .outputs import BaseModelOutput, ModelOutput
+from .packing import Packed, pack
+
+
+class PreTrainedModel:
+    """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
+
+    `kernels` is a preset ("auto", "reference", "naive") or a mapping of an operation to a variant; `model.kernels`
+    prints what was chosen. A model holds no state between calls: any number of threads may call it at once.
+    """
+
+    config_class: type[PreTrainedConfig]
+    output_class: type[ModelOutput] = BaseModelOutput
+    has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
+
+    def __init__(self, config: PreTrainedConfig, *, kernels: str | Mapping[str, str] = "auto", seed: int | None = None):
+        if not isinstance(config, self.config_class):
+            raise InputTypeError(
+                f"{type(self).__name__} wants a {self.config_class.__name__}; got {type(config).__name__}. "
+                f"For a checkpoint, call {type(self).__name__}.from_pretrained(name)."
+            )
+        random = np.random.default_rng(seed)
+        shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
+        self.build(config, {name: initial(name, shape, config, random) for name, shape in shapes.items()}, kernels)
+
+    def build(self, config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels) -> None:
+        made = config.architecture
+        self.config = config
+        self.tensors = tensors  # by their names in a checkpoint, without the prefix
+        self.kernels = table(kernels)
+        self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
+        modules = {name.rpartition(".")[0] for name in self.head_shapes(config) if name in tensors}
+        self.head = {
+            module: self.kernels.prepare("linear", tensors[f"{module}.weight"], tensors[f"{module}.bias"])
+            for module in modules
+        }
+
+    @staticmethod
+    def encoder_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
+        return encoder_shapes(NAMES[config.model_type], config.architecture)
+
+    @classmethod
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
+        """The head's tensors -> their shapes."""
+        return {}
+
+    @classmethod
+    def may_lack(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
+        """Tensors of the head that this checkpoint need not have."""
+        return []
+
+    @classmethod
+    def from_pretrained(cls, name: str | PathLike, *, config: PreTrainedConfig | None = None,
+                        kernels: str | Mapping[str, str] = "auto", revision: str | None = None,
+                        cache_dir: str | PathLike | None = None, token: str | bool | None = None,
+                        local_files_only: bool = False, **overrides: Any):  # fmt: skip
+        """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
+
+        float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError where a file
+        cannot be had, ConfigError and WeightsError where it cannot be used.
+        """
+        table(kernels)  # a name that is wrong is known before anything is downloaded
+        checkpoint = hub.locate(
+            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+        )
+        return cls.from_checkpoint(checkpoint, config or config_of(checkpoint, cls.config_class, **overrides), kernels)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str]):
+        """A located checkpoint and its configuration -> the model."""
+        stored = canonical(open_weights(checkpoint), NAMES[config.model_type].prefix)
+        if config.architecture.layers > len(stored):  # before a list of a billion layers' shapes is made
+            layers = config.architecture.layers
+            raise WeightsError(f"{checkpoint.name}: config.json has {layers} layers, the file {len(stored)} tensors.")
+        new = cls.may_lack(stored, config)
+        head = cls.head_shapes(config)
+        shapes = {**cls.encoder_shapes(config), **{name: head[name] for name in head if name not in new}}
+        fit(stored, shapes, checkpoint.name)
+        tensors = {name: stored[name].array() for name in shapes}
+        if new and cls.has_head:  # what has no head can do without: BERT's pooler is then absent
+            warn_of_new_head(checkpoint.name, new)
+            random = np.random.default_rng()
+            tensors |= {name: initial(name, head[name], config, random) for name in new}
+        model = cls.__new__(cls)
+        model.build(config, tensors, kernels)
+        return model
+
+    def save_pretrained(self, folder: str | PathLike) -> None:
+        """Write folder/config.json and folder/model.safetensors (float32), as `transformers` reads them."""
+        saved = self.config.from_dict({**self.config.to_dict(), "architectures": [type(self).__name__],
+                                       "dtype": "float32", "torch_dtype": None})  # fmt: skip
+        prefix = NAMES[self.config.model_type].prefix if self.has_head else ""
+        encoder = self.encoder_shapes(self.config)
+        save_tensors(
+            Path(folder) / WEIGHTS,
+            {prefix + name if name in encoder else name: tensor for name, tensor in self.tensors.items()},
+        )
+        saved.save_pretrained(folder)
+
+    def __call__(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, *,
+                 output_hidden_states: bool | None = None, output_attentions: bool | None = None,
+                 return_dict: bool = True):  # fmt: skip
+        """ids (B, T), and masks, types and positions of the same shape -> the class's output.
+
+        token_type_ids are ignored by DistilBERT, which has none; zeros stand in (B, T, ·) where the mask is 0.
+        InputError for shapes, ids or lengths the model cannot take.
+        """
+        made = self.config.architecture
+        types = token_type_ids if NAMES[self.config.model_type].types else None
+        packed = pack(input_ids, attention_mask, types, position_ids, made)
+        trace = Trace(
+            [] if wanted(self.config, "output_hidden_states", output_hidden_states) else None,
+            [] if wanted(self.config, "output_attentions", output_attentions) else None,
+        )
+        hidden = encode(packed, self.encoder, self.kernels, trace)
+        output = self.output_class(**self.answer(packed, hidden), **unpack_trace(packed, trace, made.heads))
+        return output if return_dict else output.to_tuple()
+
+    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
+        """hidden (N, D) -> the output's own fields."""
+        return {"last_hidden_state": packed.unpack(hidden)}
+
+    def num_parameters(self) -> int:
+        return sum(tensor.size for tensor in self.tensors.values())
+
+    def eval(self):
+        """Models here are always in evaluation mode; for code that says so."""
+        return self
+
+    def __repr__(self) -> str:
+        made = self.config.architecture
+        return (
+            f"{type(self).__name__}({made.layers} layers, {made.width} wide, {made.heads} heads, "
+            f"{self.num_parameters():,} parameters)"
+        )
+
+
+def warn_of_new_head(source: str, new: list[str]) -> None:
+    warnings.warn(
+        f"{source} was not trained to classify: {', '.join(new)} are new, at random, and the labels mean nothing "
+        "until they are trained. For features, load it with AutoModel.",
+        MinibertWarning,
+        stacklevel=3,
+    )
+
+
+def wanted(config: PreTrainedConfig, name: str, asked: bool | None) -> bool:
+    """What the call says, or the configuration where the call says nothing."""
+    return bool(getattr(config, name, False) if asked is None else asked)
+
+
+def unpack_trace(packed: Packed, trace: Trace, heads: int) -> dict[str, tuple]:
+    shown = {}
+    if trace.hidden_states is not None:
+        shown["hidden_states"] = tuple(packed.unpack(state) for state in trace.hidden_states)
+    if trace.attentions is not None:
+        shown["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in trace.attentions)
+    return shown
+
+
+def initial(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random: np.random.Generator) -> np.ndarray:
+    """A tensor of a new model: weights normal around 0, biases 0, norms 1; DistilBERT's positions sines if it says so."""
+    if name.endswith(".bias"):
+        return np.zeros(shape, np.float32)
+    if len(shape) == 1:
+        return np.ones(shape, np.float32)
+    if name.endswith("position_embeddings.weight") and getattr(config, "sinusoidal_pos_embds", False):
+        return sinusoids(*shape)
+    tensor = random.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
+    if name.endswith("word_embeddings.weight") and type(config.pad_token_id) is int:
+        tensor[config.pad_token_id] = 0
+    return tensor
+
+
+def sinusoids(positions: int, width: int) -> np.ndarray:
+    """(P, D): sin and cos of position / 10000^(2i/D), by turns ("Attention Is All You Need", 3.5)."""
+    rate = 10000.0 ** -(2 * (np.arange(width) // 2) / width)
+    angle = np.arange(positions)[:, None] * rate  # (P, D)
+    return np.where(np.arange(width) % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)

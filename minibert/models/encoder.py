@@ -1,0 +1,107 @@
+"""The forward pass of BERT and DistilBERT, from packed ids to hidden states, top to bottom.
+
+    B batch   T tokens of a padded row   N packed tokens   S sequences   L tokens of one sequence
+    D width   H heads   Dh = D / H       F feed-forward    V vocabulary
+
+The two models are one: DistilBERT has no token types (a row of zeros stands in) and other names. `ops` is a table of
+operations (`kernels/`): the reference's formulas are in `kernels/reference.py` and `kernels/composed.py`; which table
+it is changes no line here. Next: `heads.py`, hidden states to logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from minibert.kernels.composed import attention_probabilities
+from minibert.kernels.registry import Table
+
+from ..config import Architecture
+from ..weights import EncoderNames
+from .packing import Packed
+
+
+class Layer(NamedTuple):
+    """One layer's parameters, as `ops.prepare` made them of its (out, in) weights."""
+
+    query_key_value: tuple
+    attention_out: tuple
+    attention_norm: tuple
+    feed_forward_in: tuple
+    feed_forward_out: tuple
+    output_norm: tuple
+
+
+class Encoder(NamedTuple):
+    """All parameters of an encoder; `eps` is part of each norm's."""
+
+    tables: tuple  # words (V, D), types, positions
+    embedding_norm: tuple
+    layers: list[Layer]
+    heads: int
+    activated_linear: str  # the operation linear + activation
+
+
+class Trace(NamedTuple):
+    """What a caller asked to see on the way; a list is filled when it is there."""
+
+    hidden_states: list[np.ndarray] | None  # layers + 1 of (N, D)
+    attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)
+
+
+def encode(packed: Packed, encoder: Encoder, ops: Table, trace: Trace) -> np.ndarray:
+    """Packed tokens -> the last layer's hidden states (N, D)."""
+    hidden = ops.embed(
+        packed.token_ids, packed.type_ids, packed.position_ids, encoder.tables, *encoder.embedding_norm
+    )  # (N, D)
+    for layer in encoder.layers:
+        if trace.hidden_states is not None:
+            trace.hidden_states.append(hidden)
+        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace)
+    if trace.hidden_states is not None:
+        trace.hidden_states.append(hidden)
+    return hidden
+
+
+def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Encoder, ops: Table, trace: Trace):
+    """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum."""
+    query, key, value = ops.query_key_value(hidden, *layer.query_key_value)
+    context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads)
+    if trace.attentions is not None:
+        found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads)
+        trace.attentions.append([probabilities for _, _, probabilities in found])
+    hidden = ops.layer_norm(ops.linear_add(context, hidden, *layer.attention_out), *layer.attention_norm)
+
+    activated_linear = getattr(ops, encoder.activated_linear)
+    inner = activated_linear(hidden, *layer.feed_forward_in)  # (N, F)
+    return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
+
+
+def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, made: Architecture, ops: Table) -> Encoder:
+    """Tensors by their checkpoint names -> the encoder's parameters, prepared once for the chosen kernels."""
+
+    def pair(module: str) -> tuple[np.ndarray, np.ndarray]:
+        return tensors[f"{module}.weight"], tensors[f"{module}.bias"]
+
+    def build_layer(number: int) -> Layer:
+        parts = {part: pair(names.of_layer(number, part)) for part in EncoderNames._fields[6:]}
+        return Layer(
+            query_key_value=ops.prepare("query_key_value", *parts["query"], *parts["key"], *parts["value"]),
+            attention_out=ops.prepare("linear_add", *parts["attention_out"]),
+            attention_norm=(*parts["attention_norm"], made.eps),
+            feed_forward_in=ops.prepare(activated_linear, *parts["feed_forward_in"]),
+            feed_forward_out=ops.prepare("linear_add", *parts["feed_forward_out"]),
+            output_norm=(*parts["output_norm"], made.eps),
+        )
+
+    activated_linear = f"linear_{made.activation}"
+    types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, made.width), np.float32)
+    return Encoder(
+        tables=(tensors[f"{names.words}.weight"], types, tensors[f"{names.positions}.weight"]),
+        embedding_norm=(*pair(names.embedding_norm), made.eps),
+        layers=[build_layer(number) for number in range(made.layers)],
+        heads=made.heads,
+        activated_linear=activated_linear,
+    )

@@ -1,0 +1,39 @@
+"""From hidden states to what was asked: the small layers on top of the encoder, and the functions that end a task.
+
+`head` holds a head's linear layers by their checkpoint names, as `ops.prepare` made them of their weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from minibert.kernels import reference
+from minibert.kernels.registry import Table
+
+
+def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+    """BERT's pooler: each sequence's first hidden state (S, D) -> tanh of a linear (S, D)."""
+    return np.tanh(ops.linear(first, *head["pooler.dense"]))
+
+
+def classify_bert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+    """(S, D) -> pooler -> classifier -> logits (S, labels)."""
+    return ops.linear(pool(first, head, ops), *head["classifier"])
+
+
+def classify_distilbert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+    """(S, D) -> linear -> relu -> classifier -> logits (S, labels)."""
+    return ops.linear(ops.linear_relu(first, *head["pre_classifier"]), *head["classifier"])
+
+
+def softmax(logits, axis: int = -1) -> np.ndarray:
+    """Logits -> probabilities that sum to 1 along `axis`."""
+    turned = np.moveaxis(np.asarray(logits), axis, -1)
+    return np.moveaxis(reference.softmax(turned), -1, axis)
+
+
+def sigmoid(logits) -> np.ndarray:
+    """Logits -> a probability each, by itself: 1 / (1 + exp(−x)), written with tanh, which does not overflow."""
+    return (1 + np.tanh(np.asarray(logits) * 0.5)) * 0.5

@@ -1,0 +1,47 @@
+"""What a model returns: fields by name, by key or by number, and only those that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ModelOutput(dict):
+    """`output.logits`, `output["logits"]`, `output[0]`, `output.to_tuple()`; a field that was not made is None by name
+    and absent otherwise."""
+
+    fields: tuple[str, ...] = ()
+
+    def __init__(self, **values: Any):
+        super().__init__((name, values[name]) for name in self.fields if values.get(name) is not None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).fields:
+            return self.get(name)
+        raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(self)}")
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def to_tuple(self) -> tuple:
+        return tuple(self.values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+
+class BaseModelOutput(ModelOutput):
+    """last_hidden_state (B, T, D); hidden_states, layers + 1 of the same; attentions, layers of (B, H, T, T)."""
+
+    fields = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class BaseModelOutputWithPooling(ModelOutput):
+    """As BaseModelOutput, and pooler_output (B, D) where the checkpoint has a pooler."""
+
+    fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+
+
+class SequenceClassifierOutput(ModelOutput):
+    """logits (B, labels)."""
+
+    fields = ("logits", "hidden_states", "attentions")

@@ -1,0 +1,123 @@
+"""Ids and mask of a padded batch (B, T) -> packed tokens (N,), and the packed answer back: padding is never computed.
+
+    [[101, 7592, 102,   0],      mask [[1, 1, 1, 0],       token_ids  101 7592  102  101 2088  999  102
+     [101, 2088, 999, 102]]            [1, 1, 1, 1]]  ->   bounds     0 3 7
+
+A token stays when its mask is 1, or when it is its row's first: heads read that one. Where that first one's mask is 0
+it asks, but no token looks at it (`key_mask`). A token keeps the position of its column, as `transformers` has it, so
+padding on the left moves positions and changes answers, there and here; `position_ids` says otherwise where wanted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config import Architecture
+from ..errors import InputError, InputTypeError
+
+
+class Packed(NamedTuple):
+    """N tokens of S sequences; with the row and column each one came from."""
+
+    token_ids: np.ndarray  # (N,)
+    type_ids: np.ndarray  # (N,)
+    position_ids: np.ndarray  # (N,)
+    bounds: np.ndarray  # (S+1,): sequence s is the tokens from bounds[s] to bounds[s+1]
+    key_mask: np.ndarray | None  # (N,) bool: whether others look at it; None when all do
+    kept: np.ndarray  # (B, T) bool
+
+    @property
+    def first(self) -> np.ndarray:
+        """The index of each sequence's first token (S,)."""
+        return self.bounds[:-1]
+
+    def unpack(self, x: np.ndarray) -> np.ndarray:
+        """x (N, D) -> (B, T, D), zeros where padding was."""
+        padded = np.zeros((*self.kept.shape, x.shape[1]), x.dtype)
+        padded[self.kept] = x
+        return padded
+
+    def unpack_squares(self, squares: list[np.ndarray], heads: int) -> np.ndarray:
+        """S arrays (H, L, L) -> (B, H, T, T), zeros where padding was."""
+        rows, columns = self.kept.shape
+        padded = np.zeros((rows, heads, columns, columns), np.float32)
+        for row, square in enumerate(squares):
+            places = np.flatnonzero(self.kept[row])
+            padded[row][:, places[:, None], places] = square
+        return padded
+
+
+def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architecture) -> Packed:
+    """input_ids (B, T) and, where given, the others in its shape -> packed. InputError for what the model cannot take."""
+    ids = whole_numbers(input_ids, "input_ids")
+    if ids.ndim == 1:
+        raise InputError(
+            f"input_ids must be of shape (B, T), a batch of sequences; got one sequence of shape {ids.shape}. "
+            "Add the batch axis: np.array([ids])."
+        )
+    if ids.ndim != 2 or ids.shape[1] == 0:
+        raise InputError(f"input_ids must be of shape (B, T) with T at least 1; got {ids.shape}.")
+    mask = np.ones(ids.shape, bool) if attention_mask is None else read_mask(attention_mask, ids.shape)
+    kept = mask.copy()
+    kept[:, 0] = True
+    positions = np.arange(ids.shape[1]) if position_ids is None else whole_numbers(position_ids, "position_ids")
+    types = np.zeros(1, np.intp) if token_type_ids is None else whole_numbers(token_type_ids, "token_type_ids")
+    packed = Packed(
+        token_ids=ids[kept],
+        type_ids=spread(types, ids.shape, "token_type_ids")[kept],
+        position_ids=spread(positions, ids.shape, "position_ids")[kept],
+        bounds=np.concatenate([[0], np.cumsum(kept.sum(axis=1))]),
+        key_mask=None if mask[:, 0].all() else mask[kept],
+        kept=kept,
+    )
+    check_range(packed.token_ids, made.vocabulary, "input_ids", "Was another model's tokenizer used?")
+    check_range(packed.type_ids, made.types, "token_type_ids", "Was another model's tokenizer used?")
+    longest = int(packed.position_ids.max(initial=0)) + 1
+    if longest > made.positions:
+        raise InputError(
+            f"a sequence may have {made.positions} tokens, the positions this model has; got {longest}. "
+            "Call the tokenizer with truncation=True."
+        )
+    check_range(packed.position_ids, made.positions, "position_ids", "Positions count from 0.")
+    return packed
+
+
+def whole_numbers(values, name: str) -> np.ndarray:
+    """Whatever the caller gave -> an integer array."""
+    if values is None:
+        raise InputTypeError(f"{name} must be whole numbers of shape (B, T); got None.")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"{name} must be of one shape (B, T); got rows of different lengths. "
+            "Call the tokenizer with padding=True, and give the model its attention_mask too."
+        ) from None
+    if array.size == 0:
+        array = array.astype(np.intp)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputTypeError(f"{name} must be whole numbers of shape (B, T); got {array.dtype} of shape {array.shape}.")
+    return array.astype(np.intp, copy=False)
+
+
+def read_mask(values, shape: tuple[int, int]) -> np.ndarray:
+    mask = np.asarray(values)
+    if mask.shape != shape:
+        raise InputError(f"attention_mask must have the shape of input_ids, {shape}; got {mask.shape}.")
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError("attention_mask must hold 1 for a token and 0 for padding; got other values.")
+    return mask.astype(bool)
+
+
+def spread(values: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise InputError(f"{name} must have the shape of input_ids, {shape}; got {values.shape}.") from None
+
+
+def check_range(values: np.ndarray, limit: int, name: str, hint: str) -> None:
+    if values.size and not 0 <= (low := values.min()) <= (high := values.max()) < limit:
+        raise InputError(f"{name} must be from 0 to {limit - 1}; got from {low} to {high}. {hint}")
