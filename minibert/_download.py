@@ -1,0 +1,144 @@
+"""One file of one commit, from the hub into its cache with huggingface_hub; every failure as one of minibert's errors.
+
+The client compares sizes, and not always: a file damaged on its way would lie in the cache for good. The cache names
+a file by its hash, so the two are compared here, once, before anything reads it:
+
+    64 digits    sha256: large files
+    40 digits    sha1 of "blob <length>\\0" and the file, as git has it, or of the file alone, as some mirrors have it
+
+An empty file in `.unchecked/`, beside the cache's `snapshots/`, says that a download has begun whose hash has not been
+seen to agree. Whoever is killed in between leaves it there, and the next load does the comparing.
+"""
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
+
+
+def download(name, filename, *, revision, cache, token):
+    """The path of the file in the cache, or None when the hub says that this revision has no such file."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    mark = _mark(cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision / filename)
+    with suppress(OSError):  # no mark in a read-only cache, nor for a model it has nothing of: its name may be wrong
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
+    try:
+        path, expected = _fetch(name, filename, revision=revision, cache_dir=cache, token=token)
+    except Exception as error:  # it lets its HTTP library's errors through; which library depends on its version
+        if not isinstance(error, EntryNotFoundError) or isinstance(error, LocalEntryNotFoundError):
+            raise _translated(error, name, filename, revision, cache) from error
+        path = None
+    if path is not None:
+        _compare(path, expected)
+    _remove(mark)
+    return path
+
+
+def _fetch(name, filename, **options):
+    """What the client says: the file's path in the cache, and its hash."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    try:
+        path = Path(hf_hub_download(name, filename, **options))
+    except OSError as error:
+        if type(error) is not OSError or error.errno is not None:
+            raise
+        # So it speaks of a wrong length. Before 1.0 it keeps what came, and would go on from there at every try.
+        path = Path(hf_hub_download(name, filename, force_download=True, **options))
+    if path.is_symlink():
+        return path, _hash_in_cache(path)
+    url = hf_hub_url(name, filename, revision=path.parent.name)
+    return path, get_hf_file_metadata(url, token=options["token"]).etag or ""
+
+
+def finish_check(path):
+    """Compare a file of the cache with its hash, if the process that downloaded it did not live to do so."""
+    mark = _mark(path)
+    if os.path.exists(mark):
+        _compare(path, _hash_in_cache(path))
+        _remove(mark)
+
+
+def _mark(path):
+    return path.parents[2] / ".unchecked" / f"{path.parent.name}.{path.name}"
+
+
+def _remove(path):
+    with suppress(OSError):
+        path.unlink()
+
+
+def _hash_in_cache(path):
+    """The hash that the cache names this file by, or "" on a file system without links, where it names it by none."""
+    return os.path.basename(os.readlink(path)) if path.is_symlink() else ""
+
+
+def _compare(path, expected):
+    """Delete the file and raise DownloadError unless its hash is the expected one."""
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", expected):
+        return  # a mirror's own tag: there is nothing to compare with
+    try:
+        start = b"blob %d\0" % path.stat().st_size
+        sha1 = partial(hashlib.sha1, usedforsecurity=False)  # it guards against accidents, and FIPS systems allow that
+        digests = [hashlib.sha256()] if len(expected) == 64 else [sha1(start), sha1()]
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                for digest in digests:
+                    digest.update(piece)
+    except OSError as error:
+        raise DownloadError(f"{path} cannot be compared with its hash: {error.strerror}. Try again.") from error
+    if expected not in [digest.hexdigest() for digest in digests]:
+        blob = path.resolve()
+        for damaged in (path, path.parents[2] / "blobs" / expected, blob):
+            _remove(damaged)
+        raise DownloadError(
+            f"{path.name!r} was damaged on its way: its hash must be {expected}; got {digests[0].hexdigest()}."
+            " It has been deleted; try again."
+        )
+
+
+def _translated(error, name, filename, revision, cache):
+    """The error of minibert's that says what the client's does."""
+    from huggingface_hub import constants, errors
+
+    # The client says "check your connection" whenever it has no file; what really happened is the cause.
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    what = f"{filename!r} of {name!r} (revision {revision!r})"
+    if isinstance(error, errors.GatedRepoError):
+        return GatedModelError(
+            f"{name!r} is gated: its owner wants a licence accepted first. Accept it at {constants.ENDPOINT}/{name},"
+            " then log in with `hf auth login` or pass token=."
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelNotFoundError(
+            f"there is no model {name!r} on {constants.ENDPOINT}, or it is private and the token, if any, may not see"
+            f" it. Check the name, or log in with `hf auth login`, or pass token=; a folder is written './{name}'."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelNotFoundError(
+            f"{name!r} has no revision {revision!r}, as a branch, a tag or a commit. If the cache says it had,"
+            f" `hf download {name}` brings what it has now."
+        )
+    if isinstance(error, errors.HFValidationError):
+        return InputError(f"the hub does not allow this name: {reason}")
+    if status in (401, 403) or isinstance(error, errors.LocalTokenNotFoundError):
+        return GatedModelError(
+            f"{name!r} is not for this user: {reason}. Is the token right, not expired, and allowed to read it?"
+        )
+    if status is not None:
+        return DownloadError(f"{what} could not be fetched: the server answered {status}. Try again later.")
+    is_network = isinstance(error, (ConnectionError, TimeoutError))
+    if isinstance(error, OSError) and not is_network and (error.errno or 0) > 0:
+        return ModelFileError(
+            f"{what} cannot be written to the cache {cache}: {error.strerror}. Mend that, or name another cache_dir."
+        )
+    return DownloadError(f"{what} could not be fetched: {type(error).__name__}: {reason}. Try again.")

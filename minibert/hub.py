@@ -1,0 +1,283 @@
+"""A model's name or folder -> the files of its checkpoint on disk.
+
+    "./mine", "mine/", Path("mine"), or a folder that is there    that folder; the hub is never asked
+    "minibert-sst2"                                               bundled: a folder inside this package
+    "owner/name" or "name"                                        the hub's cache, then the hub
+
+The cache is the hub client's own, so a model that transformers has fetched is there too. It is read here, by hand:
+a model that is all there must load with no request at all, and importing the client alone costs 0.2 s.
+
+    models--owner--name/
+        refs/main                   40 hex digits: the commit `main` was when the client last asked
+        snapshots/<commit>/<file>   links into blobs/, where a file is named by the hash of what it holds
+        .no_exist/<commit>/<file>   an empty file: this commit is known to have no such file
+        trees/<commit>.json         the names of all its files, where the whole was downloaded (clients since 1.33)
+
+All files of one load come from one commit. A branch stands still once it is cached; `hf download NAME` moves it on.
+Read next: minibert/_download.py, for what the cache cannot answer; then minibert/config.py.
+"""
+
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from minibert import _download
+from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError
+
+BUNDLED = Path(__file__).parent / "bundled"
+COMMIT = re.compile("[0-9a-f]{40}")
+
+# The hub's rule for a name, which is also what keeps it from naming a folder outside the cache.
+PART = "[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+REPOSITORY = re.compile(f"({PART}/)?{PART}")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model on the hub: where its cache is, and whether and as whom the hub may be asked."""
+
+    name: str
+    cache: Path
+    token: str | bool | None = field(repr=False)
+    offline: str  # what forbids the network, or ""
+
+    @property
+    def folder(self):
+        return self.cache / f"models--{self.name.replace('/', '--')}"
+
+    def cached_commit(self, revision):
+        """The commit a revision was when the client last asked, or None."""
+        if COMMIT.fullmatch(revision):
+            return revision
+        try:
+            text = (self.folder / "refs" / revision).read_text("ascii").strip()
+        except (OSError, ValueError):
+            return None
+        return text if COMMIT.fullmatch(text) else None
+
+    def snapshot(self, commit):
+        return self.folder / "snapshots" / commit
+
+    def fetch(self, filename, revision):
+        """The path of a file the cache does not have, or None when the hub says there is none."""
+        try:
+            if self.offline:
+                raise ModelNotFoundError(
+                    f"{filename!r} of {self.name!r} (revision {revision!r}) is not in the cache {self.cache}, and"
+                    f" {self.offline} forbids asking the hub for it. Load the model once with the network."
+                )
+            return _download.download(self.name, filename, revision=revision, cache=self.cache, token=self.token)
+        except ModelFileError as error:
+            # A failed update moves refs/main before the new weights arrive; the commit before it is still whole.
+            current = self.cached_commit(revision)
+            whole = [model.commit for model in _snapshots(self.folder) if model.whole and model.commit != current]
+            if whole:
+                error.args = (f"{error} Another commit of it is whole in the cache: revision={whole[0]!r}.",)
+            raise
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of one model: all in a folder, or at one commit of a repository, fetched as they are asked for."""
+
+    name: str           # as the user wrote it
+    commit: str | None  # 40 hex digits for the hub, None for a folder or a bundled model
+    folder: Path
+    repository: Repository | None = None
+
+    def file(self, filename) -> Path:
+        """The path of a file the model cannot do without; ModelNotFoundError when it has none."""
+        path = self.optional(filename)
+        if path is None:
+            where = f"at commit {self.commit}" if self.commit else f"in the folder {self.folder}"
+            raise ModelNotFoundError(
+                f"the model {self.name!r} must have a file {filename!r}; there is none {where}."
+                " Is it a model for transformers?"
+            )
+        return path
+
+    def optional(self, filename) -> Path | None:
+        """The path of a file, or None when the model is known to have none; not to know is a ModelFileError."""
+        path = self.folder / _plain(filename)
+        if self.repository is None:
+            return path if _is_readable(path) else None
+        if os.path.isfile(path):
+            _download.finish_check(path)
+            return path
+        return None if _known_absent(path) else self.repository.fetch(filename, self.commit)
+
+
+def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False) -> Checkpoint:
+    """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
+
+    On the hub `revision` is a branch, a tag, "refs/pr/1" or a commit, by default "main"; `token` is a string, or
+    False to send none. A folder and a bundled model have no revisions, and ask nobody.
+    """
+    folder = _local_folder(name)
+    if folder is not None:
+        return Checkpoint(os.fspath(name), None, folder)
+    if name in bundled_models():
+        return Checkpoint(name, None, BUNDLED / name)
+    revision = "main" if revision is None else revision
+    _check_arguments(name, revision, token)
+    offline = "local_files_only=True" if local_files_only else _offline_variable()
+    repository = Repository(name, _cache_folder(cache_dir), token, offline)
+    commit = repository.cached_commit(revision)
+    if commit is None or not (offline or _is_known(repository.snapshot(commit) / "config.json")):
+        path = repository.fetch("config.json", revision)
+        commit = path.parent.name if path else repository.cached_commit(revision)
+    if commit is None:
+        raise ModelNotFoundError(f"{name!r} (revision {revision!r}) must have a file 'config.json'; the hub has none.")
+    return Checkpoint(name, commit, repository.snapshot(commit), repository)
+
+
+def bundled_models() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+
+
+class CachedModel(NamedTuple):
+    name: str
+    commit: str
+    folder: Path
+    size: int    # bytes
+    whole: bool  # its configuration and all its safetensors are there
+
+
+def cached_models(cache_dir=None) -> list[CachedModel]:
+    """Every commit of every model in the hub's cache, minibert's or not, read without the network."""
+    folders = sorted(_cache_folder(cache_dir).glob("models--*"))
+    return [model for folder in folders for model in _snapshots(folder)]
+
+
+def _snapshots(folder):
+    """What the cache holds of one repository, the newest first."""
+    name = folder.name.removeprefix("models--").replace("--", "/")
+    commits = [path for path in folder.glob("snapshots/*") if COMMIT.fullmatch(path.name)]
+    commits.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [CachedModel(name, path.name, path, _size(path), _is_whole(path)) for path in commits]
+
+
+def _size(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if os.path.isfile(path))
+
+
+def _is_whole(snapshot):
+    if not os.path.isfile(snapshot / "config.json"):
+        return False
+    if os.path.isfile(snapshot / "model.safetensors"):
+        return True
+    try:
+        index = json.loads((snapshot / "model.safetensors.index.json").read_bytes())
+        shards = set(index["weight_map"].values())
+        return bool(shards) and all(os.path.isfile(snapshot / _plain(shard)) for shard in shards)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _is_known(path):
+    return os.path.isfile(path) or _known_absent(path)
+
+
+def _known_absent(path):
+    """Whether the cache says that the commit of this snapshot has no such file."""
+    folder, commit = path.parents[2], path.parent.name
+    if os.path.isfile(folder / ".no_exist" / commit / path.name):
+        return True
+    try:
+        listing = json.loads((folder / "trees" / f"{commit}.json").read_bytes())
+        return listing["format_version"] == 1 and path.name not in listing["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False  # no listing, or not one that can be read: nothing is known
+
+
+def _is_readable(path):
+    """Whether a folder holds this file: False when it does not, an error when it does and it cannot be read."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise ModelFileError(
+                f"{path} is a link to {os.readlink(path)}, which is not there. A model is copied out of a cache with"
+                " `cp -rL`, which follows links."
+            ) from None
+        return False
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+        raise ModelFileError(f"a model is made of files; {path} is a folder or a device.")
+    if not os.access(path, os.R_OK):
+        raise ModelFileError(f"{path} cannot be read: you have no permission to.")
+    return True
+
+
+def _plain(filename):
+    """A file's name, refused unless it stays in the folder it is asked of."""
+    if not isinstance(filename, str) or filename in ("", ".", "..") or set(filename) & set("/\\:\0"):
+        raise InputError(f"a model's file is named without a folder; got {filename!r}.")
+    return filename
+
+
+def _local_folder(name):
+    """The folder that a name means, or None when it can only be a bundled model's or the hub's."""
+    if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
+        raise InputTypeError(f"a model is named by a string or a path; got {type(name).__name__}.")
+    path = os.fspath(name)
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InputError(f"a model's name must be text that can be encoded; got {path!a}.") from None
+    if not path or "\0" in path:
+        raise InputError(f"a model's name must have a character, and none that is NUL; got {path!r}.")
+    folder = Path(os.path.expanduser(path))
+    if os.path.isdir(folder):
+        return folder
+    if os.path.isfile(folder):
+        raise ModelNotFoundError(f"a model is a folder; {path!r} is a file. Name the folder it is in.")
+    if isinstance(name, os.PathLike) or path.startswith((".", "~", "/")) or path.endswith("/") or "\\" in path:
+        raise ModelNotFoundError(
+            f"there is no folder {path!r}; and what begins with '.', '~' or '/', ends with '/', or is a Path, is never"
+            " looked for on the hub."
+        )
+    return None
+
+
+def _check_arguments(name, revision, token):
+    if not REPOSITORY.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
+        raise InputError(
+            "a model on the hub is named 'name' or 'owner/name', in letters, digits and single '-', '_' or '.';"
+            f" got {name!r}, and there is no folder of that name. Bundled: {', '.join(bundled_models()) or 'none'}."
+        )
+    if not isinstance(revision, str):
+        raise InputTypeError(f"a revision is a string; got {type(revision).__name__}.")
+    # The client makes a file of this name under refs/.
+    if not revision.isprintable() or "\\" in revision or {"", ".", ".."} & set(revision.split("/")):
+        raise InputError(f"a revision is a branch, a tag, or a commit of 40 hex digits; got {revision!r}.")
+    if not isinstance(token, (str, bool, type(None))):
+        raise InputTypeError(f"a token is a string, or False to send none; got {type(token).__name__}.")
+    if isinstance(token, str) and not re.fullmatch("[!-~]+", token):
+        raise InputError("a token is printable ASCII without a space; the one given is not.")  # and is not shown
+
+
+def _cache_folder(cache_dir):
+    """The hub's cache, by the rules of the client, which reads its environment only once: minibert always names it."""
+    if cache_dir is not None:
+        if not isinstance(cache_dir, (str, os.PathLike)):
+            raise InputTypeError(f"cache_dir is a string or a path; got {type(cache_dir).__name__}.")
+        return Path(cache_dir)
+    variables = os.environ
+    home = os.path.join(variables.get("XDG_CACHE_HOME", os.path.join("~", ".cache")), "huggingface")
+    home = os.path.expandvars(os.path.expanduser(variables.get("HF_HOME", home)))
+    cache = variables.get("HUGGINGFACE_HUB_CACHE", os.path.join(home, "hub"))  # the old name of HF_HUB_CACHE
+    return Path(os.path.expandvars(os.path.expanduser(variables.get("HF_HUB_CACHE", cache))))
+
+
+def _offline_variable():
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if value := os.environ.get(variable):
+            return f"{variable}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""
+    return ""
