@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from . import reference  # noqa: F401 - plain operations stand first in the registry
 from .registry import composition
 
 

@@ -55,7 +55,7 @@ def open_weights(checkpoint) -> dict[str, StoredTensor]:
                     raise WeightsError(f"a tensor may be in one shard only; {name!r} is in {shard} and another one.")
                 tensors[name] = tensor
         return tensors
-    pickle = None if checkpoint.optional(WEIGHTS) else next(filter(checkpoint.optional, PICKLES), None)
+    pickle = None if checkpoint.optional(WEIGHTS) else next(filter(checkpoint.has, PICKLES), None)
     if pickle:
         raise WeightsError(
             f"minibert reads {WEIGHTS}; {checkpoint.name} has only {pickle}, a pickle, which could run any code when "
@@ -101,7 +101,7 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
 
 def describe(start: bytes, length: int) -> str:
     """The first bytes of what is no safetensors file -> what it most likely is, and the mend."""
-    if start[8:9] == b"{":
+    if start[4:9] == b"\0\0\0\0{":
         return f"its header would have {length} bytes, and may have {LARGEST_HEADER}"
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer; run `git lfs pull` where it was cloned"

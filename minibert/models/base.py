@@ -16,10 +16,11 @@ import numpy as np
 from minibert.kernels.registry import table
 
 from .. import hub
-from ..config import PreTrainedConfig, config_of
-from ..errors import InputTypeError, MinibertWarning, WeightsError
+from ..config import PreTrainedConfig, brief, config_of
+from ..errors import ConfigError, InputError, InputTypeError, MinibertWarning, WeightsError
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
 from .encoder import Trace, build_encoder, encode
+from .heads import OPERATIONS
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
 
@@ -41,6 +42,7 @@ class PreTrainedModel:
                 f"{type(self).__name__} wants a {self.config_class.__name__}; got {type(config).__name__}. "
                 f"For a checkpoint, call {type(self).__name__}.from_pretrained(name)."
             )
+        config.check()  # its values may have been set since it was made
         random = np.random.default_rng(seed)
         shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
         self.build(config, {name: initial(name, shape, config, random) for name, shape in shapes.items()}, kernels)
@@ -53,7 +55,7 @@ class PreTrainedModel:
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
         modules = {name.rpartition(".")[0] for name in self.head_shapes(config) if name in tensors}
         self.head = {
-            module: self.kernels.prepare("linear", tensors[f"{module}.weight"], tensors[f"{module}.bias"])
+            module: self.kernels.prepare(OPERATIONS.get(module, "linear"), tensors[f"{module}.weight"], tensors[f"{module}.bias"])
             for module in modules
         }
 
@@ -85,7 +87,8 @@ class PreTrainedModel:
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
-        return cls.from_checkpoint(checkpoint, config or config_of(checkpoint, cls.config_class, **overrides), kernels)
+        config = config_for(checkpoint, config, cls.config_class, overrides)
+        return cls.from_checkpoint(checkpoint, config, kernels)
 
     @classmethod
     def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str]):
@@ -112,16 +115,16 @@ class PreTrainedModel:
         saved = self.config.from_dict({**self.config.to_dict(), "architectures": [type(self).__name__],
                                        "dtype": "float32", "torch_dtype": None})  # fmt: skip
         prefix = NAMES[self.config.model_type].prefix if self.has_head else ""
-        encoder = self.encoder_shapes(self.config)
+        inner = {*self.encoder_shapes(self.config), "pooler.dense.weight", "pooler.dense.bias"}  # `transformers` has it so
         save_tensors(
             Path(folder) / WEIGHTS,
-            {prefix + name if name in encoder else name: tensor for name, tensor in self.tensors.items()},
+            {prefix + name if name in inner else name: tensor for name, tensor in self.tensors.items()},
         )
         saved.save_pretrained(folder)
 
     def __call__(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, *,
                  output_hidden_states: bool | None = None, output_attentions: bool | None = None,
-                 return_dict: bool = True):  # fmt: skip
+                 return_dict: bool | None = None):  # fmt: skip
         """ids (B, T), and masks, types and positions of the same shape -> the class's output.
 
         token_type_ids are ignored by DistilBERT, which has none; zeros stand in (B, T, ·) where the mask is 0.
@@ -136,7 +139,7 @@ class PreTrainedModel:
         )
         hidden = encode(packed, self.encoder, self.kernels, trace)
         output = self.output_class(**self.answer(packed, hidden), **unpack_trace(packed, trace, made.heads))
-        return output if return_dict else output.to_tuple()
+        return output.to_tuple() if return_dict is False else output
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
         """hidden (N, D) -> the output's own fields."""
@@ -155,6 +158,18 @@ class PreTrainedModel:
             f"{type(self).__name__}({made.layers} layers, {made.width} wide, {made.heads} heads, "
             f"{self.num_parameters():,} parameters)"
         )
+
+
+def config_for(checkpoint, given, expected: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> PreTrainedConfig:
+    """What a checkpoint is loaded by: the configuration that was given, or its config.json with `overrides` over it."""
+    if given is None:
+        return config_of(checkpoint, expected if expected.model_type else None, **overrides)
+    if not isinstance(given, expected):
+        raise InputTypeError(f"config must be a {expected.__name__}; got {type(given).__name__}.")
+    if overrides:
+        raise InputError(f"with config=..., set the others on it; got {', '.join(overrides)} beside it.")
+    given.check()
+    return given
 
 
 def warn_of_new_head(source: str, new: list[str]) -> None:
@@ -189,7 +204,9 @@ def initial(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random:
     if name.endswith("position_embeddings.weight") and getattr(config, "sinusoidal_pos_embds", False):
         return sinusoids(*shape)
     tensor = random.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
-    if name.endswith("word_embeddings.weight") and type(config.pad_token_id) is int:
+    if name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
+        if type(config.pad_token_id) is not int or not 0 <= config.pad_token_id < len(tensor):
+            raise ConfigError(f"pad_token_id must be from 0 to {len(tensor) - 1}; got {brief(config.pad_token_id)}.")
         tensor[config.pad_token_id] = 0
     return tensor
 

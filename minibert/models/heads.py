@@ -13,6 +13,9 @@ from minibert.kernels import reference
 from minibert.kernels.registry import Table
 
 
+OPERATIONS = {"pre_classifier": "linear_relu"}  # what a head's layer is for; the others are for "linear"
+
+
 def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
     """BERT's pooler: each sequence's first hidden state (S, D) -> tanh of a linear (S, D)."""
     return np.tanh(ops.linear(first, *head["pooler.dense"]))

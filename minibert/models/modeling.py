@@ -11,10 +11,10 @@ import numpy as np
 from minibert.kernels.registry import table
 
 from .. import hub
-from ..config import BertConfig, DistilBertConfig, PreTrainedConfig, config_of
+from ..config import BertConfig, DistilBertConfig, PreTrainedConfig
 from ..errors import ConfigError
 from ..weights import linear_shapes
-from .base import PreTrainedModel
+from .base import PreTrainedModel, config_for
 from .heads import classify_bert, classify_distilbert, pool
 from .outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from .packing import Packed
@@ -54,9 +54,13 @@ class SequenceClassifier(PreTrainedModel):
 
     @classmethod
     def may_lack(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
-        """A checkpoint that was not trained to classify has no classifier (in DistilBERT two layers of it)."""
-        new = [name for name in cls.head_shapes(config) if not name.startswith("pooler.")]
-        return [] if any(name in stored for name in new) else new
+        """A checkpoint that was not trained to classify has no classifier (in DistilBERT two layers of it), and BERT
+        trained to guess words only has no pooler either."""
+        head = list(cls.head_shapes(config))
+        classifier = [name for name in head if not name.startswith("pooler.")]
+        if any(name in stored for name in classifier):
+            return []
+        return classifier if any(name in stored for name in head) else head
 
 
 class DistilBertForSequenceClassification(SequenceClassifier):
@@ -102,7 +106,7 @@ class AutoClass:
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
-        config = config or config_of(checkpoint, **overrides)
+        config = config_for(checkpoint, config, PreTrainedConfig, overrides)
         return cls.class_for(type(config)).from_checkpoint(checkpoint, config, kernels)
 
     @classmethod

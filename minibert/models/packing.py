@@ -88,13 +88,7 @@ def whole_numbers(values, name: str) -> np.ndarray:
     """Whatever the caller gave -> an integer array."""
     if values is None:
         raise InputTypeError(f"{name} must be whole numbers of shape (B, T); got None.")
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise InputError(
-            f"{name} must be of one shape (B, T); got rows of different lengths. "
-            "Call the tokenizer with padding=True, and give the model its attention_mask too."
-        ) from None
+    array = as_array(values, name)
     if array.size == 0:
         array = array.astype(np.intp)
     if not np.issubdtype(array.dtype, np.integer):
@@ -102,8 +96,18 @@ def whole_numbers(values, name: str) -> np.ndarray:
     return array.astype(np.intp, copy=False)
 
 
+def as_array(values, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"{name} must be of one shape (B, T); got rows of different lengths. "
+            "Call the tokenizer with padding=True, and give the model its attention_mask too."
+        ) from None
+
+
 def read_mask(values, shape: tuple[int, int]) -> np.ndarray:
-    mask = np.asarray(values)
+    mask = as_array(values, "attention_mask")
     if mask.shape != shape:
         raise InputError(f"attention_mask must have the shape of input_ids, {shape}; got {mask.shape}.")
     if not np.isin(mask, (0, 1)).all():
@@ -119,5 +123,6 @@ def spread(values: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
 
 
 def check_range(values: np.ndarray, limit: int, name: str, hint: str) -> None:
-    if values.size and not 0 <= (low := values.min()) <= (high := values.max()) < limit:
+    low, high = values.min(initial=0), values.max(initial=0)
+    if low < 0 or high >= limit:
         raise InputError(f"{name} must be from 0 to {limit - 1}; got from {low} to {high}. {hint}")

@@ -1,0 +1,80 @@
+"""Tiny checkpoints on disk for tests: made by the public classes, or byte by byte where they are to be damaged.
+
+    folder = make_checkpoint(tmp_path / "m", "distilbert", num_labels=3)     config, weights, vocabulary
+    rewrite_weights(folder, lambda tensors: tensors.pop("classifier.bias"))  the same with one tensor less
+"""
+
+import json
+import struct
+from pathlib import Path
+
+from safetensors.numpy import load_file, save_file
+
+import minibert
+
+WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] the a movie film is was good bad great dull not very i hate love this it . , ! ? "
+    "##ly ##s ##ing wait life ' course"
+).split()
+NAMES = {"bert": "Bert", "distilbert": "DistilBert"}
+SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
+SIZES = {
+    "bert": {**SMALL, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2},
+    "distilbert": {**SMALL, "dim": 8, "hidden_dim": 12, "n_heads": 2, "n_layers": 2},
+}
+
+
+def small_config(kind="distilbert", **changes):
+    """A configuration of two layers, eight wide, which takes sixteen tokens."""
+    return getattr(minibert, f"{NAMES[kind]}Config")(**{**SIZES[kind], **changes})
+
+
+def small_model(kind="distilbert", head="ForSequenceClassification", seed=0, kernels="auto", **changes):
+    """A model of that size at random; head "Model" for the bare encoder."""
+    return getattr(minibert, NAMES[kind] + head)(small_config(kind, **changes), seed=seed, kernels=kernels)
+
+
+def make_checkpoint(folder, kind="distilbert", head="ForSequenceClassification", seed=0, **changes):
+    """Write a model at random and its tokenizer into `folder`, and return it."""
+    small_model(kind, head, seed, **changes).save_pretrained(folder)
+    return write_tokenizer(folder, kind)
+
+
+def write_tokenizer(folder, kind="distilbert"):
+    folder = Path(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    settings = {"tokenizer_class": f"{NAMES[kind]}Tokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+def rewrite_config(folder, **changes):
+    """Change keys of config.json; a value of None takes the key out."""
+    path = Path(folder) / "config.json"
+    values = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    path.write_text(json.dumps({name: value for name, value in values.items() if value is not None}), encoding="utf-8")
+
+
+def rewrite_weights(folder, change):
+    """Read model.safetensors into a dictionary, let `change` work on it, write it back."""
+    path = Path(folder) / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def safetensors_bytes(tensors, *, pad=8):
+    """{name: (dtype, shape, bytes)} -> a safetensors file, its header filled with blanks to a multiple of `pad`."""
+    header, end = {}, 0
+    for name, (kind, shape, data) in tensors.items():
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [end, end + len(data)]}
+        end += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % pad)
+    return struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values())
+
+
+def stored_tensors(folder):
+    """model.safetensors as `safetensors_bytes` takes it."""
+    tensors = load_file(Path(folder) / "model.safetensors")
+    return {name: ("F32", array.shape, array.tobytes()) for name, array in tensors.items()}

@@ -1,0 +1,215 @@
+"""minibert/config.py: what config.json may say, and every way in which it may be wrong."""
+
+import copy
+import json
+import math
+import pickle
+
+import pytest
+
+from checkpoints import SIZES, make_checkpoint, rewrite_config, small_config
+from minibert import (
+    AutoConfig,
+    BertConfig,
+    ConfigError,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    MinibertError,
+    PreTrainedConfig,
+)
+
+NO_SIZES = [0, -1, 2**31, 2**63, 10**400, True, False, 2.0, 0.5, math.nan, math.inf, "8", "", None, [8], {}]
+NO_SIZES.append(10**5000)  # which Python refuses to print
+
+
+def brief(value):
+    return "10**5000" if value == 10**5000 else f"{value!r:.20}"
+
+
+@pytest.mark.parametrize("kind, name", [(kind, name) for kind in SIZES for name in SIZES[kind] if "range" not in name])
+@pytest.mark.parametrize("value", NO_SIZES, ids=brief)
+def test_a_size_that_is_no_whole_number_from_one_up_is_refused_by_its_name(kind, name, value):
+    with pytest.raises(ConfigError, match=f"^{name} must be a whole number from 1 to 2147483647; got "):
+        small_config(kind, **{name: value})
+
+
+@pytest.mark.parametrize("value", [0, True, "2", None])
+def test_the_number_of_token_types_is_a_size_too(value):
+    with pytest.raises(ConfigError, match="type_vocab_size must be a whole number"):
+        BertConfig(type_vocab_size=value)
+
+
+FAULTS = {
+    "heads that do not divide": ({"num_attention_heads": 5}, "the width must divide by the heads; got width 8 and 5"),
+    "more heads than width": ({"num_attention_heads": 16}, "the width must divide by the heads"),
+    "a decoder": ({"is_decoder": True}, "runs encoders; .* is_decoder true"),
+    "relative positions": ({"position_embedding_type": "relative_key"}, "must be 'absolute'; got 'relative_key'"),
+    "an activation by another name": ({"hidden_act": "mish"}, "the activation is one of gelu, .*; got 'mish'"),
+    "an activation that is a list": ({"hidden_act": ["gelu"]}, "the activation is one of .*; got \\['gelu'\\]"),
+    "an unknown problem": ({"problem_type": "clustering"}, "problem_type is one of regression, .*; got 'clustering'"),
+    "an epsilon of 0": ({"layer_norm_eps": 0}, "layer_norm_eps must be a number above 0 .*; got 0"),
+    "an epsilon in quotes": ({"layer_norm_eps": "1e-12"}, "layer_norm_eps .*; got '1e-12'"),
+    "an epsilon that is NaN": ({"layer_norm_eps": math.nan}, "layer_norm_eps .*; got nan"),
+    "an epsilon without end": ({"layer_norm_eps": 10**400}, "layer_norm_eps .*; got 1000"),
+    "an epsilon that is true": ({"layer_norm_eps": True}, "layer_norm_eps .*; got True"),
+    "a spread in quotes": ({"initializer_range": "0.02"}, "initializer_range must be a number from 0 to 1"),
+    "a spread that is NaN": ({"initializer_range": math.nan}, "initializer_range .*; got nan"),
+    "architectures of one string": ({"architectures": "BertModel"}, "architectures must be a list of names"),
+    "architectures of numbers": ({"architectures": [7]}, "architectures must be a list of names"),
+    "another model's type": ({"model_type": "gpt2"}, "is of model_type 'bert'; got 'gpt2'"),
+    "a list for a type": ({"model_type": ["bert"]}, "is of model_type 'bert'; got \\['bert'\\]"),
+    "a key that switches checks off": ({"sizes": []}, "may not have the name of a method or property; got sizes"),
+    "a key that hides a method": ({"to_dict": 1, "check": 2}, "got to_dict, check"),
+    "no labels": ({"id2label": {}}, "must map 0, 1, 2, ... without a gap"),
+    "labels with a gap": ({"id2label": {"0": "a", "2": "b"}}, "without a gap to names; got"),
+    "labels from 1": ({"id2label": {"1": "a", "2": "b"}}, "without a gap"),
+    "a label twice": ({"id2label": {"0": "a", "00": "b"}}, "without a gap"),
+    "labels with names for keys": ({"id2label": {"a": 0}}, "id2label must map 0, 1, 2, ... to names"),
+    "a label's number without end": ({"id2label": {math.inf: "a"}}, "id2label must map 0, 1, 2, ... to names"),
+    "labels in a list": ({"id2label": ["a", "b"]}, "id2label must map 0, 1, 2, ... to names; got \\['a', 'b'\\]"),
+    "labels of another number": (
+        {"num_labels": 3, "id2label": {"0": "a", "1": "b"}}, "num_labels must be the length of id2label; got 3 and 2",
+    ),
+    "no number of labels": ({"num_labels": 0}, "num_labels must be a whole number, 1 or more; got 0"),
+    "a number of labels that is true": ({"num_labels": True}, "num_labels must be .*; got True"),
+    "too many labels to list": ({"num_labels": 2**31}, "num_labels must be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("values, message", FAULTS.values(), ids=FAULTS.keys())
+def test_a_value_that_no_encoder_can_have_is_refused(values, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        BertConfig.from_dict({**SIZES["bert"], **values})
+
+
+def test_a_fault_in_a_file_names_the_file(tmp_path):
+    rewrite_config(make_checkpoint(tmp_path), n_heads=3)
+    with pytest.raises(ConfigError, match="config.json: the width must divide by the heads"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_a_size_nested_too_deep_to_print_is_an_error_like_any_other():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ConfigError, match="got a value of type list too large to show"):
+        BertConfig(hidden_size=value)
+
+
+@pytest.mark.parametrize("alias, name", DistilBertConfig.aliases.items())
+def test_an_alias_sets_and_reads_the_size_and_may_not_disagree_with_it(alias, name):
+    size, others = SIZES["distilbert"][name] * 2, {"dim": 48, "n_heads": 2}
+    others.pop(name, None)
+    config = DistilBertConfig(**others, **{alias: size})
+    assert getattr(config, alias) == getattr(config, name) == size and alias not in config.to_dict()
+    setattr(config, alias, 12)
+    assert getattr(config, name) == 12
+    both = {alias: size, name: size}
+    assert DistilBertConfig(**others, **both) == DistilBertConfig(**others, **{name: size})
+    with pytest.raises(ConfigError, match=f"{alias} is another name of {name}; got {size} and 12"):
+        DistilBertConfig(**{alias: size, name: 12})
+
+
+def test_the_defaults_are_the_published_base_models():
+    bert, distilbert = BertConfig().architecture, DistilBertConfig().architecture
+    assert bert == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12)
+    assert distilbert == (6, 768, 12, 3072, 30522, 512, 1, "gelu", 1e-12)
+
+
+def test_print_shows_the_class_and_sorted_json():
+    name, _, text = str(BertConfig(num_labels=3)).partition(" ")
+    assert name == "BertConfig" and text.startswith("{\n")
+    values = json.loads(text)
+    assert list(values) == sorted(values) and values["hidden_size"] == 768 and values["model_type"] == "bert"
+    assert values["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+
+
+def test_labels_are_read_with_numbers_for_keys_and_written_with_strings(tmp_path):
+    config = small_config(id2label={"1": "POSITIVE", "0": "NEGATIVE"}, label2id={"NEGATIVE": 0, "POSITIVE": 1})
+    assert config.id2label == {0: "NEGATIVE", 1: "POSITIVE"} and config.label2id == {"NEGATIVE": 0, "POSITIVE": 1}
+    config.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "NEGATIVE", "1": "POSITIVE"}
+    assert AutoConfig.from_pretrained(tmp_path).id2label == config.id2label
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_saved_configuration_loads_equal_and_keeps_what_it_does_not_know(kind, tmp_path):
+    unknown = {"summary_last_dropout": 0.1, "task_specific_params": {"a": [1, None]}, "finetuning_task": "é日本"}
+    config = small_config(kind, num_labels=3, hidden_act_of_old="x", **unknown)
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert loaded == config and type(loaded) is type(config)
+    written = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert {name: written[name] for name in unknown} == unknown
+
+
+def test_configurations_are_equal_by_value_and_copy_as_objects_do():
+    config = small_config("bert", num_labels=3)
+    assert config == small_config("bert", num_labels=3) == copy.deepcopy(config) == pickle.loads(pickle.dumps(config))
+    assert config != small_config("bert", num_labels=4) and config != small_config("distilbert") and config != 5
+
+
+def test_overrides_go_over_the_file_by_any_of_their_names(tmp_path):
+    make_checkpoint(tmp_path, id2label={0: "NEGATIVE", 1: "POSITIVE"})
+    assert AutoConfig.from_pretrained(tmp_path, hidden_size=16).dim == 16
+    assert AutoConfig.from_pretrained(tmp_path, num_labels=3).id2label == {i: f"LABEL_{i}" for i in range(3)}
+    assert AutoConfig.from_pretrained(tmp_path, num_labels=2).id2label == {0: "NEGATIVE", 1: "POSITIVE"}
+    three = AutoConfig.from_pretrained(tmp_path, id2label={0: "a", 1: "b", 2: "c"}, label2id={"a": 0, "b": 1, "c": 2})
+    assert three.num_labels == 3 and three.label2id["c"] == 2
+    assert AutoConfig.from_pretrained(tmp_path, output_attentions=True).output_attentions is True
+    rewrite_config(tmp_path, id2label=None, label2id=None, num_labels=5)
+    assert AutoConfig.from_pretrained(tmp_path, id2label={0: "a"}).num_labels == 1
+
+
+def test_an_override_that_is_wrong_or_unknown_is_refused(tmp_path):
+    make_checkpoint(tmp_path)
+    with pytest.raises(ConfigError, match="n_layers must be a whole number"):
+        AutoConfig.from_pretrained(tmp_path, num_hidden_layers=0)
+    with pytest.raises(ConfigError, match="num_labels must be the length of id2label; got 3 and 1"):
+        AutoConfig.from_pretrained(tmp_path, num_labels=3, id2label={0: "a"})
+    for override in ({"kernel": "fast"}, {"revison": "main"}, {"to_dict": 1}, {"architecture": 1}):
+        with pytest.raises(ConfigError, match=f"must be a key of it; got {list(override)[0]}"):
+            DistilBertForSequenceClassification.from_pretrained(tmp_path, **override)
+
+
+def test_labels_set_afterwards_are_checked_and_turned_as_at_first():
+    config = small_config(num_labels=3)
+    config.id2label = {"0": "no", "1": "yes"}
+    assert config.num_labels == 2 and config.id2label == {0: "no", 1: "yes"}
+    config.label2id = {"no": 0, "yes": 1}
+    config.num_labels = 2
+    assert config.id2label == {0: "no", 1: "yes"}
+    config.num_labels = 3
+    assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+    with pytest.raises(ConfigError, match="without a gap"):
+        config.id2label = {1: "yes"}
+
+
+def test_the_class_of_another_model_type_is_refused(tmp_path):
+    make_checkpoint(tmp_path)
+    with pytest.raises(ConfigError, match="is a distilbert model's; load it with the distilbert class"):
+        BertConfig.from_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(make_checkpoint(tmp_path / "b", "bert")).hidden_size == 8
+
+
+@pytest.mark.parametrize("stated", ["gpt2", 5, ["bert"], None])
+def test_a_model_type_that_there_is_no_encoder_for_is_refused(stated, tmp_path):
+    rewrite_config(make_checkpoint(tmp_path), model_type=stated)
+    with pytest.raises(ConfigError, match="runs models of type bert, distilbert; .*config.json says"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_a_class_takes_a_file_that_does_not_say_its_type(tmp_path):
+    rewrite_config(make_checkpoint(tmp_path), model_type=None)
+    assert DistilBertConfig.from_pretrained(tmp_path) == small_config(
+        architectures=["DistilBertForSequenceClassification"], dtype="float32"
+    )
+
+
+def test_the_shared_class_alone_describes_no_encoder():
+    with pytest.raises(ConfigError, match="describes no encoder; use BertConfig or DistilBertConfig"):
+        PreTrainedConfig()
+    with pytest.raises(AttributeError, match="BertConfig has no 'dim'"):
+        BertConfig().dim
+    with pytest.raises(MinibertError, match="keys must be names"):
+        BertConfig.from_dict({5: 5})

@@ -1,0 +1,293 @@
+"""minibert/models/: what a model takes and refuses, what it returns, and that it is the same model everywhere.
+
+The numbers are held against transformers in test_parity_models.py.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from checkpoints import WORDS, make_checkpoint, small_config, small_model
+from minibert import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertModel,
+    ConfigError,
+    DistilBertForSequenceClassification,
+    DistilBertModel,
+    InputError,
+    InputTypeError,
+    KernelError,
+)
+from minibert.kernels.registry import REGISTRY, Variant, table
+
+KINDS = ["bert", "distilbert"]
+IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+
+
+def close(a, b):
+    return np.abs(a - b).max() < 1e-5
+
+
+# --- The lesson on batches -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ids", [[2, 5, 3], np.array([2, 5, 3]), (2, 5, 3)])
+def test_one_sequence_without_the_batch_axis_is_told_to_add_it(ids):
+    with pytest.raises(InputError, match=r"one sequence of shape \(3,\). Add the batch axis: np.array\(\[ids\]\)"):
+        small_model()(ids)
+
+
+def test_rows_of_different_lengths_are_told_of_padding():
+    with pytest.raises(InputError, match="input_ids .* rows of different lengths. Call the tokenizer with padding=True"):
+        small_model()([[2, 5, 3], [2, 3]])
+    with pytest.raises(InputError, match="attention_mask .* rows of different lengths"):
+        small_model()(IDS, attention_mask=[[1], [1, 1]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_changes_the_short_row_without_its_mask_and_not_with_it(kind):
+    model = small_model(kind)
+    alone = model(IDS[1:, :3]).logits[0]
+    without, masked = model(IDS).logits, model(IDS, attention_mask=MASK).logits
+    assert not close(without[1], alone) and close(masked[1], alone)
+    assert close(without[0], masked[0]) and close(masked[0], model(IDS[:1]).logits[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_on_the_left_moves_positions_unless_position_ids_put_them_back(kind):
+    model = small_model(kind, "Model")
+    alone = model([[2, 9, 3]]).last_hidden_state[0]
+    ids, mask = [[0, 0, 2, 9, 3]], [[0, 0, 1, 1, 1]]
+    assert not close(model(ids, mask).last_hidden_state[0, 2:], alone)
+    back = model(ids, mask, position_ids=[[0, 0, 0, 1, 2]]).last_hidden_state[0]
+    assert close(back[2:], alone) and not back[1].any() and back[0].any()  # the first one is always there, unseen
+
+
+@pytest.mark.parametrize("mask", [MASK.tolist(), MASK.astype(bool), MASK.astype(np.float64), MASK.astype(np.uint8)])
+def test_a_mask_may_be_of_any_type_that_holds_ones_and_zeros(mask):
+    model = small_model()
+    assert np.array_equal(model(IDS, mask).logits, model(IDS, MASK).logits)
+
+
+@pytest.mark.parametrize("mask", [MASK[:1], MASK[0], MASK.T, 1, [], MASK[None]], ids=lambda mask: str(np.shape(mask)))
+def test_a_mask_of_another_shape_is_refused(mask):
+    with pytest.raises(InputError, match=r"attention_mask must have the shape of input_ids, \(2, 5\); got \("):
+        small_model()(IDS, mask)
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, -10000.0, np.nan, "1", None])
+def test_a_mask_of_other_values_is_refused(value):
+    mask = MASK.tolist()
+    mask[0][0] = value
+    with pytest.raises(InputError, match="attention_mask must hold 1 for a token and 0 for padding"):
+        small_model()(IDS, np.array(mask))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "naive"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_that_is_wholly_masked_is_finite_and_changes_no_other(kind, kernels):
+    model = small_model(kind, kernels=kernels)
+    output = model(IDS, [[1, 1, 1, 1, 1], [0, 0, 0, 0, 0]], output_hidden_states=True, output_attentions=True)
+    assert close(output.logits[0], model(IDS[:1]).logits[0])
+    for array in (output.logits, *output.hidden_states, *output.attentions):
+        assert np.isfinite(array).all()
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_over_the_limit_is_refused_with_the_limit_and_its_length(kind):
+    model = small_model(kind)
+    assert model([[5] * 16]).logits.shape == (1, 2)
+    with pytest.raises(InputError, match="may have 16 tokens, .*; got 17. Call the tokenizer with truncation=True"):
+        model([[5] * 17])
+    assert close(model([[5] * 16 + [0] * 4], [[1] * 16 + [0] * 4]).logits, model([[5] * 16]).logits)
+
+
+@pytest.mark.parametrize("number", [-1, 10**3, 2**31, -(2**63), 2**63, np.iinfo(np.uint64).max])
+def test_an_id_that_the_vocabulary_does_not_have_is_refused(number):
+    with pytest.raises(InputError, match="input_ids must be from 0 to .*; got from .* Was another model's tokenizer"):
+        small_model()(np.array([[2, number]]) if number < 2**63 else np.array([[2, number]], np.uint64))
+
+
+@pytest.mark.parametrize("ids", [[[2.0, 5.0]], [["2", "5"]], "good film", [[2, None]], [[True, False]], [[2**70, 5]],
+                                 {"input_ids": [[2]]}, b"x", 5.5, None], ids=repr)  # fmt: skip
+def test_what_is_no_whole_number_is_refused_by_its_type(ids):
+    with pytest.raises(InputTypeError, match=r"input_ids must be whole numbers of shape \(B, T\); got "):
+        small_model()(ids)
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 0), (1, 2, 3), ()])
+def test_a_batch_without_two_axes_or_without_a_token_is_refused(shape):
+    with pytest.raises(InputError, match=r"shape \(B, T\) with T at least 1; got \("):
+        small_model()(np.zeros(shape, int))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "naive"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_no_rows_has_an_answer_of_no_rows(kind, kernels):
+    output = small_model(kind, kernels=kernels)(np.zeros((0, 4), int), output_attentions=True)
+    assert output.logits.shape == (0, 2) and output.attentions[0].shape == (0, 2, 4, 4)
+    assert small_model(kind, "Model", kernels=kernels)(np.zeros((0, 4), int)).last_hidden_state.shape == (0, 4, 8)
+
+
+@pytest.mark.parametrize("name, limit", [("token_type_ids", 1), ("position_ids", 15)])
+def test_types_and_positions_are_checked_as_ids_are(name, limit):
+    model = small_model("bert")
+    for values, message in [([[-1] * 5] * 2, f"{name} must be from 0 to {limit}"), ([[0, 0]], "the shape of input_ids"),
+                            ([[0.5] * 5] * 2, f"{name} must be whole numbers"), ([[0], [0, 0]], "different lengths")]:  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            model(IDS, **{name: values})
+    with pytest.raises(InputError, match="token_type_ids must be from 0 to 1; got from 0 to 2"):
+        model(IDS, token_type_ids=[[0, 0, 0, 0, 2]] * 2)
+    with pytest.raises(InputError, match="16 tokens, the positions this model has; got 17"):
+        model(IDS, position_ids=[[0, 1, 2, 3, 16]] * 2)
+
+
+def test_token_types_change_bert_and_are_ignored_by_distilbert():
+    types = [[0, 0, 1, 1, 1]] * 2
+    assert not close(small_model("bert")(IDS, token_type_ids=types).logits, small_model("bert")(IDS).logits)
+    assert np.array_equal(small_model()(IDS, token_type_ids=types).logits, small_model()(IDS).logits)
+
+
+# --- What is returned ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_states_and_attentions_are_there_on_request(kind):
+    output = small_model(kind, "Model")(IDS, MASK, output_hidden_states=True, output_attentions=True)
+    assert [state.shape for state in output.hidden_states] == [(2, 5, 8)] * 3
+    assert np.array_equal(output.hidden_states[-1], output.last_hidden_state)
+    assert not output.last_hidden_state[1, 3:].any()
+    assert [attention.shape for attention in output.attentions] == [(2, 2, 5, 5)] * 2
+    for attention in output.attentions:
+        assert np.allclose(attention[0].sum(-1), 1) and np.allclose(attention[1, :, :3].sum(-1), 1)
+        assert not attention[1, :, 3:].any() and not attention[1, :, :, 3:].any()
+
+
+def test_the_configuration_may_ask_for_them_and_the_call_decides():
+    model = small_model(output_hidden_states=True, output_attentions=True)
+    assert set(model(IDS)) == {"logits", "hidden_states", "attentions"}
+    assert set(model(IDS, output_hidden_states=False, output_attentions=False)) == {"logits"}
+
+
+def test_an_output_is_read_by_name_by_key_by_number_and_as_a_tuple():
+    output = small_model()(IDS, output_hidden_states=True)
+    assert output.logits is output["logits"] is output[0] is output.to_tuple()[0] is output[:1][0]
+    assert output.hidden_states is output[-1] and output.attentions is None and "attentions" not in output
+    with pytest.raises(AttributeError, match="SequenceClassifierOutput has no 'last_hidden_state'; it has logits"):
+        output.last_hidden_state
+    with pytest.raises(KeyError):
+        output["attentions"]
+    assert repr(output).startswith("SequenceClassifierOutput(logits=array(")
+
+
+def test_return_dict_false_gives_a_tuple_and_none_does_not():
+    model = small_model("bert", "Model")
+    hidden, pooled = model(IDS, return_dict=False)
+    assert hidden.shape == (2, 5, 8) and pooled.shape == (2, 8)
+    assert type(model(IDS, return_dict=None)) is type(model(IDS)) is not tuple
+
+
+# --- One model, many times -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_loads_with_the_same_bits(kind, head, tmp_path):
+    model = small_model(kind, head, num_labels=3, id2label={0: "a", 1: "b", 2: "c"})
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert again.tensors.keys() == model.tensors.keys() and again.num_parameters() == model.num_parameters()
+    assert all(again.tensors[name].tobytes() == tensor.tobytes() for name, tensor in model.tensors.items())
+    assert [a.tobytes() for a in again(IDS, MASK).to_tuple()] == [a.tobytes() for a in model(IDS, MASK).to_tuple()]
+    assert again.config.id2label == {0: "a", 1: "b", 2: "c"} and again.config.architectures == [type(model).__name__]
+    auto = AutoModel if head == "Model" else AutoModelForSequenceClassification
+    assert type(auto.from_pretrained(tmp_path)) is type(model)
+
+
+def test_a_seed_makes_the_same_model_again_and_none_another():
+    assert np.array_equal(small_model(seed=3)(IDS).logits, small_model(seed=3)(IDS).logits)
+    assert not np.array_equal(small_model(seed=None)(IDS).logits, small_model(seed=None)(IDS).logits)
+
+
+def test_a_new_model_has_the_parameters_and_the_spread_that_its_configuration_says():
+    layer = 4 * (8 * 8 + 8) + (12 * 8 + 12) + (8 * 12 + 8) + 2 * (8 + 8)  # four projections, two more, two norms
+    tables = (len(WORDS) + 16 + 2) * 8 + (8 + 8)
+    assert BertModel(small_config("bert")).num_parameters() == tables + 2 * layer + (8 * 8 + 8)  # and the pooler
+    tensors = small_model("bert", vocab_size=5000, initializer_range=0.02).tensors
+    words = tensors["embeddings.word_embeddings.weight"]
+    assert abs(words[1:].std() - 0.02) < 1e-3 and not words[0].any()
+    assert (tensors["embeddings.LayerNorm.weight"] == 1).all() and not tensors["classifier.bias"].any()
+
+
+def test_positions_are_sines_where_distilbert_asks_for_them():
+    positions = small_model("distilbert", "Model", sinusoidal_pos_embds=True).tensors["embeddings.position_embeddings.weight"]
+    expected = [np.sin(3), np.cos(3), np.sin(3 / 10), np.cos(3 / 10), np.sin(3 / 100)]
+    assert np.allclose(positions[3, :5], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("pad", [-1, 10**6, "0", True])
+def test_a_padding_id_outside_the_vocabulary_is_refused_where_weights_are_made(pad):
+    with pytest.raises(ConfigError, match="pad_token_id must be from 0 to"):
+        small_model(pad_token_id=pad)
+    assert small_model(pad_token_id=None).tensors["embeddings.word_embeddings.weight"][0].any()
+
+
+def test_a_model_wants_its_own_configuration_in_a_state_that_fits():
+    for wrong in (small_config("bert"), "distilbert-base-uncased", None):
+        with pytest.raises(InputTypeError, match="DistilBertModel wants a DistilBertConfig; got .*[.]from_pretrained"):
+            DistilBertModel(wrong)
+    config = small_config()
+    config.num_attention_heads = 3
+    with pytest.raises(ConfigError, match="must divide by the heads; got width 8 and 3 heads"):
+        DistilBertModel(config)
+    with pytest.raises(ConfigError, match="AutoModel wants a BertConfig or a DistilBertConfig; got dict"):
+        AutoModel.from_config({})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_eight_threads_get_the_answers_that_one_gets(kind):
+    model, random = small_model(kind), np.random.default_rng(0)
+    batches = [random.integers(0, 20, (random.integers(1, 5), random.integers(1, 17))) for _ in range(64)]
+    alone = [model(batch).logits.tobytes() for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            assert list(pool.map(lambda batch: model(batch).logits.tobytes(), batches)) == alone
+
+
+# --- Kernels ---------------------------------------------------------------------------------------------------------
+
+
+def test_kernels_are_chosen_by_a_preset_or_a_mapping_and_can_be_printed(tmp_path):
+    make_checkpoint(tmp_path)
+    load = DistilBertForSequenceClassification.from_pretrained
+    plain, mixed = load(tmp_path, kernels="reference"), load(tmp_path, kernels={"relu": "naive", "softmax": "naive"})
+    assert close(plain(IDS, MASK).logits, mixed(IDS, MASK).logits)
+    assert mixed.kernels.names["softmax"] == "naive" and plain.kernels.names["softmax"] == "reference"
+    lines = dict(line.split(maxsplit=1) for line in str(mixed.kernels).splitlines())
+    assert lines == mixed.kernels.names and lines["linear_relu"] == "linear + relu"
+    assert set(lines) == set(table("auto").names)
+
+
+@pytest.mark.parametrize("kernels", ["fastest", "", None, 5, {"linear": "fastest"}, {"matmul": "naive"}, {"relu": None}])
+def test_an_unknown_kernel_is_refused_before_the_checkpoint_is_looked_for(kernels, tmp_path):
+    for load in (AutoModel.from_pretrained, DistilBertModel.from_pretrained):
+        with pytest.raises(KernelError, match="kernels is one of 'auto'|the variants of|the operations are"):
+            load(tmp_path / "nowhere", kernels=kernels)
+    with pytest.raises(KernelError):
+        small_model(kernels=kernels)
+
+
+def test_a_head_prepares_its_weights_for_the_operation_that_uses_them(monkeypatch):
+    plain = small_model()(IDS).logits
+    turned = Variant(
+        "linear_relu", "turned", lambda x, weight, bias: np.maximum(x @ weight + bias, 0), 0.0, "",
+        prepare=lambda weight, bias: (np.ascontiguousarray(weight.T), bias),
+    )  # fmt: skip
+    monkeypatch.setitem(REGISTRY.variants["linear_relu"], "turned", turned)
+    assert close(small_model(kernels={"linear_relu": "turned"})(IDS).logits, plain)

@@ -1,0 +1,258 @@
+"""minibert/weights.py: what is read of a safetensors file, and how, and every file that is refused.
+
+How the tensors must fit the configuration is in test_checkpoints_fit.py.
+"""
+
+import json
+import math
+import mmap
+import struct
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from checkpoints import make_checkpoint, rewrite_weights, safetensors_bytes, stored_tensors
+from minibert import AutoModel, AutoModelForSequenceClassification, MinibertError, WeightsError, hub
+from minibert.weights import LARGEST_HEADER, open_weights
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+ONE = {"x": ("F32", (2, 2), np.arange(4, dtype="<f4").tobytes())}
+
+
+def write_one(folder, content):
+    (folder / WEIGHTS).write_bytes(content)
+    return open_weights(hub.locate(folder))
+
+
+def with_blanks(content, count):
+    """A safetensors file with so many blanks more in its header: its data begins so many bytes later."""
+    length = struct.unpack("<Q", content[:8])[0]
+    return struct.pack("<Q", length + count) + content[8 : 8 + length] + b" " * count + content[8 + length :]
+
+
+def owner(array):
+    """What an array's memory belongs to in the end."""
+    while isinstance(array, (np.ndarray, memoryview)):
+        array = array.obj if isinstance(array, memoryview) else array.base
+    return array
+
+
+def test_float32_stays_in_the_file_mapped_and_read_only(tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(make_checkpoint(tmp_path))
+    for name, tensor in model.tensors.items():
+        assert isinstance(owner(tensor), mmap.mmap), name
+        assert not tensor.flags.writeable and tensor.dtype == np.float32
+
+
+KINDS = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_float_type_is_read_to_the_values_it_stands_for(kind, tmp_path):
+    values = np.array([[0.0, -0.0, 1.0], [-2.5, 65504.0, 2.0**-14]], np.float32)
+    if kind == "BF16":
+        values[1, 1] = 65280.0  # eight bits of significand
+        data = (values.view("<u4") >> 16).astype("<u2").tobytes()
+    else:
+        data = values.astype(KINDS[kind]).tobytes()
+    read = write_one(tmp_path, safetensors_bytes({"x": (kind, values.shape, data)}))["x"].array()
+    assert read.dtype == np.float32 and read.tobytes() == values.tobytes()
+
+
+def test_half_precision_keeps_its_smallest_its_largest_and_what_is_no_number(tmp_path):
+    bits = np.array([0x0001, 0x7F7F, 0x7F80, 0xFF80, 0x8000], "<u2")
+    stored = {"bf": ("BF16", (5,), bits.tobytes()), "f": ("F16", (2,), np.array([6e-8, np.inf], "<f2").tobytes())}
+    tensors = write_one(tmp_path, safetensors_bytes(stored))
+    expected = np.array([2.0**-133, (2 - 2**-7) * 2.0**127, math.inf, -math.inf, -0.0], np.float32)
+    assert tensors["bf"].array().tobytes() == expected.tobytes()
+    assert tensors["f"].array().tolist() == [2.0**-24, math.inf]
+
+
+@pytest.mark.parametrize("blanks", range(1, 8))
+def test_data_that_is_not_aligned_gives_the_same_model(blanks, tmp_path):
+    ids = [[2, 5, 6, 3]]
+    straight = AutoModelForSequenceClassification.from_pretrained(make_checkpoint(tmp_path))(ids).logits
+    (tmp_path / WEIGHTS).write_bytes(with_blanks(safetensors_bytes(stored_tensors(tmp_path)), blanks))
+    crooked = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert all(tensor.flags.aligned for tensor in crooked.tensors.values())
+    assert crooked(ids).logits.tobytes() == straight.tobytes()
+
+
+def test_a_header_whose_length_begins_with_a_smaller_than_sign_is_no_web_page(tmp_path):
+    content = safetensors_bytes(ONE, pad=1)
+    content = with_blanks(content, 256 + ord("<") - content[0])
+    assert content[:1] == b"<"
+    assert write_one(tmp_path, content)["x"].array().tolist() == [[0, 1], [2, 3]]
+
+
+WHOLE = safetensors_bytes(ONE)
+LONG = struct.pack("<Q", LARGEST_HEADER + 8) + b"{" + b" " * LARGEST_HEADER
+DAMAGED = {
+    "an LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer; run"),
+    "a web page": (b"<!DOCTYPE html><html><body>404</body></html>", "a web page, .*download it again"),
+    "a web page after a blank": (b"\n  <html><body>Sorry, sign in first</body></html>", "a web page"),
+    "a zip": (b"PK\x03\x04\x00\x00\x08\x08\x00\x00" + bytes(90), "a zip archive or a pickle, .*convert"),
+    "a pickle": (b"\x80\x02}q\x00(X\x01\x00\x00\x00a" + bytes(90), "a zip archive or a pickle"),
+    "a framed pickle": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}" + bytes(90), "a zip archive or a pickle"),
+    "nothing": (b"", "it has 0 bytes"),
+    "seven bytes": (bytes(7), "it has 7 bytes"),
+    "a long header": (LONG, f"header would have {LARGEST_HEADER + 8} bytes, and may have {LARGEST_HEADER}"),
+    "a long header that begins as a pickle": (struct.pack("<Q", 2_000_000) + b"{", "header would have 2000000 bytes"),
+    "a header without end": (struct.pack("<Q", 2**63) + b"{}", "header would have 9223372036854775808 bytes"),
+    "no header": (bytes(64), "is damaged: .*Download it again"),
+    "its header only": (WHOLE[:-16], "is damaged"),
+    "one byte less": (WHOLE[:-1], "is damaged"),
+    "one byte more": (WHOLE + b"\0", "is damaged"),
+    "half a header": (WHOLE[:30], "is damaged"),
+    "no JSON": (struct.pack("<Q", 8) + b"hello!!!", "is damaged"),
+    "an array": (struct.pack("<Q", 2) + b"[]", "is damaged"),
+    "UTF-16": (struct.pack("<Q", 4) + "{}".encode("utf-16-le"), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("content, message", DAMAGED.values(), ids=DAMAGED.keys())
+def test_what_is_no_whole_safetensors_file_is_refused_and_named_for_what_it_is(content, message, tmp_path):
+    with pytest.raises(WeightsError, match=message) as caught:
+        write_one(tmp_path, content)
+    assert str(tmp_path / WEIGHTS) in str(caught.value)
+
+
+def entry(start, stop, shape=(1,), kind="F32"):
+    return {"dtype": kind, "shape": shape, "data_offsets": [start, stop]}
+
+
+HEADERS = {
+    "tensors that overlap": {"x": entry(0, 4), "y": entry(2, 6)},
+    "the same place twice": {"x": entry(0, 4), "y": entry(0, 4)},
+    "a gap": {"x": entry(0, 2), "y": entry(4, 8)},
+    "an end before its start": {"x": entry(8, 0)},
+    "a place past the end": {"x": entry(0, 2**62)},
+    "a place before the beginning": {"x": entry(-8, 0)},
+    "a shape of another size": {"x": entry(0, 8, (3,))},
+    "a shape whose size overflows to 0": {"x": entry(0, 8, (2**33, 2**33))},
+    "a negative shape": {"x": entry(0, 8, (-2,))},
+    "a shape of fractions": {"x": entry(0, 8, (2.5,))},
+    "an unknown type": {"x": entry(0, 8, (2,), "F31")},
+    "no place": {"x": {"dtype": "F32", "shape": [2]}},
+    "a number for a tensor": {"x": 5},
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+def test_a_header_that_cannot_be_true_is_refused(header, tmp_path):
+    text = json.dumps(header).encode()
+    with pytest.raises(WeightsError, match="is damaged"):
+        write_one(tmp_path, struct.pack("<Q", len(text)) + text + bytes(8))
+
+
+def test_no_byte_of_a_header_can_be_changed_into_anything_but_one_error_or_a_tensor(tmp_path):
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        content = bytearray(WHOLE)
+        content[random.integers(len(WHOLE) - 16)] = random.integers(256)
+        try:
+            tensors = write_one(tmp_path, content)
+        except MinibertError:
+            continue
+        for tensor in tensors.values():
+            assert math.prod(tensor.shape) <= 16
+
+
+# --- Shards ----------------------------------------------------------------------------------------------------------
+
+
+def shard(folder, weight_map=None):
+    """Divide a checkpoint's tensors by turns into two files; `weight_map` goes into the index in place of the true one."""
+    tensors = stored_tensors(folder)
+    files = {f"model-0000{part + 1}-of-00002.safetensors": list(tensors)[part::2] for part in range(2)}
+    for name, held in files.items():
+        (folder / name).write_bytes(safetensors_bytes({tensor: tensors[tensor] for tensor in held}))
+    true = {tensor: name for name, held in files.items() for tensor in held}
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": true if weight_map is None else weight_map}))
+    (folder / WEIGHTS).unlink()
+    return folder
+
+
+def test_shards_give_the_same_model_as_one_file(tmp_path):
+    one = AutoModelForSequenceClassification.from_pretrained(make_checkpoint(tmp_path))
+    many = AutoModelForSequenceClassification.from_pretrained(shard(tmp_path))
+    assert many([[2, 5, 3]]).logits.tobytes() == one([[2, 5, 3]]).logits.tobytes()
+
+
+def test_one_whole_file_goes_before_an_index(tmp_path):
+    content = (make_checkpoint(tmp_path) / WEIGHTS).read_bytes()
+    shard(tmp_path, {"x": "missing.safetensors"})
+    (tmp_path / WEIGHTS).write_bytes(content)
+    AutoModel.from_pretrained(tmp_path)
+
+
+NOT_SHARDS = ["../x.safetensors", "/tmp/x.safetensors", "a/x.safetensors", "a\\x.safetensors", "c:x.safetensors",
+              "x\0.safetensors", "\ud800.safetensors", "pytorch_model.bin", ".safetensors", "..", "", 5, None, ["x"],
+              "x.safetensors\n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_SHARDS, ids=ascii)
+def test_a_shard_that_is_no_plain_name_is_refused_before_anything_is_opened(name, tmp_path):
+    with pytest.raises(WeightsError, match="a shard is a plain file name ending in .safetensors; .* names "):
+        AutoModel.from_pretrained(shard(make_checkpoint(tmp_path / "m"), {"x": name}))
+
+
+@pytest.mark.parametrize("weight_map", [{}, [], 5, "x.safetensors"])
+def test_an_index_without_a_map_is_refused(weight_map, tmp_path):
+    with pytest.raises(WeightsError, match="must hold a weight_map of tensors to files, and has none"):
+        AutoModel.from_pretrained(shard(make_checkpoint(tmp_path), weight_map))
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    folder = shard(make_checkpoint(tmp_path))
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(MinibertError, match="model-00002-of-00002.safetensors"):
+        AutoModel.from_pretrained(folder)
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    folder = shard(make_checkpoint(tmp_path))
+    first, second = (folder / f"model-0000{part}-of-00002.safetensors" for part in (1, 2))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(WeightsError, match="a tensor may be in one shard only; '.*' is in model-00002"):
+        AutoModel.from_pretrained(folder)
+
+
+def test_a_damaged_index_is_one_error(tmp_path):
+    folder = shard(make_checkpoint(tmp_path))
+    (folder / INDEX).write_bytes(b"<html>")
+    with pytest.raises(WeightsError, match="index.json must hold one JSON object"):
+        AutoModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
+def test_a_pickle_is_never_opened_and_the_way_out_is_named(name, tmp_path):
+    folder = make_checkpoint(tmp_path)
+    (folder / WEIGHTS).rename(folder / name)
+    with pytest.raises(WeightsError, match=f"has only {name}, a pickle, .* Convert it once"):
+        AutoModel.from_pretrained(folder)
+
+
+def test_a_folder_without_weights_says_which_file_it_wants(tmp_path):
+    (make_checkpoint(tmp_path) / WEIGHTS).unlink()
+    with pytest.raises(MinibertError, match="must have a file 'model.safetensors'; there is none in the folder"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_saving_over_the_file_a_model_is_mapped_from_leaves_both_whole(tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(make_checkpoint(tmp_path))
+    before = model([[2, 5, 3]]).logits.tobytes()
+    model.save_pretrained(tmp_path)
+    rewrite_weights(tmp_path, lambda tensors: None)
+    assert set(load_file(tmp_path / WEIGHTS)) == set(stored_tensors(tmp_path))
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert model([[2, 5, 3]]).logits.tobytes() == before == again([[2, 5, 3]]).logits.tobytes()
+
+
+def test_reading_headers_touches_no_tensor(tmp_path):
+    folder = make_checkpoint(tmp_path, vocab_size=200_000)
+    began = time.perf_counter()
+    assert open_weights(hub.locate(folder))["distilbert.embeddings.word_embeddings.weight"].shape == (200_000, 8)
+    assert time.perf_counter() - began < 1
