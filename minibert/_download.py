@@ -40,6 +40,16 @@ def download(name, filename, *, revision, cache, token):
     return path
 
 
+def is_there(name, filename, *, revision, token):
+    """Whether the hub says that this revision has such a file; a failure to ask counts as no."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    with suppress(Exception):  # the caller has an error of its own to tell of, which this makes more exact
+        get_hf_file_metadata(hf_hub_url(name, filename, revision=revision), token=token)
+        return True
+    return False
+
+
 def _fetch(name, filename, **options):
     """What the client says: the file's path in the cache, and its hash."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url

@@ -62,6 +62,9 @@ class Repository:
     def snapshot(self, commit):
         return self.folder / "snapshots" / commit
 
+    def lists(self, filename, commit):
+        return _download.is_there(self.name, filename, revision=commit, token=self.token)
+
     def fetch(self, filename, revision):
         """The path of a file the cache does not have, or None when the hub says there is none."""
         try:
@@ -109,6 +112,13 @@ class Checkpoint:
             _download.finish_check(path)
             return path
         return None if _known_absent(path) else self.repository.fetch(filename, self.commit)
+
+    def has(self, filename) -> bool:
+        """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
+        path = self.folder / _plain(filename)
+        if self.repository is None or os.path.isfile(path):
+            return os.path.isfile(path)
+        return not self.repository.offline and not _known_absent(path) and self.repository.lists(filename, self.commit)
 
 
 def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False) -> Checkpoint:

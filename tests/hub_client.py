@@ -104,6 +104,14 @@ class Actions:
     def file(self, filename):
         return self.checkpoint.file(filename).read_bytes().decode("latin-1")
 
+    def has(self, filename):
+        return self.checkpoint.has(filename)
+
+    def classify(self, name, text, **options):
+        from minibert import pipeline
+
+        return pipeline("text-classification", model=name, **options)(text)
+
     def load(self, name, **options):
         self.locate(name, **options)
         return [self.file(filename) for filename in FILES]
