@@ -1,0 +1,80 @@
+"""Tokens found in the text itself, before it is cut into words: [MASK] and its like, and those a user adds.
+
+    "a [MASK]x"  ->  "a " + [MASK] + "x"
+
+Those that are not `normalized` are looked for in the raw text; what lies between is normalised, and there the others
+are looked for, in their own normal form. The first match wins, and of several at one place the longest.
+Read next: pipeline.py.
+"""
+
+import re
+from dataclasses import dataclass
+
+from minibert.errors import InputError
+
+from .unicode import unicode_table
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token matched whole. Left unsaid, `normalized` is the opposite of `special`.
+
+    single_word: only where no letter, digit, mark or underscore touches it.
+    lstrip, rstrip: it takes the white space on that side with it.
+    special: skipped by `decode(..., skip_special_tokens=True)`.
+    """
+
+    content: str
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool | None = None
+    special: bool = False
+
+    def __str__(self):
+        return self.content
+
+
+class Matcher:
+    """Finds tokens, given as {what to look for: (id, AddedToken)}."""
+
+    def __init__(self, targets):
+        if "" in targets:
+            raise InputError(
+                f"an added token must hold something after normalisation; of {targets[''][1].content!r} nothing is"
+                " left. Add it with normalized=False."
+            )
+        self.targets = targets
+        longest_first = sorted(targets, key=len, reverse=True)
+        self.pattern = re.compile("|".join(map(re.escape, longest_first))) if targets else None
+
+    def split(self, text):
+        """text -> [(start, end, id or None), ...] covering all of it; None for what is not a token."""
+        splits, done = [], 0
+        for match in self.pattern.finditer(text) if self.pattern else ():
+            number, token = self.targets[match.group()]
+            start, end = match.span()
+            if token.single_word and (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])):
+                continue
+            if token.lstrip:
+                while start > done and _is_space(text[start - 1]):
+                    start -= 1
+                start = max(start, done)  # the token before may have taken the white space this one begins with
+            if token.rstrip:
+                while end < len(text) and _is_space(text[end]):
+                    end += 1
+            if done < start:
+                splits.append((done, start, None))
+            splits.append((start, end, number))
+            done = end
+        if done < len(text):
+            splits.append((done, len(text), None))
+        return splits
+
+
+def _is_word(character):
+    return character != "" and ord(character) in unicode_table().word
+
+
+def _is_space(character):
+    return ord(character) in unicode_table().white_space

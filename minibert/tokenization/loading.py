@@ -1,0 +1,148 @@
+"""A checkpoint's files -> the arguments of a tokenizer class; and AutoTokenizer, which finds the class in them.
+
+tokenizer_config.json says how; tokenizer.json or vocab.txt holds the tokens. Where an older checkpoint spreads its
+special tokens over special_tokens_map.json and added_tokens.json, these are read too. Other keys of the files belong
+to other tokenizers, or to older versions, and mean nothing here, as in transformers.
+"""
+
+from pathlib import Path
+
+from minibert.errors import InputError, VocabularyError
+
+from .added_tokens import AddedToken
+from .tokenizer_classes import BertTokenizer, DistilBertTokenizer, PreTrainedTokenizerFast
+from .vocabulary import NAMED
+from .vocabulary_files import check_vocab, read_added_token, read_added_tokens, read_model
+
+CLASSES = {
+    "BertTokenizer": BertTokenizer,
+    "DistilBertTokenizer": DistilBertTokenizer,
+    "PreTrainedTokenizer": PreTrainedTokenizerFast,
+    "TokenizersBackend": PreTrainedTokenizerFast,
+}
+MODEL_TYPES = {"bert": BertTokenizer, "distilbert": DistilBertTokenizer}
+FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
+OPTIONS = (
+    "model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces",
+    "extra_special_tokens", *NAMED,
+)  # fmt: skip
+
+
+class AutoTokenizer:
+    """Finds the class a checkpoint's tokenizer has; there are no objects of this one."""
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides
+    ):
+        """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
+        checkpoint = locate(name_or_folder, revision, cache_dir, token, local_files_only)
+        return load(_class_of(checkpoint), checkpoint, overrides)
+
+
+def locate(name_or_folder, revision, cache_dir, token, local_files_only):
+    """The hub is looked for only when something is loaded."""
+    from minibert import hub
+
+    return hub.locate(
+        name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+    )
+
+
+def _class_of(checkpoint):
+    named = _read(checkpoint, "tokenizer_config.json").get("tokenizer_class")
+    if named is not None:
+        found = CLASSES.get(str(named).removesuffix("Fast"))
+        said, known = f"tokenizer_class {named!r}", CLASSES
+    else:
+        kind = _read(checkpoint, "config.json").get("model_type")
+        found, said, known = MODEL_TYPES.get(kind), f"model_type {kind!r}", MODEL_TYPES
+    if found is None:
+        raise VocabularyError(
+            f"minibert has the tokenizers of {', '.join(known)}; the checkpoint {checkpoint.name} says {said}."
+            " If it is one of them all the same, call from_pretrained of that class."
+        )
+    return found
+
+
+def load(cls, checkpoint, overrides):
+    """A checkpoint and what the caller says otherwise -> a tokenizer of that class."""
+    whole = issubclass(cls, PreTrainedTokenizerFast)
+    allowed = OPTIONS if whole else (*OPTIONS, *FLAGS)
+    if "additional_special_tokens" in overrides:
+        overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
+    unknown = sorted(set(overrides) - set(allowed))
+    if unknown:
+        raise InputError(f"{cls.__name__}.from_pretrained takes {', '.join(allowed)}; got {', '.join(unknown)}.")
+    config = _read(checkpoint, "tokenizer_config.json")
+    tokens_path = checkpoint.optional("tokenizer.json")
+    content = _read(checkpoint, "tokenizer.json") if tokens_path else {}
+    added = _added_tokens(checkpoint, config, content)
+    options = {name: value for name, value in _known(config, allowed).items() if value is not None}
+    options = {**_sides_of(content, whole), **options, "model_max_length": _limit(checkpoint, config), **overrides}
+    flags = {token.content: token for token in added}
+    for name in NAMED:
+        if options.get(name) is not None:
+            options[name] = flags.get(str(options[name]), options[name])
+    options.update(name_or_path=checkpoint.name, added_tokens=added)
+    if whole:
+        return cls(tokenizer_file=checkpoint.file("tokenizer.json"), **options)
+    vocab = read_model(content, tokens_path)["vocab"] if tokens_path else checkpoint.file("vocab.txt")
+    return cls(vocab, **options)
+
+
+def _read(checkpoint, filename):
+    """A JSON file of the checkpoint, or {} where it has none."""
+    from minibert.files import read_json
+
+    path = checkpoint.optional(filename)
+    return {} if path is None else read_json(Path(path), VocabularyError)
+
+
+def _known(config, allowed):
+    """The settings this library knows, with tokens written as objects made into AddedTokens."""
+    config = dict(config)
+    if isinstance(config.get("additional_special_tokens"), list):
+        config.setdefault("extra_special_tokens", config["additional_special_tokens"])
+    return {name: _token(config[name], name) for name in allowed if name in config}
+
+
+def _token(value, name):
+    if name in NAMED and isinstance(value, dict):
+        return read_added_token(value, "tokenizer_config.json")
+    if name in NAMED and not isinstance(value, (str, type(None))):
+        raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {value!r}.")
+    if name == "extra_special_tokens":
+        entries = value.values() if isinstance(value, dict) else value or ()
+        return [read_added_token(item, name) if isinstance(item, dict) else str(item) for item in entries]
+    return value
+
+
+def _added_tokens(checkpoint, config, content):
+    """The added tokens of the files, in the order of their ids."""
+    decoder = config.get("added_tokens_decoder")
+    if decoder is not None:
+        entries = [{**entry, "id": int(number)} for number, entry in decoder.items()]
+        return read_added_tokens(entries, "tokenizer_config.json")
+    for name, value in _read(checkpoint, "special_tokens_map.json").items():
+        config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
+    if content:
+        return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")
+    old = check_vocab(_read(checkpoint, "added_tokens.json"), "added_tokens.json")
+    special = {str(config.get(name)) for name in NAMED}
+    in_order = sorted(old, key=old.get)
+    return [AddedToken(token, normalized=token not in special, special=token in special) for token in in_order]
+
+
+def _sides_of(content, whole):
+    """BertTokenizer takes nothing else from a tokenizer.json's padding and truncation; the other class reads its own."""
+    from .vocabulary_files import _sides
+
+    return {} if whole else _sides(content)
+
+
+def _limit(checkpoint, config):
+    """model_max_length, no larger than the positions the model has; files say 1e30, nothing, or a negative number."""
+    said = [config.get("model_max_length"), _read(checkpoint, "config.json").get("max_position_embeddings")]
+    limits = [int(n) for n in said if isinstance(n, (int, float)) and not isinstance(n, bool) and 0 < n < 1e29]
+    return min(limits, default=None)

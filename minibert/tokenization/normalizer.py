@@ -1,0 +1,145 @@
+"""Stage 1: raw text -> normalised text, and where each of its characters came from.
+
+    "Crème\tBRÛLÉE 博"  ->  "creme brulee  博 "         (cased models keep capitals and accents)
+
+Four steps, each of which can be switched off, and each a function of one character: "" drops it, " x " spaces it out.
+Beside the characters runs a list of where in the raw text each came from, so that a token can be traced back to it.
+
+`Normalizer.normalize` is the definition. `SpacedCharacters` is its fast form: since all but 83 characters are
+normalised without looking at their neighbours, one `str.translate` does the same and puts spaces round punctuation
+as well. `can_translate` says when it may be used.
+Read next: pre_tokenizer.py.
+"""
+
+import functools
+import re
+
+from .unicode import unicode_table
+
+# The ranges the original BERT calls Chinese characters. The reference starts one of them at 2B920 instead of 2B820.
+CHINESE = (
+    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F),
+    (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+)  # fmt: skip
+
+
+class Normalizer:
+    """BERT's normaliser. `strip_accents=None` means: when lowercase is on."""
+
+    def __init__(self, clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True):
+        self.clean_text = clean_text
+        self.handle_chinese_chars = handle_chinese_chars
+        self.strip_accents = strip_accents
+        self.lowercase = lowercase
+        strips = lowercase if strip_accents is None else strip_accents
+        switches = (clean_text, handle_chinese_chars, strips, lowercase)
+        steps = (clean, space_out_chinese, drop_accents, lower)
+        self.steps = [step for step, on in zip(steps, switches) if on]
+
+    def normalize(self, text):
+        """text -> (normalised text, the index in `text` of each of its characters)."""
+        characters, sources = list(text), list(range(len(text)))
+        for step in self.steps:
+            if step is drop_accents:
+                characters, sources = decompose(characters, sources)
+            images = [step(character) for character in characters]
+            sources = [source for source, image in zip(sources, images) for _ in image]
+            characters = list("".join(images))
+        return "".join(characters), sources
+
+    def can_translate(self, text):
+        """Whether each character of `text` is normalised the same whatever stands beside it."""
+        return text.isascii() or drop_accents not in self.steps or not _reordering().search(text)
+
+
+class SpacedCharacters(dict):
+    """Code point -> its normal form, with spaces round punctuation: for `str.translate`, filled as it is asked."""
+
+    def __init__(self, normalizer):
+        self.normalizer = normalizer
+
+    def __missing__(self, code):
+        normal = chr(code)
+        for step in self.normalizer.steps:
+            if step is drop_accents:
+                normal = "".join(map(_parts, normal))
+            normal = "".join(map(step, normal))
+        self[code] = "".join(map(_space_out, normal))
+        return self[code]
+
+
+def clean(character):
+    """What cannot be seen is dropped; every white space becomes " "."""
+    if ord(character) in unicode_table().removed:
+        return ""
+    return " " if ord(character) in unicode_table().white_space else character
+
+
+def space_out_chinese(character):
+    """A Chinese character is a word of its own."""
+    code = ord(character)
+    if code >= 0x3400 and any(first <= code <= last for first, last in CHINESE):
+        return f" {character} "
+    return character
+
+
+def drop_accents(character):
+    """Marks that take no space are dropped; composed characters were taken apart before: "é", "e\u0301", "e"."""
+    return "" if ord(character) in unicode_table().accents else character
+
+
+def lower(character):
+    """Small letters, without regard to their neighbours: a final sigma is a sigma like others. U+0130 becomes two."""
+    return unicode_table().lower.get(ord(character), character)
+
+
+def _space_out(character):
+    """What the pre-tokeniser will cut at, as spaces."""
+    if ord(character) in unicode_table().white_space:
+        return " "
+    return f" {character} " if ord(character) in unicode_table().punctuation else character
+
+
+def decompose(characters, sources):
+    """Canonical decomposition (NFD). Where marks change places the reference gives sources by position, not by mark.
+
+    The k-th character that leads a decomposition, in sorted order, gets the k-th source; one that does not lead gets
+    the source given last. Without reordering that is simply the source of the composed character.
+    """
+    rank = unicode_table().combining
+    parts, start = [], 0  # (character, whether it leads a decomposition); start of the run of marks being sorted
+    for character in characters:
+        for place, part in enumerate(_parts(character)):
+            if ord(part) not in rank:
+                parts[start:] = sorted(parts[start:], key=lambda pair: rank.get(ord(pair[0]), 0))
+                start = len(parts)
+            parts.append((part, place == 0))
+    parts[start:] = sorted(parts[start:], key=lambda pair: rank.get(ord(pair[0]), 0))
+    out_sources, taken = [], -1
+    for _, leads in parts:
+        taken += leads
+        out_sources.append(sources[max(taken, 0)])
+    return [part for part, _ in parts], out_sources
+
+
+def _parts(character):
+    """One character -> its canonical decomposition; Hangul syllables by the arithmetic of the Unicode standard, 3.12."""
+    index = ord(character) - 0xAC00
+    if 0 <= index < 11172:
+        leading, vowel, trailing = 0x1100 + index // 588, 0x1161 + index % 588 // 28, 0x11A7 + index % 28
+        return chr(leading) + chr(vowel) + (chr(trailing) if trailing > 0x11A7 else "")
+    return unicode_table().decomposed.get(ord(character), character)
+
+
+@functools.cache
+def reordering_characters():
+    """The marks that survive the stripping of accents, and what holds one: only they can change the order of what is left."""
+    table = unicode_table()
+    marks = {chr(code) for code in table.combining if code not in table.accents}
+    composed = {chr(code) for code, parts in table.decomposed.items() if not marks.isdisjoint(parts)}
+    return frozenset(marks | composed)
+
+
+@functools.cache
+def _reordering():
+    return re.compile("[" + "".join(sorted(reordering_characters())) + "]")

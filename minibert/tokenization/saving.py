@@ -1,0 +1,87 @@
+"""A tokenizer -> the files that it, and transformers 5, can be loaded from.
+
+Each file is written under another name and then renamed, so none is ever half there.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+
+def save(tokenizer, folder):
+    """Write the files; returns their paths."""
+    from minibert.files import write_whole
+
+    folder = Path(folder)
+    contents = {
+        "tokenizer.json": _json(tokenizer_json(tokenizer)),
+        "tokenizer_config.json": _json(tokenizer_config(tokenizer)),
+    }
+    tokens = [token for token, _ in sorted(tokenizer._model.vocab.items(), key=lambda item: item[1])]
+    if [tokenizer._model.vocab[token] for token in tokens] == list(range(len(tokens))):
+        contents["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
+    for name, text in contents.items():
+        write_whole(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
+    return tuple(str(folder / name) for name in contents)
+
+
+def _json(content):
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def tokenizer_config(tokenizer):
+    """tokenizer_config.json: the class, its flags, the special tokens."""
+    names = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "model_max_length", "padding_side",
+             "truncation_side", "model_input_names", "clean_up_tokenization_spaces")  # fmt: skip
+    config = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
+    config.update(tokenizer.special_tokens_map)
+    if tokenizer.extra_special_tokens:
+        config["extra_special_tokens"] = tokenizer.extra_special_tokens
+    name = type(tokenizer).__name__
+    return {**config, "tokenizer_class": name}
+
+
+def tokenizer_json(tokenizer):
+    """tokenizer.json: everything, in the layout of the `tokenizers` library."""
+    normalizer, model = tokenizer._normalizer, tokenizer._model
+    added = [{"id": number, **asdict(token)} for number, token in tokenizer.added_tokens_decoder.items()]
+    template = tokenizer._template
+    special = [part for part in (*template.single, *template.pair) if part.sequence is None]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": normalizer.steps and {
+            "type": "BertNormalizer",
+            "clean_text": normalizer.clean_text,
+            "handle_chinese_chars": normalizer.handle_chinese_chars,
+            "strip_accents": normalizer.strip_accents,
+            "lowercase": normalizer.lowercase,
+        } or None,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [_piece(part) for part in template.single],
+            "pair": [_piece(part) for part in template.pair],
+            "special_tokens": {_name(p): {"id": _name(p), "ids": p.ids, "tokens": p.tokens} for p in special},
+        },
+        "decoder": {"type": "WordPiece", "prefix": tokenizer._decoder[0], "cleanup": tokenizer._decoder[1]},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": model.unk_token,
+            "continuing_subword_prefix": model.prefix,
+            "max_input_chars_per_word": model.max_characters,
+            "vocab": model.vocab,
+        },
+    }  # fmt: skip
+
+
+def _name(part):
+    return part.tokens[0]
+
+
+def _piece(part):
+    if part.sequence is None:
+        return {"SpecialToken": {"id": _name(part), "type_id": part.type_id}}
+    return {"Sequence": {"id": "AB"[part.sequence], "type_id": part.type_id}}

@@ -1,0 +1,170 @@
+"""The tokenizers that users call: text in, ids and mask out.
+
+    tokenizer = BertTokenizer.from_pretrained("bert-base-uncased")
+    tokenizer(["Hello!", "How are you?"], padding=True, return_tensors="np")
+
+A call goes through the stages in order: texts.py and arguments.py make definite what was asked, the pipeline gives
+ids (fast_pipeline.py), template.py cuts them and adds [CLS] and [SEP], encoding.py holds each row, and here rows are
+filled to one length and put into a BatchEncoding.
+
+The answers are those of transformers 5 over tokenizers 0.23.3 for every string, with these few differences, where
+the reference crashes, wraps round, or does nothing:
+- max_length below the number of special tokens, and a stride that is no less than a window: InputError;
+- an added token of which normalisation leaves nothing: InputError (there it matches between any two characters);
+- rows of different lengths with return_tensors: InputError that names padding=True;
+- arguments that would do nothing: InputError;
+- `tokenizer([])` is an empty batch.
+"""
+
+import warnings
+from os import PathLike
+
+from minibert.errors import InputError, MinibertWarning
+
+from .arguments import resolve, room
+from .batch_encoding import BatchEncoding, check_tensor_type
+from .decoding import clean_up, join_tokens
+from .encoding import Encoding, Padding, Sequence
+from .template import combine, cut
+from .texts import read_texts
+from .vocabulary import Vocabulary
+
+
+class Tokenizer(Vocabulary):
+    """Everything a tokenizer does, given its parts; the classes of tokenizer_classes.py differ in how they get them."""
+
+    is_fast = True
+
+    def __call__(
+        self, text, text_pair=None, *, add_special_tokens=True, padding=False, truncation=None, max_length=None,
+        stride=0, is_split_into_words=False, pad_to_multiple_of=None, padding_side=None, return_tensors=None,
+        return_token_type_ids=None, return_attention_mask=None, return_overflowing_tokens=False,
+        return_special_tokens_mask=False, return_offsets_mapping=False, return_length=False, verbose=True,
+    ):  # fmt: skip
+        """A text, a pair, or a list of either -> BatchEncoding; see texts.py for what may be given.
+
+        padding: True fills rows to the longest, "max_length" to max_length or, failing that, the model's limit.
+        truncation: True cuts to max_length or the model's limit; "only_first" and "only_second" cut one of a pair.
+        return_overflowing_tokens: what is cut off comes as rows of its own, `stride` tokens shared with the one before.
+        """
+        check_tensor_type(return_tensors)
+        request = resolve(
+            self, padding=padding, truncation=truncation, max_length=max_length, stride=stride,
+            pad_to_multiple_of=pad_to_multiple_of, padding_side=padding_side, overflow=return_overflowing_tokens,
+        )  # fmt: skip
+        rows, batched = read_texts(text, text_pair, is_split_into_words)
+        encodings = [self._encode(row, request, add_special_tokens, return_offsets_mapping) for row in rows]
+        if request.padding:
+            self._fill(encodings, request)
+        wanted = {
+            "input_ids": "ids",
+            "token_type_ids": self._wants("token_type_ids", return_token_type_ids) and "type_ids",
+            "attention_mask": self._wants("attention_mask", return_attention_mask) and "attention_mask",
+            "special_tokens_mask": return_special_tokens_mask and "special_tokens_mask",
+            "offset_mapping": return_offsets_mapping and "offsets",
+        }
+        if return_overflowing_tokens:
+            samples = [row for row, encoding in enumerate(encodings) for _ in (encoding, *encoding.overflowing)]
+            encodings = [one for encoding in encodings for one in (encoding, *encoding.overflowing)]
+        data = {name: [getattr(one, column) for one in encodings] for name, column in wanted.items() if column}
+        if return_length:
+            data["length"] = [len(one) for one in encodings]
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = samples
+        if max_length is None and verbose:
+            self._warn_of_length(max(map(len, data["input_ids"]), default=0))
+        if not batched and return_tensors is None and not return_overflowing_tokens:
+            data = {name: value if name == "length" else value[0] for name, value in data.items()}
+        return BatchEncoding(data, encodings, return_tensors)
+
+    def encode(self, text, text_pair=None, **options):
+        """The ids of a text or a pair, as a list; options as of a call."""
+        if text_pair is None and not options and type(text) is str:
+            before, after = self._around
+            ids = [*before, *self._pipeline.ids(text), *after]
+            if len(ids) > self.model_max_length:
+                self._warn_of_length(len(ids))
+            return ids
+        return self(text, text_pair, **options)["input_ids"]
+
+    def encode_packed(
+        self, texts, *, add_special_tokens=True, truncation=None, max_length=None, places=True, threads=1
+    ):  # fmt: skip
+        """A list of texts -> PackedEncoding: their ids in one array without padding, and with `places` their offsets
+        and word ids. Compiled, for many texts; the pieces are those of a call for each. See batch.py."""
+        from .batch import encode_packed
+
+        options = {"truncation": truncation, "max_length": max_length, "places": places, "threads": threads}
+        return encode_packed(self, texts, add_special_tokens=add_special_tokens, **options)
+
+    def tokenize(self, text, pair=None, add_special_tokens=False, **options):
+        """The tokens of a text or a pair, as strings; without [CLS] and [SEP] unless asked for."""
+        return self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **options).tokens()
+
+    def _encode(self, texts, request, special, offsets):
+        """One text or pair -> Encoding, with what does not fit as its overflow."""
+        pipeline = self._pipeline
+        sequences = [Sequence(pipeline, text) for text in texts]
+        if offsets:
+            for sequence in sequences:
+                sequence.offsets  # asked for first, as the pipeline then has the ids as well
+        parts = self._template.parts(len(texts) == 2, special)
+        lengths = [len(sequence.ids) for sequence in sequences]
+        if not request.truncation:
+            return Encoding(sequences, [(0, length) for length in lengths], parts)
+        taken = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
+        space = room(request.max_length, taken, request.stride, self.num_special_tokens_to_add())
+        windows = cut(lengths, space, request.truncation, request.stride, self.truncation_side)
+        first, *others = (Encoding(sequences, choice, parts) for choice in combine(windows))
+        first.overflowing = others
+        return first
+
+    def _fill(self, encodings, request):
+        """Stage 5: rows of one length."""
+        length = request.max_length if request.padding == "max_length" else max(map(len, encodings), default=0)
+        multiple = request.pad_to_multiple_of or 1
+        length += -length % multiple
+        padding = Padding(request.padding_side, self.pad_token_id, self.pad_token)
+        for encoding in encodings:
+            encoding.pad(length, padding)
+
+    def _wants(self, name, asked):
+        return name in self.model_input_names if asked is None else asked
+
+    def _warn_of_length(self, length):
+        """Say once that a row is longer than the model can take; the model itself refuses it."""
+        if length > self.model_max_length and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"a row has {length} tokens and the model takes {self.model_max_length}: it will refuse it."
+                " Pass truncation=True.",
+                MinibertWarning,
+                stacklevel=3,
+            )
+
+    def num_special_tokens_to_add(self, pair=False):
+        """How many tokens a call adds to a text, or to a pair."""
+        return self._template.special_count(pair)
+
+    # --- back to text ---
+
+    def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None):
+        """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are passed over."""
+        ids = token_ids["input_ids"] if hasattr(token_ids, "keys") else token_ids
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        if hasattr(ids, "__iter__") and any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
+            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
+        tokens = self.convert_ids_to_tokens(list(ids) if hasattr(ids, "__iter__") else [ids])
+        hidden = self._specials if skip_special_tokens else ()
+        text = self.convert_tokens_to_string([token for token in tokens if token is not None and token not in hidden])
+        tidy = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        return clean_up(text) if tidy else text
+
+    def batch_decode(self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None):
+        """Rows of ids -> a list of strings."""
+        rows = sequences["input_ids"] if hasattr(sequences, "keys") else sequences
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
+
+    def convert_tokens_to_string(self, tokens):
+        """Tokens -> a string."""
+        return join_tokens(tokens, *self._decoder)

@@ -1,0 +1,71 @@
+"""The facts about characters that BERT's tokenizer rests on, the same under every Python.
+
+Python's own `unicodedata` is of another version in every Python, and the reference tokenizer mixes three versions
+(categories of 8.0, decompositions of 9.0, lower case of 17). So unicode.bin, 10 kB, carries what it needs:
+
+    removed       controls, format characters, private use: dropped by the normaliser
+    white_space   the 25 characters that separate words
+    punctuation   the characters that stand alone
+    accents       non-spacing marks: dropped when accents are stripped
+    word          the reference's regular-expression class for letters, digits and marks: see added_tokens.py
+    lower         capital -> small letter: {0x41: "a", ...}
+    decomposed    composed character -> its parts: {0xE9: "e\u0301", ...}; Hangul is left to arithmetic
+    combining     mark -> rank of its combining class; marks in a row are sorted by it
+
+It is made by `python -m tests.make_unicode_table`, which asks the reference about every character.
+Read next: normalizer.py.
+"""
+
+import bisect
+import functools
+import json
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+TABLE = Path(__file__).with_name("unicode.bin")
+
+
+class CodeSet:
+    """A set of code points, kept as the bounds of its runs: [start, end, start, end, ...]."""
+
+    def __init__(self, runs):
+        self.bounds, end = [], 0
+        for gap, length in zip(runs[::2], runs[1::2]):
+            start, end = end + gap, end + gap + length
+            self.bounds += [start, end]
+
+    def __contains__(self, code):
+        return bisect.bisect_right(self.bounds, code) % 2 == 1
+
+    def __iter__(self):
+        for start, end in zip(self.bounds[::2], self.bounds[1::2]):
+            yield from range(start, end)
+
+
+class UnicodeTable(NamedTuple):
+    """The facts, under the names of the list above."""
+
+    removed: CodeSet
+    white_space: frozenset
+    punctuation: frozenset
+    accents: frozenset
+    word: CodeSet
+    lower: dict
+    decomposed: dict
+    combining: dict
+
+
+@functools.cache
+def unicode_table():
+    """The table of the package, read once (2 ms)."""
+    packed = json.loads(zlib.decompress(TABLE.read_bytes()))
+    sets = {name: CodeSet(packed[name]) for name in ("removed", "word")}
+    for name in ("white_space", "punctuation", "accents"):  # small, and asked for more often
+        sets[name] = frozenset(CodeSet(packed[name]))
+    codes, shifts = packed["lower"]
+    lower = {c: s if isinstance(s, str) else chr(c + s) for c, s in zip(CodeSet(codes), shifts)}
+    codes, parts = packed["decomposed"]
+    decomposed = dict(zip(CodeSet(codes), parts.split(" ")))
+    codes, ranks = packed["combining"]
+    return UnicodeTable(**sets, lower=lower, decomposed=decomposed, combining=dict(zip(CodeSet(codes), ranks)))
