@@ -1,0 +1,7 @@
+"""`python -m minibert` is `minibert`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,100 @@
+"""Tasks from text to answer: `pipeline("sentiment-analysis")` finds the task's class, its model and its tokenizer.
+
+One file a task. Each is the same three steps, in the open: tokenizer, model, and what the logits mean.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+from ..errors import InputError, InputTypeError
+
+TASKS = {"text-classification": "text_classification.TextClassificationPipeline"}
+ALIASES = {"sentiment-analysis": "text-classification"}
+DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
+HEADS = {"ForSequenceClassification": "text-classification"}  # what a model's class says of its task
+
+log = logging.getLogger("minibert")
+
+
+def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: str | Mapping[str, str] = "auto",
+             revision: str | None = None, cache_dir: str | PathLike | None = None, token: str | bool | None = None,
+             local_files_only: bool = False, **options: Any):  # fmt: skip
+    """A task's name -> a callable from text to answers.
+
+    `model` and `tokenizer` are names, folders, or loaded objects; without a model, a bundled one is used, and a log line
+    says which. `options` become the call's defaults: `pipeline(task, top_k=None)(text)` is `pipeline(task)(text, top_k=None)`.
+    """
+    if task is None and model is None:
+        raise InputError(f"a pipeline needs a task or a model; the tasks are {', '.join((*TASKS, *ALIASES))}.")
+    where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+    if task is not None:
+        task = known_task(task)
+        if model is None:
+            model = DEFAULT_MODELS[task]
+            log.warning("No model was named: using the bundled %s. Name another with model=...", model)
+    if isinstance(model, (str, PathLike)):
+        model, tokenizer = load(task, model, tokenizer, kernels, where)
+    made = pipeline_class(task or task_of([type(model).__name__]))
+    check_model(made, model)
+    if tokenizer is None:
+        raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
+    if isinstance(tokenizer, (str, PathLike)):
+        from ..tokenization import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
+    if not callable(tokenizer):
+        raise InputTypeError(f"tokenizer is a name, a folder or a loaded one; got {type(tokenizer).__name__}.")
+    return made(model, tokenizer, **options)
+
+
+def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping):
+    """A checkpoint's name -> its model and tokenizer, both of one commit."""
+    from .. import hub
+    from ..config import config_of
+    from ..kernels.registry import table
+    from ..tokenization import AutoTokenizer
+
+    table(kernels)
+    checkpoint = hub.locate(name, **where)
+    config = config_of(checkpoint)
+    auto_class = pipeline_class(task or task_of(config.architectures or [])).auto_class()
+    if tokenizer is None:
+        tokenizer = AutoTokenizer.from_pretrained(name, **{**where, "revision": checkpoint.commit or where["revision"]})
+    return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels), tokenizer
+
+
+def known_task(task: str) -> str:
+    if not isinstance(task, str):
+        raise InputTypeError(f"a task is named by a string; got {type(task).__name__}.")
+    task = ALIASES.get(task, task)
+    if task not in TASKS:
+        raise InputError(f"the tasks are {', '.join((*TASKS, *ALIASES))}; got {task!r}.")
+    return task
+
+
+def task_of(architectures: list[str]) -> str:
+    """The names of model classes -> the task of the first that has one."""
+    for name in architectures:
+        for head, task in HEADS.items():
+            if str(name).endswith(head):
+                return task
+    known = ", ".join(f"...{head}" for head in HEADS)
+    raise InputError(f"the task follows from a model's class, {known}; got {architectures or 'none'}. Name the task.")
+
+
+def check_model(made, model) -> None:
+    """InputTypeError for an object that is no model, or one whose head is for something else."""
+    classes = tuple(made.auto_class().classes.values())
+    if not isinstance(model, classes):
+        names = ", ".join(known.__name__ for known in classes)
+        raise InputTypeError(f"{made.task} wants a model's name, or one of class {names}; got {type(model).__name__}.")
+
+
+def pipeline_class(task: str):
+    module, _, name = TASKS[task].partition(".")
+    return getattr(import_module(f"{__name__}.{module}"), name)
