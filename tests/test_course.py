@@ -1,0 +1,139 @@
+"""The Hugging Face course's chapter on what is behind the pipeline, with `transformers` swapped for minibert and NumPy
+arrays for tensors: each step runs here on trained weights, and gives what transformers gives."""
+
+import numpy as np
+import pytest
+
+from minibert import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    DistilBertForSequenceClassification,
+    InputError,
+    MinibertWarning,
+    pipeline,
+    softmax,
+)
+
+CHECKPOINT = "minibert-sst2"
+RAW_INPUTS = ["I've been waiting for a HuggingFace course my whole life.", "I hate this so much!"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AutoModelForSequenceClassification.from_pretrained(CHECKPOINT)
+
+
+def test_the_pipeline():
+    classifier = pipeline("sentiment-analysis")
+    (answer,) = classifier("This course is wonderful.")
+    assert answer["label"] == "POSITIVE" and 0.5 < answer["score"] <= 1
+    assert [answer["label"] for answer in classifier(["What a great film.", RAW_INPUTS[1]])] == ["POSITIVE", "NEGATIVE"]
+    assert [answer["label"] for answer in classifier("I hate this.", top_k=None)] == ["NEGATIVE", "POSITIVE"]
+
+
+def test_the_pipeline_is_its_three_steps(tokenizer, model):
+    inputs = tokenizer(RAW_INPUTS, padding=True, truncation=True, return_tensors="np")
+    assert set(inputs) == {"input_ids", "attention_mask"}
+    assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (2, inputs["input_ids"].shape[1])
+    outputs = model(**inputs)
+    assert outputs.logits.shape == (2, 2)
+    predictions = softmax(outputs.logits, axis=-1)
+    assert np.allclose(predictions.sum(axis=-1), 1)
+    assert model.config.id2label == {0: "NEGATIVE", 1: "POSITIVE"}
+    best = pipeline("sentiment-analysis", model=model, tokenizer=tokenizer)(RAW_INPUTS)
+    assert [answer["score"] for answer in best] == pytest.approx(predictions.max(axis=-1).tolist(), abs=1e-6)
+
+
+def test_hidden_states_are_by_name_by_key_and_by_number(tokenizer):
+    outputs = AutoModel.from_pretrained(CHECKPOINT)(**tokenizer(RAW_INPUTS, padding=True, return_tensors="np"))
+    width = outputs.last_hidden_state.shape[2]
+    assert outputs[0] is outputs["last_hidden_state"] is outputs.last_hidden_state
+    assert outputs.last_hidden_state.shape == (2, outputs[0].shape[1], width)
+
+
+def test_a_model_made_from_a_configuration_is_random():
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+    assert str(config).startswith("BertConfig {\n")
+    for line in ('"hidden_size": 32', '"max_position_embeddings": 512', '"num_hidden_layers": 2'):
+        assert line in str(config)
+    outputs = BertModel(config)([[101, 7592, 102]])
+    assert outputs.last_hidden_state.shape == (1, 3, 32)
+
+
+def test_saving_writes_the_two_files_of_the_course(model, tokenizer, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    ids = tokenizer(RAW_INPUTS[0], return_tensors="np")
+    assert np.array_equal(again(**ids).logits, model(**ids).logits)
+    assert isinstance(again, DistilBertForSequenceClassification)
+
+
+def test_a_checkpoint_without_a_classifier_gets_a_new_one_with_a_warning(minilm):
+    with pytest.warns(MinibertWarning, match="classifier.weight, classifier.bias are new, at random"):
+        AutoModelForSequenceClassification.from_pretrained(minilm)
+
+
+def test_tokens_to_ids_and_back(minilm):
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokens = tokenizer.tokenize("Using a Transformer network is simple")
+    assert tokens == ["using", "a", "transform", "##er", "network", "is", "simple"]
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    assert ids == [2478, 1037, 10938, 2121, 2897, 2003, 3722]
+    assert tokenizer.decode(ids) == "using a transformer network is simple"
+    assert tokenizer.decode(tokenizer.encode("Using a Transformer network is simple")) == (
+        "[CLS] using a transformer network is simple [SEP]"
+    )
+    assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize(RAW_INPUTS[0])) == [
+        1045, 1005, 2310, 2042, 3403, 2005, 1037, 17662, 12172, 2607, 2026, 2878, 2166, 1012
+    ]  # fmt: skip
+
+
+def test_one_sentence_s_ids_want_a_batch_axis(tokenizer, model):
+    ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(RAW_INPUTS[0]))
+    with pytest.raises(InputError, match=r"Add the batch axis: np.array\(\[ids\]\)"):
+        model(np.array(ids))
+    assert model(np.array([ids])).logits.shape == (1, 2)
+
+
+def test_rows_of_different_lengths_want_padding(tokenizer, model):
+    with pytest.raises(InputError, match="padding=True"):
+        model([[200, 200, 200], [200, 200]])
+    with pytest.raises(InputError, match="padding=True"):
+        tokenizer(RAW_INPUTS, return_tensors="np")
+
+
+def test_padding_without_its_mask_changes_the_answer_and_with_it_does_not(tokenizer, model):
+    pad = tokenizer.pad_token_id
+    long, short = [[200, 200, 200]], [[200, 200]]
+    alone = model(short).logits
+    batch = [[200, 200, 200], [200, 200, pad]]
+    assert np.abs(model(batch).logits[1] - alone[0]).max() > 1e-3
+    masked = model(batch, attention_mask=[[1, 1, 1], [1, 1, 0]]).logits
+    assert np.abs(masked - np.concatenate([model(long).logits, alone])).max() < 1e-6
+
+
+def test_long_inputs_are_cut_or_refused(tokenizer, model):
+    limit = model.config.max_position_embeddings
+    long = "so very long " * limit
+    assert tokenizer(long, truncation=True, return_tensors="np")["input_ids"].shape == (1, limit)
+    with pytest.raises(InputError, match=f"may have {limit} tokens, the positions this model has; got {3 * limit + 2}"):
+        model(**tokenizer(long, return_tensors="np", verbose=False))
+
+
+def test_padding_and_truncation_as_the_course_lists_them(tokenizer):
+    rows = tokenizer(RAW_INPUTS)["input_ids"]
+    longest = max(map(len, rows))
+    assert [len(row) for row in tokenizer(RAW_INPUTS, padding="longest")["input_ids"]] == [longest] * 2
+    assert [len(row) for row in tokenizer(RAW_INPUTS, padding="max_length", max_length=20, truncation=True)["input_ids"]] == [20] * 2
+    assert [len(row) for row in tokenizer(RAW_INPUTS, max_length=8, truncation=True)["input_ids"]] == [8, 8]
+    assert tokenizer(RAW_INPUTS[1])["input_ids"] == rows[1]
+    assert len(tokenizer(RAW_INPUTS[1], add_special_tokens=False)["input_ids"]) == len(rows[1]) - 2
