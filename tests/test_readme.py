@@ -1,0 +1,77 @@
+"""The README's code blocks run, and print what it says they print; its commands are those of continuous integration."""
+
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def python_blocks():
+    """Each python block with the text block that follows it."""
+    for (kind, code), (next_kind, text) in zip(BLOCKS, [*BLOCKS[1:], ("", "")]):
+        if kind == "python":
+            assert next_kind == "text", f"a python block shows its output in a text block after it:\n{code}"
+            yield code, text
+
+
+def commands():
+    """Each `$ command` of the console blocks with the output below it."""
+    for kind, text in BLOCKS:
+        if kind == "console":
+            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                yield command, output
+
+
+@pytest.mark.parametrize(("code", "output"), list(python_blocks()))
+def test_a_python_block_prints_what_it_says(code, output):
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert printed.getvalue() == output
+
+
+@pytest.mark.parametrize(("command", "output"), list(commands()))
+def test_a_command_prints_what_it_says(command, output, tmp_path):
+    name, *arguments = shlex.split(command)
+    assert name == "minibert"
+    done = subprocess.run(
+        [sys.executable, "-m", "minibert", *arguments], capture_output=True, text=True, encoding="utf-8",
+        env={**os.environ, "HF_HUB_CACHE": str(tmp_path), "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
+
+
+def test_the_two_commands_are_those_that_continuous_integration_runs():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    shell = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+    assert len(shell) == 2
+    for line in shell:
+        for command in line.split(" && "):
+            assert re.sub("pip install", "pip install --quiet", command) in script, command
+
+
+def test_every_path_that_the_readme_names_is_there():
+    tree = README[README.index("```\npyproject.toml") :].split("```")[1]
+    for name in re.findall(r"`((?:minibert|kernels|tests|benchmarks)/[\w./-]*)`", README):
+        assert (ROOT / name).exists(), name
+    folder = ROOT
+    for line in tree.strip().splitlines():
+        names = line.split("  ")[0] if not line.startswith(" ") else line.strip().split("  ")[0]
+        for name in re.split(r", | -> .*", names.strip()):
+            name = name.split(" ")[0]
+            if not line.startswith(" "):
+                folder = ROOT / name if name.endswith("/") else ROOT
+            if name and name != "...":
+                place = ROOT / name if not line.startswith(" ") else folder / name
+                assert place.exists(), f"{line!r} names {place}"
