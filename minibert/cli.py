@@ -12,9 +12,12 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from . import __version__
-from .errors import InputError, MinibertError
+from .config import CONFIGS
+from .errors import ConfigError, InputError, MinibertError
+from .files import read_json
 
 DEFAULT_MODEL = "minibert-sst2"
 
@@ -150,17 +153,25 @@ def tokenize_texts(options: argparse.Namespace) -> None:
 def list_models(options: argparse.Namespace) -> None:
     from . import hub
 
-    bundled = [{"name": name, "where": "bundled"} for name in hub.bundled_models()]
-    cached = [
-        {"name": model.name, "where": "cached" if model.whole else "in part", "commit": model.commit, "bytes": model.size}
-        for model in hub.cached_models()
-    ]
-    for model in bundled + cached:
+    models: list[dict] = [{"name": name, "where": "bundled"} for name in hub.bundled_models()]
+    for model in hub.cached_models():
+        if runs_here(model.folder / "config.json"):
+            where = "cached" if model.whole else "in part"
+            models.append({"name": model.name, "where": where, "commit": model.commit, "bytes": model.size})
+    for model in models:
         if options.json:
             print(json.dumps(model))
         else:
             size = f"{model['bytes'] / 1e6:.1f} MB" if "bytes" in model else ""
             print(f"{model['name']}\t{model['where']}\t{model.get('commit', '')[:12]}\t{size}".rstrip())
+
+
+def runs_here(config: Path) -> bool:
+    """Whether a config.json is of a model type there is; the cache holds other libraries' models too."""
+    try:
+        return read_json(config, ConfigError).get("model_type") in CONFIGS
+    except (ConfigError, OSError):
+        return False
 
 
 def list_kernels(options: argparse.Namespace) -> None:

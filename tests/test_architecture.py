@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "weights": {"errors", "files", "config"},
     "models": {"errors", "config", "weights", "hub", "kernels"},
     "pipelines": {"errors", "config", "hub", "kernels", "models", "tokenization"},
-    "cli": {"", "errors", "hub", "kernels", "pipelines", "tokenization"},
+    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "tokenization"},
     "__main__": {"cli"},
     "": {"errors"},
 }

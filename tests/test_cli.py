@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import make_checkpoint, rewrite_config
+from checkpoints import make_checkpoint, rewrite_config, rewrite_config
 from minibert import hub
 from minibert.cli import main
 from minibert.kernels.registry import operations, variants
@@ -143,6 +143,7 @@ def test_models_lists_what_is_in_the_cache_and_which_of_it_is_whole(run, monkeyp
     make_checkpoint(snapshots / ("a" * 40))
     make_checkpoint(snapshots / ("b" * 40))
     (snapshots / ("b" * 40) / "model.safetensors").unlink()
+    rewrite_config(make_checkpoint(tmp_path / "models--someone--gpt" / "snapshots" / ("c" * 40)), model_type="gpt2")
     status, out, err = run("models")
     rows = [line.split("\t") for line in out]
     assert (status, err) == (0, []) and len(rows) == bundled + 2
