@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import make_checkpoint, rewrite_config, rewrite_config
+from checkpoints import make_checkpoint, rewrite_config
 from minibert import hub
 from minibert.cli import main
 from minibert.kernels.registry import operations, variants
