@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 
+from .functions import exp
 from .jit import jit
 from .registry import variant
+from .threads import run
+from .vectors import COLUMNS, ROWS, add_product, next_task
 
 
 @variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
@@ -47,3 +50,116 @@ def attention_rows(query, key, value, bounds, kept, heads):
                     for i in range(first, first + size):
                         context[row, i] += shares[other] / total * value[start + other, i]
     return context
+
+
+BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens that is a thirtieth of its work
+CHUNK = 128  # keys in one running sum, as in linear_register.py
+
+
+@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+def attention_register(query, key, value, bounds, key_mask, heads):
+    """Both products by register tiles, a vector's lanes being queries: no lane ever needs another's largest or sum."""
+    query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
+    kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
+    context = np.empty_like(query)
+    places = [
+        (start, stop, first)
+        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist())
+        for first in range(start, stop, BLOCK)
+    ]
+    if places:
+        work = sum(stop - start for start, stop, _ in places) * query.size // len(query) * BLOCK  # at most
+        useful = min(len(places) * heads, work // 2_000_000 + 1)
+        run(attend, useful, query, key, value, kept, np.array(places), heads, context)
+    return context
+
+
+@jit(nogil=True, error_model="numpy")
+def attend(counter, query, key, value, kept, places, heads, context):
+    """Do one task after another until none is left: a sequence's head, and BLOCK of its queries."""
+    size = query.shape[1] // heads
+    longest = 0
+    for start, stop, _ in places:
+        longest = max(longest, stop - start)
+    copies = np.empty((2, longest, size), np.float32)
+    scores = np.empty((longest, COLUMNS), np.float32)
+    turned = np.empty((2, size, COLUMNS), np.float32)
+    sums = (np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32))
+    task = next_task(counter)
+    while task < len(places) * heads:
+        start, stop, row = places[task // heads]
+        left = task % heads * size
+        found = copy_kept(key[start:stop], value[start:stop], kept[start:stop], left, copies)
+        scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
+        count = found if found else stop - start  # nothing kept: the same share for each
+        end = min(row + BLOCK, stop)
+        while row < end:
+            for lane in range(COLUMNS):
+                line = query[min(row + lane, stop - 1)][left : left + size]  # a lane too many does the last query again
+                for i in range(size):
+                    turned[0, i, lane] = line[i] * scale
+            attend_lanes(turned, copies[0, :count], copies[1, :count], scores[:count], sums)
+            for lane in range(min(end - row, COLUMNS)):
+                line = context[row + lane][left : left + size]
+                for i in range(size):
+                    line[i] = turned[1, i, lane]
+            row += COLUMNS
+        task = next_task(counter)
+
+
+@jit(inline="always", error_model="numpy")
+def copy_kept(key, value, kept, left, copies):
+    """One head's keys and values, side by side; a masked one is left out, unless all are. -> how many were kept."""
+    found = 0
+    for other in range(len(kept)):
+        found += kept[other]
+    to = 0
+    for other in range(len(kept)):
+        if kept[other] or not found:
+            size = copies.shape[2]
+            for i, part in ((0, key[other][left : left + size]), (1, value[other][left : left + size])):
+                line = copies[i, to]
+                for place in range(size):
+                    line[place] = part[place]
+            to += 1
+    return found
+
+
+@jit(inline="always", error_model="numpy")
+def attend_lanes(turned, keys, values, scores, sums):
+    """turned[0] (Dh, C), a query a lane -> turned[1] (Dh, C): softmax(keys turned[0])ᵀ values, with scores (L, C) between."""
+    count, size = keys.shape
+    largest, total, part = sums
+    for other in range(count):
+        for lane in range(COLUMNS):
+            scores[other, lane] = 0
+    for tile in range(-(-count // ROWS)):
+        top, bottom = tile * ROWS, min(tile * ROWS + ROWS, count)
+        add_product(scores[top:bottom], keys[top:bottom], turned[0])
+    for lane in range(COLUMNS):
+        largest[lane], total[lane] = scores[0, lane], 0
+    for other in range(1, count):
+        for lane in range(COLUMNS):
+            largest[lane] = max(largest[lane], scores[other, lane])
+    for i in range(size):
+        for lane in range(COLUMNS):
+            turned[1, i, lane] = 0
+    for first in range(0, count, CHUNK):
+        last = min(first + CHUNK, count)
+        for lane in range(COLUMNS):
+            part[lane] = 0
+        for other in range(first, last):
+            line = scores[other]
+            for lane in range(COLUMNS):
+                line[lane] = exp(line[lane] - largest[lane])
+            for lane in range(COLUMNS):
+                part[lane] += line[lane]
+        for lane in range(COLUMNS):
+            total[lane] += part[lane]
+        tiles = -(-size // ROWS)
+        for tile in range(tiles):
+            top, bottom = tile * size // tiles, (tile + 1) * size // tiles
+            add_product(turned[1, top:bottom], values[first:last].T[top:bottom], scores[first:last])
+    for i in range(size):
+        for lane in range(COLUMNS):
+            turned[1, i, lane] /= total[lane]

@@ -7,7 +7,10 @@ import math
 import numpy as np
 
 from .jit import jit
+from .layer_norm import TASK, normalise
 from .registry import variant
+from .threads import run
+from .vectors import next_task
 
 
 @variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away")
@@ -42,3 +45,27 @@ def normalise_rows(rows, weight, bias, eps):
         scale = 1 / math.sqrt(variance / width + eps)
         for i in range(width):
             rows[n, i] = (rows[n, i] - mean) * scale * weight[i] + bias[i]
+
+
+@variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away")
+def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
+    """A token at a time still, with the vectors of `layer_norm_vector`; blocks of tokens on threads."""
+    ids = np.stack([token_ids, type_ids, position_ids])
+    tables = tuple(np.ascontiguousarray(table) for table in tables)
+    y = np.empty((ids.shape[1], tables[0].shape[1]), np.float32)
+    run(embed_tasks, -(-len(y) // TASK), ids, tables, weight, bias, eps, y)
+    return y
+
+
+@jit(nogil=True, error_model="numpy")
+def embed_tasks(counter, ids, tables, weight, bias, eps, y):
+    words, types, positions = tables
+    task = next_task(counter)
+    while task * TASK < len(y):
+        for row in range(task * TASK, min(task * TASK + TASK, len(y))):
+            word, kind, position = words[ids[0, row]], types[ids[1, row]], positions[ids[2, row]]
+            line = y[row]
+            for i in range(len(line)):
+                line[i] = word[i] + kind[i] + position[i]
+            normalise(line, weight, bias, eps)
+        task = next_task(counter)

@@ -55,10 +55,10 @@ class Registry:
 
 REGISTRY = Registry()
 # Where the compiled variants stand: importing these registers them.
-LADDERS = ("linear", "softmax", "attention", "layer_norm", "activations", "embed")
+LADDERS = ("linear", "linear_register", "softmax", "attention", "layer_norm", "activations", "embed")
 # A preset is the names to look for, best first; an operation made of others that has none of them is composed.
-PRESETS = {"reference": ("reference",), "naive": ("naive", "reference")}
-AUTO = "reference"  # what "auto" picks
+PRESETS = {"reference": ("reference",), "naive": ("naive", "reference"), "fast": ("register", "vector")}
+AUTO = "reference"  # what "auto" picks: it needs no compiling, some 10 s once on a machine
 
 
 def reference(function: Callable) -> Callable:
@@ -98,8 +98,9 @@ def register(made: Variant) -> None:
 class Table:
     """One ready function an operation: what the encoder calls. `print(table)` shows which variant each one is."""
 
-    def __init__(self, chosen: Mapping[str, Variant | Composition]):
+    def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
         self.chosen = dict(chosen)
+        self.preset = preset
         for operation, made in self.chosen.items():
             ready = made.function if isinstance(made, Variant) else partial(made.function, self)
             setattr(self, operation, ready)
@@ -121,7 +122,8 @@ class Table:
 
     def __repr__(self) -> str:
         width = max(map(len, self.chosen))
-        return "\n".join(f"{operation:{width}}  {name}" for operation, name in self.names.items())
+        first = [f"preset: {self.preset}"] if self.preset else []
+        return "\n".join(first + [f"{operation:{width}}  {name}" for operation, name in self.names.items()])
 
 
 def table(kernels: str | Mapping[str, str] = "auto") -> Table:
@@ -134,8 +136,9 @@ def table(kernels: str | Mapping[str, str] = "auto") -> Table:
             f"kernels is one of {names}, or a mapping of an operation to a variant; got {kernels!r}. "
             "`minibert kernels` lists the operations and their variants."
         )
-    wanted = PRESETS[AUTO if kernels == "auto" else kernels]
-    return Table({operation: preferred(operation, wanted) for operation in operations(wanted)})
+    preset = AUTO if kernels == "auto" else kernels
+    wanted = PRESETS[preset]
+    return Table({operation: preferred(operation, wanted) for operation in operations(wanted)}, preset)
 
 
 def preferred(operation: str, wanted: tuple[str, ...]) -> Variant | Composition:

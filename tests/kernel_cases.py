@@ -10,7 +10,8 @@ import numpy as np
 
 from minibert.kernels.registry import REGISTRY, Composition, Table, Variant, table
 
-SIZES = {"one row": (1, 64, 48), "odd": (7, 61, 37), "tile edges": (25, 128, 96), "tall": (130, 32, 33)}  # M, K, N
+SIZES = {"one row": (1, 64, 48), "odd": (7, 61, 37), "tile edges": (25, 128, 96), "tall": (130, 32, 33),
+         "chunk edges": (13, 259, 65), **{f"{rows} rows": (rows, 19, 17) for rows in range(2, 13)}}  # M, K, N  # fmt: skip
 HEADS = 4
 
 

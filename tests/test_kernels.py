@@ -73,12 +73,13 @@ def test_the_reference_runs_without_importing_numba():
 
 def test_a_mapping_puts_a_variant_into_every_operation_made_of_it():
     chosen = table({"linear": "naive"}).names
-    assert chosen["linear"] == "naive" and chosen["softmax"] == "reference"
+    assert chosen["linear"] == "naive" and chosen["softmax"] == table("auto").names["softmax"]
     assert chosen["query_key_value"] == "linear" and chosen["linear_gelu"] == "linear + gelu"
 
 
 def test_a_table_prints_what_was_chosen():
     assert "attention         naive" in str(table("naive"))
+    assert str(table("auto")).startswith("preset: reference\n") and not str(table({})).startswith("preset")
 
 
 @pytest.mark.parametrize(
@@ -86,9 +87,9 @@ def test_a_table_prints_what_was_chosen():
     [
         ("quick", "kernels is one of 'auto', 'reference', 'naive'"),
         (3, "kernels is one of"),
-        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive; got 'quick'"),
+        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive, tiled, packed, register; got 'quick'"),
         ({"conv": "naive"}, "the operations are: linear, softmax"),
-        ({"linear_add": "naive"}, "the variants of 'linear_add' are: none: it is composed of linear; got 'naive'"),
+        ({"linear_add": "naive"}, "the variants of 'linear_add' are: register; got 'naive'"),
     ],
 )
 def test_an_unknown_kernel_is_refused_with_the_ones_there_are(kernels, message):
