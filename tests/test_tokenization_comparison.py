@@ -52,7 +52,7 @@ def test_a_fault_in_the_overflow_is_seen(tokenizers):
 
 
 @pytest.mark.parametrize("method, fault", [
-    ("spans", lambda self, text: [(start, end + 1) for start, end in SPANS(self, text)]),
+    ("columns", lambda self, text: (lambda ids, spans, words: (ids, [(a, b + 1) for a, b in spans], words))(*COLUMNS(self, text))),
     ("ids", lambda self, text: IDS(self, text)[::-1]),
 ])  # fmt: skip
 def test_a_fault_in_the_fast_path_alone_is_seen(monkeypatch, method, fault):
@@ -67,4 +67,4 @@ def test_a_fault_in_the_definition_alone_is_seen(monkeypatch):
         check_same(pair_of_tokenizers(troubled_vocab()), "abc")
 
 
-SPANS, IDS = FastPipeline.spans, FastPipeline.ids
+COLUMNS, IDS = FastPipeline.columns, FastPipeline.ids

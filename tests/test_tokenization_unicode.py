@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("tokenizers", reason="the table is made by asking tokenizers: pip install -e '.[test]'")
+
 from make_unicode_table import SCALARS, TABLE, pack, probe
 
 from minibert.tokenization.unicode import unicode_table

@@ -5,6 +5,7 @@
     wordpiece.py                   3  -> pieces that are in the vocabulary
     added_tokens.py                   [MASK] and its like, found in the text before all that
     pipeline.py, fast_pipeline.py     the three together: the definition, then the same at speed
+    batch.py                          and for many texts at once, compiled: tables for kernels/wordpiece.py
     template.py                    4  -> [CLS] pieces [SEP], cut to fit
     encoding.py                    5  -> rows, padded; and which place of the text each token came from
     tokenizer.py                      the class users call, on top of

@@ -25,7 +25,6 @@ from .normalizer import CHINESE, SpacedCharacters, drop_accents, reordering_char
 from .pipeline import check_characters
 from .unicode import unicode_table
 
-ROWS = 1 << 16  # of 64 bytes: the parts remembered, 4 MB a thread
 NO_ROOM = 1 << 60  # more pieces than a text has
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
@@ -42,8 +41,6 @@ class PackedEncoding(NamedTuple):
 def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_length, places, threads):
     """As `Tokenizer.encode_packed`."""
     texts = list(texts) if not isinstance(texts, (str, bytes)) else [None]
-    if not all(issubclass(kind, str) for kind in set(map(type, texts))):
-        raise InputTypeError("encode_packed takes a list of texts; call the tokenizer itself for one text, or for pairs.")
     if type(threads) is not int or threads < 1:
         raise InputError(f"threads must be a whole number, 1 or more; got {threads!r}.")
     one_by_one = partial(
@@ -52,15 +49,25 @@ def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_lengt
     )  # fmt: skip
     frame = frame_of(tokenizer, add_special_tokens, truncation, max_length)
     if frame is None:
+        join(texts)
         return joined([row_of(one_by_one(text)) for text in texts], places)
-    encoder = tokenizer._pipeline.batch
-    cuts = np.linspace(0, len(texts), min(threads, len(texts) or 1) + 1).astype(int)
+    work = partial(encode_share, tokenizer._pipeline.batch, frame, places, one_by_one)
+    if threads == 1 or len(texts) < 2:
+        return work(texts)
+    cuts = np.linspace(0, len(texts), min(threads, len(texts)) + 1).astype(int)
     shares = [texts[start:stop] for start, stop in zip(cuts[:-1], cuts[1:])]
-    work = partial(encode_share, encoder, frame, places, one_by_one)
-    if len(shares) == 1:
-        return work(shares[0])
     with ThreadPoolExecutor(len(shares)) as pool:
         return joined(list(pool.map(work, shares)), places)
+
+
+def join(texts):
+    """The texts with a space between; refuses what is no text, which is the quickest way to find it."""
+    try:
+        return " ".join(texts)
+    except TypeError:
+        raise InputTypeError(
+            "encode_packed takes a list of texts; call the tokenizer itself for one text, or for pairs."
+        ) from None
 
 
 def frame_of(tokenizer, add_special_tokens, truncation, max_length):
@@ -73,6 +80,7 @@ def frame_of(tokenizer, add_special_tokens, truncation, max_length):
     )  # fmt: skip
     before, after = tokenizer._around if add_special_tokens else ([-1], [-1])
     simple = pipeline.parts_at_spaces and not pipeline.normal.targets and len(before) == len(after) == 1
+    simple = simple and not any("\0" in token for token in pipeline.raw.targets)  # which ends a token in the tables
     if not simple or (request.truncation and tokenizer.truncation_side != "right"):
         return None
     if not request.truncation:
@@ -83,18 +91,16 @@ def frame_of(tokenizer, add_special_tokens, truncation, max_length):
 
 def encode_share(encoder, frame, places, one_by_one, texts):
     """Some texts through the kernel, and those that it leaves through the tokenizer's call."""
-    text = " ".join(texts)
+    text = join(texts) + encoder.after
     try:
         data = text.encode()
     except UnicodeEncodeError:
         check_characters(text)
         raise
-    lengths = np.fromiter(map(len, texts if text.isascii() else map(str.encode, texts)), np.int64, len(texts))
-    bounds = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(lengths + 1, out=bounds[1:])
-    ids, rows, stops, slow = encoder.encode(data + encoder.after, bounds, frame, places)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ids, offsets, word_ids, (stops, slow) = encoder.encode(data, lengths, frame, places)
     bounds = np.concatenate([[0], stops])
-    found = PackedEncoding(ids, bounds, rows[:, :2] if places else None, rows[:, 2] if places else None)
+    found = PackedEncoding(ids, bounds, offsets if places else None, word_ids if places else None)
     if not slow.any():
         return found
     runs, start = [], 0
@@ -137,75 +143,71 @@ class BatchEncoder:
 
     def __init__(self, pipeline):
         from minibert.kernels import wordpiece as kernel
+        from minibert.kernels import wordpiece_parts as parts
 
         self.kernel = kernel
-        self.tables = make_tables(kernel, pipeline)
-        longest = self.tables.special.shape[1]
-        self.after = b" " * (1 + kernel.KEPT_BYTES + longest)  # the kernel may look this far beyond the last text
+        self.tables = make_tables(parts, pipeline)
+        self.after = " " * (1 + kernel.LOOK_AHEAD)  # the kernel may look this far beyond the last text
         self.idle: list[tuple] = []  # memories that no call is using
         self.lock = Lock()
 
-    def encode(self, data: bytes, bounds: np.ndarray, frame: tuple, places: bool):
-        """Texts as `kernel.encode` wants them -> (ids, places, stops, slow)."""
-        kernel, size = self.kernel, len(data)
-        text = np.frombuffer(data, np.uint8)
-        rows = size + 2 * len(bounds) + kernel.KEPT_PIECES  # a byte gives a piece at the most; pages not written cost nothing
-        output = kernel.Output(
-            ids=np.empty(rows, np.int32),
-            places=np.empty((rows if places else 0, 3), np.int32),
-            stops=np.empty(len(bounds) - 1, np.int64),
-            slow=np.empty(len(bounds) - 1, np.bool_),
-        )
+    def encode(self, data: bytes, lengths: np.ndarray, frame: tuple, places: bool):
+        """Texts as `kernel.encode` wants them -> (ids, offsets, word ids, (stops, slow))."""
+        kernel, text = self.kernel, np.frombuffer(data, np.uint8)
+        # A byte gives a piece at the most, and pages that are not written cost nothing.
+        rows = len(data) + 2 * len(lengths) + kernel.KEPT_PIECES
+        placed = rows if places else 0
+        output = kernel.Output(np.empty(rows, np.int32), np.empty(2 * placed, np.int32), np.empty(placed, np.int32), int(places))
+        results = np.empty(len(lengths), np.int64), np.empty(len(lengths), np.bool_)
         with self.lock:
             memories, scratch = self.idle.pop() if self.idle else self.make_memories()
         try:
-            count = kernel.encode(text, bounds, self.tables, memories[places], scratch, frame, output)
+            count = kernel.encode(text, lengths, self.tables, memories[places], scratch, frame, output, results)
         finally:
             with self.lock:
                 self.idle.append((memories, scratch))
-        return output.ids[:count], output.places[:count], output.stops, output.slow
+        return output.ids[:count], output.offsets[: 2 * count].reshape(-1, 2), output.words[:count], results
 
     def make_memories(self):
         """One for ids alone and one with places: a row of the first would lack them."""
-        longest = self.tables.longest + 1
-        memories = tuple(np.zeros((ROWS, self.kernel.ROW), np.uint64) for _ in range(2))
-        scratch = self.kernel.Scratch(
-            np.empty(longest, np.int32), np.empty(longest, np.int32), np.empty((longest, 2), np.int32), np.empty(8, np.int32)
-        )
-        return memories, scratch
+        kernel, longest = self.kernel, self.tables.longest + 1
+        memories = tuple(np.zeros(kernel.ROW << kernel.ROW_BITS, np.uint64) for _ in range(2))
+        return memories, kernel.Scratch(*(np.empty(size, np.int64) for size in (longest, longest, longest, longest, 8)))
 
 
-def make_tables(kernel, pipeline):
-    normal, images = normal_forms(kernel, pipeline.normalizer)
-    special = [token.encode() for token in pipeline.raw.targets]
-    longest = max(map(len, special), default=0) + 1
-    special_bytes = np.zeros((len(special), longest), np.uint8)
-    for row, token in zip(special_bytes, special):
-        row[: len(token)] = np.frombuffer(token, np.uint8)
-    special_first = np.zeros(256, np.bool_)
-    special_first[special_bytes[:, 0]] = True
+def make_tables(parts, pipeline):
+    normal, images = normal_forms(parts, pipeline.normalizer)
+    special = [token.encode(errors="surrogatepass") + b"\0" for token in pipeline.raw.targets]
+    special_first = np.zeros(256, np.uint8)
+    special_first[[token[0] for token in special]] = 1
     model = pipeline.model
-    return kernel.Tables(
-        normal, images, make_trie(kernel, model), special_bytes, special_first, model.vocab[model.unk_token],
-        model.max_characters,
+    edges, unknown = make_trie(parts, model), model.vocab[model.unk_token]
+    single = np.full(0x110000, unknown, np.int32)
+    for token, number in model.vocab.items():
+        if len(token) == 1 <= model.max_characters:
+            single[ord(token)] = number
+    return parts.Tables(
+        normal, images, edges, single, np.frombuffer(b"".join(special) + b"\0", np.uint8), special_first,
+        len(edges) // 2, unknown, model.max_characters,
     )  # fmt: skip
 
 
-def make_trie(kernel, model):
+def make_trie(parts, model):
     """The vocabulary as the kernel's hash table: pieces that begin a word under root 0, those that go on under root 1."""
     words = [*model.vocab, *model.inner]
     ids = np.fromiter((*model.vocab.values(), *model.inner.values()), np.int64, len(words))
     bounds = np.zeros(len(words) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=bounds[1:])
-    roots = np.repeat([kernel.WORDS, kernel.INNER], [len(model.vocab), len(model.inner)])
-    characters = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
-    slots = 1 << max(4, int(2 * len(characters)).bit_length())
-    edges = np.full((slots, 2), kernel.EMPTY)
-    kernel.build_trie(characters, bounds, roots, ids, edges)
+    roots = np.repeat([parts.WORDS, parts.INNER], [len(model.vocab), len(model.inner)])
+    characters = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), np.uint32)
+    edges = np.full(4 << len(characters).bit_length(), parts.EMPTY)
+    nodes = parts.build_trie(characters, bounds, roots, ids, edges)
+    edges = np.full(4 << int(nodes).bit_length(), parts.EMPTY)  # now that the nodes are counted, a third as large
+    parts.build_trie(characters, bounds, roots, ids, edges)
     return edges
 
 
-def normal_forms(kernel, normalizer):
+def normal_forms(parts, normalizer):
     """The kernel's table of characters, by asking the pure path about every one that is not its own normal form."""
     table, spaced = unicode_table(), SpacedCharacters(normalizer)
     normal = np.arange(0x110000, dtype=np.int32)
@@ -213,34 +215,35 @@ def normal_forms(kernel, normalizer):
     strips = drop_accents in normalizer.steps
     if normalizer.handle_chinese_chars:
         for first, last in CHINESE:
-            normal[first : last + 1] |= kernel.ALONE
+            normal[first : last + 1] |= parts.ALONE
     if normalizer.clean_text:
-        normal[list(table.removed)] = kernel.DROPPED
+        for first, end in zip(table.removed.bounds[::2], table.removed.bounds[1::2]):
+            normal[first:end] = parts.DROPPED
     if strips:
-        normal[HANGUL.start : HANGUL.stop] = kernel.HANGUL
+        normal[HANGUL.start : HANGUL.stop] = parts.HANGUL
     asked = {*table.white_space, *table.punctuation, *table.lower, *(table.decomposed if strips else ())}
     if strips:
-        normal[list(table.accents)] = kernel.DROPPED
+        normal[list(table.accents)] = parts.DROPPED
     for code in asked:
-        forms = form_codes(kernel, spaced[code])
-        normal[code] = forms[0] if len(forms) == 1 else kernel.SEVERAL + len(images) if forms else kernel.DROPPED
+        forms = form_codes(parts, spaced[code])
+        normal[code] = forms[0] if len(forms) == 1 else parts.SEVERAL + len(images) if forms else parts.DROPPED
         if len(forms) > 1:
-            images += [*forms, kernel.SPACE]
+            images += [*forms, parts.SPACE]
     if strips:
         for character in reordering_characters():
-            normal[ord(character)] = kernel.SLOW
-    return normal, np.array(images or [kernel.SPACE], np.int32)
+            normal[ord(character)] = parts.SLOW
+    return normal, np.array(images or [parts.SPACE], np.int32)
 
 
-def form_codes(kernel, image: str) -> list[int]:
+def form_codes(parts, image: str) -> list[int]:
     """What SpacedCharacters has for a character -> the kernel's codes; a word of its own has spaces round it there."""
     codes, place = [], 0
     while place < len(image):
         alone = image[place] == " " and place + 2 < len(image) and image[place + 2] == " "
         if alone:
-            codes.append(ord(image[place + 1]) | kernel.ALONE)
+            codes.append(ord(image[place + 1]) | parts.ALONE)
             place += 3
         else:
-            codes.append(kernel.SPACE if image[place] == " " else ord(image[place]))
+            codes.append(parts.SPACE if image[place] == " " else ord(image[place]))
             place += 1
     return codes

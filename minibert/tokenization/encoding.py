@@ -32,29 +32,38 @@ class Sequence:
     def __init__(self, pipeline, text):
         self.pipeline, self.text = pipeline, text
 
-    def _each(self, column):
-        if isinstance(self.text, str):
-            return column(self.text)
-        return [value for word in self.text for value in column(word)]
-
     @column
     def ids(self):
-        return self._each(self.pipeline.ids)
+        if isinstance(self.text, str):
+            return self.pipeline.ids(self.text)
+        return [number for word in self.text for number in self.pipeline.ids(word)]
 
     @column
     def tokens(self):
-        return self._each(self.pipeline.tokens)
+        if isinstance(self.text, str):
+            return self.pipeline.tokens(self.text)
+        return [token for word in self.text for token in self.pipeline.tokens(word)]
 
     @column
     def offsets(self):
         """Places in the text; in a list of words, places in the word."""
-        return self._each(self.pipeline.spans)
+        self.locate()
+        return self.offsets
 
     @column
     def word_ids(self):
+        self.locate()
+        return self.word_ids
+
+    def locate(self):
+        """Ids, offsets and word ids in one pass."""
         if isinstance(self.text, str):
-            return self.pipeline.words(self.text)
-        return [index for index, word in enumerate(self.text) for _ in self.pipeline.ids(word)]
+            self.ids, self.offsets, self.word_ids = self.pipeline.columns(self.text)
+            return
+        each = [self.pipeline.columns(word) for word in self.text]
+        self.ids = [number for ids, _, _ in each for number in ids]
+        self.offsets = [span for _, spans, _ in each for span in spans]
+        self.word_ids = [index for index, (ids, _, _) in enumerate(each) for _ in ids]
 
 
 class Padding(NamedTuple):

@@ -1,4 +1,4 @@
-"""The pipeline at speed: the same pieces, column by column, and only the columns that are asked for.
+"""The pipeline at speed: the same pieces as columns, the ids alone where nothing else is asked for.
 
 Two memories do it. What stands between two spaces gives the same pieces in every text, so each such part is remembered
 raw, with its pieces: "don't" -> don ' t. And so is each normalised word, for a part seen first is mostly made of
@@ -10,7 +10,7 @@ A space may not lie within a token, nor be taken by one (lstrip, rstrip): with s
 
 import re
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import chain
 
 from .normalizer import SpacedCharacters
 from .pipeline import Pipeline, check_characters
@@ -38,14 +38,14 @@ class Memory(dict):
 
 
 class FastPipeline(Pipeline):
-    """A Pipeline with memories. Each method takes a text and gives one column of `analyse`."""
+    """A Pipeline with memories. Its methods take a text and give columns of `analyse`."""
 
     def __init__(self, normalizer, model, raw, normal):
         super().__init__(normalizer, model, raw, normal)
         self.spaced = SpacedCharacters(normalizer)
         self.word_cuts = Memory(model.cut)
         self.part_ids = Memory(self._part_ids)
-        self.part_places = Memory(self._part_places)
+        self.part_columns = Memory(self._part_columns)
         self.parts_at_spaces = not any(
             " " in target or token.lstrip or token.rstrip
             for matcher in (raw, normal)
@@ -64,21 +64,25 @@ class FastPipeline(Pipeline):
         parts = text.split(" ") if self.parts_at_spaces else [text]
         return list(chain.from_iterable(map(self.part_ids.__getitem__, parts)))
 
-    def spans(self, text):
-        """Where each token stands in the text: (start, end). Remembers the ids on its way, so they are cheap after it."""
-        parts, memory = self._parts(text), self.part_places
-        starts = accumulate([len(part) + 1 for part in parts[:-1]], initial=0)
-        return [(at + start, at + end) for at, part in zip(starts, parts) for start, end in memory[part][0]]
-
-    def words(self, text):
-        """The number of the word each token belongs to."""
-        words, count = [], 0
+    def columns(self, text):
+        """The ids, where each token stands in the text as (start, end), and the number of the word it belongs to."""
+        memory = self.part_columns
+        ids, spans, words, at, count = [], [], [], 0, 0
         for part in self._parts(text):
-            numbers = self.part_places[part][1]
-            if numbers:
-                words += [count + number for number in numbers]
+            part_ids, part_spans, part_words = memory[part]
+            if len(part_ids) == 1:  # the most frequent kind by far
+                start, end = part_spans[0]
+                ids.append(part_ids[0])
+                spans.append((at + start, at + end))
+                words.append(count)
+                count += 1
+            elif part_ids:
+                ids += part_ids
+                spans += [(at + start, at + end) for start, end in part_spans]
+                words += [count + number for number in part_words]
                 count = words[-1] + 1
-        return words
+            at += len(part) + 1
+        return ids, spans, words
 
     def tokens(self, text):
         """The tokens as strings; seldom asked for, so not remembered."""
@@ -93,27 +97,32 @@ class FastPipeline(Pipeline):
         cuts = self.word_cuts
         return tuple([number for word in words_of(part.translate(self.spaced)) for number in cuts[word][0]])
 
-    def _part_places(self, part):
-        """([(start, end), ...], [word, ...]), both within the part."""
+    def _part_columns(self, part):
+        """(ids, [(start, end), ...], [word, ...]), the places and words within the part."""
         if not self._is_plain(part):
             pieces = self.analyse(part)
-            return [piece[2:4] for piece in pieces], [piece[4] for piece in pieces]
+            return [piece[0] for piece in pieces], [piece[2:4] for piece in pieces], [piece[4] for piece in pieces]
         images = list(map(self.spaced.__getitem__, map(ord, part)))
         spaced = "".join(images)
+        same_places = len(spaced) == len(part) and "" not in images
+        if same_places and " " not in spaced:  # one word, letter for letter
+            ids, ends = self.word_cuts[spaced] if part else ((), ())
+            return ids, list(zip((0, *ends), ends)), [0] * len(ids)
         sources = range(len(part))
-        if len(spaced) != len(part) or "" in images:
+        if not same_places:
             sources = [source for source, image in enumerate(images) for _ in image]
-        ids, spans, words = [], [], []
-        for number, match in enumerate(WORD.finditer(spaced)):
-            first = start = match.start()
-            cut, ends = self.word_cuts[match.group()]
+        ids, spans, words, cuts = [], [], [], self.word_cuts
+        for number, (start, word) in enumerate(placed_words(spaced)):
+            cut, ends = cuts[word]
+            if len(cut) == 1:
+                ids.append(cut[0])
+                spans.append((sources[start], sources[start + len(word) - 1] + 1))
+                words.append(number)
+                continue
             ids += cut
             words += [number] * len(cut)
-            for end in ends:
-                spans.append((sources[start], sources[first + end - 1] + 1))
-                start = first + end
-        self.part_ids.remember(part, tuple(ids))
-        return spans, words
+            spans += [(sources[start + first], sources[start + end - 1] + 1) for first, end in zip((0, *ends), ends)]
+        return ids, spans, words
 
     def _part_tokens(self, part):
         if not self._is_plain(part):
@@ -128,6 +137,18 @@ class FastPipeline(Pipeline):
             return True
         check_characters(part)
         return self.normalizer.can_translate(part)
+
+
+def placed_words(spaced):
+    """(where it begins, the word) for each word of a text spaced out."""
+    if len(spaced) >= 1 << 16:
+        yield from ((match.start(), match.group()) for match in WORD.finditer(spaced))
+        return
+    start = 0
+    for word in spaced.split(" "):
+        if word:
+            yield start, word
+        start += len(word) + 1
 
 
 def words_of(spaced):

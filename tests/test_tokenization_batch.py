@@ -1,0 +1,273 @@
+"""The compiled batch path gives what a call of the tokenizer gives for each text, which other tests hold to the reference."""
+
+import random
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenization_cases import (
+    CONTEXTS,
+    MARKS,
+    SCALARS,
+    SPACES,
+    WORDS,
+    our_tokenizer,
+    pair_of_tokenizers,
+    random_texts,
+    real_vocab,
+    texts,
+    troubled_vocab,
+)
+
+from minibert.errors import InputError, InputTypeError
+from minibert.tokenization import AddedToken, BertTokenizer
+from minibert.tokenization.batch import PackedEncoding
+
+FLAGS = [
+    {},
+    {"lowercase": False},
+    {"lowercase": False, "strip_accents": True},
+    {"strip_accents": False},
+    {"handle_chinese_chars": False},
+    {"clean_text": False},
+    {"clean_text": False, "lowercase": False, "handle_chinese_chars": False},
+]
+SLOW = ["[MASK]", "a[SEP]b", "ส\u0e38ั", "\u0f71\u0f72", "\U0001d15e"]  # left to a call of the tokenizer
+
+
+@pytest.fixture(scope="module", params=FLAGS, ids=str)
+def tokenizer(request):
+    return our_tokenizer(troubled_vocab(), **request.param)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return our_tokenizer(troubled_vocab())
+
+
+def rows(packed):
+    """A PackedEncoding -> for each text its (ids, offsets, word ids), as lists."""
+    bounds = packed.bounds.tolist()
+    words = [None if word < 0 else word for word in packed.word_ids.tolist()]
+    offsets = list(map(tuple, packed.offsets.tolist()))
+    return [(packed.ids[a:b].tolist(), offsets[a:b], words[a:b]) for a, b in zip(bounds, bounds[1:])]
+
+
+def calls(tokenizer, some, **options):
+    """The same by a call for each text."""
+    encoded = [tokenizer([text], verbose=False, **options)[0] for text in some]
+    return [(row.ids, row.offsets, row.word_ids) for row in encoded]
+
+
+def check(tokenizer, some, threads=1, **options):
+    """Equal to the calls; and without places the ids are those with them."""
+    packed = tokenizer.encode_packed(some, threads=threads, **options)
+    for text, mine, other in zip(some, rows(packed), calls(tokenizer, some, **options), strict=True):
+        assert mine == other, ascii(text)
+    check_ids(tokenizer.encode_packed(some, threads=threads, places=False, **options), packed)
+
+
+def check_ids(ids_alone, packed):
+    assert ids_alone.offsets is None and ids_alone.word_ids is None
+    assert np.array_equal(ids_alone.ids, packed.ids) and np.array_equal(ids_alone.bounds, packed.bounds)
+
+
+@pytest.mark.parametrize("field", ["ids", "bounds", "offsets", "word_ids"])
+def test_the_comparison_sees_a_fault_in_each_column(plain, monkeypatch, field):
+    packed = plain.encode_packed(["ab c"])
+    column = getattr(packed, field).copy()
+    column[-1] += 1
+    broken = packed._replace(**{field: column})
+    monkeypatch.setattr(type(plain), "encode_packed", lambda *_, **options: broken)
+    with pytest.raises((AssertionError, ValueError)):
+        check(plain, ["ab c"])
+
+
+# --- the same as a call ---
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(some=st.lists(texts, max_size=5))
+def test_any_strings(tokenizer, some):
+    check(tokenizer, some)
+
+
+def test_random_strings(tokenizer):
+    check(tokenizer, list(random_texts(400, seed=21)))
+
+
+@pytest.mark.parametrize("vocab", [troubled_vocab, real_vocab], ids=["troubled", "real"])
+def test_each_troublesome_word_alone_and_twice(vocab):
+    tokenizer = our_tokenizer(vocab())
+    check(tokenizer, [text for word in (*WORDS, *MARKS, *SPACES) for text in (word, word + word, f" a{word}.{word}\u0301 ")])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    contents=st.lists(
+        st.sampled_from(["ab", "é", "e\u0301", "[X]", "x y", "ed", "[MASK", "!", "\u0f73", "##", "中"]), min_size=1, max_size=3
+    ),
+    flags=st.tuples(*[st.booleans()] * 4),
+    some=st.lists(texts, max_size=3),
+)  # fmt: skip
+def test_added_tokens(contents, flags, some):
+    tokenizer = our_tokenizer(troubled_vocab())
+    try:
+        tokenizer.add_tokens([AddedToken(content, *flags) for content in contents])
+    except InputError:
+        return  # of one of them nothing is left
+    check(tokenizer, [*some, "".join(contents), "ab " + " ".join(contents), "[X" + contents[0]])
+
+
+@pytest.mark.parametrize("content", ["\0", "\0ab", "a\0", "\ud800", "a" * 300])
+def test_added_tokens_that_no_text_would_hold(content):
+    tokenizer = our_tokenizer(troubled_vocab())
+    tokenizer.add_tokens(AddedToken(content, normalized=False))
+    check(tokenizer, ["a [MASK] b", "a\0 ab", "\0ab\0", "a" * 301, "want"])
+
+
+def sweep(codes, lowercase):
+    """The characters in every context, 50 to a text, all of a context as one batch, against the reference."""
+    ours, theirs = pair_of_tokenizers(real_vocab(), lowercase=lowercase)
+    for context in CONTEXTS:
+        groups = [codes[start : start + 50] for start in range(0, len(codes), 50)]
+        batch = [" ".join(context.format(chr(code)) for code in group) for group in groups]
+        mine = rows(ours.encode_packed(batch))
+        for text, row, other in zip(batch, mine, theirs.encode_batch(batch), strict=True):
+            assert row == (other.ids, other.offsets, other.word_ids), ascii(text)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_every_tenth_character_in_four_contexts(lowercase):
+    sweep(SCALARS[1::10] if lowercase else SCALARS[6::10], lowercase)
+
+
+@pytest.mark.slow
+@pytest.mark.parity
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_every_character_in_four_contexts(lowercase):
+    sweep(SCALARS, lowercase)
+
+
+@pytest.mark.parity
+def test_sentences_are_the_references(sst2):
+    lines = (sst2 / "train.tsv").read_text("utf-8").split("\n")[1:5001]
+    sentences = [line.split("\t")[1] for line in lines]
+    ours, theirs = pair_of_tokenizers(real_vocab())
+    expected = [(other.ids, other.offsets, other.word_ids) for other in theirs.encode_batch(sentences)]
+    assert rows(ours.encode_packed(sentences)) == expected
+
+
+# --- what a batch may hold ---
+
+
+@pytest.mark.parametrize("options", [
+    {},
+    {"add_special_tokens": False},
+    {"truncation": True, "max_length": 2},
+    {"truncation": True, "max_length": 4},
+    {"truncation": True, "max_length": 3, "add_special_tokens": False},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_slow_and_empty_texts_anywhere(plain, options, threads):
+    for some in ([], [""], ["", ""], SLOW[:1], [*SLOW, "ab"], ["ab", *SLOW], ["ab c", SLOW[0], "", "abc abc abc", SLOW[3], " "]):
+        check(plain, some, threads=threads, **options)
+
+
+def test_truncation_on_the_left_is_a_calls():
+    tokenizer = BertTokenizer(troubled_vocab(), truncation_side="left")
+    check(tokenizer, ["a b c d e", "ab", "[MASK] a b c"], truncation=True, max_length=4)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40])
+def test_parts_of_sizes_about_those_of_a_row(plain, size):
+    """A part is kept by two words of eight bytes; the last bytes of each, and what follows them, must not be lost."""
+    part = ("abcdeunwt" * 5)[:size]
+    others = [part[:-1] + "b", part + "a", part[:-1], "e" * (size % 2) + "é" * (size // 2), "," * size]
+    some = [part, f"{part} {part}", f" {part}  {part} ", *others, " ".join([part, *others])]
+    check(plain, some + some[::-1])
+
+
+def test_zero_characters_are_part_of_the_key(plain):
+    cased = our_tokenizer(troubled_vocab(), clean_text=False)
+    some = ["a", "a\0", "a\0\0", "\0", "\0\0", "a\0b", "\0a", "a" * 8, "a" * 8 + "\0", "\0" * 16, "\0" * 17]
+    for tokenizer in (plain, cased):
+        check(tokenizer, some)
+        check(tokenizer, some[::-1])
+
+
+def test_a_special_token_may_end_a_text_and_what_only_begins_one_is_text(plain):
+    check(plain, ["a [MASK]", "[MASK]", "a[MASK]", "[MASK", "[MAS", "a [", "K]", "[MASK] ", "a" * 20 + "[SEP]"])
+
+
+def test_a_very_long_text_and_a_very_long_part(plain):
+    check(plain, ["a" * 100_000, "ab," * 30_000, "é" * 101, "中" * 5000, "abc " * 30_000])
+
+
+# --- the memory ---
+
+
+def test_what_is_remembered_is_what_was_found(plain):
+    some = list(random_texts(300, seed=8))
+    plain._pipeline.batch.idle.clear()
+    cold, warm = plain.encode_packed(some), plain.encode_packed(some)
+    assert rows(cold) == rows(warm) == calls(plain, some)
+
+
+def test_more_parts_than_the_memory_has_rows():
+    tokenizer = our_tokenizer(troubled_vocab())
+    draw = random.Random(4)
+    parts = ["".join(draw.choices("abcdeun,.é", k=7)) for _ in range(200_000)]
+    some = [" ".join(parts[start : start + 100]) for start in range(0, len(parts), 100)]
+    first, second = tokenizer.encode_packed(some), tokenizer.encode_packed(some)
+    assert rows(first) == rows(second)
+    assert rows(first)[::40] == calls(tokenizer, some[::40])
+
+
+def test_tokens_added_later_are_found():
+    tokenizer = our_tokenizer(troubled_vocab())
+    check(tokenizer, ["a @new b", "@new"])
+    tokenizer.add_tokens(AddedToken("@new", normalized=False))
+    check(tokenizer, ["a @new b", "@new"])
+    assert tokenizer.encode_packed(["@new"]).ids.tolist()[1:-1] == [tokenizer.convert_tokens_to_ids("@new")]
+
+
+def test_calls_at_the_same_time_do_not_meet(plain):
+    some = list(random_texts(500, seed=13))
+    expected, found = calls(plain, some), []
+    workers = [threading.Thread(target=lambda: found.append(rows(plain.encode_packed(some, threads=2)))) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == [expected] * 3
+
+
+# --- what is returned and refused ---
+
+
+def test_arrays_are_of_the_kinds_a_model_takes(plain):
+    packed = plain.encode_packed(iter(["ab c", ""]))
+    assert isinstance(packed, PackedEncoding)
+    assert packed.ids.dtype == packed.offsets.dtype == packed.word_ids.dtype == np.int32
+    assert packed.bounds.dtype == np.int64 and packed.bounds[0] == 0 and packed.offsets.shape == (len(packed.ids), 2)
+
+
+def test_half_a_surrogate_pair_is_refused_as_in_a_call(plain):
+    with pytest.raises(InputTypeError, match=r"whole characters; at \d+ it has U\+D800"):
+        plain.encode_packed(["fine", "a\ud800"])
+
+
+@pytest.mark.parametrize("some", ["a text", b"bytes", ["a", None], [b"a"], [["a", "b"]]], ids=str)
+def test_what_is_no_list_of_texts_is_refused(plain, some):
+    with pytest.raises(InputTypeError, match="encode_packed takes a list of texts"):
+        plain.encode_packed(some)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+def test_threads_are_counted_from_one(plain, threads):
+    with pytest.raises(InputError, match="threads must be a whole number, 1 or more"):
+        plain.encode_packed(["a"], threads=threads)
