@@ -17,16 +17,27 @@ PLACES = {
     name: module
     for module, names in {
         "pipelines": ("pipeline",),
+        "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": (
             "AutoTokenizer", "BatchEncoding", "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
             "DistilBertTokenizerFast", "PreTrainedTokenizerFast",
         ),
         "config": ("AutoConfig", "BertConfig", "DistilBertConfig", "PreTrainedConfig"),
-        "models.modeling": (
-            "AutoModel", "AutoModelForSequenceClassification", "BertForSequenceClassification", "BertModel",
-            "DistilBertForSequenceClassification", "DistilBertModel",
+        "models.modeling": ("BertModel", "DistilBertModel"),
+        "models.classification": (
+            "BertForMultipleChoice", "BertForNextSentencePrediction", "BertForQuestionAnswering",
+            "BertForSequenceClassification", "BertForTokenClassification", "DistilBertForMultipleChoice",
+            "DistilBertForQuestionAnswering", "DistilBertForSequenceClassification",
+            "DistilBertForTokenClassification",
+        ),
+        "models.language_modeling": ("BertForMaskedLM", "BertForPreTraining", "DistilBertForMaskedLM"),
+        "models.auto": (
+            "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice", "AutoModelForNextSentencePrediction",
+            "AutoModelForPreTraining", "AutoModelForQuestionAnswering", "AutoModelForSequenceClassification",
+            "AutoModelForTokenClassification",
         ),
         "models.heads": ("sigmoid", "softmax"),
+        "kernels.threads": ("get_num_threads", "set_num_threads"),
         "errors": (
             "CheckpointError", "ConfigError", "DownloadError", "GatedModelError", "InputError", "InputTypeError",
             "KernelError", "MinibertError", "MinibertWarning", "ModelFileError", "ModelNotFoundError",

@@ -24,7 +24,7 @@ def download(name, filename, *, revision, cache, token):
     """The path of the file in the cache, or None when the hub says that this revision has no such file."""
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    mark = _mark(cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision / filename)
+    mark = _mark(cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision, filename)
     with suppress(OSError):  # no mark in a read-only cache, nor for a model it has nothing of: its name may be wrong
         mark.parent.mkdir(exist_ok=True)
         mark.touch()
@@ -63,20 +63,21 @@ def _fetch(name, filename, **options):
         path = Path(hf_hub_download(name, filename, force_download=True, **options))
     if path.is_symlink():
         return path, _hash_in_cache(path)
-    url = hf_hub_url(name, filename, revision=path.parent.name)
+    url = hf_hub_url(name, filename, revision=path.parents[filename.count("/")].name)
     return path, get_hf_file_metadata(url, token=options["token"]).etag or ""
 
 
-def finish_check(path):
+def finish_check(snapshot, filename):
     """Compare a file of the cache with its hash, if the process that downloaded it did not live to do so."""
-    mark = _mark(path)
+    mark = _mark(snapshot, filename)
     if os.path.exists(mark):
+        path = snapshot / filename
         _compare(path, _hash_in_cache(path))
         _remove(mark)
 
 
-def _mark(path):
-    return path.parents[2] / ".unchecked" / f"{path.parent.name}.{path.name}"
+def _mark(snapshot, filename):
+    return snapshot.parents[1] / ".unchecked" / f"{snapshot.name}.{filename.replace('/', '.')}"
 
 
 def _remove(path):

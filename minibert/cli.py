@@ -1,4 +1,4 @@
-"""The command line: `minibert classify`, `tokenize`, `models`, `kernels`.
+"""The command line: `minibert classify`, `ner`, `fill-mask`, `ask`, `embed`, `tokenize`, `models`, `kernels`.
 
 Answers go to stdout, one line each, everything else to stderr. Exit status: 0 done, 1 it could not be done, 2 the
 command was not understood, 130 interrupted. A user's mistake gets one line, never a traceback.
@@ -74,9 +74,8 @@ def parser() -> argparse.ArgumentParser:
     add_model(classify)
     classify.add_argument("--top-k", type=at_least_one, metavar="N", help="the N best labels of each text")
     classify.add_argument("--truncate", action="store_true", help="cut a text that is too long instead of refusing it")
-    classify.add_argument(
-        "--kernels", type=kernels_option, default="auto", metavar="PRESET", help="auto, reference, naive, or linear=naive,gelu=naive"
-    )
+    add_kernels(classify)
+    add_tasks(commands)
 
     tokenize = command(commands, "tokenize", tokenize_texts, "show each text's tokens, their ids and their places")
     add_texts(tokenize)
@@ -86,6 +85,24 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="one JSON object a line")
     command(commands, "kernels", list_kernels, "list the operations, and the variants that --kernels can choose")
     return whole
+
+
+def add_tasks(commands) -> None:
+    """The tasks that no bundled model is for."""
+    ner = command(commands, "ner", find_entities, "print each text's entities: group, score, word, start, end")
+    ner.add_argument("--strategy", default="simple", help="simple, first, average, max, or none for each token (simple)")
+    ner.add_argument("--stride", type=at_least_one, metavar="N", help="read long texts in windows that share N tokens")
+    fill = command(commands, "fill-mask", fill_masks, "print the best words for each text's [MASK]: word, score, text")
+    fill.add_argument("--top-k", type=at_least_one, metavar="N", default=5, help="the N best words (5)")
+    embed = command(commands, "embed", embed_texts, "print a vector for each text, its numbers parted by blanks")
+    embed.add_argument("--prompt", help="a text to stand before each text")
+    ask = command(commands, "ask", ask_texts, "print the answer that each text has to a question: answer, score, start, end")
+    ask.add_argument("--question", required=True, metavar="TEXT", help="what is asked of each text")
+    ask.add_argument("--impossible", action="store_true", help="let there be no answer")
+    for made in (ner, fill, embed, ask):
+        add_texts(made)
+        add_model(made, required=True)
+        add_kernels(made)
 
 
 def command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:
@@ -99,9 +116,15 @@ def add_texts(made: argparse.ArgumentParser) -> None:
     made.add_argument("--json", action="store_true", help="one JSON object a text")
 
 
-def add_model(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--model", metavar="NAME", help="a folder, a bundled model or one of the Hugging Face hub")
+def add_model(made: argparse.ArgumentParser, required: bool = False) -> None:
+    summary = "a folder, a bundled model or one of the Hugging Face hub"
+    made.add_argument("--model", metavar="NAME", required=required, help=summary)
     made.add_argument("--revision", help="a branch, tag or commit of the hub")
+
+
+def add_kernels(made: argparse.ArgumentParser) -> None:
+    summary = "auto, reference, naive, or linear=naive,gelu=naive"
+    made.add_argument("--kernels", type=kernels_option, default="auto", metavar="PRESET", help=summary)
 
 
 def classify_texts(options: argparse.Namespace) -> None:
@@ -133,6 +156,53 @@ def classified(pipe, texts: Iterable[str], size: int, options: argparse.Namespac
             yield seen.pop(0), answer
     except InputError as error:
         raise InputError(str(error).replace("Call the tokenizer with truncation=True.", "Cut it with --truncate.")) from None
+
+
+def find_entities(options: argparse.Namespace) -> None:
+    pipe = task_pipeline("token-classification", options, aggregation_strategy=options.strategy, stride=options.stride)
+    for text in given_texts(options.texts):
+        print_rows(options, text, "entities", pipe(text))
+
+
+def fill_masks(options: argparse.Namespace) -> None:
+    pipe = task_pipeline("fill-mask", options, top_k=options.top_k)
+    for text in given_texts(options.texts):
+        answer = pipe(text)
+        masks = [answer] if isinstance(answer[0], dict) else answer
+        words = [{key: word[key] for key in ("token_str", "score", "sequence")} for words in masks for word in words]
+        print_rows(options, text, "words", words)
+
+
+def ask_texts(options: argparse.Namespace) -> None:
+    pipe = task_pipeline("question-answering", options, handle_impossible_answer=options.impossible)
+    for text in given_texts(options.texts):
+        answer = pipe(question=options.question, context=text)
+        print_rows(options, text, "answers", [{key: answer[key] for key in ("answer", "score", "start", "end")}])
+
+
+def embed_texts(options: argparse.Namespace) -> None:
+    from .pipelines.sentence_encoder import SentenceEncoder
+
+    encoder = SentenceEncoder.from_pretrained(options.model, kernels=options.kernels, revision=options.revision)
+    for text in given_texts(options.texts):
+        vector = encoder.encode(text, prompt=options.prompt).tolist()
+        print(json.dumps({"text": text, "vector": vector}) if options.json else " ".join(f"{x:.6g}" for x in vector))
+
+
+def task_pipeline(task: str, options: argparse.Namespace, **settings):
+    from .pipelines import pipeline
+
+    return pipeline(task, options.model, kernels=options.kernels, revision=options.revision, **settings)
+
+
+def print_rows(options: argparse.Namespace, text: str, name: str, rows: list[dict]) -> None:
+    """All of a text's rows in one JSON object, or a line each."""
+    if options.json:
+        print(json.dumps({"text": text, name: rows}))
+        return
+    for row in rows:
+        cells = (f"{cell:.4f}" if isinstance(cell, float) else " ".join(str(cell).split()) for cell in row.values())
+        print("\t".join(cells))
 
 
 def tokenize_texts(options: argparse.Namespace) -> None:

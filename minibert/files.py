@@ -11,9 +11,9 @@ from pathlib import Path
 LARGEST_JSON = 64 << 20  # bytes; a tokenizer.json of 120,000 pieces has 4 MB
 
 
-def read_json(path: str | Path, error: type[Exception]) -> dict:
-    """A file holding one JSON object -> dict. Whatever else it holds raises `error`, naming the file."""
-    path = Path(path)
+def read_json(path: str | Path, error: type[Exception], kind: type = dict):
+    """A file holding one JSON object -> dict; or, of `kind` list, an array. Whatever else raises `error`, naming the file."""
+    path, wanted = Path(path), "object" if kind is dict else "array"
     try:
         if os.path.getsize(path) > LARGEST_JSON:
             raise error(f"{path.name} may have {LARGEST_JSON} bytes; {path} has {os.path.getsize(path)}.")
@@ -21,9 +21,9 @@ def read_json(path: str | Path, error: type[Exception]) -> dict:
     except (ValueError, RecursionError) as fault:  # bad JSON, not UTF-8, a number of 5,000 digits; nested too deep
         if isinstance(fault, error):
             raise
-        raise error(f"{path.name} must hold one JSON object; {path} cannot be read as JSON: {fault}") from None
-    if not isinstance(content, dict):
-        raise error(f"{path.name} must hold one JSON object; {path} holds a {type(content).__name__}.")
+        raise error(f"{path.name} must hold one JSON {wanted}; {path} cannot be read as JSON: {fault}") from None
+    if not isinstance(content, kind):
+        raise error(f"{path.name} must hold one JSON {wanted}; {path} holds a {type(content).__name__}.")
     return content
 
 

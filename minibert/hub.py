@@ -30,6 +30,7 @@ from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNot
 
 BUNDLED = Path(__file__).parent / "bundled"
 COMMIT = re.compile("[0-9a-f]{40}")
+MODULE = re.compile(r"\A[0-9]{1,3}_[A-Za-z]{1,32}/")  # the one kind of folder in a model: sentence-transformers has it
 
 # The hub's rule for a name, which is also what keeps it from naming a folder outside the cache.
 PART = "[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
@@ -109,16 +110,17 @@ class Checkpoint:
         if self.repository is None:
             return path if _is_readable(path) else None
         if os.path.isfile(path):
-            _download.finish_check(path)
+            _download.finish_check(self.folder, filename)
             return path
-        return None if _known_absent(path) else self.repository.fetch(filename, self.commit)
+        return None if _known_absent(self.folder, filename) else self.repository.fetch(filename, self.commit)
 
     def has(self, filename) -> bool:
         """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
         path = self.folder / _plain(filename)
         if self.repository is None or os.path.isfile(path):
             return os.path.isfile(path)
-        return not self.repository.offline and not _known_absent(path) and self.repository.lists(filename, self.commit)
+        absent = self.repository.offline or _known_absent(self.folder, filename)
+        return not absent and self.repository.lists(filename, self.commit)
 
 
 def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False) -> Checkpoint:
@@ -137,7 +139,7 @@ def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=
     offline = "local_files_only=True" if local_files_only else _offline_variable()
     repository = Repository(name, _cache_folder(cache_dir), token, offline)
     commit = repository.cached_commit(revision)
-    if commit is None or not (offline or _is_known(repository.snapshot(commit) / "config.json")):
+    if commit is None or not (offline or _is_known(repository.snapshot(commit), "config.json")):
         path = repository.fetch("config.json", revision)
         commit = path.parent.name if path else repository.cached_commit(revision)
     if commit is None:
@@ -189,18 +191,18 @@ def _is_whole(snapshot):
         return False
 
 
-def _is_known(path):
-    return os.path.isfile(path) or _known_absent(path)
+def _is_known(snapshot, filename):
+    return os.path.isfile(snapshot / filename) or _known_absent(snapshot, filename)
 
 
-def _known_absent(path):
+def _known_absent(snapshot, filename):
     """Whether the cache says that the commit of this snapshot has no such file."""
-    folder, commit = path.parents[2], path.parent.name
-    if os.path.isfile(folder / ".no_exist" / commit / path.name):
+    folder, commit = snapshot.parents[1], snapshot.name
+    if os.path.isfile(folder / ".no_exist" / commit / filename):
         return True
     try:
         listing = json.loads((folder / "trees" / f"{commit}.json").read_bytes())
-        return listing["format_version"] == 1 and path.name not in listing["files"]
+        return listing["format_version"] == 1 and filename not in listing["files"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False  # no listing, or not one that can be read: nothing is known
 
@@ -226,9 +228,10 @@ def _is_readable(path):
 
 
 def _plain(filename):
-    """A file's name, refused unless it stays in the folder it is asked of."""
-    if not isinstance(filename, str) or filename in ("", ".", "..") or set(filename) & set("/\\:\0"):
-        raise InputError(f"a model's file is named without a folder; got {filename!r}.")
+    """A file's name, refused unless it stays in the folder it is asked of; "1_Pooling/config.json" does."""
+    name = MODULE.sub("", filename, count=1) if isinstance(filename, str) else ""
+    if name in ("", ".", "..") or set(name) & set("/\\:\0"):
+        raise InputError(f"a model's file is named without a folder, other than '1_Pooling' and its like; got {filename!r}.")
     return filename
 
 

@@ -141,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         if name.startswith("storage/"):
             filename, content = self.server.hub._large[name.removeprefix("storage/")]
             self._answer(filename, self._send_file, content, {})
-        elif file.count("/") == 1:  # a "/" of the revision's own is written %2F
-            revision, filename = map(unquote, file.split("/"))
+        elif "/" in file:  # a "/" of the revision's own is written %2F
+            revision, filename = map(unquote, file.split("/", 1))
             self._answer(filename, self._resolve, name, revision, filename, token)
         else:
             self._send(404, {})

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "kernels": {"errors"},
     "weights": {"errors", "files", "config"},
     "models": {"errors", "config", "weights", "hub", "kernels"},
-    "pipelines": {"errors", "config", "hub", "kernels", "models", "tokenization"},
+    "pipelines": {"errors", "files", "config", "hub", "kernels", "models", "tokenization"},
     "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "tokenization"},
     "__main__": {"cli"},
     "": {"errors"},

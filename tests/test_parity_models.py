@@ -51,15 +51,16 @@ def batch(rows=13, length=7, vocabulary=99, types=None, seed=0, padded=True):
     return inputs
 
 
-def compare(theirs, ours, inputs, floor=SPACING, field=0):
-    """Hold one output to the yardstick, where the mask is 1."""
+def compare(theirs, ours, inputs, floor=SPACING, field=0, a_token_each=None):
+    """Hold one output to the yardstick, where the mask is 1; `a_token_each` says that a number belongs to a token."""
     tensors = {name: torch.tensor(array) for name, array in inputs.items()}
     with torch.no_grad():
         single = theirs.float()(**tensors)[field].numpy()
         exact = copy.deepcopy(theirs).double()(**tensors)[field].numpy()
     found = ours(**inputs)[field]
     assert found.dtype == np.float32 and found.shape == exact.shape
-    kept = inputs["attention_mask"].astype(bool) if exact.ndim == 3 else slice(None)
+    masked = exact.ndim == 3 if a_token_each is None else a_token_each
+    kept = inputs["attention_mask"].astype(bool) if masked else slice(None)
     scale = np.abs(exact[kept]).max()
     our_error, their_error = ((x - exact)[kept] / scale for x in (found, single))
     assert np.abs(our_error).max() < 1e-5
@@ -70,7 +71,7 @@ def rms(x):
     return np.sqrt((x * x).mean())
 
 
-@pytest.mark.parametrize("kernels", ["reference", "naive"])
+@pytest.mark.parametrize("kernels", ["reference", "naive", "fast"])
 @pytest.mark.parametrize("name", ["BertModel", "DistilBertModel", *SEQUENCE_CLASSES])
 def test_a_random_model_gives_the_same_numbers(pair, name, kernels):
     theirs, ours = pair(name, kernels)
@@ -203,8 +204,9 @@ def test_transformers_loads_back_what_is_saved_here(pair, name, tmp_path):
     compare(theirs.eval(), ours, batch())
 
 
-def test_a_random_distilbert_of_full_size(pair):
-    theirs, ours = pair("DistilBertModel", noise=0, vocab_size=30522, dim=768, n_layers=6, n_heads=12, hidden_dim=3072)
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_random_distilbert_of_full_size(pair, kernels):
+    theirs, ours = pair("DistilBertModel", kernels, noise=0, vocab_size=30522, dim=768, n_layers=6, n_heads=12, hidden_dim=3072)
     compare(theirs, ours, batch(4, 64, 30522), floor=0)
 
 
@@ -212,9 +214,10 @@ def sentences(rows, length, seed):
     return batch(rows, length, vocabulary=30522, types=2, seed=seed)
 
 
-def test_trained_bert_weights(minilm):
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_trained_bert_weights(minilm, kernels):
     theirs = transformers.BertModel.from_pretrained(minilm, dtype=torch.float32).eval()
-    ours = minibert.BertModel.from_pretrained(minilm)
+    ours = minibert.BertModel.from_pretrained(minilm, kernels=kernels)
     for seed, shape in enumerate([(1, 16), (4, 64), (2, 300)]):
         compare(theirs, ours, sentences(*shape, seed), floor=0)
 

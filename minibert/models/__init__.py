@@ -1,1 +1,4 @@
-"""Encoder, heads and model classes. Reading order: packing, encoder, heads, outputs, base, modeling."""
+"""Encoder, heads and model classes.
+
+Reading order: packing, encoder, heads, outputs, base, modeling, classification, language_modeling, auto.
+"""

@@ -1,6 +1,6 @@
 """What every model class shares: made at random, loaded from a checkpoint, run, and saved.
 
-A class says only which head it has. Next: `modeling.py`, where the classes are.
+A class says only which head it has. Next: `modeling.py` and its neighbours, where the classes are.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class PreTrainedModel:
     config_class: type[PreTrainedConfig]
     output_class: type[ModelOutput] = BaseModelOutput
     has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
+    tied: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
 
     def __init__(self, config: PreTrainedConfig, *, kernels: str | Mapping[str, str] = "auto", seed: int | None = None):
         if not isinstance(config, self.config_class):
@@ -53,11 +54,16 @@ class PreTrainedModel:
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = table(kernels)
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
-        modules = {name.rpartition(".")[0] for name in self.head_shapes(config) if name in tensors}
-        self.head = {
-            module: self.kernels.prepare(OPERATIONS.get(module, "linear"), tensors[f"{module}.weight"], tensors[f"{module}.bias"])
-            for module in modules
-        }
+        self.head = self.prepare_head()
+
+    def prepare_head(self) -> dict[str, tuple]:
+        """The head's linear layers by their names in a checkpoint -> what their operation takes after its input."""
+        modules = {name.rpartition(".")[0] for name in self.head_shapes(self.config) if name in self.tensors}
+        return {module: self.prepare_linear(module) for module in modules}
+
+    def prepare_linear(self, module: str) -> tuple:
+        operation = OPERATIONS.get(module, "linear")
+        return self.kernels.prepare(operation, self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
 
     @staticmethod
     def encoder_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
@@ -97,13 +103,17 @@ class PreTrainedModel:
         if config.architecture.layers > len(stored):  # before a list of a billion layers' shapes is made
             layers = config.architecture.layers
             raise WeightsError(f"{checkpoint.name}: config.json has {layers} layers, the file {len(stored)} tensors.")
+        for name, original in cls.tied.items():
+            if name in stored:
+                stored.setdefault(original, stored[name])
         new = cls.may_lack(stored, config)
         head = cls.head_shapes(config)
         shapes = {**cls.encoder_shapes(config), **{name: head[name] for name in head if name not in new}}
         fit(stored, shapes, checkpoint.name)
         tensors = {name: stored[name].array() for name in shapes}
+        check_tied(stored, tensors, cls.tied, checkpoint.name)
         if new and cls.has_head:  # what has no head can do without: BERT's pooler is then absent
-            warn_of_new_head(checkpoint.name, new)
+            warn_of_new_head(checkpoint.name, new, cls.purpose)
             random = np.random.default_rng()
             tensors |= {name: initial(name, head[name], config, random) for name in new}
         model = cls.__new__(cls)
@@ -130,16 +140,19 @@ class PreTrainedModel:
         token_type_ids are ignored by DistilBERT, which has none; zeros stand in (B, T, ·) where the mask is 0.
         InputError for shapes, ids or lengths the model cannot take.
         """
-        made = self.config.architecture
-        types = token_type_ids if NAMES[self.config.model_type].types else None
-        packed = pack(input_ids, attention_mask, types, position_ids, made)
+        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids)
         trace = Trace(
             [] if wanted(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if wanted(self.config, "output_attentions", output_attentions) else None,
         )
         hidden = encode(packed, self.encoder, self.kernels, trace)
-        output = self.output_class(**self.answer(packed, hidden), **unpack_trace(packed, trace, made.heads))
+        output = self.output_class(**self.answer(packed, hidden), **unpack_trace(packed, trace, self.encoder.heads))
         return output.to_tuple() if return_dict is False else output
+
+    def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
+        """A call's inputs, checked, without their padding."""
+        types = token_type_ids if NAMES[self.config.model_type].types else None
+        return pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
         """hidden (N, D) -> the output's own fields."""
@@ -160,6 +173,22 @@ class PreTrainedModel:
         )
 
 
+class ModelWithHead(PreTrainedModel):
+    """An encoder with a head. A checkpoint trained for something else has none of it; a part of it is an error."""
+
+    has_head = True
+    purpose = "classify"  # what a checkpoint with this head was trained to do
+
+    @classmethod
+    def may_lack(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
+        """All of the head but BERT's pooler, which other heads share; and that too where it is not there."""
+        head = list(cls.head_shapes(config))
+        own = [name for name in head if not name.startswith("pooler.")]
+        if any(name in stored for name in own):
+            return []
+        return own if any(name in stored for name in head) else head
+
+
 def config_for(checkpoint, given, expected: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> PreTrainedConfig:
     """What a checkpoint is loaded by: the configuration that was given, or its config.json with `overrides` over it."""
     if given is None:
@@ -172,9 +201,18 @@ def config_for(checkpoint, given, expected: type[PreTrainedConfig], overrides: M
     return given
 
 
-def warn_of_new_head(source: str, new: list[str]) -> None:
+def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping[str, str], source: str) -> None:
+    """WeightsError where a file's second copy of a tensor is not one."""
+    for name, original in tied.items():
+        if name in stored and original in tensors and stored[name] is not stored[original]:
+            fit({name: stored[name]}, {name: tensors[original].shape}, source)
+            if not np.array_equal(stored[name].array(), tensors[original]):
+                raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.")
+
+
+def warn_of_new_head(source: str, new: list[str], purpose: str) -> None:
     warnings.warn(
-        f"{source} was not trained to classify: {', '.join(new)} are new, at random, and the labels mean nothing "
+        f"{source} was not trained to {purpose}: {', '.join(new)} are new, at random, and the answers mean nothing "
         "until they are trained. For features, load it with AutoModel.",
         MinibertWarning,
         stacklevel=3,

@@ -31,6 +31,17 @@ def classify_distilbert(first: np.ndarray, head: Mapping[str, tuple], ops: Table
     return ops.linear(ops.linear_relu(first, *head["pre_classifier"]), *head["classifier"])
 
 
+def tell_sequence(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+    """(S, D) -> pooler -> it follows, it does not (S, 2)."""
+    return ops.linear(pool(first, head, ops), *head["cls.seq_relationship"])
+
+
+def guess_words(hidden: np.ndarray, head: Mapping[str, tuple], activated_linear: str, ops: Table) -> np.ndarray:
+    """(N, D) -> linear + activation -> norm -> the product with the word embeddings (N, V)."""
+    transformed = getattr(ops, activated_linear)(hidden, *head["transform"])
+    return ops.linear(ops.layer_norm(transformed, *head["norm"]), *head["words"])
+
+
 def softmax(logits, axis: int = -1) -> np.ndarray:
     """Logits -> probabilities that sum to 1 along `axis`."""
     turned = np.moveaxis(np.asarray(logits), axis, -1)

@@ -45,3 +45,39 @@ class SequenceClassifierOutput(ModelOutput):
     """logits (B, labels)."""
 
     fields = ("logits", "hidden_states", "attentions")
+
+
+class TokenClassifierOutput(ModelOutput):
+    """logits (B, T, labels)."""
+
+    fields = ("logits", "hidden_states", "attentions")
+
+
+class QuestionAnsweringModelOutput(ModelOutput):
+    """start_logits and end_logits (B, T): how well the answer begins, and ends, with each token."""
+
+    fields = ("start_logits", "end_logits", "hidden_states", "attentions")
+
+
+class MaskedLMOutput(ModelOutput):
+    """logits (B, T, V): each word's for each place."""
+
+    fields = ("logits", "hidden_states", "attentions")
+
+
+class MultipleChoiceModelOutput(ModelOutput):
+    """logits (B, C): each choice's; hidden_states and attentions have all choices one behind the other."""
+
+    fields = ("logits", "hidden_states", "attentions")
+
+
+class NextSentencePredictorOutput(ModelOutput):
+    """logits (B, 2): it follows, and it does not."""
+
+    fields = ("logits", "hidden_states", "attentions")
+
+
+class BertForPreTrainingOutput(ModelOutput):
+    """prediction_logits (B, T, V) and seq_relationship_logits (B, 2), what BERT was trained for."""
+
+    fields = ("prediction_logits", "seq_relationship_logits", "hidden_states", "attentions")

@@ -13,10 +13,22 @@ from typing import Any
 
 from ..errors import InputError, InputTypeError
 
-TASKS = {"text-classification": "text_classification.TextClassificationPipeline"}
-ALIASES = {"sentiment-analysis": "text-classification"}
+TASKS = {
+    "text-classification": "text_classification.TextClassificationPipeline",
+    "token-classification": "token_classification.TokenClassificationPipeline",
+    "question-answering": "question_answering.QuestionAnsweringPipeline",
+    "fill-mask": "fill_mask.FillMaskPipeline",
+    "feature-extraction": "feature_extraction.FeatureExtractionPipeline",
+    "zero-shot-classification": "zero_shot_classification.ZeroShotClassificationPipeline",
+}
+ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
-HEADS = {"ForSequenceClassification": "text-classification"}  # what a model's class says of its task
+HEADS = {  # what a model's class says of its task
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "fill-mask",
+}
 
 log = logging.getLogger("minibert")
 
@@ -26,14 +38,16 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
              local_files_only: bool = False, **options: Any):  # fmt: skip
     """A task's name -> a callable from text to answers.
 
-    `model` and `tokenizer` are names, folders, or loaded objects; without a model, a bundled one is used, and a log line
-    says which. `options` become the call's defaults: `pipeline(task, top_k=None)(text)` is `pipeline(task)(text, top_k=None)`.
+    `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when
+    none is named, and a log line says so. `options` become the call's defaults: `pipeline(task, top_k=None)(text)` is `pipeline(task)(text, top_k=None)`.
     """
     if task is None and model is None:
         raise InputError(f"a pipeline needs a task or a model; the tasks are {', '.join((*TASKS, *ALIASES))}.")
     where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if task is not None:
         task = known_task(task)
+        if model is None and task not in DEFAULT_MODELS:
+            raise InputError(f"no model for {task} comes with minibert; name one with model=...")
         if model is None:
             model = DEFAULT_MODELS[task]
             log.warning("No model was named: using the bundled %s. Name another with model=...", model)

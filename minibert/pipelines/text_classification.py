@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,13 @@ import numpy as np
 from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError
 from ..models.heads import sigmoid, softmax
+from .base import Pipeline, batches, check_choice, check_count
 
 FUNCTIONS: dict[str, Callable] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
-BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
-OPTIONS = ("top_k", "function_to_apply", "batch_size")
-TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
 UNSET = object()  # top_k=None means all labels; not giving it, the best one without a list around it
 
 
-class TextClassificationPipeline:
+class TextClassificationPipeline(Pipeline):
     """`pipe("text")`: labels with their scores, in the shapes `transformers` returns.
 
         pipe("a")                          [{"label": ..., "score": ...}]
@@ -31,58 +28,50 @@ class TextClassificationPipeline:
 
     The score is the softmax of the logits; their sigmoid where labels do not exclude each other (problem_type
     "multi_label_classification", or one label only); themselves for a regression. `function_to_apply` ("softmax",
-    "sigmoid", "none") says otherwise. `batch_size` rows go through the model at once. Other options are of the
-    tokenizer's (TOKENIZER_OPTIONS): `truncation=True` cuts a text that is longer than the model's limit, which is otherwise an InputError.
+    "sigmoid", "none") says otherwise. A text that is longer than the model's limit is an InputError, unless
+    `truncation=True` cuts it, or `stride=n` reads it all: in windows of the model's limit or `max_length` tokens, each
+    sharing n with the one before. The logits are then the mean of the windows', weighted by how many tokens each has.
+    Other options are of the tokenizer's (TOKENIZER_OPTIONS).
     """
 
     task = "text-classification"
-
-    def __init__(self, model, tokenizer, **options: Any):
-        self.model = model
-        self.tokenizer = tokenizer
-        self.options = options
-        check_options(**options)
+    option_names = ("top_k", "function_to_apply", "stride")
+    inputs = "a text, a pair of texts, a list or an iterable of them"
 
     @staticmethod
     def auto_class():
-        from ..models.modeling import AutoModelForSequenceClassification
+        from ..models.auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 
-    def __call__(self, inputs, **options: Any):
-        options = {**self.options, **options}
-        check_options(**options)
-        size = options.pop("batch_size", BATCH if isinstance(inputs, list) else 1)
-        if isinstance(inputs, (str, Mapping, tuple)):
-            (answer,) = self.answers([inputs], size, **options)
-            return answer if not isinstance(inputs, str) or isinstance(answer, list) else [answer]
-        if isinstance(inputs, list):
-            return list(self.answers(inputs, size, **options))
-        if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-            return self.answers(inputs, size, **options)
-        raise InputTypeError(
-            f"a pipeline takes a text, a pair of texts, a list or an iterable of them; got {type(inputs).__name__}."
-        )
+    def of_one(self, inputs, answer):
+        return [answer] if isinstance(inputs, str) and not isinstance(answer, list) else answer
 
     def answers(self, inputs: Iterable, batch_size: int, *, top_k=UNSET, function_to_apply: str | None = None,
-                **tokenizer_options: Any) -> Iterator:  # fmt: skip
+                stride: int | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
         """The three steps, a batch at a time."""
         name = function_to_apply.lower() if function_to_apply else usual_function(self.model.config)
-        rows = iter(inputs)
-        while batch := [as_pair(row) for row in islice(rows, batch_size)]:
-            encoded = self.encode(batch, tokenizer_options)
-            logits = self.model(**encoded).logits  # (B, labels)
+        for batch in batches(inputs, batch_size, as_pair):
+            texts, pairs = columns(batch)
+            if stride is None:
+                logits = self.model(**self.encode(texts, pairs, **tokenizer_options)).logits  # (B, labels)
+            else:
+                logits = self.logits_of_windows(texts, pairs, batch_size, stride=stride, **tokenizer_options)
             for scores in FUNCTIONS[name](logits):
                 yield self.labelled(scores, top_k)
 
-    def encode(self, batch: list[tuple[str, str | None]], options: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
-        options = {"padding": True, "return_tensors": "np", "verbose": False, **options}
-        texts, pairs = zip(*batch)
-        if not any(isinstance(pair, str) for pair in pairs):
-            return self.tokenizer(list(texts), **options)
-        if all(isinstance(pair, str) for pair in pairs):
-            return self.tokenizer(list(texts), list(pairs), **options)
-        raise InputError("a batch is of texts or of pairs of texts, not of both; pass batch_size=1 to mix them.")
+    def logits_of_windows(self, texts: list, pairs: list | None, batch_size: int, **options: Any) -> np.ndarray:
+        """Texts of any length -> the mean of their windows' logits (B, labels), weighted by the windows' tokens."""
+        if pairs is not None:
+            raise InputError("stride reads one long text in windows; got pairs of texts. Pass truncation=True instead.")
+        encoded, bounds = self.windows(texts, **options)
+        weights = (encoded["special_tokens_mask"] == 0).sum(axis=1, keepdims=True)  # (windows, 1)
+        logits = self.run(encoded, batch_size)["logits"]
+        means = []
+        for start, stop in zip(bounds[:-1], bounds[1:]):
+            own = weights[start:stop] / max(weights[start:stop].sum(), 1) if stop - start > 1 else 1.0
+            means.append((logits[start:stop] * own).sum(axis=0, dtype=np.float64).astype(np.float32))
+        return np.stack(means)
 
     def labelled(self, scores: np.ndarray, top_k):
         """scores (labels,) -> the best as a dictionary, or the best `top_k` as a list of them."""
@@ -90,6 +79,19 @@ class TextClassificationPipeline:
         ranked = np.argsort(-scores, kind="stable")  # equal scores: in the labels' order
         best = [{"label": labels[int(index)], "score": float(scores[index])} for index in ranked]
         return best[0] if top_k is UNSET else best[:top_k]
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        if "return_all_scores" in options:
+            raise InputError("return_all_scores is gone: top_k=None returns every label, best first.")
+        super().check(options)
+        if options.get("top_k") is not None:
+            check_count("top_k", options["top_k"], ", or None for all")
+        if options.get("function_to_apply") is not None:
+            check_choice("function_to_apply", options["function_to_apply"], FUNCTIONS)
+        if options.get("stride") is not None:
+            check_count("stride", options["stride"], least=0)
+            if not options.get("truncation", True):
+                raise InputError("stride reads a long text in windows; got truncation=False beside it. Leave one out.")
 
 
 def usual_function(config: PreTrainedConfig) -> str:
@@ -117,19 +119,11 @@ def as_pair(row) -> tuple[str, str | None]:
     )
 
 
-def check_options(**options: Any) -> None:
-    """InputError for an option that would fail later, or mean nothing."""
-    if "return_all_scores" in options:
-        raise InputError("return_all_scores is gone: top_k=None returns every label, best first.")
-    unknown = sorted(set(options) - {*OPTIONS, *TOKENIZER_OPTIONS})
-    if unknown:
-        raise InputError(f"the options are {', '.join(OPTIONS + TOKENIZER_OPTIONS)}; got {', '.join(unknown)}.")
-    top_k = options.get("top_k")
-    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-        raise InputError(f"top_k must be a whole number, 1 or more, or None for all; got {top_k!r}.")
-    function = options.get("function_to_apply")
-    if function is not None and (not isinstance(function, str) or function.lower() not in FUNCTIONS):
-        raise InputError(f"function_to_apply is one of {', '.join(FUNCTIONS)}; got {function!r}.")
-    batch_size = options.get("batch_size", 1)
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise InputError(f"batch_size must be a whole number, 1 or more; got {batch_size!r}.")
+def columns(batch: list[tuple[str, str | None]]) -> tuple[list, list | None]:
+    """Rows of (text, pair or None) -> the texts, and the pairs where there are any."""
+    texts, pairs = (list(column) for column in zip(*batch))
+    if not any(isinstance(pair, str) for pair in pairs):
+        return texts, None
+    if all(isinstance(pair, str) for pair in pairs):
+        return texts, pairs
+    raise InputError("a batch is of texts or of pairs of texts, not of both; pass batch_size=1 to mix them.")

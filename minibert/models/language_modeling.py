@@ -1,0 +1,120 @@
+"""Heads that guess words: hidden state -> linear, activation, norm -> a number for each word of the vocabulary.
+
+The last step is a product with the word embeddings themselves: the weights are tied, and a file may hold them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config import BertConfig, DistilBertConfig, PreTrainedConfig
+from ..weights import NAMES, linear_shapes, norm_shapes
+from .base import ModelWithHead
+from .classification import BertForNextSentencePrediction
+from .encoder import Trace, encode
+from .heads import guess_words, tell_sequence
+from .outputs import BertForPreTrainingOutput, MaskedLMOutput
+from .packing import Packed
+
+
+class WordHeadNames(NamedTuple):
+    """Where a model type keeps this head."""
+
+    transform: str
+    norm: str
+    bias: str
+
+
+class WordGuesser(ModelWithHead):
+    """Each word for each place: logits (B, T, V), zeros where padding was."""
+
+    output_class = MaskedLMOutput
+    purpose = "guess words"
+    names: WordHeadNames
+
+    @classmethod
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
+        made = config.architecture
+        transform = linear_shapes(cls.names.transform, made.width, made.width)
+        return transform | norm_shapes(cls.names.norm, made.width) | {cls.names.bias: (made.vocabulary,)}
+
+    def prepare_head(self) -> dict[str, tuple]:
+        made, names, tensors = self.config.architecture, self.names, self.tensors
+        words = tensors[f"{NAMES[self.config.model_type].words}.weight"]  # (V, D)
+        transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
+        return {
+            "transform": self.kernels.prepare(f"linear_{made.activation}", *transform),
+            "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], made.eps),
+            "words": self.kernels.prepare("linear", words, tensors[names.bias]),
+        }
+
+    def guess(self, hidden: np.ndarray) -> np.ndarray:
+        """hidden (N, D) -> logits (N, V)."""
+        return guess_words(hidden, self.head, self.encoder.activated_linear, self.kernels)
+
+    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        return {"logits": packed.unpack(self.guess(hidden))}
+
+    def guess_at(self, places: np.ndarray, **inputs) -> np.ndarray:
+        """A call's inputs and P places of them, (B, T) bool -> the logits (P, V) of those alone.
+
+        In BERT-base the table of words is 23 of the 108 million products a token costs, and a text of 128 tokens would
+        get 16 MB of logits.
+        """
+        packed = self.pack(**inputs)
+        hidden = encode(packed, self.encoder, self.kernels, Trace(None, None))
+        return self.guess(hidden[places[packed.kept]])
+
+
+class DistilBertForMaskedLM(WordGuesser):
+    """DistilBERT that guesses masked words."""
+
+    config_class = DistilBertConfig
+    names = WordHeadNames("vocab_transform", "vocab_layer_norm", "vocab_projector.bias")
+    tied = {"vocab_projector.weight": "embeddings.word_embeddings.weight"}
+
+
+class BertWordGuesser(WordGuesser):
+    """What both classes of BERT have."""
+
+    config_class = BertConfig
+    names = WordHeadNames(
+        "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"
+    )
+    tied = {
+        "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+
+
+class BertForMaskedLM(BertWordGuesser):
+    """BERT that guesses masked words."""
+
+
+class BertForPreTraining(BertWordGuesser):
+    """BERT with both heads it was trained with: prediction_logits (B, T, V) and seq_relationship_logits (B, 2)."""
+
+    output_class = BertForPreTrainingOutput
+    purpose = "guess words and to tell whether a sentence follows another"
+
+    @classmethod
+    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+        return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
+
+    @classmethod
+    def may_lack(cls, stored: Mapping, config: BertConfig) -> list[str]:
+        """Either head by itself."""
+        return BertForMaskedLM.may_lack(stored, config) + BertForNextSentencePrediction.may_lack(stored, config)
+
+    def prepare_head(self) -> dict[str, tuple]:
+        pair = {name: self.prepare_linear(name) for name in ("pooler.dense", "cls.seq_relationship")}
+        return super().prepare_head() | pair
+
+    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "prediction_logits": packed.unpack(self.guess(hidden)),
+            "seq_relationship_logits": tell_sequence(hidden[packed.first], self.head, self.kernels),
+        }

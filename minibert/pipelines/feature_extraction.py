@@ -1,0 +1,38 @@
+"""Feature extraction: text -> the last hidden state of each of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .base import Pipeline, as_text, batches, check_flag
+
+
+class FeatureExtractionPipeline(Pipeline):
+    """`pipe("text")`: nested lists [1][tokens][dim], in the shapes of `transformers`; for a list, a list of those.
+
+    `return_tensors=True` gives arrays (1, T, D) instead. `tokenize_kwargs` or the tokenizer's options themselves:
+    `truncation=True`. For one vector a text, see `SentenceEncoder`.
+    """
+
+    task = "feature-extraction"
+    option_names = ("return_tensors", "tokenize_kwargs")
+
+    @staticmethod
+    def auto_class():
+        from ..models.auto import AutoModel
+
+        return AutoModel
+
+    def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False,
+                tokenize_kwargs: Mapping | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
+        for texts in batches(inputs, batch_size, as_text):
+            encoded = self.encode(texts, **tokenizer_options, **(tokenize_kwargs or {}))
+            hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
+            for mask, row in zip(encoded["attention_mask"].astype(bool), hidden):
+                features = row[mask][None]  # (1, tokens, D)
+                yield features if return_tensors else features.tolist()
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        super().check(options)
+        check_flag("return_tensors", options.get("return_tensors", False))

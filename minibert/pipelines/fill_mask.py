@@ -1,0 +1,96 @@
+"""Fill in the blank: text with [MASK] -> the words that fit best."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, InputTypeError, MinibertWarning
+from ..models.heads import softmax
+from .base import Pipeline, as_text, batches, check_count
+
+
+class FillMaskPipeline(Pipeline):
+    """`pipe("a [MASK] movie")`: the best words, in the shapes of `transformers`.
+
+        pipe("a [MASK] movie")        [{"score", "token", "token_str", "sequence"}, ...], best first
+        pipe("[MASK] [MASK]")         one such list for each mask; each mask is filled by itself
+        pipe(["a [MASK]", "[MASK]"])  a list of those; of one text, that text's answer
+
+    `top_k` words (5), or, with `targets`, the best of those; a target that is not a token stands for its first one, with
+    a warning. Scores are of all words. `tokenizer_kwargs` or the tokenizer's options themselves: `truncation=True`.
+    """
+
+    task = "fill-mask"
+    option_names = ("top_k", "targets", "tokenizer_kwargs")
+
+    @staticmethod
+    def auto_class():
+        from ..models.auto import AutoModelForMaskedLM
+
+        return AutoModelForMaskedLM
+
+    def __call__(self, inputs, **options: Any):
+        answer = super().__call__(inputs, **options)
+        return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
+
+    def answers(self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None,
+                tokenizer_kwargs: Mapping | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
+        if self.tokenizer.mask_token_id is None:
+            raise InputError("fill-mask needs a tokenizer with a mask_token; this one has none.")
+        choice = None if targets is None else self.target_ids(targets)
+        for texts in batches(inputs, batch_size, as_text):
+            encoded = self.encode(texts, **tokenizer_options, **(tokenizer_kwargs or {}))
+            masks = encoded["input_ids"] == self.tokenizer.mask_token_id  # (B, T)
+            for text, row in zip(texts, masks):
+                if not row.any():
+                    raise InputError(f"each text must have a {self.tokenizer.mask_token} to fill; got {text!r:.80}.")
+            logits = np.split(self.model.guess_at(masks, **encoded), masks.sum(axis=1).cumsum()[:-1])
+            for ids, row in zip(encoded["input_ids"], logits):
+                yield self.filled(ids, row, 5 if top_k is None else top_k, choice)
+
+    def filled(self, ids: np.ndarray, logits: np.ndarray, top_k: int, choice: np.ndarray | None) -> list:
+        """ids (T,) of a row, logits (masks, V) -> its answer."""
+        places = np.flatnonzero(ids == self.tokenizer.mask_token_id)
+        answers = []
+        for place, scores in zip(places, softmax(logits)):
+            among = np.arange(len(scores)) if choice is None else choice
+            best = among[np.argsort(-scores[among], kind="stable")[:top_k]]
+            answers.append([self.proposal(ids, place, int(token), scores, len(places) == 1) for token in best])
+        return answers[0] if len(places) == 1 else answers
+
+    def proposal(self, ids: np.ndarray, place: int, token: int, scores: np.ndarray, only: bool) -> dict:
+        """Where there are other masks, the sequence shows the special tokens, for they are of them."""
+        row = ids.copy()
+        row[place] = token
+        sequence = self.tokenizer.decode(row[row != self.tokenizer.pad_token_id], skip_special_tokens=only)
+        return {"score": float(scores[token]), "token": token, "token_str": self.tokenizer.decode([token]),
+                "sequence": sequence}  # fmt: skip
+
+    def target_ids(self, targets: str | list[str]) -> np.ndarray:
+        """Words -> the ids of those that are tokens, and of the others' first tokens, each once."""
+        vocabulary = self.tokenizer.get_vocab()
+        found = []
+        for target in [targets] if isinstance(targets, str) else targets:
+            if target in vocabulary:
+                found.append(vocabulary[target])
+                continue
+            pieces = self.tokenizer.encode(target, add_special_tokens=False)
+            if not pieces:
+                raise InputError(f"a target must have a letter or a sign; got {target!r}.")
+            instead = self.tokenizer.convert_ids_to_tokens(pieces[0])
+            message = f"the target {target!r} is no token; {instead!r} stands for it."
+            warnings.warn(message, MinibertWarning, stacklevel=4)
+            found.append(pieces[0])
+        return np.array(list(dict.fromkeys(found)))
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        super().check(options)
+        if options.get("top_k") is not None:
+            check_count("top_k", options["top_k"])
+        targets = options.get("targets")
+        if targets is not None and not (isinstance(targets, str) or targets and isinstance(targets, (list, tuple))):
+            raise InputTypeError(f"targets must be a word or a list of words; got {targets!r}.")

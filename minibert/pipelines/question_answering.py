@@ -1,0 +1,145 @@
+"""Question answering: a question and a text -> the piece of the text that answers it.
+
+`transformers` had this task until 5.2; the answers here are its last version's, less the spans it gave a score of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, InputTypeError
+from ..models.heads import softmax
+from .base import Pipeline, batches, check_count, check_flag
+
+NEVER = -10000.0  # the logit of a token that cannot be in an answer
+FORM = "a question and a context: pipe(question=..., context=...), or {'question': ..., 'context': ...}"
+
+
+class QuestionAnsweringPipeline(Pipeline):
+    """`pipe(question="who?", context="...")`: {"score", "start", "end", "answer"}, a piece of the context.
+
+    Lists of both, a list of questions on one context, a list or a generator of {"question", "context"} give a list (of
+    one: its answer) or an iterator.
+
+    A span's score is the product of its first token's share of the softmax of the starts and its last one's of the ends.
+    `top_k` answers (1); those that read the same are one, their scores summed. `max_answer_len` (15) tokens at most. A
+    context that is too long is read in windows of `max_seq_len` (384, or the model's limit) tokens, question included,
+    which share `doc_stride` (128, or half of that). `handle_impossible_answer` lets "" be an answer.
+    `align_to_words=False` lets an answer begin and end within a word.
+    """
+
+    task = "question-answering"
+    option_names = ("top_k", "doc_stride", "max_answer_len", "max_seq_len", "handle_impossible_answer", "align_to_words")
+    tokenizer_options = ()
+    inputs = FORM
+
+    @staticmethod
+    def auto_class():
+        from ..models.auto import AutoModelForQuestionAnswering
+
+        return AutoModelForQuestionAnswering
+
+    def __call__(self, inputs=None, context=None, *, question=None, **options: Any):
+        if isinstance(inputs, str):
+            question, inputs = inputs, None
+        if inputs is None:
+            inputs = paired(question, context)
+        answer = super().__call__(inputs, **options)
+        return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
+
+    def answers(self, inputs: Iterable, batch_size: int, *, top_k: int = 1, doc_stride: int | None = None,
+                max_seq_len: int | None = None, **options: Any) -> Iterator:  # fmt: skip
+        length = min(self.tokenizer.model_max_length, 384) if max_seq_len is None else max_seq_len
+        stride = min(length // 2, 128) if doc_stride is None else doc_stride
+        for batch in batches(inputs, batch_size, read_example):
+            questions, contexts = (list(column) for column in zip(*batch))
+            encoded, bounds = self.windows(
+                questions, contexts, truncation="only_second", max_length=length, stride=stride, padding_side="right"
+            )
+            logits = self.run(encoded, batch_size)
+            for context, start, stop in zip(contexts, bounds[:-1], bounds[1:]):
+                windows = [
+                    (encoded[int(row)], logits["start_logits"][row], logits["end_logits"][row])
+                    for row in range(start, stop)
+                ]
+                yield self.best(context, windows, top_k, **options)
+
+    def best(self, context: str, windows: list[tuple], top_k: int, *, handle_impossible_answer: bool = False,
+             align_to_words: bool = True, max_answer_len: int = 15):  # fmt: skip
+        """The windows of a context -> its answer; of several, a list."""
+        answers: dict[str, dict] = {}  # by their text in small letters
+        nothing = []
+        for encoding, start_logits, end_logits in windows:
+            starts, ends, allowed = shares(encoding, start_logits, end_logits)
+            nothing.append(float(starts[0] * ends[0]))
+            starts[0] = ends[0] = 0.0
+            candidates = top_k * 2 + 10 if align_to_words else top_k  # several may become one word
+            for first, last, score in best_spans(starts, ends, allowed, candidates, max_answer_len):
+                start, end = places(encoding, first, last, align_to_words)
+                made = {"score": 0.0, "start": start, "end": end, "answer": context[start:end]}
+                answers.setdefault(made["answer"].lower(), made)["score"] += score
+        ranked = list(answers.values())
+        if handle_impossible_answer or not ranked:  # none: the context has no token
+            score = min(nothing) if handle_impossible_answer else 0.0
+            ranked.append({"score": score, "start": 0, "end": 0, "answer": ""})
+        ranked = sorted(ranked, key=lambda answer: -answer["score"])[:top_k]
+        return ranked[0] if len(ranked) == 1 else ranked
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        super().check(options)
+        for name in ("top_k", "max_answer_len"):
+            check_count(name, options.get(name, 1))
+        for name, least in (("max_seq_len", 1), ("doc_stride", 0)):
+            if options.get(name) is not None:
+                check_count(name, options[name], least=least)
+        for name in ("handle_impossible_answer", "align_to_words"):
+            check_flag(name, options.get(name, False))
+
+
+def shares(encoding, start_logits: np.ndarray, end_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A window's logits (T,) -> the softmax over [CLS] and the context of both, and which tokens are of those."""
+    allowed = np.array([owner == 1 for owner in encoding.sequence_ids])
+    allowed[0] = True  # [CLS], with which models say that there is no answer
+    return softmax(np.where(allowed, start_logits, NEVER)), softmax(np.where(allowed, end_logits, NEVER)), allowed
+
+
+def best_spans(starts: np.ndarray, ends: np.ndarray, allowed: np.ndarray, count: int, longest: int) -> list[tuple]:
+    """starts (T,), ends (T,) -> the best (first, last, score), at most `count` of at most `longest` tokens."""
+    scores = np.tril(np.triu(np.outer(starts, ends)), longest - 1)  # last not before first, nor too far behind
+    ranked = np.argsort(-scores, axis=None, kind="stable")[:count]
+    spans = zip(*np.unravel_index(ranked, scores.shape))
+    return [(int(i), int(j), float(scores[i, j])) for i, j in spans if allowed[i] and allowed[j] and scores[i, j] > 0]
+
+
+def places(encoding, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
+    """The tokens of a span -> where it begins and ends in the context; widened to whole words where it is to be."""
+    if align_to_words and None not in (encoding.word_ids[first], encoding.word_ids[last]):
+        start, _ = encoding.word_to_chars(encoding.word_ids[first], 1)
+        _, end = encoding.word_to_chars(encoding.word_ids[last], 1)
+        return start, end
+    return encoding.offsets[first][0], encoding.offsets[last][1]
+
+
+def paired(question, context) -> list[dict]:
+    """Questions and contexts, each a text or a list -> rows."""
+    if isinstance(question, str) and isinstance(context, str):
+        return [{"question": question, "context": context}]
+    if isinstance(question, list) and isinstance(context, str):
+        context = [context] * len(question)
+    if not isinstance(question, list) or not isinstance(context, list):
+        raise InputTypeError(f"this task takes {FORM}; got {type(question).__name__} and {type(context).__name__}.")
+    if len(question) != len(context):
+        raise InputError(f"there must be a context for each question; got {len(question)} and {len(context)}.")
+    return [{"question": one, "context": other} for one, other in zip(question, context)]
+
+
+def read_example(row) -> tuple[str, str]:
+    if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in ("question", "context")):
+        raise InputTypeError(f"each input is {FORM}; got {row!r:.80}.")
+    for name in ("question", "context"):
+        if not row[name].strip():
+            raise InputError(f"a {name} must have a word; got {row[name]!r:.80}.")
+    return row["question"], row["context"]

@@ -1,0 +1,176 @@
+"""Token classification, of which named entities are the usual case: text -> a label for each token -> entities."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, InputTypeError, MinibertWarning
+from ..models.heads import softmax
+from .base import Pipeline, as_text, batches, check_choice, check_count
+
+STRATEGIES = ("none", "simple", "first", "average", "max")
+
+
+class TokenClassificationPipeline(Pipeline):
+    """`pipe("text")`: a list of tokens or entities with their label, score and place, in the shapes of `transformers`.
+
+        aggregation_strategy="none"     {"entity", "score", "index", "word", "start", "end"} for each token
+        "simple"                        {"entity_group", "score", "word", "start", "end"}: neighbours of one label
+        "first", "average", "max"       the same of whole words, labelled as their first token is, as the mean of their
+                                        tokens' scores says, or as their surest token is
+
+    Labels B-X and I-X are of one group X, in which a B- begins a new one. `ignore_labels` (["O"]) are left out.
+    `start` and `end` are places in the text. A text longer than the model's limit is cut, with a warning; `stride=n`
+    reads all of it in windows that share n tokens, and of entities that overlap keeps the longest.
+    """
+
+    task = "token-classification"
+    option_names = ("aggregation_strategy", "ignore_labels", "stride")
+    tokenizer_options = ("max_length",)
+
+    @staticmethod
+    def auto_class():
+        from ..models.auto import AutoModelForTokenClassification
+
+        return AutoModelForTokenClassification
+
+    def answers(self, inputs: Iterable, batch_size: int, *, aggregation_strategy: str = "none",
+                ignore_labels: Iterable[str] = ("O",), stride: int | None = None,
+                **tokenizer_options: Any) -> Iterator:  # fmt: skip
+        """As of every pipeline; a text's windows are rows of their own until their entities are put together."""
+        strategy = aggregation_strategy.lower()
+        for texts in batches(inputs, batch_size, as_text):
+            encoded, bounds = self.windows(texts, stride=stride or 0, **tokenizer_options)
+            scores = softmax(self.run(encoded, batch_size)["logits"])  # (windows, T, labels)
+            for text, start, stop in zip(texts, bounds[:-1], bounds[1:]):
+                if stride is None and stop - start > 1:
+                    warn_of_cut(encoded["attention_mask"][start].sum())
+                    stop = start + 1
+                found = []
+                for row in range(start, stop):
+                    tokens = self.tokens(text, encoded[int(row)], scores[row])
+                    found += [one for one in self.aggregate(tokens, strategy)
+                              if one.get("entity", one.get("entity_group")) not in ignore_labels]  # fmt: skip
+                yield longest(found) if stop - start > 1 else found
+
+    def tokens(self, text: str, encoding, scores: np.ndarray) -> list[dict]:
+        """scores (T, labels) of a window -> its tokens without [CLS] and the like, as dictionaries."""
+        tokens = []
+        columns = zip(encoding.tokens, encoding.ids, encoding.offsets, encoding.special_tokens_mask)
+        for index, (word, number, (start, end), special) in enumerate(columns):
+            if special:
+                continue
+            if unknown := number == self.tokenizer.unk_token_id:
+                word = text[start:end]
+            tokens.append({"word": word, "scores": scores[index], "index": index, "start": start, "end": end,
+                           "is_subword": not unknown and len(word) != end - start})  # fmt: skip
+        return tokens
+
+    def aggregate(self, tokens: list[dict], strategy: str) -> list[dict]:
+        """Tokens -> entities."""
+        if strategy in ("none", "simple"):
+            entities = [
+                {**self.labelled(token["scores"]), "index": token["index"], "word": token["word"],
+                 "start": token["start"], "end": token["end"]}
+                for token in tokens
+            ]  # fmt: skip
+        else:
+            entities = [self.of_word(word, strategy) for word in split_words(tokens)]
+        return entities if strategy == "none" else [self.joined(group) for group in groups(entities)]
+
+    def of_word(self, tokens: list[dict], strategy: str) -> dict:
+        """The tokens of a word -> one entity."""
+        scores = [token["scores"] for token in tokens]
+        agreed = {
+            "first": lambda: scores[0],
+            "average": lambda: np.mean(scores, axis=0),
+            "max": lambda: max(scores, key=np.max),
+        }[strategy]()
+        return {**self.labelled(agreed), **self.span(tokens)}
+
+    def joined(self, entities: list[dict]) -> dict:
+        """Neighbours with one tag -> their group."""
+        score = float(np.mean([entity["score"] for entity in entities]))
+        return {"entity_group": entities[0]["entity"].split("-", 1)[-1], "score": score, **self.span(entities)}
+
+    def labelled(self, scores: np.ndarray) -> dict:
+        best = int(scores.argmax())
+        return {"entity": self.model.config.id2label[best], "score": float(scores[best])}
+
+    def span(self, parts: list[dict]) -> dict:
+        word = self.tokenizer.convert_tokens_to_string([part["word"] for part in parts])
+        return {"word": word, "start": parts[0]["start"], "end": parts[-1]["end"]}
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        super().check(options)
+        strategy = options.get("aggregation_strategy", "none")
+        check_choice("aggregation_strategy", strategy, STRATEGIES)
+        labels = options.get("ignore_labels", [])
+        if isinstance(labels, str) or not isinstance(labels, Iterable):
+            raise InputTypeError(f"ignore_labels must be a list of labels; got {labels!r}.")
+        if options.get("stride") is not None:
+            check_count("stride", options["stride"], least=0)
+            if strategy.lower() == "none":
+                raise InputError(
+                    "stride joins the entities of a text's windows; got aggregation_strategy='none', which makes none. "
+                    "Pass aggregation_strategy='simple'."
+                )
+
+
+def warn_of_cut(length: int) -> None:
+    warnings.warn(
+        f"a text was cut to {length} tokens, what the model takes. Pass stride=... with an aggregation_strategy to read "
+        "all of it.",
+        MinibertWarning,
+        stacklevel=4,
+    )
+
+
+def split_words(tokens: list[dict]) -> Iterator[list[dict]]:
+    """[micro, ##soft, is] -> [micro, ##soft], [is]"""
+    word: list[dict] = []
+    for token in tokens:
+        if word and not token["is_subword"]:
+            yield word
+            word = []
+        word.append(token)
+    if word:
+        yield word
+
+
+def groups(entities: list[dict]) -> Iterator[list[dict]]:
+    """[B-PER, I-PER, B-PER, O] -> [B-PER, I-PER], [B-PER], [O]"""
+    group: list[dict] = []
+    for entity in entities:
+        if group and (entity["entity"].startswith("B-") or tag(entity) != tag(group[-1])):
+            yield group
+            group = []
+        group.append(entity)
+    if group:
+        yield group
+
+
+def tag(entity: dict) -> str:
+    """B-PER and I-PER -> PER; anything else is its own."""
+    name = entity["entity"]
+    return name[2:] if name.startswith(("B-", "I-")) else name
+
+
+def longest(entities: list[dict]) -> list[dict]:
+    """Of entities that overlap, found in neighbouring windows, the longest; the surest of equals."""
+    kept: list[dict] = []
+    for entity in sorted(entities, key=lambda entity: entity["start"]):
+        if kept and entity["start"] < kept[-1]["end"]:
+            if rank(entity) > rank(kept[-1]):
+                kept[-1] = entity
+        else:
+            kept.append(entity)
+    return kept
+
+
+def rank(entity: dict) -> tuple[int, float]:
+    return entity["end"] - entity["start"], entity["score"]

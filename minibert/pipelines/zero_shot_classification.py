@@ -1,0 +1,95 @@
+"""Labels the model was never trained on: for each, does the text entail "This example is {label}."?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, InputTypeError, MinibertWarning
+from ..models.heads import softmax
+from .base import Pipeline, as_text, batches, check_flag
+
+
+class ZeroShotClassificationPipeline(Pipeline):
+    """`pipe("text", ["sports", "politics"])`: {"sequence", "labels", "scores"}, the best label first.
+
+    The model is one trained to tell entailment from contradiction. A label's score is its share in the softmax of all
+    labels' entailment; with `multi_label=True`, or one label only, entailment's share against contradiction, each label
+    by itself. `candidate_labels` is a list, or a string with commas. A text that is too long is cut, the label never.
+    """
+
+    task = "zero-shot-classification"
+    option_names = ("candidate_labels", "hypothesis_template", "multi_label")
+    tokenizer_options = ("max_length",)
+
+    def __init__(self, model, tokenizer, **options: Any):
+        super().__init__(model, tokenizer, **options)
+        names = [label.lower() for label in model.config.id2label.values()]
+        found = [index for index, name in enumerate(names) if name.startswith("entail")]
+        if not found:
+            warnings.warn(
+                f"a label of the model must begin with 'entail'; it has {', '.join(names)}. The last is taken for it.",
+                MinibertWarning,
+                stacklevel=3,
+            )
+        self.entailment = found[0] if found else len(names) - 1
+        self.contradiction = len(names) - 1 if self.entailment == 0 else 0
+
+    @staticmethod
+    def auto_class():
+        from ..models.auto import AutoModelForSequenceClassification
+
+        return AutoModelForSequenceClassification
+
+    def __call__(self, sequences, candidate_labels=None, **options: Any):
+        if candidate_labels is not None:
+            options["candidate_labels"] = candidate_labels
+        if "candidate_labels" not in {**self.options, **options}:
+            raise InputError("zero-shot-classification needs labels; pass candidate_labels=[...].")
+        return super().__call__(sequences, **options)
+
+    def answers(self, inputs: Iterable, batch_size: int, *, candidate_labels, multi_label: bool = False,
+                hypothesis_template: str = "This example is {}.", **tokenizer_options: Any) -> Iterator:  # fmt: skip
+        labels = read_labels(candidate_labels)
+        hypotheses = [hypothesis_template.format(label) for label in labels]
+        for texts in batches(inputs, batch_size, as_text):
+            premises = [text for text in texts for _ in labels]
+            encoded = self.encode(premises, hypotheses * len(texts), truncation="only_first", **tokenizer_options)
+            logits = self.run(encoded, batch_size)["logits"].reshape(len(texts), len(labels), -1)
+            if multi_label or len(labels) == 1:
+                scores = softmax(logits[..., [self.contradiction, self.entailment]])[..., 1]
+            else:
+                scores = softmax(logits[..., self.entailment])
+            for text, row in zip(texts, scores):
+                ranked = np.argsort(-row, kind="stable")
+                yield {"sequence": text, "labels": [labels[i] for i in ranked], "scores": row[ranked].tolist()}
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        super().check(options)
+        if "candidate_labels" in options:
+            read_labels(options["candidate_labels"])
+        check_flag("multi_label", options.get("multi_label", False))
+        template = options.get("hypothesis_template", "{}")
+        if not isinstance(template, str) or not takes_label(template):
+            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {template!r}.")
+
+
+def takes_label(template: str) -> bool:
+    try:
+        return template.format("a") != template.format("b")
+    except (LookupError, ValueError):
+        return False
+
+
+def read_labels(labels) -> list[str]:
+    """["a", "b"] or "a, b" -> ["a", "b"]"""
+    given = [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
+    if not isinstance(given, (list, tuple)) or not all(isinstance(label, str) for label in given):
+        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {labels!r}.")
+    given = [label for label in given if label]
+    if not given:
+        raise InputError(f"candidate_labels must have a label; got {labels!r}.")
+    return given

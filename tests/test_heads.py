@@ -1,0 +1,137 @@
+"""The heads: what they take and refuse, and which checkpoints they can be loaded from. Numbers: test_parity_heads.py."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import minibert
+from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model
+from minibert import ConfigError, InputError, MinibertWarning, WeightsError
+
+IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+HEADS = [
+    ("bert", "ForTokenClassification"), ("bert", "ForQuestionAnswering"), ("bert", "ForMaskedLM"),
+    ("bert", "ForNextSentencePrediction"), ("bert", "ForPreTraining"), ("distilbert", "ForTokenClassification"),
+    ("distilbert", "ForQuestionAnswering"), ("distilbert", "ForMaskedLM"),
+]  # fmt: skip
+CHOICES = [("bert", "ForMultipleChoice"), ("distilbert", "ForMultipleChoice")]
+
+
+@pytest.mark.parametrize("kind, head", HEADS)
+def test_a_head_gives_its_fields_and_a_short_row_what_it_gives_alone(kind, head):
+    model = small_model(kind, head)
+    output, alone = model(IDS, MASK), model(IDS[1:, :3])
+    for name in output:
+        assert np.allclose(output[name][1:, :3][: len(alone[name])], alone[name], atol=1e-5)
+        assert getattr(output, name) is output[name]
+    assert [field.shape for field in model(IDS, MASK, return_dict=False)] == [output[name].shape for name in output]
+
+
+@pytest.mark.parametrize("kind, head", HEADS)
+def test_a_head_gives_a_row_the_same_bits_alone_and_in_a_batch(kind, head):
+    model, random = small_model(kind, head, kernels="fast"), np.random.default_rng(0)
+    for _ in range(20):
+        lengths = random.integers(1, 17, random.integers(1, 12))
+        ids, mask = random.integers(0, 20, (len(lengths), 16)), (np.arange(16) < lengths[:, None]).astype(int)
+        together = model(ids, mask)
+        for row, length in enumerate(lengths):
+            alone = model(ids[row : row + 1, :length])
+            for name in alone:
+                whole = together[name][row] if together[name][row].shape == alone[name][0].shape else together[name][row, :length]
+                assert np.array_equal(whole, alone[name][0])
+
+
+@pytest.mark.parametrize("kind, head", CHOICES)
+def test_choices_are_rows_of_one_question(kind, head):
+    model = small_model(kind, head)
+    both = model(IDS[None], attention_mask=MASK[None], output_hidden_states=True)
+    assert both.logits.shape == (1, 2) and both.hidden_states[0].shape == (2, 5, 8)
+    assert np.allclose(both.logits[0, 1], model(IDS[None, 1:, :3]).logits[0, 0], atol=1e-5)
+    assert model(np.stack([IDS] * 3), return_dict=False)[0].shape == (3, 2)
+    assert model(np.zeros((0, 2, 5), int)).logits.shape == (0, 2)
+
+
+@pytest.mark.parametrize("kind, head", CHOICES)
+def test_choices_of_another_shape_are_refused(kind, head):
+    model = small_model(kind, head)
+    with pytest.raises(InputError, match=r"of shape \(B, C, T\), .*; got \(2, 5\). .*add the batch axis"):
+        model(IDS)
+    with pytest.raises(InputError, match=r"attention_mask must have the shape of input_ids, \(1, 2, 5\); got \(2, 5\)"):
+        model(IDS[None], attention_mask=MASK)
+    with pytest.raises(InputError, match="rows of different lengths"):
+        model([[[2, 5, 3], [2, 3]]])
+
+
+@pytest.mark.parametrize("kind, head", HEADS + CHOICES)
+def test_what_is_saved_is_loaded_back_and_a_part_of_a_head_is_an_error(kind, head, tmp_path):
+    model = small_model(kind, head)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert {name: tensor.tobytes() for name, tensor in again.tensors.items()} == {
+        name: tensor.tobytes() for name, tensor in model.tensors.items()
+    }
+    bias = next(name for name in model.head_shapes(model.config) if name.endswith(".bias") and "pooler" not in name)
+    rewrite_weights(tmp_path, lambda tensors: tensors.pop(bias))
+    with pytest.raises(WeightsError, match=f"missing: {bias}"):
+        type(model).from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind, head", HEADS + CHOICES)
+def test_a_head_that_the_checkpoint_has_not_is_new_with_a_warning(kind, head, tmp_path):
+    make_checkpoint(tmp_path, kind, "Model")
+    rewrite_weights(tmp_path, lambda tensors: [tensors.pop(name) for name in list(tensors) if "pooler" in name])
+    cls = getattr(minibert, {"bert": "Bert", "distilbert": "DistilBert"}[kind] + head)
+    with pytest.warns(MinibertWarning, match=f"was not trained to {cls.purpose}: .* are new, at random") as caught:
+        model = cls.from_pretrained(tmp_path)
+    assert all(name in str(caught[0].message) for name in cls.head_shapes(model.config))
+
+
+def test_either_head_of_pretraining_may_be_new_by_itself(tmp_path):
+    make_checkpoint(tmp_path, "bert", "ForMaskedLM")
+    with pytest.warns(MinibertWarning) as caught:
+        minibert.BertForPreTraining.from_pretrained(tmp_path)
+    assert "cls.seq_relationship" in str(caught[0].message) and "cls.predictions" not in str(caught[0].message)
+
+
+def test_heads_of_other_tasks_are_left_in_the_file(tmp_path):
+    small_model("bert", "ForPreTraining").save_pretrained(tmp_path)
+    for name in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForNextSentencePrediction", "AutoModelForPreTraining"):
+        assert getattr(minibert, name).from_pretrained(tmp_path)(IDS, MASK)
+
+
+# --- Tied weights ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind, copy", [("bert", "cls.predictions.decoder.weight"), ("distilbert", "vocab_projector.weight")])
+def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(kind, copy, tmp_path):
+    model = small_model(kind, "ForMaskedLM")
+    model.save_pretrained(tmp_path)
+    words = f"{kind}.embeddings.word_embeddings.weight"
+    stored = load_file(tmp_path / "model.safetensors")
+    assert copy not in stored and words in stored
+    rewrite_weights(tmp_path, lambda tensors: tensors.update({copy: tensors[words]}))
+    assert np.array_equal(type(model).from_pretrained(tmp_path)(IDS).logits, model(IDS).logits)
+    rewrite_weights(tmp_path, lambda tensors: tensors.update({copy: tensors[words] + 1}))
+    with pytest.raises(WeightsError, match=f"{copy} must be equal to embeddings.word_embeddings.weight"):
+        type(model).from_pretrained(tmp_path)
+    rewrite_weights(tmp_path, lambda tensors: tensors.update({copy: tensors[words][1:]}))
+    with pytest.raises(WeightsError, match=f"wrong shape: {copy}"):
+        type(model).from_pretrained(tmp_path)
+
+
+# --- Auto classes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind, head", HEADS + CHOICES)
+def test_the_auto_class_of_a_head_finds_its_class(kind, head, tmp_path):
+    auto = getattr(minibert, f"AutoModel{head}")
+    made = auto.from_config(small_config(kind))
+    assert type(made).__name__ == {"bert": "Bert", "distilbert": "DistilBert"}[kind] + head
+    made.save_pretrained(tmp_path)
+    assert type(auto.from_pretrained(tmp_path)) is type(made)
+
+
+def test_a_task_that_distilbert_has_no_head_for_says_so():
+    with pytest.raises(ConfigError, match="NextSentencePrediction wants a BertConfig; got DistilBertConfig"):
+        minibert.AutoModelForNextSentencePrediction.from_config(small_config())

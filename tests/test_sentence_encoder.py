@@ -1,0 +1,193 @@
+"""minibert/pipelines/sentence_encoder.py: a sentence-transformers folder, and the vectors it gives."""
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+
+from checkpoints import make_checkpoint
+from minibert import ConfigError, InputError, InputTypeError, SentenceEncoder
+
+TEXTS = ["A man is eating food.", "Someone  eats.", "", "The cat slept on the mat all day long.", "x " * 400]
+POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+
+
+def write_recipe(folder, pooling=None, steps=("Transformer", "Pooling"), limits=None, prompts=None):
+    """Make a sentence-transformers folder of a checkpoint."""
+    paths = ["" if number == 0 else f"{number}_{step}" for number, step in enumerate(steps)]
+    modules = [{"idx": i, "path": path, "type": f"a.b.{step}"} for i, (step, path) in enumerate(zip(steps, paths))]
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    files = {"modules.json": modules, "1_Pooling/config.json": pooling or {"pooling_mode_mean_tokens": True},
+             "sentence_bert_config.json": limits or {}, "config_sentence_transformers.json": prompts or {}}  # fmt: skip
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_recipe(make_checkpoint(tmp_path / "model", "bert", "Model"))
+
+
+def cosines(one, other):
+    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+
+
+# --- Parity ----------------------------------------------------------------------------------------------------------
+
+
+def vectors_by_formula(folder, texts, pooling, length, start=0):
+    """transformers' hidden states of one text at a time, and the published formulas of pooling."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    vectors = []
+    for text in texts:
+        with torch.no_grad():
+            hidden = model(**tokenizer(text, truncation=True, max_length=length, return_tensors="pt"))[0][0].numpy()
+        place = np.arange(1, len(hidden) + 1)[start:, None]
+        hidden = hidden[start:]
+        vectors.append({
+            "cls": hidden[0], "max": hidden.max(0), "mean": hidden.mean(0), "lasttoken": hidden[-1],
+            "mean_sqrt_len_tokens": hidden.sum(0) / len(hidden) ** 0.5,
+            "weightedmean": (hidden * place).sum(0) / place.sum(),
+        }[pooling])  # fmt: skip
+    return np.array(vectors)
+
+
+@pytest.mark.parity
+def test_the_trained_model_gives_the_vectors_of_the_published_recipe(minilm):
+    encoder = SentenceEncoder.from_pretrained(minilm)
+    found, expected = encoder.encode(TEXTS), vectors_by_formula(minilm, TEXTS, "mean", 256)
+    assert found.dtype == np.float32 and found.shape == (5, 384) and encoder.max_seq_length == 256
+    assert cosines(found, expected).min() > 0.999999
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    as_pooled = encoder.encode(TEXTS, normalize=False)
+    assert cosines(as_pooled, found).min() > 0.999999 and np.linalg.norm(as_pooled, axis=1).min() > 1.1
+    closeness = encoder.similarity(found[0], found)[0]
+    assert closeness[1] > closeness[3]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_way_of_pooling(minilm, tmp_path, pooling, include_prompt):
+    shutil.copytree(minilm, tmp_path, dirs_exist_ok=True)
+    settings = {"pooling_mode": pooling, "include_prompt": include_prompt}
+    write_recipe(tmp_path, settings, limits={"max_seq_length": 20}, prompts={"prompts": {"query": "find: "}})
+    encoder = SentenceEncoder.from_pretrained(tmp_path)
+    expected = vectors_by_formula(tmp_path, ["find: " + text for text in TEXTS], pooling, 20, 0 if include_prompt else 3)
+    for found in (encoder.encode(TEXTS, prompt_name="query"), encoder.encode(TEXTS, prompt="find: ", batch_size=2)):
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_sentence_transformers_gives_the_same(minilm):
+    reason = "pip install sentence-transformers to compare with it; test_every_way_of_pooling holds its formulas"
+    theirs = pytest.importorskip("sentence_transformers", reason=reason).SentenceTransformer(str(minilm), device="cpu")
+    assert cosines(SentenceEncoder.from_pretrained(minilm).encode(TEXTS), theirs.encode(TEXTS)).min() > 0.999999
+
+
+# --- Calls -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_gives_a_vector_and_a_list_a_matrix_whatever_the_batch(folder):
+    encoder = SentenceEncoder.from_pretrained(folder)
+    texts = ["a good movie", "bad", ""]
+    found = encoder.encode(texts)
+    assert found.shape == (3, 8) and encoder.encode([]).shape == (0, 8) and encoder.encode("bad").shape == (8,)
+    for size in (1, 2, 3):
+        assert np.allclose(encoder.encode(texts, batch_size=size), found, atol=1e-5)
+    assert np.allclose(np.linalg.norm(encoder.encode(texts, normalize=True), axis=1), 1, atol=1e-6)
+
+
+def test_old_keys_of_pooling_are_joined_in_their_order(folder):
+    write_recipe(folder, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True, "pooling_mode_max_tokens": False})
+    encoder = SentenceEncoder.from_pretrained(folder)
+    assert encoder.recipe.poolings == ("cls", "mean") and encoder.encode("bad").shape == (16,)
+    assert encoder.encode([]).shape == (0, 16)
+
+
+def test_letters_are_lowered_and_vectors_normalised_where_the_folder_says_so(folder):
+    write_recipe(folder, steps=("Transformer", "Pooling", "Normalize"), limits={"do_lower_case": True, "max_seq_length": 6})
+    encoder = SentenceEncoder.from_pretrained(folder)
+    encoder.tokenizer.do_lower_case = False
+    assert encoder.max_seq_length == 6 and np.array_equal(encoder.encode("BAD MOVIE"), encoder.encode("bad movie"))
+    assert np.isclose(np.linalg.norm(encoder.encode("bad")), 1)
+
+
+def test_a_checkpoint_without_a_recipe_gives_the_mean_and_says_so(tmp_path, caplog):
+    make_checkpoint(tmp_path, "distilbert", "Model")
+    with caplog.at_level(logging.WARNING, "minibert"):
+        encoder = SentenceEncoder.from_pretrained(tmp_path)
+    assert "has no modules.json: its vectors are the mean of their tokens" in caplog.text
+    assert encoder.encode(["bad"]).shape == (1, 8) and encoder.max_seq_length == 16
+
+
+def test_similarity_is_the_cosine_or_the_dot_product(folder):
+    encoder = SentenceEncoder.from_pretrained(folder)
+    one, other = np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[6.0, 8.0]])
+    assert np.allclose(encoder.similarity(one, other), [[1], [0]]) and np.allclose(encoder.similarity(one, other, "dot"), [[50], [0]])
+    write_recipe(folder, prompts={"similarity_fn_name": "dot"})
+    assert np.allclose(SentenceEncoder.from_pretrained(folder).similarity(one[0], other), [[50]])
+    with pytest.raises(InputError, match="the similarity is one of cosine, dot; got 'angle'"):
+        encoder.similarity(one, other, "angle")
+    with pytest.raises(InputError, match="vectors must be of one length; got 2 and 3"):
+        encoder.similarity(one, np.ones((1, 3)))
+
+
+def test_the_models_own_prompt_is_used_unless_another_is_named(folder):
+    write_recipe(folder, prompts={"prompts": {"a": "good ", "b": "bad "}, "default_prompt_name": "a"})
+    encoder = SentenceEncoder.from_pretrained(folder)
+    plain = {prompt: encoder.encode(prompt + "movie", prompt="") for prompt in ("good ", "bad ", "")}
+    assert np.array_equal(encoder.encode("movie"), plain["good "])
+    assert np.array_equal(encoder.encode("movie", prompt_name="b"), plain["bad "])
+    with pytest.raises(InputError, match="prompt_name is one of the model's prompts, 'a', 'b'; got 'c'"):
+        encoder.encode("movie", prompt_name="c")
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"a", {"a": 1}])
+def test_what_is_no_text_is_refused(wrong, folder):
+    encoder = SentenceEncoder.from_pretrained(folder)
+    with pytest.raises(InputTypeError, match="encode takes a text or a list of texts; got"):
+        encoder.encode(wrong)
+    with pytest.raises(InputTypeError, match="each input is a text; got"):
+        encoder.encode(["a", wrong])
+    with pytest.raises(InputError, match="batch_size must be"):
+        encoder.encode("a", batch_size=0)
+
+
+RECIPES = [
+    ({"steps": ("Transformer", "Pooling", "Dense")}, "Transformer in the folder itself, .* has Dense in '2_Dense'"),
+    ({"steps": ("Pooling", "Transformer")}, "has Pooling in ''"),
+    ({"pooling": {"pooling_mode": "median"}}, "pooling_mode is one of cls, .*; .* has 'median'"),
+    ({"pooling": {"pooling_mode": [["cls"]]}}, "pooling_mode is one of"),
+    ({"pooling": {"pooling_mode": 5}}, "pooling_mode is one of .*has 5"),
+    ({"limits": {"max_seq_length": "long"}}, "max_seq_length must be a whole number, 3 or more; .* has 'long'"),
+    ({"limits": {"max_seq_length": 0}}, "max_seq_length must be"),
+    ({"prompts": {"prompts": ["a"]}}, "prompts must map names to texts"),
+    ({"prompts": {"default_prompt_name": "a"}}, "default_prompt_name must be one of the prompts"),
+    ({"prompts": {"similarity_fn_name": "euclidean"}}, "similarity_fn_name is one of cosine, dot; .*'euclidean'"),
+]
+
+
+@pytest.mark.parametrize("recipe, message", RECIPES, ids=str)
+def test_a_recipe_that_cannot_be_followed_is_refused(recipe, message, folder):
+    write_recipe(folder, **recipe)
+    with pytest.raises(ConfigError, match=message):
+        SentenceEncoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[5]", "", '[{"path": 5, "type": 7}]', '[{"path": "../x", "type": "a.Pooling"}]'])
+def test_a_list_of_steps_that_is_none_is_refused(content, folder):
+    (folder / "modules.json").write_text(content)
+    with pytest.raises(ConfigError):
+        SentenceEncoder.from_pretrained(folder)
+
+
+def test_a_step_in_a_folder_elsewhere_is_not_opened(folder):
+    modules = [{"path": "", "type": "a.Transformer"}, {"path": "../1_Pooling", "type": "a.Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InputError, match="named without a folder"):
+        SentenceEncoder.from_pretrained(folder)
