@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenization_cases import (
     CONTEXTS,
+    FLAGS,
     MARKS,
     SCALARS,
     SPACES,
@@ -25,15 +26,6 @@ from minibert.errors import InputError, InputTypeError
 from minibert.tokenization import AddedToken, BertTokenizer
 from minibert.tokenization.batch import PackedEncoding
 
-FLAGS = [
-    {},
-    {"lowercase": False},
-    {"lowercase": False, "strip_accents": True},
-    {"strip_accents": False},
-    {"handle_chinese_chars": False},
-    {"clean_text": False},
-    {"clean_text": False, "lowercase": False, "handle_chinese_chars": False},
-]
 SLOW = ["[MASK]", "a[SEP]b", "ส\u0e38ั", "\u0f71\u0f72", "\U0001d15e"]  # left to a call of the tokenizer
 
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenization_cases import (
     CONTEXTS,
+    FLAGS,
     KNOWN_VOCAB,
     SCALARS,
     WORDS,
@@ -20,16 +21,6 @@ from tokenization_cases import (
 from minibert.errors import InputError
 from minibert.tokenization import AddedToken, BertTokenizer
 from minibert.tokenization.unicode import unicode_table
-
-FLAGS = [
-    {},
-    {"lowercase": False},
-    {"lowercase": False, "strip_accents": True},
-    {"strip_accents": False},
-    {"handle_chinese_chars": False},
-    {"clean_text": False},
-    {"clean_text": False, "lowercase": False, "handle_chinese_chars": False},
-]
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=str)

@@ -11,6 +11,15 @@ from minibert.tokenization import AddedToken, BertTokenizer
 
 SCALARS = [*range(0xD800), *range(0xE000, 0x110000)]
 CONTEXTS = ("{}", "a{}b", "e\u0323{}\u0301", "!{}\u0e38.")  # alone, within a word, among marks, beside punctuation
+FLAGS = [  # of the normaliser
+    {},
+    {"lowercase": False},
+    {"lowercase": False, "strip_accents": True},
+    {"strip_accents": False},
+    {"handle_chinese_chars": False},
+    {"clean_text": False},
+    {"clean_text": False, "lowercase": False, "handle_chinese_chars": False},
+]
 COLUMNS = ("ids", "type_ids", "tokens", "offsets", "word_ids", "sequence_ids", "special_tokens_mask", "attention_mask")
 
 
