@@ -12,6 +12,7 @@ from checkpoints import WORDS, make_checkpoint, small_config, small_model
 from minibert import (
     AutoModel,
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     BertModel,
     ConfigError,
     DistilBertForSequenceClassification,
@@ -291,3 +292,20 @@ def test_a_head_prepares_its_weights_for_the_operation_that_uses_them(monkeypatc
     )  # fmt: skip
     monkeypatch.setitem(REGISTRY.variants["linear_relu"], "turned", turned)
     assert close(small_model(kernels={"linear_relu": "turned"})(IDS).logits, plain)
+
+
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_texts_that_are_packed_go_in_as_they_are(kernels):
+    tokenizer = AutoTokenizer.from_pretrained("minibert-sst2")
+    model = AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=kernels)
+    texts = ["a fine film", "bad", "not [MASK] bad at all , and long"]
+    found = model(tokenizer.encode_packed(texts)).logits
+    padded = model(**tokenizer(texts, padding=True, return_tensors="np")).logits
+    assert np.array_equal(found, padded)
+    assert model(tokenizer.encode_packed([])).logits.shape == (0, 2)
+    with pytest.raises(InputError, match="each text must have a token; got one of none"):
+        model(tokenizer.encode_packed(["a", ""], add_special_tokens=False))
+    with pytest.raises(InputError, match="texts that are packed have no attention_mask"):
+        model(tokenizer.encode_packed(texts), attention_mask=[[1]])
+    with pytest.raises(InputError, match="may have 512 tokens"):
+        model(tokenizer.encode_packed(["a " * 600]))

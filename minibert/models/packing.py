@@ -50,7 +50,13 @@ class Packed(NamedTuple):
 
 
 def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architecture) -> Packed:
-    """input_ids (B, T) and, where given, the others in its shape -> packed. InputError for what the model cannot take."""
+    """input_ids (B, T) and, where given, the others in its shape; or texts that `encode_packed` made, which have no
+    padding to drop -> packed. InputError for what the model cannot take."""
+    if hasattr(input_ids, "bounds"):
+        given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
+        if any(values is not None for values in given.values()):
+            raise InputError(f"texts that are packed have no {', '.join(given)}; pass them alone.")
+        return checked(pack_joined(input_ids), made)
     ids = whole_numbers(input_ids, "input_ids")
     if ids.ndim == 1:
         raise InputError(
@@ -72,6 +78,26 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
         key_mask=None if mask[:, 0].all() else mask[kept],
         kept=kept,
     )
+    return checked(packed, made)
+
+
+def pack_joined(encoding) -> Packed:
+    """A PackedEncoding's ids (N,) and bounds (S+1,), as they are -> Packed, each text counting its positions from 0."""
+    lengths = np.diff(encoding.bounds)
+    if not lengths.all():
+        raise InputError("each text must have a token; got one of none. Leave add_special_tokens on, or the text out.")
+    return Packed(
+        token_ids=encoding.ids,
+        type_ids=np.zeros(len(encoding.ids), np.intp),
+        position_ids=np.arange(len(encoding.ids)) - np.repeat(encoding.bounds[:-1], lengths),
+        bounds=encoding.bounds,
+        key_mask=None,
+        kept=np.arange(lengths.max(initial=0)) < lengths[:, None],
+    )
+
+
+def checked(packed: Packed, made: Architecture) -> Packed:
+    """The same, or InputError for an id or a length that the model does not have."""
     check_range(packed.token_ids, made.vocabulary, "input_ids", "Was another model's tokenizer used?")
     check_range(packed.type_ids, made.types, "token_type_ids", "Was another model's tokenizer used?")
     longest = int(packed.position_ids.max(initial=0)) + 1
