@@ -1,31 +1,60 @@
-"""A whole DistilBERT-base, here and on other engines: milliseconds a forward pass, and SST-2's dev sentences a second.
+"""A whole DistilBERT-base, here and on other engines: milliseconds a forward pass, and SST-2's sentences a second.
 
-    python -m benchmarks.model [--threads 2] [--rounds 9] [--kernels reference fast] [--data FOLDER] [--json FILE]
+    python -m benchmarks.model [--shapes 1x16 8x128] [--kernels fast] [--peers fp32] [--data FOLDER] [--json FILE]
 
-Every engine runs the same random weights. Each is first compared with torch (FAIL and no time where its logits are
-more than 1e-3 of the largest off), then all are timed in turn, round by round in one process, and the medians stand
-in the table. Engines that are not installed are named; `pip install -e ".[bench]"` brings them. The ceiling is the
-best that OpenBLAS does on a large product in the same run.
+Every engine runs the same random weights. Each is first compared with torch in float64 (its largest difference, over the
+largest logit; FAIL and no time where that is more than rounding to its numbers explains). Then all have their turn, round
+by round in one process; medians stand in the table. Engines spin for a while when they are done, so a turn begins with a
+pause and a call that does not count. "fp32 ceiling" has its turn, too: as many operations between registers (`peaks.py`).
+Sentences come as text: each engine's tokenizer is in its time.
+
+Engines that are not installed are named; `pip install -e ".[bench]"` brings them. At the end, where minibert's time goes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
+import contextlib
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from .peers import PEERS, VOCABULARY, export, minibert_with
+from minibert import DistilBertForSequenceClassification, set_num_threads
+from minibert.errors import KernelError
+from minibert.kernels.registry import PRESETS
 
-SHAPES = ((1, 16), (1, 128), (8, 128), (32, 128), (1, 512))
+from . import peaks, stages
+from .export import VOCABULARY, export
+from .measuring import document, in_turn, machine, markdown, write
+from .peers import PEERS, Engine, Peer, minibert_with, torch_with
+
+SHAPES = ("1x16", "1x128", "8x128", "32x128", "1x512")
 LAYERS, WIDTH, FEED_FORWARD = 6, 768, 3072
-FARTHEST = 1e-3  # of the largest logit; engines that reorder sums differ by some 1e-6
+# of the largest logit: engines that add up in another order differ by some 1e-6; 8 bits round by some hundredths
+FARTHEST = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.25}
+BATCH = 32
+CEILING = "fp32 ceiling"
+
+
+class Work(NamedTuple):
+    """What an engine does in one call of a turn."""
+
+    label: str
+    call: Callable[[Engine], object]
+    operations: float = 0.0  # of a shape: multiplications and additions
+    sentences: int = 0  # of SST-2
+
+    @property
+    def column(self) -> str:
+        return f"{self.label}, {'sentences/s' if self.sentences else 'ms'}"
+
+    def figure(self, seconds: float) -> float:
+        return self.sentences / seconds if self.sentences else 1e3 * seconds
 
 
 def floating_operations(rows: int, length: int) -> float:
@@ -34,127 +63,150 @@ def floating_operations(rows: int, length: int) -> float:
     return float(rows * length * a_token)
 
 
-def ceiling(rounds: int = 5) -> float:
-    """FLOP/s of the best of `rounds` float32 products 1024 × 768 × 3072 by NumPy's BLAS."""
-    x, weight = np.ones((1024, 768), np.float32), np.ones((3072, 768), np.float32)
-    return max(2 * x.shape[0] * weight.size / timed(lambda: x @ weight.T) for _ in range(rounds))
-
-
-def timed(call: Callable) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def in_turn(calls: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
-    """name -> seconds of each round; all run once in each, so that a busy minute is everyone's."""
-    for call in calls.values():
-        call()
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            seconds[name].append(timed(call))
-    return seconds
-
-
-def engines(folder: Path, kernels: Iterable[str], threads: int) -> tuple[dict[str, Callable], dict[str, str]]:
-    """Those that run here, and of the others why not."""
-    factories = {f"minibert {name}": minibert_with(name) for name in kernels} | PEERS
-    ready, missing = {}, {}
-    for name, factory in factories.items():
-        try:
-            ready[name] = factory(folder, threads)
-        except ImportError as fault:
-            missing[name] = str(fault)
-    return ready, missing
-
-
-def agreeing(ready: dict[str, Callable], wanted: Callable) -> dict[str, float]:
-    """name -> largest difference from torch's logits, over the largest of them, on a padded batch."""
-    ids, mask = batch(4, 32)
-    mask[1, 9:] = mask[3, 20:] = 0
-    ids[mask == 0] = 0
-    exact = wanted(ids, mask)
-    return {name: float(np.abs(call(ids, mask) - exact).max() / np.abs(exact).max()) for name, call in ready.items()}
-
-
-def batch(rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+def batch(shape: str) -> tuple[np.ndarray, np.ndarray]:
+    rows, length = map(int, shape.split("x"))
     ids = np.random.default_rng(0).integers(1000, VOCABULARY, (rows, length))
     return ids, np.ones_like(ids)
 
 
-def sentences(data: Path) -> list[list[int]]:
-    """SST-2's dev sentences as ids of the trained uncased vocabulary's size: their lengths are what matters here."""
-    from minibert import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained("minibert-sst2")
-    rows = (data / "dev.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]
-    return [tokenizer.encode(row.split("\t")[1]) for row in rows]
+def sentences(data: Path) -> list[str]:
+    path = data / "dev.tsv"
+    if not path.is_file():
+        raise SystemExit(f"--data must be a folder that holds SST-2's dev.tsv; {path} is not there.")
+    return [line.split("\t")[1] for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
 
 
-def padded(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
-    mask = np.zeros_like(ids)
-    for row, tokens in enumerate(rows):
-        ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
-    return ids, mask
+def works(options: argparse.Namespace) -> Iterator[Work]:
+    for shape in options.shapes:
+        ids, mask = batch(shape)
+        yield Work(shape.replace("x", "×"), lambda engine, ids=ids, mask=mask: engine.logits(ids, mask),
+                   floating_operations(*ids.shape))  # fmt: skip
+    if options.data:
+        dev = sentences(options.data)
+        as_they_come = [dev[i : i + BATCH] for i in range(0, len(dev), BATCH)]
+        by_length = sorted(dev, key=lambda text: len(text.split()))
+        in_order = [by_length[i : i + BATCH] for i in range(0, len(dev), BATCH)]
+        for label, batches in (("SST-2 one by one", [[text] for text in dev]), (f"SST-2 by {BATCH}", as_they_come),
+                               (f"SST-2 by {BATCH}, sorted", in_order)):  # fmt: skip
+            some = batches[options.every // 2 :: options.every]
+            yield Work(label, lambda engine, some=some: [engine.classify(texts) for texts in some],
+                       sentences=sum(map(len, some)))  # fmt: skip
 
 
-def workloads(data: Path | None) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """name -> the batches of one round."""
-    found = {f"{rows}×{length}": [batch(rows, length)] for rows, length in SHAPES}
-    if data is not None:
-        dev = sentences(data)
-        by_length = sorted(dev, key=len)
-        found["SST-2 one by one"] = [padded([row]) for row in dev[:200]]
-        found["SST-2 by 32"] = [padded(dev[i : i + 32]) for i in range(0, 448, 32)]
-        found["SST-2 by 32, sorted"] = [padded(by_length[i : i + 32]) for i in range(0, len(dev), 64)]
+def chosen(options: argparse.Namespace) -> dict[str, Peer]:
+    """minibert with each preset, and the peers whose names hold one of the words."""
+    ours = {f"minibert {name}": Peer(minibert_with(name), name if name in FARTHEST else "fp32") for name in options.kernels}
+    return ours | {name: peer for name, peer in PEERS.items() if any(word in name for word in options.peers)}
+
+
+def made(peers: dict[str, Peer], folder: Path, threads: int) -> tuple[dict[str, Engine], dict[str, str]]:
+    """Those that run here, and of the others why not."""
+    ready, missing = {}, {}
+    for name, peer in peers.items():
+        try:
+            ready[name] = peer.make(folder, threads)
+        except (ImportError, KernelError) as fault:
+            missing[name] = str(fault)
+    return ready, missing
+
+
+def errors_of(ready: dict[str, Engine], exact: Callable) -> dict[str, float]:
+    """name -> largest difference from torch's float64 logits, over the largest of them, on a padded batch."""
+    ids, mask = batch("4x32")
+    mask[1, 9:] = mask[3, 20:] = 0
+    ids[mask == 0] = 0
+    logits = exact(ids, mask)
+    return {name: float(np.abs(engine.logits(ids, mask) - logits).max() / np.abs(logits).max())
+            for name, engine in ready.items()}  # fmt: skip
+
+
+def checked(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Engine], dict[str, float], dict[str, str]]:
+    """-> the engines that are right; the errors of all that run here, printed; and why the others do not."""
+    peers = chosen(options)
+    ready, missing = made(peers, folder, options.threads)
+    errors = errors_of(ready, torch_with("fp64")(folder, options.threads).logits)
+    right = {name: engine for name, engine in ready.items() if errors[name] < FARTHEST[peers[name].numbers]}
+    for name, error in errors.items():
+        print(f"{name:20} error {error:.1e}{'' if name in right else '   FAIL'}")
+    for name, reason in missing.items():
+        print(f"{name:20} missing: {reason}")
+    return right, errors, missing
+
+
+def compared(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
+    """All engines, checked and timed -> a README's table; the raw figures."""
+    right, errors, missing = checked(options, folder)
+    rows: dict[str, dict] = {name: {} for name in (*errors, CEILING)}
+    seconds: dict[str, dict] = {}
+    for work in works(options):
+        calls = {name: lambda engine=engine: work.call(engine) for name, engine in right.items()}
+        if work.operations:
+            calls[CEILING] = peaks.arithmetic(work.operations)
+        timed = in_turn(calls, options.rounds)
+        seconds[work.label] = {name: time._asdict() for name, time in timed.items()}
+        for name, time in timed.items():
+            share = f"{100 * timed[CEILING].median / time.median:6.0f} % of the ceiling" if CEILING in timed else ""
+            figure = rows[name][work.column] = work.figure(time.median)
+            print(f"{work.column:34} {name:20}{figure:10.2f} ±{100 * time.spread:2.0f} %{share}", flush=True)
+        for name in set(errors) - set(right):
+            rows[name][work.column] = "FAIL"
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    for name, error in errors.items():
+        rows[name]["error"] = f"{error:.0e}"
+    columns.insert(0, "error")
+    cells = [[name, *map(row.get, columns)] for name, row in rows.items() if row]
+    table = {"columns": ["engine", *columns], "rows": cells}
+    return table, {"seconds": seconds, "errors": errors, "missing": missing}
+
+
+def stages_of(options: argparse.Namespace, folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """(kernels, shape) -> seconds a step of minibert's forward pass."""
+    found = {}
+    for kernels in options.kernels:
+        with contextlib.suppress(KernelError):  # named as missing above
+            model = DistilBertForSequenceClassification.from_pretrained(folder, kernels=kernels)
+            for shape in options.shapes:
+                found[kernels, shape.replace("x", "×")] = stages.measure(model, *batch(shape))
     return found
 
 
-def report(folder: Path, options: argparse.Namespace) -> dict:
+def run(options: argparse.Namespace, folder: Path) -> None:
+    warnings.simplefilter("ignore")  # peers' notices of what they will drop
+    set_num_threads(options.threads)
     export(folder)
-    ready, missing = engines(folder, options.kernels, options.threads)
-    errors = agreeing(ready, ready["torch"]) if "torch" in ready else dict.fromkeys(ready, 0.0)
-    wrong = {name for name, error in errors.items() if not error < FARTHEST}
-    best = ceiling()
-    print(f"{options.threads} threads; OpenBLAS float32 ceiling {best / 1e9:.0f} GFLOP/s; medians of {options.rounds}\n")
-    names = list(ready)
-    print("| " + " | ".join(["", *names]) + " |\n|" + " --- |" * (len(names) + 1))
-    times: dict[str, dict[str, float]] = {}
-    for work, batches in workloads(options.data).items():
-        calls = {name: lambda call=ready[name]: [call(*one) for one in batches] for name in names if name not in wrong}
-        found = {name: statistics.median(seconds) for name, seconds in in_turn(calls, options.rounds).items()}
-        times[work] = found
-        print("| " + " | ".join([work, *(cell(work, batches, found.get(name), best) for name in names)]) + " |", flush=True)
-    for name, reason in missing.items():
-        print(f"\n{name} is missing: {reason}")
-    return {"threads": options.threads, "ceiling": best, "seconds": times, "errors": errors, "missing": missing}
+    print(f"{machine()}; {options.threads} threads")
+    table, figures = compared(options, folder)
+    steps = stages_of(options, folder)
+    tables = {"engines": table} | ({"stages": stages.table(steps)} if steps else {})
+    for name, one in tables.items():
+        print(f"\n{name}\n\n{markdown(one['columns'], one['rows'])}")
+    figures["stages"] = {f"{kernels} {shape}": one for (kernels, shape), one in steps.items()}
+    write(options.json, document("model", options.threads, tables, figures=figures))
 
 
-def cell(work: str, batches: list, seconds: float | None, best: float) -> str:
-    """A shape in milliseconds and percent of the ceiling; SST-2 in sentences a second."""
-    if seconds is None:
-        return "FAIL"
-    rows = sum(len(ids) for ids, _ in batches)
-    if work.startswith("SST-2"):
-        return f"{rows / seconds:.1f}/s"
-    share = floating_operations(*batches[0][0].shape) / seconds / best
-    return f"{1000 * seconds:.1f} ms ({100 * share:.0f} %)"
+def shape_option(text: str) -> str:
+    rows, _, length = text.replace("×", "x").partition("x")
+    if not (rows.isdecimal() and length.isdecimal() and int(rows) > 0 and 0 < int(length) <= 512):
+        raise argparse.ArgumentTypeError(f"a shape is rows x tokens, such as 8x128, at most 512 tokens; got {text!r}.")
+    return f"{int(rows)}x{int(length)}"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--kernels", nargs="+", default=["reference", "fast"], metavar="PRESET")
-    parser.add_argument("--data", type=Path, help="a folder with SST-2's dev.tsv")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kernels", nargs="*", default=[name for name in PRESETS if name != "naive"], metavar="PRESET")
+    parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="those whose names hold one of the words")
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), type=shape_option, help="rows x tokens")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="with SST-2's dev.tsv: its sentences are timed, too")
+    parser.add_argument("--every", type=int, default=8, metavar="N", help="of SST-2, each Nth sentence or batch; 1 for all")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="keep the exported model here, or find it here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = report(Path(folder), options)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    if min(options.threads, options.rounds, options.every) < 1:
+        parser.error("--threads, --rounds and --every must be 1 or more")
+    with contextlib.ExitStack() as stack:
+        run(options, options.model or Path(stack.enter_context(tempfile.TemporaryDirectory())))
     return 0
 
 

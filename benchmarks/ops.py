@@ -1,212 +1,200 @@
-"""Every variant of every operation, checked and then timed: `python -m benchmarks.ops [operation] [--json FILE]`.
+"""Every variant of every operation, checked and then timed: `python -m benchmarks.ops [operation ...]`.
 
 The check is the tests' own (`tests/kernel_cases.py`: every case against the reference in float64); a variant that is
-wrong prints FAIL and no time. Sizes are those of DistilBERT-base. A line says how much of the machine's ceiling it
-reached: for products, the most that OpenBLAS (1,024 rows and more) or any kernel here reached in this very run; for
-the rest, the rate at which memory is copied. The variants of one size are timed in turn, round after round.
+wrong prints FAIL and no time. The variants of a size are timed in turn, round after round; the median stands in the
+table, with half the distance between the quartiles. A product's rate is counted in operations and measured against the
+arithmetic this machine does between registers; any other's in bytes, and against copying arrays larger than the caches.
+The ceilings (`peaks.py`) have their turn among the variants. The reference of a product is NumPy's OpenBLAS.
 
-Rule for skipping: where a variant's time at the size before, scaled by the work, makes more than SLOWEST seconds.
+"first" is the first call: reading a compiled kernel back, or with --cold, which begins with an empty cache, compiling.
+Rule for skipping: a variant whose time at the size before, scaled by the work, makes more than SLOWEST seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+from minibert.kernels.registry import REGISTRY, Table, operations, table, variants
 
-from minibert.kernels.registry import Table, operations, table, variants
-from minibert.kernels.threads import get_num_threads, set_num_threads
+from . import measuring, peaks
+from .measuring import document, in_turn, seconds_of, write
+from .plots import draw, pyplot
+from .sizes import Size, sizes_of
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from kernel_cases import cases, error, table_with  # noqa: E402
+from kernel_cases import cases, error, table_with, tolerance  # isort: skip - sizes.py has put the tests' folder in the path
 
-SLOWEST = 2.0  # seconds a call
-LEAST = 0.5  # seconds for a variant at a size, or ROUNDS calls where those take longer
+SLOWEST = 0.4  # seconds a call
 ROUNDS = 5
-WIDTH, INNER, HEADS = 768, 3072, 12
-ROWS = (1, 16, 128, 1024, 4096)
-BEYOND = 16_384  # rows of 768: 48 MiB, more than the caches hold
+SOME = 1.6e9  # operations of a ceiling's call: some 10 ms
+PAUSE = 0.03  # seconds between turns: OpenBLAS's threads go on spinning for some 25 ms
+TURN = 0.05
+CEILINGS = {"GFLOP/s": "fp32 ceiling", "GOP/s": "int8 ceiling", "GB/s": "copying"}  # unit -> the name of its line
+HEADER = f"{'variant':16}{'size':>21}{'first':>11}{'median':>15}{'spread':>7}{'rate':>15}{'of ceiling':>14}"
 
 
-class Size(NamedTuple):
-    """One line's worth of work: what the operation is called on, and what `prepare` gets."""
+class Result(NamedTuple):
+    """A variant at a size; without a time where it was wrong or skipped."""
 
-    label: str
-    inputs: tuple
-    parameters: tuple
-    work: float  # floating-point operations of a product; bytes read and written otherwise
-    unit: str  # "GFLOP/s" or "GB/s"
-
-
-class Timing(NamedTuple):
     operation: str
     variant: str
     size: str
-    milliseconds: float | None  # median; None where it was skipped or wrong
-    best: float | None
-    first: float  # seconds for the first call in this process: compiling, or reading the cache
-    rate: float | None
-    unit: str
-    note: str
+    note: str = ""  # why there is no time
+    first: float = 0.0  # seconds
+    median: float | None = None
+    spread: float = 0.0
+    rate: float = 0.0  # a second
+    unit: str = ""
+    share: float = 0.0  # of the ceiling
+    intensity: float = 0.0  # operations a byte
+    operations_a_second: float = 0.0
 
 
-def normal(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-
-
-def product_sizes(operation: str):
-    """Three shapes of weight at every number of rows; the fused ones at the shape they have in the encoder."""
-    shapes = {"linear_add": [(WIDTH, WIDTH), (INNER, WIDTH)], "query_key_value": [(WIDTH, WIDTH)]}
-    for inputs, outputs in shapes.get(operation, [(WIDTH, WIDTH), (WIDTH, INNER), (INNER, WIDTH)]):
-        copies = 3 if operation == "query_key_value" else 1
-        parameters = (normal(outputs, inputs) / 30, normal(outputs)) * copies
-        for rows in ROWS:
-            more = (normal(rows, outputs),) if operation == "linear_add" else ()
-            label = f"{rows} × {inputs} → {outputs * copies}"
-            yield Size(label, (normal(rows, inputs), *more), parameters, 2 * rows * inputs * outputs * copies, "GFLOP/s")
-
-
-def attention_sizes(operation: str):
-    for sequences, length in ((1, 16), (1, 128), (8, 128), (1, 512)):
-        arrays = (normal(sequences * length, WIDTH),) * 3
-        bounds = np.arange(sequences + 1) * length
-        work = 4 * sequences * length * length * WIDTH
-        yield Size(f"{sequences} × {length}", (*arrays, bounds, None, HEADS), (), work, "GFLOP/s")
-
-
-def row_sizes(operation: str):
-    """On arrays beyond the caches, where memory sets the pace: read once, written once."""
-    for rows in (128, BEYOND):
-        x = normal(rows, WIDTH)
-        inputs = {
-            "layer_norm": (x, normal(WIDTH), normal(WIDTH), 1e-12),
-            "softmax": (x, None),
-            "embed": (*np.zeros((3, rows), np.intp), (x, x[:2], x[:128]), x[0], x[1], 1e-12),
-        }.get(operation, (x,))
-        if operation == "embed":
-            inputs = (np.arange(rows), *inputs[1:])
-        yield Size(f"{rows} × {WIDTH}", inputs, (), 2 * x.nbytes, "GB/s")
-
-
-def sizes_of(operation: str):
-    if operation == "attention":
-        return attention_sizes(operation)
-    return product_sizes(operation) if "linear" in operation or operation == "query_key_value" else row_sizes(operation)
-
-
-def measured(calls: dict[str, Callable]) -> dict[str, list[float]]:
-    """Seconds of each call, in turn, round after round."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    stop = time.perf_counter() + LEAST * len(calls)
-    while calls and (time.perf_counter() < stop or len(next(iter(seconds.values()))) < ROUNDS):
-        for name, call in calls.items():
-            begun = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - begun)
-    return seconds
+def candidates(operation: str) -> dict[str, tuple[Table, float]]:
+    """name -> a table that does the operation this way, and its tolerance. A fused operation meets its parts first."""
+    found = {}
+    if operation in REGISTRY.compositions:
+        ops = Table({**table("fast").chosen, operation: REGISTRY.compositions[operation]})
+        found["composed"] = ops, tolerance(ops, operation)
+    for name, made in variants(operation).items():
+        found[name] = table_with(made), made.tolerance
+    return found
 
 
 def checked(operation: str) -> tuple[dict[str, Table], dict[str, float], dict[str, str]]:
-    """-> the variants that are right, as tables; each one's first call in seconds; the wrong ones, and by how much."""
+    """-> the variants that are right, as tables; the seconds of each one's first call; what is wrong with the others."""
     right, first, wrong = {}, {}, {}
-    for name, made in variants(operation).items():
-        ops = table_with(made)
-        begun = time.perf_counter()
-        worst = error(ops, operation, next(iter(cases(operation).values())))
-        first[name] = time.perf_counter() - begun
-        worst = max(worst, *(error(ops, operation, case) for case in cases(operation).values()))
-        if worst <= made.tolerance:
+    for name, (ops, allowed) in candidates(operation).items():
+        found: list[float] = []
+        case, *others = cases(operation).values()
+        first[name] = seconds_of(lambda: found.append(error(ops, operation, case)))
+        worst = max(found + [error(ops, operation, other) for other in others])
+        if worst <= allowed:
             right[name] = ops
         else:
-            wrong[name] = f"FAIL: error {worst:.1e}, may be {made.tolerance:.0e}"
+            wrong[name] = f"FAIL: error {worst:.1e}, may be {allowed:.0e}"
     return right, first, wrong
 
 
-def benchmark(operation: str):
-    """Yield a Timing for each variant at each size."""
+def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
+    """Each variant at each size; the ceilings first."""
     right, first, wrong = checked(operation)
     pace: dict[str, float] = {}  # seconds per unit of work at the size before
-    for size in sizes_of(operation):
-        notes = dict(wrong)
-        calls = {}
+    for size in sizes_of(operation, quick):
+        notes, calls = dict(wrong), {}
         for name, ops in right.items():
-            if pace.get(name, 0) * size.work > SLOWEST:
-                notes[name] = f"skipped: would take {pace[name] * size.work:.0f} s"
+            expected = pace.get(name, 0) * size.operations
+            if expected > SLOWEST:
+                notes[name] = f"skipped: would take {expected:.1f} s"
                 continue
             packed = ops.prepare(operation, *size.parameters)
             calls[name] = lambda ops=ops, packed=packed: getattr(ops, operation)(*size.inputs, *packed)
-            calls[name]()
-        seconds = measured(calls)
+        units = {name: unit_of(operation, name, size) for name in calls}
+        above = {unit: ceiling(unit) for unit in dict.fromkeys(units.values())}
+        every = {**{unit: call for unit, (call, _) in above.items()}, **calls}
+        found = in_turn(every, 2 if quick else ROUNDS, PAUSE, 0.01 if quick else TURN)
+        rates = {unit: work / found[unit].median for unit, (_, work) in above.items()}
+        for unit, rate in rates.items():
+            yield Result(operation, CEILINGS[unit], size.label, "", 0.0, *found[unit][:2], rate, unit, 1.0)
         for name in first:
-            if name not in calls:
-                yield Timing(operation, name, size.label, None, None, first[name], None, size.unit, notes[name])
+            if name in notes:
+                yield Result(operation, name, size.label, notes[name], first[name])
                 continue
-            pace[name] = statistics.median(seconds[name]) / size.work
-            best = min(seconds[name])
-            yield Timing(operation, name, size.label, pace[name] * size.work * 1e3, best * 1e3, first[name],
-                         size.work / best / 1e9, size.unit, "")  # fmt: skip
+            unit, (median, spread, _) = units[name], found[name]
+            pace[name] = median / size.operations
+            rate = (size.bytes if unit == "GB/s" else size.operations) / median
+            yield Result(operation, name, size.label, "", first[name], median, spread, rate, unit, rate / rates[unit],
+                         size.operations / size.bytes, size.operations / median)  # fmt: skip
 
 
-def ceilings() -> dict[str, float]:
-    """The most this machine does, as far as others' code can show it: OpenBLAS's product, and copying memory."""
-    x, weight = normal(2048, WIDTH), normal(INNER, WIDTH)
-    source = normal(BEYOND, WIDTH)
-    target, relu = np.empty_like(source), table("fast").relu
-    relu(source)
-    calls = {
-        "sgemm": lambda: x @ weight.T,
-        "copy": lambda: np.copyto(target, source),
-        "relu": lambda: relu(source),  # reads and writes as a copy does, but on every thread
-    }
-    best = {name: min(seconds) for name, seconds in measured(calls).items()}
-    moved = 2 * source.nbytes / min(best["copy"], best["relu"]) / 1e9
-    return {"GFLOP/s": 2 * x.size * INNER / best["sgemm"] / 1e9, "GB/s": moved}
+def unit_of(operation: str, name: str, size: Size) -> str:
+    """Kernels of 8-bit numbers stand in files that say so, and have a ceiling of their own where the machine does."""
+    if not size.product:
+        return "GB/s"
+    made = variants(operation).get(name)
+    whole = made is not None and "int8" in made.function.__module__
+    return "GOP/s" if whole and ceiling("GOP/s") else "GFLOP/s"
 
 
-def printed(timings: list[Timing], ceiling: dict[str, float]) -> None:
-    print(f"{'variant':11}{'size':>21}{'median ms':>12}{'best ms':>11}{'rate':>9}{'':9}{'ceiling':>8}{'first s':>9}")
-    for timing in timings:
-        place = f"{timing.variant:11}{timing.size:>21}"
-        if timing.milliseconds is None:
-            print(f"{place}  {timing.note}")
-            continue
-        share = timing.rate / ceiling[timing.unit]
-        print(f"{place}{timing.milliseconds:12.3f}{timing.best:11.3f}{timing.rate:9.1f} {timing.unit:8}"
-              f"{share:8.0%}{timing.first:9.2f}")  # fmt: skip
+@cache
+def ceiling(unit: str) -> tuple[Callable, float] | None:
+    """A call that does the most of this unit, and how much it does."""
+    if unit == "GB/s":
+        return peaks.memory()
+    call = peaks.arithmetic(SOME, "int8" if unit == "GOP/s" else "fp32")
+    return call and (call, SOME)
 
 
-def main() -> None:
+def line(found: Result) -> str:
+    place = f"{found.variant:16}{found.size:>21}{found.first:9.2f} s"
+    if found.median is None:
+        return f"{place}   {found.note}"
+    return (
+        f"{place}{1e3 * found.median:12.4g} ms ±{100 * found.spread:3.0f} %{found.rate / 1e9:9.4g} {found.unit:8}"
+        f"{100 * found.share:5.0f} %"
+    )
+
+
+def tables(results: Iterable[Result]) -> dict[str, dict]:
+    """For the README, a table an operation: variants down, sizes across, rates and shares of the ceiling in them."""
+    made: dict[str, dict[str, dict]] = {}
+    for found in results:
+        share = "" if found.variant in CEILINGS.values() else f" ({100 * found.share:.0f} %)"
+        shown = f"{found.rate / 1e9:.3g} {found.unit}{share}" if found.median else found.note.partition(":")[0]
+        made.setdefault(found.operation, {}).setdefault(found.variant, {})[found.size] = shown
+    return {operation: table_of(rows) for operation, rows in made.items()}
+
+
+def table_of(rows: dict[str, dict]) -> dict:
+    sizes = list(dict.fromkeys(size for cells in rows.values() for size in cells))
+    return {"columns": ["variant", *sizes], "rows": [[name, *map(cells.get, sizes)] for name, cells in rows.items()]}
+
+
+def run(options: argparse.Namespace) -> list[Result]:
+    from minibert.kernels.threads import get_num_threads, set_num_threads
+
     every = operations(("fast",))
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ops", description=__doc__.splitlines()[0])
-    parser.add_argument("operation", nargs="?", choices=every, metavar="operation", help=", ".join(every))
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure there too")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the compiled kernels; OpenBLAS has its own")
-    options = parser.parse_args()
+    if unknown := set(options.operations) - set(every):
+        raise SystemExit(f"the operations are: {', '.join(every)}; got {', '.join(sorted(unknown))}.")
     if options.threads:
         set_num_threads(options.threads)
-    ceiling = ceilings()
-    found = {name: list(benchmark(name)) for name in ([options.operation] if options.operation else every)}
-    rates = [timing.rate for timings in found.values() for timing in timings if timing.unit == "GFLOP/s" and timing.rate]
-    ours = max([0.0, *rates])
-    ceiling["GFLOP/s"], whose = max((ceiling["GFLOP/s"], "OpenBLAS"), (ours, "a kernel here"))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {get_num_threads()} threads; ceilings "
-          f"{ceiling['GFLOP/s']:.0f} GFLOP/s ({whose}), {ceiling['GB/s']:.1f} GB/s (copied)")  # fmt: skip
-    for operation, timings in found.items():
-        print(f"\n{operation}")
-        printed(timings, ceiling)
-    if options.json:
-        rows = [timing._asdict() for timings in found.values() for timing in timings]
-        options.json.write_text(json.dumps({"threads": get_num_threads(), "ceiling": ceiling, "timings": rows}, indent=1))
+    if options.plot:
+        pyplot()  # if it is missing, now is the time to say so
+    print(f"{measuring.machine()}; {get_num_threads()} threads")
+    results = []
+    for operation in options.operations or every:
+        print(f"\n{operation}\n{HEADER}")
+        for found in benchmark(operation, options.quick):
+            print(line(found), flush=True)
+            results.append(found)
+    figures = [found._asdict() for found in results]
+    write(options.json, document("ops", get_num_threads(), tables(results), figures=figures))
+    if options.plot:
+        print("\n" + "\n".join(map(str, draw(options.plot, results))))
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("operations", nargs="*", metavar="operation", help="all, when none is named")
+    parser.add_argument("--threads", type=int, help="how many; else all cores")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
+    parser.add_argument("--cold", action="store_true", help="begin with an empty cache of compiled kernels")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="also draw the ladder and the roofline, as PNG and SVG")
+    options = parser.parse_args()
+    if not options.cold:
+        return any(found.note.startswith("FAIL") for found in run(options))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        return any(found.note.startswith("FAIL") for found in run(options))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

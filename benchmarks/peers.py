@@ -1,118 +1,147 @@
-"""The other engines a DistilBERT classifier can run on: each a factory from a checkpoint's folder to a callable.
+"""The engines a DistilBERT classifier can run on: each a factory from a checkpoint's folder to an `Engine`.
 
-    logits = PEERS["onnxruntime"](folder, threads=2)(ids, mask)      ids, mask (B, T) -> (B, labels)
+    engine = PEERS["ONNX Runtime int8"].make(folder, threads=2)
+    engine.logits(ids, mask)              ids, mask (B, T) -> (B, labels)
+    engine.classify(["a text", ...])      the same from texts, its tokenizer included
 
-`export(folder)` makes what they read: a DistilBERT-base at random, as safetensors, as ONNX, and for CTranslate2. A peer
-that is not installed raises ImportError; `benchmarks/model.py` prints it as missing.
+`export.py` makes what they read. A peer that is not installed raises ImportError; one that does not run on this machine
+raises what it raises: `model.py` prints either as missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from minibert import DistilBertForSequenceClassification, set_num_threads
 
-VOCABULARY = 30522
-
-
-def export(folder: Path, sizes: dict | None = None) -> None:
-    """A random classifier into folder: model.safetensors, vocab.txt, model.onnx, ctranslate2/."""
-    import torch
-    import transformers
-
-    torch.manual_seed(0)
-    config = transformers.DistilBertConfig(vocab_size=VOCABULARY, **(sizes or {}))
-    model = transformers.DistilBertForSequenceClassification(config).eval()
-    model.save_pretrained(folder)
-    tokens = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokens += [f"token{i}" for i in range(VOCABULARY - len(tokens))]
-    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
-    transformers.DistilBertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    export_onnx(model, folder / "model.onnx")
-    export_ctranslate2(folder)
+class Engine(NamedTuple):
+    logits: Callable  # (ids, mask) -> (B, labels)
+    classify: Callable  # texts -> (B, labels)
 
 
-def export_onnx(model, path: Path) -> None:
-    import torch
-
-    ids = torch.zeros(2, 8, dtype=torch.long)
-    torch.onnx.export(
-        model, (ids, ids + 1), str(path), input_names=["input_ids", "attention_mask"], output_names=["logits"],
-        dynamic_axes={name: {0: "B", 1: "T"} for name in ("input_ids", "attention_mask")}, dynamo=False,
-        opset_version=17,
-    )  # fmt: skip
-
-
-def export_ctranslate2(folder: Path) -> None:
-    try:
-        from ctranslate2.converters import TransformersConverter
-    except ImportError:
-        return
-    TransformersConverter(str(folder)).convert(str(folder / "ctranslate2"), force=True)
+class Peer(NamedTuple):
+    make: Callable[[Path, int], Engine]
+    numbers: str  # "fp32", "bf16" or "int8"
 
 
 def minibert_with(kernels: str) -> Callable:
-    def make(folder: Path, threads: int) -> Callable:
+    def make(folder: Path, threads: int) -> Engine:
+        from minibert import AutoTokenizer, DistilBertForSequenceClassification, set_num_threads
+
         set_num_threads(threads)
         model = DistilBertForSequenceClassification.from_pretrained(folder, kernels=kernels)
-        return lambda ids, mask: model(ids, attention_mask=mask).logits
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return Engine(
+            lambda ids, mask: model(ids, attention_mask=mask).logits,
+            lambda texts: model(tokenizer.encode_packed(texts)).logits,
+        )
 
     return make
 
 
-def torch_float32(folder: Path, threads: int) -> Callable:
+def with_tokenizer(folder: Path, logits: Callable) -> Engine:
+    """The others' texts go through Hugging Face's `tokenizers`, padded to the longest of a call."""
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.enable_padding()
+
+    def classify(texts: list[str]) -> np.ndarray:
+        rows = tokenizer.encode_batch_fast(texts)
+        return logits(np.array([row.ids for row in rows]), np.array([row.attention_mask for row in rows]))
+
+    return Engine(logits, classify)
+
+
+def torch_model(folder: Path, numbers: str):
     import torch
     import transformers
 
-    torch.set_num_threads(threads)
-    model = transformers.DistilBertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-
-    def call(ids, mask):
-        with torch.inference_mode():
-            return model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
-
-    return call
+    kind = {"bf16": torch.bfloat16, "fp64": torch.float64}.get(numbers, torch.float32)
+    model = transformers.DistilBertForSequenceClassification.from_pretrained(folder, dtype=kind).eval()
+    if numbers == "int8":
+        model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    return model
 
 
-def onnxruntime_float32(folder: Path, threads: int) -> Callable:
-    import onnxruntime
+def torch_with(numbers: str) -> Callable:
+    def make(folder: Path, threads: int) -> Engine:
+        import torch
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-    return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        torch.set_num_threads(threads)
+        model = torch_model(folder, numbers)
+
+        def logits(ids, mask):
+            with torch.inference_mode():
+                found = model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits
+            return (found if numbers == "fp64" else found.float()).numpy()
+
+        return with_tokenizer(folder, logits)
+
+    return make
 
 
-def openvino_float32(folder: Path, threads: int) -> Callable:
-    import openvino
+def onnxruntime_with(numbers: str) -> Callable:
+    def make(folder: Path, threads: int) -> Engine:
+        import onnxruntime
 
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(str(folder / "model.onnx"), "CPU", settings)
-    return lambda ids, mask: compiled([ids, mask])[0]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        path = folder / ("model.int8.onnx" if numbers == "int8" else "model.onnx")
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return with_tokenizer(folder, lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
+
+    return make
 
 
-def ctranslate2_float32(folder: Path, threads: int) -> Callable:
+def openvino_with(numbers: str) -> Callable:
+    def make(folder: Path, threads: int) -> Engine:
+        import openvino
+
+        core, hint = openvino.Core(), {"fp32": "f32", "bf16": "bf16"}[numbers]
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        if numbers == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ImportError("OpenVINO says that this processor has no bf16")
+        compiled = core.compile_model(str(folder / "model.onnx"), "CPU", settings)
+        return with_tokenizer(folder, lambda ids, mask: compiled([ids, mask])[0])
+
+    return make
+
+
+def ctranslate2_with(numbers: str) -> Callable:
     """The encoder by CTranslate2; the classifier, which it leaves out, in NumPy."""
-    import ctranslate2
 
-    encoder = ctranslate2.Encoder(str(folder / "ctranslate2"), device="cpu", intra_threads=threads)
-    head = DistilBertForSequenceClassification.from_pretrained(folder, kernels="reference").tensors
+    def make(folder: Path, threads: int) -> Engine:
+        import ctranslate2
+        from safetensors.numpy import load_file
 
-    def call(ids, mask):
-        rows = [row[: int(kept.sum())].tolist() for row, kept in zip(ids, mask)]
-        hidden = np.array(encoder.forward_batch(rows).last_hidden_state)[:, 0]
-        inner = np.maximum(hidden @ head["pre_classifier.weight"].T + head["pre_classifier.bias"], 0)
-        return inner @ head["classifier.weight"].T + head["classifier.bias"]
+        kind = {"fp32": "float32", "int8": "int8"}[numbers]
+        place = str(folder / f"ctranslate2.{kind}")
+        encoder = ctranslate2.Encoder(place, device="cpu", compute_type=kind, intra_threads=threads)
+        head = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if "classifier" in name}
 
-    return call
+        def logits(ids, mask):
+            rows = [row[: int(kept.sum())].tolist() for row, kept in zip(ids, mask)]
+            hidden = np.array(encoder.forward_batch(rows).last_hidden_state)[:, 0]
+            inner = np.maximum(hidden @ head["pre_classifier.weight"].T + head["pre_classifier.bias"], 0)
+            return inner @ head["classifier.weight"].T + head["classifier.bias"]
+
+        return with_tokenizer(folder, logits)
+
+    return make
 
 
-PEERS: dict[str, Callable[[Path, int], Callable]] = {
-    "torch": torch_float32,
-    "onnxruntime": onnxruntime_float32,
-    "openvino": openvino_float32,
-    "ctranslate2": ctranslate2_float32,
+PEERS = {
+    f"{name} {numbers}": Peer(factory(numbers), numbers)
+    for name, factory, kinds in (
+        ("torch", torch_with, ("fp32", "bf16", "int8")),
+        ("ONNX Runtime", onnxruntime_with, ("fp32", "int8")),
+        ("OpenVINO", openvino_with, ("fp32", "bf16")),
+        ("CTranslate2", ctranslate2_with, ("fp32", "int8")),
+    )
+    for numbers in kinds
 }

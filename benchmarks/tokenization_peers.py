@@ -1,8 +1,8 @@
 """The tokenizers that `benchmarks/tokenization.py` compares: each a name -> how it is made, and how its answer is read.
 
-    call = PEERS["minibert batch"].make()      a tokenizer that has seen no text
+    call = PEERS["minibert encode_packed"].make()      a tokenizer that has seen no text
     answer = call(texts)                       what is timed
-    PEERS["minibert batch"].rows(answer)       [(ids,), ...] or [(ids, offsets, word ids), ...]
+    PEERS["minibert encode_packed"].rows(answer)       [(ids,), ...] or [(ids, offsets, word ids), ...]
 
 A peer is asked for its answer in the form that it makes fastest. One that is not installed raises ImportError.
 """
@@ -10,8 +10,11 @@ A peer is asked for its answer in the form that it makes fastest. One that is no
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +64,7 @@ def pure_places():
 def batch(places: bool):
     tokenizer = ours()
     tokenizer.encode_packed(["a"], places=places)  # the tables
-    tokenizer._pipeline.batch.idle.clear()  # and the memory, which begins empty
+    tokenizer._pipeline.batch.idle[places].clear()  # and the memory, which begins empty
     return lambda texts: tokenizer.encode_packed(texts, places=places)
 
 
@@ -86,13 +89,30 @@ def reference():
 
 
 def reference_one_by_one():
-    """As lists, as `minibert call` gives them; the batch calls may keep theirs in Rust."""
+    """As lists, as a call of minibert gives them; the batch calls may keep theirs in Rust."""
     encode = reference().encode
     return lambda texts: reference_rows(map(encode, texts))
 
 
+def reference_ids():
+    encode = reference().encode
+    return lambda texts: [encode(text).ids for text in texts]
+
+
 def reference_rows(answer):
     return [(row.ids, row.offsets, row.word_ids) for row in answer]
+
+
+def reference_id_rows(answer):
+    return [(list(row.ids),) for row in answer]
+
+
+def ids_alone(answer):
+    return [(row,) for row in answer]
+
+
+def as_they_are(answer):
+    return answer
 
 
 # --- others ---
@@ -142,15 +162,24 @@ def without_padding(answer):
 
 IDS, PLACES = "ids", "ids, offsets, word ids"
 PEERS = {
-    "minibert encode": Peer(pure_ids, lambda answer: [(row,) for row in answer], IDS),
-    "minibert call": Peer(pure_places, lambda answer: answer, PLACES),
-    "minibert encode_packed, ids": Peer(lambda: batch(False), packed_rows, IDS),
+    "minibert encode_packed, ids alone": Peer(lambda: batch(False), packed_rows, IDS),
     "minibert encode_packed": Peer(lambda: batch(True), packed_rows, PLACES),
-    "tokenizers encode": Peer(reference_one_by_one, lambda answer: answer, PLACES),
+    "minibert encode": Peer(pure_ids, ids_alone, IDS),
+    "minibert call": Peer(pure_places, as_they_are, PLACES),
+    "tokenizers encode, ids": Peer(reference_ids, ids_alone, IDS),
+    "tokenizers encode": Peer(reference_one_by_one, as_they_are, PLACES),
     "tokenizers encode_batch": Peer(lambda: reference().encode_batch, reference_rows, PLACES),
-    "tokenizers encode_batch_fast": Peer(lambda: reference().encode_batch_fast, lambda answer: [(row.ids,) for row in answer], IDS),
-    "nanotoken": Peer(nanotoken, lambda answer: [(row,) for row in answer.to_list()], IDS),
-    "tokie": Peer(tokie, lambda answer: [(list(row.ids),) for row in answer], IDS),
+    "tokenizers encode_batch_fast": Peer(lambda: reference().encode_batch_fast, reference_id_rows, IDS),
+    "nanotoken": Peer(nanotoken, lambda answer: ids_alone(answer.to_list()), IDS),
+    "tokie": Peer(tokie, reference_id_rows, IDS),
     "blingfire": Peer(blingfire, without_padding, IDS),
     "flash-tokenizer": Peer(flash_tokenizer, without_padding, IDS),
 }
+
+
+def version_of(name: str) -> str:
+    """A peer's name with the version of its package, where one is installed."""
+    package = re.split("[ ,]", name)[0]
+    with suppress(metadata.PackageNotFoundError):
+        return name.replace(package, f"{package} {metadata.version(package)}", 1) if package != "minibert" else name
+    return name

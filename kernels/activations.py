@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from . import functions
+from .buffers import empty
+from .functions import gelu, gelu_tanh, silu
 from .jit import jit
 from .registry import variant
 from .threads import run
@@ -65,7 +66,7 @@ VECTOR_EXP = "float32 arithmetic around an exp or erf exact to 1.2 ulp"
 def on_threads(kernel, x):
     """The kernel over x's values in the order of memory -> y of x's shape."""
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty(*x.shape)
     run(kernel, -(-x.size // TASK), x.reshape(-1), y.reshape(-1))
     return y
 
@@ -82,7 +83,7 @@ def gelu_tasks(counter, x, y):
     while task * TASK < len(x):
         source, target = x[task * TASK : task * TASK + TASK], y[task * TASK : task * TASK + TASK]
         for i in range(len(source)):
-            target[i] = functions.gelu(source[i])
+            target[i] = gelu(source[i])
         task = next_task(counter)
 
 
@@ -98,7 +99,7 @@ def gelu_tanh_tasks(counter, x, y):
     while task * TASK < len(x):
         source, target = x[task * TASK : task * TASK + TASK], y[task * TASK : task * TASK + TASK]
         for i in range(len(source)):
-            target[i] = functions.gelu_tanh(source[i])
+            target[i] = gelu_tanh(source[i])
         task = next_task(counter)
 
 
@@ -130,5 +131,5 @@ def silu_tasks(counter, x, y):
     while task * TASK < len(x):
         source, target = x[task * TASK : task * TASK + TASK], y[task * TASK : task * TASK + TASK]
         for i in range(len(source)):
-            target[i] = functions.silu(source[i])
+            target[i] = silu(source[i])
         task = next_task(counter)

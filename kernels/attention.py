@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .buffers import empty
 from .functions import exp
 from .jit import jit
 from .registry import variant
@@ -61,30 +62,27 @@ def attention_register(query, key, value, bounds, key_mask, heads):
     """Both products by register tiles, a vector's lanes being queries: no lane ever needs another's largest or sum."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
-    context = np.empty_like(query)
+    context = empty(*query.shape)
     places = [
         (start, stop, first)
         for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist())
         for first in range(start, stop, BLOCK)
     ]
     if places:
-        work = sum(stop - start for start, stop, _ in places) * query.size // len(query) * BLOCK  # at most
+        work = int(np.square(np.diff(bounds)).sum()) * query.shape[1] * 2  # multiply-adds
         useful = min(len(places) * heads, work // 2_000_000 + 1)
-        run(attend, useful, query, key, value, kept, np.array(places), heads, context)
+        longest, size = int(np.diff(bounds).max()), query.shape[1] // heads
+        scratch = ((2, longest, size), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
+        run(attend, useful, query, key, value, kept, np.array(places), heads, context, scratch=scratch)
     return context
 
 
 @jit(nogil=True, error_model="numpy")
-def attend(counter, query, key, value, kept, places, heads, context):
+def attend(counter, scratch, query, key, value, kept, places, heads, context):
     """Do one task after another until none is left: a sequence's head, and BLOCK of its queries."""
     size = query.shape[1] // heads
-    longest = 0
-    for start, stop, _ in places:
-        longest = max(longest, stop - start)
-    copies = np.empty((2, longest, size), np.float32)
-    scores = np.empty((longest, COLUMNS), np.float32)
-    turned = np.empty((2, size, COLUMNS), np.float32)
-    sums = (np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32))
+    own = next_task(counter[1:])
+    copies, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own]
     task = next_task(counter)
     while task < len(places) * heads:
         start, stop, row = places[task // heads]
@@ -107,7 +105,7 @@ def attend(counter, query, key, value, kept, places, heads, context):
         task = next_task(counter)
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def copy_kept(key, value, kept, left, copies):
     """One head's keys and values, side by side; a masked one is left out, unless all are. -> how many were kept."""
     found = 0
@@ -125,17 +123,17 @@ def copy_kept(key, value, kept, left, copies):
     return found
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def attend_lanes(turned, keys, values, scores, sums):
     """turned[0] (Dh, C), a query a lane -> turned[1] (Dh, C): softmax(keys turned[0])ᵀ values, with scores (L, C) between."""
     count, size = keys.shape
-    largest, total, part = sums
+    largest, total, part = sums[0], sums[1], sums[2]
     for other in range(count):
         for lane in range(COLUMNS):
             scores[other, lane] = 0
     for tile in range(-(-count // ROWS)):
         top, bottom = tile * ROWS, min(tile * ROWS + ROWS, count)
-        add_product(scores[top:bottom], keys[top:bottom], turned[0])
+        add_product(scores[top:bottom], keys[top:bottom], turned[0], turned[0][:0])
     for lane in range(COLUMNS):
         largest[lane], total[lane] = scores[0, lane], 0
     for other in range(1, count):
@@ -159,7 +157,7 @@ def attend_lanes(turned, keys, values, scores, sums):
         tiles = -(-size // ROWS)
         for tile in range(tiles):
             top, bottom = tile * size // tiles, (tile + 1) * size // tiles
-            add_product(turned[1, top:bottom], values[first:last].T[top:bottom], scores[first:last])
+            add_product(turned[1, top:bottom], values[first:last].T[top:bottom], scores[first:last], scores[:0])
     for i in range(size):
         for lane in range(COLUMNS):
             turned[1, i, lane] /= total[lane]

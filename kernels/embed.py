@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .buffers import empty
 from .jit import jit
 from .layer_norm import TASK, normalise
 from .registry import variant
@@ -52,17 +53,18 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     """A token at a time still, with the vectors of `layer_norm_vector`; blocks of tokens on threads."""
     ids = np.stack([token_ids, type_ids, position_ids])
     tables = tuple(np.ascontiguousarray(table) for table in tables)
-    y = np.empty((ids.shape[1], tables[0].shape[1]), np.float32)
-    run(embed_tasks, -(-len(y) // TASK), ids, tables, weight, bias, eps, y)
+    y = empty(ids.shape[1], tables[0].shape[1])
+    run(embed_tasks, -(-y.size // TASK), ids, tables, weight, bias, eps, y)
     return y
 
 
 @jit(nogil=True, error_model="numpy")
 def embed_tasks(counter, ids, tables, weight, bias, eps, y):
     words, types, positions = tables
+    each = max(TASK // y.shape[1], 1)
     task = next_task(counter)
-    while task * TASK < len(y):
-        for row in range(task * TASK, min(task * TASK + TASK, len(y))):
+    while task * each < len(y):
+        for row in range(task * each, min(task * each + each, len(y))):
             word, kind, position = words[ids[0, row]], types[ids[1, row]], positions[ids[2, row]]
             line = y[row]
             for i in range(len(line)):

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .buffers import empty
 from .jit import jit
 from .registry import variant
 from .threads import run
@@ -32,23 +33,24 @@ def layer_norm_naive(x, weight, bias, eps):
     return y
 
 
-TASK = 32  # rows: 20 µs at a width of 768 when they come from memory
+TASK = 24_576  # values: 32 rows of 768, 20 µs when they come from memory
 
 
 @variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result; the sums are float64")
 def layer_norm_vector(x, weight, bias, eps):
     """Sums whose order the compiler may choose, so that it can keep many; blocks of rows on threads."""
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    run(normalise_rows, -(-len(x) // TASK), x, weight, bias, eps, y)
+    y = empty(*x.shape)
+    run(normalise_rows, -(-x.size // TASK), x, weight, bias, eps, y)
     return y
 
 
 @jit(nogil=True, error_model="numpy")
 def normalise_rows(counter, x, weight, bias, eps, y):
+    each = max(TASK // x.shape[1], 1)
     task = next_task(counter)
-    while task * TASK < len(x):
-        for row in range(task * TASK, min(task * TASK + TASK, len(x))):
+    while task * each < len(x):
+        for row in range(task * each, min(task * each + each, len(x))):
             source, line = x[row], y[row]
             for i in range(len(line)):
                 line[i] = source[i]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .buffers import aligned, empty
 from .functions import gelu, gelu_tanh, silu
 from .jit import jit
 from .registry import variant
@@ -24,6 +25,8 @@ from .vectors import COLUMNS, ROWS, add_product, next_task
 
 CHUNK = 128  # products in one running sum: error against float64 0.86 of torch's; with 192 it is 1.00, with 256 1.14
 BLOCK = 96  # rows of a task, a multiple of every ROWS: 96 × 128 floats are 48 KiB, a tenth of a common L2
+FEW = 32  # rows: so many at most, and weights are read from memory for them, in one stream, panel after panel
+WIDE = 24  # panels of a task: its part of y is read and written once a chunk, and stays in L2 with the copy of x
 PLAIN, GELU, GELU_TANH, RELU, SILU, ADD = range(6)  # the write-outs
 
 BOUND = {"tolerance": 2e-6, "why": "float32 rounding: sums of 128 products, added up"}
@@ -37,12 +40,15 @@ def pack(*arrays):
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
     across = -(-outputs // COLUMNS)
-    panels = np.zeros((len(weights), across * COLUMNS, inputs), np.float32)
+    panels = aligned(len(weights) * across, inputs, COLUMNS)
     bias = np.zeros((len(weights), across * COLUMNS), np.float32)
     for part, weight in enumerate(weights):
-        panels[part, :outputs] = weight
         bias[part, :outputs] = biases[part]
-    return np.ascontiguousarray(panels.reshape(-1, COLUMNS, inputs).transpose(0, 2, 1)), bias, outputs
+        for number in range(across):
+            lines = weight[number * COLUMNS : (number + 1) * COLUMNS]
+            panels[part * across + number, :, : len(lines)] = lines.T
+            panels[part * across + number, :, len(lines) :] = 0
+    return panels, bias, outputs
 
 
 def share(rows, inputs, panels):
@@ -56,27 +62,28 @@ def share(rows, inputs, panels):
     tall += -tall % ROWS if blocks > 1 else 0
     cost = inputs * COLUMNS * (tall + 10)  # of a panel
     wanted = max(blocks * panels * cost // (16 * get_num_threads()), 1_000_000)
-    wide = -(-panels // max(panels * cost // wanted, 1))
+    wide = min(-(-panels // max(panels * cost // wanted, 1)), WIDE)
     return (tall, wide), blocks * -(-panels // wide)
 
 
 def product(finish, x, panels, bias, outputs, residual=None):
     """-> y (parts, M, N), without what fills its last panel."""
     x = np.ascontiguousarray(x)
-    y = np.empty((len(bias), len(x), bias.shape[1]), np.float32)
+    y = empty(len(bias), len(x), bias.shape[1])
     if len(x):
         size, tasks = share(len(x), x.shape[1], len(panels))
-        run(multiply, tasks, x, panels, bias, y, y[0] if residual is None else residual, size, finish)
+        other = y[0] if residual is None else np.ascontiguousarray(residual)
+        run(multiply, tasks, x, panels, bias, y, other, size, finish, scratch=((size[0], x.shape[1] if len(x) <= FEW else CHUNK),))
     return y if outputs == bias.shape[1] else np.ascontiguousarray(y[:, :, :outputs])
 
 
 @jit(nogil=True, error_model="numpy")
-def multiply(counter, x, panels, bias, y, residual, size, finish):
+def multiply(counter, scratch, x, panels, bias, y, residual, size, finish):
     """Do one task after another until none is left."""
     tall, wide = size
     across = -(-len(panels) // wide)
     tasks = across * -(-len(x) // tall)
-    copy = np.empty((tall, CHUNK), np.float32)
+    copy = scratch[0][next_task(counter[1:])]
     task = next_task(counter)
     while task < tasks:
         top, first = task // across * tall, task % across * wide
@@ -87,31 +94,42 @@ def multiply(counter, x, panels, bias, y, residual, size, finish):
         task = next_task(counter)
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def multiply_block(x, panels, bias, y, copy, first):
     """y = bias + x @ panels, for a task's rows of y and its panels, of which the first has this number."""
     rows, inputs = x.shape
+    span = copy.shape[1]
     tiles = -(-rows // ROWS)  # of nearly equal heights: 7 rows as 4 + 3, for a row alone is slow
-    for k in range(0, inputs, CHUNK):
-        depth = min(CHUNK, inputs - k)
+    for k in range(0, inputs, span):
+        end = min(k + span, inputs)
         for row in range(rows):
-            source, target = x[row][k : k + depth], copy[row]
-            for i in range(depth):
+            source, target = x[row][k:end], copy[row]
+            for i in range(end - k):
                 target[i] = source[i]
         for number in range(len(panels)):
             column = (first + number) * COLUMNS
             part, left = column // bias.shape[1], column % bias.shape[1]
-            for tile in range(tiles):
-                top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
-                if k == 0:
-                    for row in range(top, bottom):
-                        line, begin = y[part, row][left : left + COLUMNS], bias[part][left : left + COLUMNS]
-                        for i in range(COLUMNS):
-                            line[i] = begin[i]
-                add_product(y[part, top:bottom, left : left + COLUMNS], copy[top:bottom, :depth], panels[number, k : k + depth])
+            for chunk in range(k, end, CHUNK):
+                depth = min(CHUNK, end - chunk)
+                coming = panels[number, chunk + depth : min(chunk + depth + CHUNK, end)]
+                if chunk + depth == end:
+                    coming = panels[min(number + 1, len(panels) - 1), k : min(k + CHUNK, end)]
+                for tile in range(tiles):
+                    top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
+                    if chunk == 0:
+                        for row in range(top, bottom):
+                            line, begin = y[part, row][left : left + COLUMNS], bias[part][left : left + COLUMNS]
+                            for i in range(COLUMNS):
+                                line[i] = begin[i]
+                    add_product(
+                        y[part, top:bottom, left : left + COLUMNS],
+                        copy[top:bottom, chunk - k : chunk - k + depth],
+                        panels[number, chunk : chunk + depth],
+                        coming[tile * len(coming) // tiles : (tile + 1) * len(coming) // tiles],
+                    )
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def write_out(y, residual, left, right, finish):
     """The activation, or the residual's addition. One kernel with a choice, once a task: each more compiles for 1.5 s."""
     for row in range(len(y)):

@@ -81,7 +81,7 @@ GRID = np.array([math.erf(i * STEP) for i in range(int(6 / STEP) + 1)])  # erf(6
 
 def erf(x):
     """x -> 2/√π ∫₀ˣ exp(−t²) dt, in x's own precision."""
-    distance = np.minimum(np.abs(x), 6)
+    distance = np.fmin(np.abs(x), 6)  # not minimum: NaN is no index, and gelu's other factor
     index = np.rint(distance / STEP)
     a = index * STEP
     h = distance - a  # exact, and at most half a step

@@ -55,10 +55,16 @@ class Registry:
 
 REGISTRY = Registry()
 # Where the compiled variants stand: importing these registers them.
-LADDERS = ("linear", "linear_register", "softmax", "attention", "layer_norm", "activations", "embed")
+LADDERS = ("linear", "linear_register", "linear_int8", "linear_bf16", "softmax", "attention", "layer_norm", "activations", "embed")
 # A preset is the names to look for, best first; an operation made of others that has none of them is composed.
-PRESETS = {"reference": ("reference",), "naive": ("naive", "reference"), "fast": ("register", "vector")}
-AUTO = "reference"  # what "auto" picks: it needs no compiling, some 10 s once on a machine
+PRESETS = {
+    "reference": ("reference",),
+    "naive": ("naive", "reference"),
+    "fast": ("register", "vector"),
+    "bf16": ("bf16", "register", "vector"),
+    "int8": ("int8", "register", "vector"),
+}
+AUTO = "fast"  # what "auto" picks
 
 
 def reference(function: Callable) -> Callable:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .buffers import empty
 from .functions import exp
 from .jit import jit
 from .layer_norm import total
@@ -52,7 +53,7 @@ def softmax_vector(scores, mask=None):
     level = mask is not None and not mask.any()  # nothing kept: the same share for each
     kept = np.ones(length, np.bool_) if mask is None or level else np.ascontiguousarray(mask)
     rows = np.ascontiguousarray(np.zeros_like(scores) if level else scores).reshape(-1, length)
-    shares = np.empty_like(rows)
+    shares = empty(*rows.shape)
     run(softmax_tasks, -(-rows.size // TASK), rows, kept, shares)
     return shares.reshape(scores.shape)
 

@@ -1,6 +1,6 @@
 """A few threads that help the one that calls: `run(kernel, tasks, ...)`, and how many, `set_num_threads(n)`.
 
-A kernel is compiled with `nogil` and does numbered tasks until none is left (`next_task` in `vectors.py`). The caller
+A kernel runs without the interpreter's lock and does numbered tasks until none is left (`next_task`). The caller
 begins at once; each helper has been sent a ticket, and joins in when it wakes. A ticket that is still unused when the
 tasks are done is torn up, so a helper that is late, or busy for another caller, is never waited for: any number of
 threads may call at once. Tasks never share a sum, so the answer does not depend on who did which.
@@ -8,9 +8,8 @@ threads may call at once. Tasks never share a sum, so the answer does not depend
 Not Numba's `prange`: of its layers, `workqueue` aborts the process when two threads call it (numba#9288), and GNU
 OpenMP when a forked child does.
 
-Waking a thread that sleeps takes the system some 50 µs here, as long as a small product, so both sides first watch a
-place in memory, without the interpreter's lock: the helper the bell that `run` rings, for the time between two
-operations of a forward pass; the caller the ticket's mark, while a helper does the last task.
+Waking a thread takes some 50 µs, as long as a small product, so a task is no smaller than that. Having both sides watch a
+place in memory for 10 to 500 µs before they sleep, as OpenMP does, won nothing that could be measured.
 """
 
 from __future__ import annotations
@@ -24,36 +23,37 @@ import numpy as np
 
 from minibert.errors import InputError, InputTypeError
 
+from .buffers import empty
+from .jit import Kernel
+from .machine_code import bind
+
 
 class Ticket:
     """An invitation to one helper. Only one of the two gets to take it: the helper, or the caller who tears it up."""
 
-    def __init__(self, kernel: Callable, arguments: tuple):
-        self.work = [(kernel, arguments)]
+    def __init__(self, work: Callable[[], object]):
+        self.work = [work]
         self.done = threading.Lock()
         self.done.acquire()
-        self.mark = np.zeros(1, np.int64)  # 1 when done
         self.error: BaseException | None = None
 
     def use(self) -> None:
         """The helper's side."""
         try:
-            kernel, arguments = self.work.pop()  # one step of the interpreter: nobody else gets it too
+            work = self.work.pop()  # one step of the interpreter: nobody else gets it too
         except IndexError:
             return
         try:
-            kernel(*arguments)
+            work()
         except BaseException as error:
             self.error = error
         self.done.release()
-        self.mark[0] = 1
 
     def settle(self) -> None:
         """The caller's side: tear it up, or wait for whoever took it."""
         try:
             self.work.pop()
         except IndexError:
-            watch(self.mark, 0, PATIENCE)
             self.done.acquire()
             if self.error is not None:
                 raise self.error from None
@@ -64,7 +64,6 @@ class Helpers:
 
     def __init__(self):
         self.tickets: SimpleQueue[Ticket] = SimpleQueue()
-        self.bell = np.zeros(1, np.int64)  # any change is a ring
         self.count = 0
         self.starting = threading.Lock()
 
@@ -76,9 +75,6 @@ class Helpers:
 
     def serve(self) -> None:
         while True:
-            heard = int(self.bell[0])
-            if self.tickets.empty():
-                watch(self.bell, heard, PATIENCE)
             self.tickets.get().use()
 
 
@@ -90,14 +86,6 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def watch(place: np.ndarray, seen: int, turns: int) -> None:
-    """Return when place[0] is no longer what was seen, or after so many turns."""
-    from .waiting import watch  # compiled: with Numba, which this module does without until a kernel runs
-
-    watch(place, seen, turns)
-
-
-PATIENCE = 4_000  # turns, some 100 µs
 helpers = Helpers()
 threads = usable_cores()
 
@@ -127,21 +115,21 @@ def set_num_threads(count: int) -> None:
     threads = count
 
 
-def run(kernel: Callable, tasks: int, *arguments) -> None:
-    """Call kernel(counter, *arguments) on as many threads as there are and are needed; return when all tasks are done.
+def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], ...] = ()) -> None:
+    """Call kernel(counter, [scratch,] *arguments) on as many threads as there are and are needed; return when all tasks
+    are done.
 
-    Numba's compiler is not asked by two threads at once: a kernel that has not been compiled runs here alone.
+    counter[0] numbers the tasks, counter[1] the threads. `scratch` has the shapes of what each thread needs for itself:
+    the kernel gets a tuple of float32 arrays, of such a shape for each thread.
     """
-    counter = np.zeros(1, np.int64)
-    wanted = min(threads, tasks) - 1
-    if wanted < 1 or not kernel.nopython_signatures:
-        return kernel(counter, *arguments)
-    if helpers.count < wanted:
-        helpers.ensure(wanted)
-    sent = [Ticket(kernel, (counter, *arguments)) for _ in range(wanted)]
+    workers = max(min(threads, tasks), 1)
+    own = (tuple(empty(workers, *shape) for shape in scratch),) if scratch else ()
+    call = bind(kernel, np.zeros(2, np.int64), *own, *arguments)
+    if helpers.count < workers - 1:
+        helpers.ensure(workers - 1)
+    sent = [Ticket(call) for _ in range(workers - 1)]
     for ticket in sent:
         helpers.tickets.put(ticket)
-    helpers.bell[0] += 1
-    kernel(counter, *arguments)
+    call()
     for ticket in sent:
         ticket.settle()

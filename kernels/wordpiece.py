@@ -6,74 +6,37 @@ It is that pipeline in three layers, each of which leaves the rare case to the n
     encode_known  What stands between two spaces gives the same pieces wherever it stands. A part of at most 16 bytes
                   is two integers, and those are its key in a hash table of 64-byte rows: one cache line holds the part
                   and its pieces. The next part is found without waiting for this one's row.
-    encode_part   A part not met before: its characters' normal forms from one table, its words through a trie; this
-                  stands in wordpiece_parts.py.
+    encode_part   A part not met before: its characters' normal forms from one table, its words through a trie;
+                  `wordpiece_parts.py` and `wordpiece_trie.py`.
     Python        A text that holds an added token, or marks that change places: `slow` says which, nothing is emitted.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from .jit import jit
-from .wordpiece_parts import MIX, ZERO, Output, Scratch, Tables, decode, emit, encode_part, pointer
+from .jit import Instruction, jit
+from .wordpiece_parts import Output, Scratch, Tables, emit, encode_part
 
-# A row of the memory is eight 64-bit words: two of key, one of counts, three of ids, one of starts, one of ends.
-ROW, ROW_BITS, KEPT_BYTES, KEPT_PIECES = 8, 16, 16, 6
-PROBES = 4  # rows looked at before the last of them is given to someone else
+pointer, load_word, store_word, bytes_before_space, copy_six, spread_twelve, spread_eight = (
+    Instruction(name, "minibert.kernels.wordpiece_intrinsics")
+    for name in ("pointer", "load_word", "store_word", "bytes_before_space", "copy_six", "spread_twelve", "spread_eight")
+)
+
+SEPARATOR = "\x1e"  # with a space on either side it ends a text: Unicode's record separator, which BERT drops
 LOOK_AHEAD = 32  # bytes read from where a part begins, wanted or not
+
+# A row of the memory, in bytes: the part, filled up with zeros; its pieces' ids; start and end of each in the part's
+# characters; the word of each, counted in the part; the bytes of the part; how many pieces, characters, and words.
+ROW, ROW_BITS, KEPT_BYTES, KEPT_PIECES = 64, 16, 16, 6
+IDS, PLACES, WORDS, SIZE, PIECES, CHARACTERS, COUNT = 16, 40, 52, 58, 59, 60, 61
+MORE = 8  # pieces that may be written behind the last one
+PROBES = 4  # rows looked at before the last of them is given to someone else
+MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio: spreads keys over the upper bits (Knuth, TAOCP 6.4)
 
 # By the size of a part: which bytes of its first and second eight belong to it.
 FIRST_BYTES = np.array([(1 << 8 * min(size, 8)) - 1 for size in range(KEPT_BYTES + 1)], np.uint64)
 LAST_BYTES = np.array([(1 << 8 * max(size - 8, 0)) - 1 for size in range(KEPT_BYTES + 1)], np.uint64)
-
-
-# --- memory as the machine has it ---
-
-
-@intrinsic
-def load_word(typing_context, data, index):
-    """data[index : index + 8] of bytes as one uint64, aligned or not."""
-
-    def generate(context, builder, signature, arguments):
-        address = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), ir.IntType(64).as_pointer())
-        word = builder.load(address)
-        word.align = 1
-        return word
-
-    return types.uint64(data, types.int64), generate
-
-
-@intrinsic
-def store_word(typing_context, data, index, word):
-    """data[index], data[index + 1] of int32 = the lower and the upper half of a uint64."""
-
-    def generate(context, builder, signature, arguments):
-        address = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), ir.IntType(64).as_pointer())
-        builder.store(arguments[2], address).align = 4
-        return context.get_dummy_value()
-
-    return types.none(data, types.int64, types.uint64), generate
-
-
-@intrinsic
-def bytes_before_space(typing_context, data, index):
-    """How many bytes from data[index] on come before the first space; 17 where that is more than 16."""
-
-    def generate(context, builder, signature, arguments):
-        vector = ir.VectorType(ir.IntType(8), LOOK_AHEAD)
-        address = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), vector.as_pointer())
-        block = builder.load(address)
-        block.align = 1
-        spaces = builder.icmp_unsigned("==", block, ir.Constant(vector, [ord(" ")] * LOOK_AHEAD))
-        spaces = builder.bitcast(spaces, ir.IntType(LOOK_AHEAD))
-        spaces = builder.or_(spaces, ir.Constant(ir.IntType(LOOK_AHEAD), 1 << KEPT_BYTES + 1))
-        return builder.zext(builder.cttz(spaces, ir.Constant(ir.IntType(1), 1)), ir.IntType(64))
-
-    return types.int64(data, types.int64), generate
 
 
 # --- the memory ---
@@ -82,81 +45,61 @@ def bytes_before_space(typing_context, data, index):
 @jit()
 def find_row(memory, key, more, size):
     """(where the row of a part begins, whether it is that part's); else the first empty one, or the last one looked at."""
-    row = np.int64(((key ^ more * MIX) * MIX) >> np.uint64(64 - ROW_BITS))
-    line = row * ROW
+    place = np.int64(((key ^ more * MIX) * MIX) >> np.uint64(64 - ROW_BITS))
+    row = place * ROW
     for probe in range(PROBES):
-        line = ((row + probe) & ((1 << ROW_BITS) - 1)) * ROW
-        counts = memory[line + 2]
-        if memory[line] == key and memory[line + 1] == more and counts & np.uint64(0xFF) == np.uint64(size):
-            return line, True
-        if counts == 0:
+        row = ((place + probe) & ((1 << ROW_BITS) - 1)) * ROW
+        if load_word(memory, row) == key and load_word(memory, row + 8) == more and memory[row + SIZE] == size:
+            return row, True
+        if memory[row + SIZE] == 0:
             break
-    return line, False
+    return row, False
 
 
 @jit()
-def remember(memory, line, size, output, first, count, characters, words):
-    """Write a part's pieces, the `output` rows from first to count, with its counts; the key is there already."""
-    pieces = count - first
-    numbers, starts, ends = np.uint64(0), np.uint64(0), np.uint64(0)
-    for piece in range(pieces if output.places else 0):
-        shift = np.uint64(8 * piece)
-        starts |= np.uint64(output.offsets[2 * (first + piece)]) << shift
-        ends |= np.uint64(output.offsets[2 * (first + piece) + 1]) << shift
-        numbers |= np.uint64(output.words[first + piece]) << np.uint64(4 * piece)
-    for pair in range(KEPT_PIECES // 2):
-        low = np.uint64(output.ids[first + 2 * pair]) if 2 * pair < pieces else np.uint64(0)
-        high = np.uint64(output.ids[first + 2 * pair + 1]) if 2 * pair + 1 < pieces else np.uint64(0)
-        memory[line + 3 + pair] = low | high << np.uint64(32)
-    memory[line + 2] = np.uint64(size | pieces << 8 | characters << 16 | words << 24) | numbers << np.uint64(32)
-    memory[line + 6], memory[line + 7] = starts, ends
+def remember(memory, row, text, at, size, output, first, count, characters, words):
+    """Write a part's row; its pieces are those of `output` from first to count."""
+    store_word(memory, row, load_word(text, at) & FIRST_BYTES[size])
+    store_word(memory, row + 8, load_word(text, at + 8) & LAST_BYTES[size])
+    for piece in range(count - first):
+        store_word(memory, row + IDS + 4 * piece, np.uint64(output.ids[first + piece]))  # and zeros behind it
+    for piece in range(count - first if output.places else 0):
+        memory[row + PLACES + 2 * piece] = output.offsets[2 * (first + piece)]
+        memory[row + PLACES + 2 * piece + 1] = output.offsets[2 * (first + piece) + 1]
+        memory[row + WORDS + piece] = output.words[first + piece]
+    memory[row + SIZE], memory[row + PIECES] = size, count - first
+    memory[row + CHARACTERS], memory[row + COUNT] = characters, words
 
 
 @jit()
-def recall(memory, line, pieces, output, count, character, word):
-    """A remembered part's pieces into the output. All six ids are written, as the next part's go over those too many."""
-    for pair in range(KEPT_PIECES // 2):
-        store_word(output.ids, count + 2 * pair, memory[line + 3 + pair])
-    if output.places:
-        starts, ends, numbers = memory[line + 6], memory[line + 7], memory[line + 2] >> np.uint64(32)
-        piece = count
-        while True:  # once at least, as one piece is the rule: a loop of `pieces` turns was harder to foresee
-            output.offsets[2 * piece] = character + np.int64(starts & np.uint64(0xFF))
-            output.offsets[2 * piece + 1] = character + np.int64(ends & np.uint64(0xFF))
-            output.words[piece] = word + np.int64(numbers & np.uint64(15))
-            piece += 1
-            if piece >= count + pieces:
-                break
-            starts, ends, numbers = starts >> np.uint64(8), ends >> np.uint64(8), numbers >> np.uint64(4)
-
-
-@jit()
-def encode_known(text, state, length, memory, output):
-    """A text of `length` characters from `state` on, as far as its parts are remembered -> (the state there, the size of
-    the part that is not: 17 for more than 16 bytes, 0 at the text's end)."""
-    at, count, character, word = state
-    while character < length:
+def encode_known(text, state, memory, output):
+    """A text from `state` on, as far as its parts are remembered -> (the state there, the size of the part that is not:
+    17 for more than 16 bytes; the row it may have). The separator is no part, and never remembered."""
+    (at, count, character, word), row = state, 0
+    while True:
         size = bytes_before_space(text, at)
         if size == 0:
             at, character = at + 1, character + 1
             continue
         if size > KEPT_BYTES:
-            return (at, count, character, word), size
+            break
         key, more = load_word(text, at) & FIRST_BYTES[size], load_word(text, at + 8) & LAST_BYTES[size]
-        line, held = find_row(memory, key, more, size)
+        row, held = find_row(memory, key, more, size)
         if not held:
-            return (at, count, character, word), size
-        counts = memory[line + 2]
-        pieces = np.int64(counts >> np.uint64(8) & np.uint64(0xFF))
-        recall(memory, line, pieces, output, count, character, word)
-        at, count = at + size + 1, count + pieces  # and the space behind it
-        character += np.int64(counts >> np.uint64(16) & np.uint64(0xFF)) + 1
-        word += np.int64(counts >> np.uint64(24) & np.uint64(0xFF))
-    return (at + (character == length), count, character, word), 0
+            break
+        # All six pieces a row can hold are written, without a branch: the next part's go over those too many.
+        copy_six(output.ids, count, memory, row + IDS)
+        if output.places:
+            spread_twelve(output.offsets, 2 * count, memory, row + PLACES, character)
+            spread_eight(output.words, count, memory, row + WORDS, word)
+            character += np.int64(memory[row + CHARACTERS]) + 1
+            word += np.int64(memory[row + COUNT])
+        at, count = at + size + 1, count + np.int64(memory[row + PIECES])  # and the space behind it
+    return (at, count, character, word), size, row
 
 
 @jit()
-def encode_new(text, state, size, tables, memory, scratch, output):
+def encode_new(text, state, size, row, tables, memory, scratch, output):
     """The part at `state`, which is not remembered, and from now on is if it may be -> the state behind it; count −1: slow."""
     at, first, character, word = state
     end = at + size
@@ -166,10 +109,7 @@ def encode_new(text, state, size, tables, memory, scratch, output):
     if count < 0:
         return at, count, character, word
     if size <= KEPT_BYTES and count - first <= KEPT_PIECES:
-        key, more = load_word(text, at) & FIRST_BYTES[size], load_word(text, at + 8) & LAST_BYTES[size]
-        line, _ = find_row(memory, key, more, size)
-        memory[line], memory[line + 1] = key, more
-        remember(memory, line, size, output, first, count, characters, words)
+        remember(memory, row, text, at, size, output, first, count, characters, words)
     if output.places:
         for piece in range(first, count):
             output.offsets[2 * piece] += character
@@ -179,51 +119,56 @@ def encode_new(text, state, size, tables, memory, scratch, output):
 
 
 @jit()
-def encode_text(text, at, length, tables, memory, scratch, output, count):
-    """A text of `length` characters from byte `at` -> (where the next begins, count of pieces now; −1: slow)."""
-    state, size = encode_known(text, (at, count, ZERO, ZERO), length, memory, output)
-    while size:
-        state = encode_new(text, state, size, tables, memory, scratch, output)
+def encode_text(text, at, tables, memory, scratch, output, count):
+    """A text from byte `at` -> (where its separator stands, count of pieces now; −1: slow)."""
+    state, size, row = encode_known(text, (at, count, 0, 0), memory, output)
+    while size != 1 or text[state[0]] != 0x1E:
+        state = encode_new(text, state, size, row, tables, memory, scratch, output)
+        at = state[0]
         if state[1] < 0:
-            break
-        state, size = encode_known(text, state, length, memory, output)
-    if not size:
-        return state[0], state[1]
-    for _ in range(length + 1):
-        at += decode(text, at)[1]
-    return at, -1
+            while text[at] != 0x1E or text[at - 1] != 32 or text[at + 1] != 32:
+                at += 1
+            return at, state[1]
+        state, size, row = encode_known(text, state, memory, output)
+    return state[0], state[1]
 
 
 @jit(nogil=True)
-def encode(data, lengths, tables, memory, scratch, frame, output, results):
-    """UTF-8 texts of so many characters (S,), a space behind each, LOOK_AHEAD bytes behind all -> `output`, and `results`:
-    stops (S,) int64, the end of each text's pieces; slow (S,) bool, whether Python is to do it instead.
+def encode(data, size, tables, memory, scratch, frame, output, bounds, slow):
+    """UTF-8 texts, each with " SEPARATOR " behind it, `size` bytes in all, and LOOK_AHEAD spaces after that -> `output`,
+    bounds (S+1,) int64, and slow (S,) uint8: 1 where Python is to do a text instead. A text that holds what ends a text
+    leaves bounds[0] at −1.
 
-    frame: ids put before and after each text (−1 for none), and how many pieces of a text are kept. -> pieces in all.
+    frame: ids put before and after each text (−1 for none), how many pieces of a text are kept, and whether offsets and
+    word ids are wanted.
     """
     text, memory = pointer(data), pointer(memory)
+    normal, images, nodes, values, single, special, special_first, unknown, longest = tables
     tables = Tables(
-        pointer(tables.normal), pointer(tables.images), pointer(tables.edges), pointer(tables.single),
-        pointer(tables.special), pointer(tables.special_first), tables.slots, tables.unknown, tables.longest,
+        pointer(normal), pointer(images), pointer(nodes), pointer(values), pointer(single), pointer(special),
+        pointer(special_first), unknown, longest,
     )  # fmt: skip
-    scratch = Scratch(
-        pointer(scratch.word), pointer(scratch.sources), pointer(scratch.pieces), pointer(scratch.ends), pointer(scratch.forms)
-    )
-    output = Output(pointer(output.ids), pointer(output.offsets), pointer(output.words), output.places)
-    (before, after, room), (stops, slow) = frame, results
-    at, count = ZERO, ZERO
-    for index in range(len(lengths)):
+    word, sources, pieces, ends, forms = scratch
+    scratch = Scratch(pointer(word), pointer(sources), pointer(pieces), pointer(ends), pointer(forms))
+    before, after, room, places = frame
+    ids, offsets, words = output
+    output = Output(pointer(ids), pointer(offsets), pointer(words), places)
+    at, count, none = 0, 0, np.int64(0)
+    for index in range(len(slow)):
+        if at >= size:
+            break
         first = count
         if before >= 0:
-            count = emit(output, count, before, ZERO, ZERO, ZERO - 1)
+            count = emit(output, count, before, none, none, none - 1)
         start = count
-        at, count = encode_text(text, at, lengths[index], tables, memory, scratch, output, start)
+        at, count = encode_text(text, at, tables, memory, scratch, output, start)
+        at += 2
         slow[index] = count < 0
         if count < 0:
             count = first
         else:
             count = min(count, start + room)
             if after >= 0:
-                count = emit(output, count, after, ZERO, ZERO, ZERO - 1)
-        stops[index] = count
-    return count
+                count = emit(output, count, after, none, none, none - 1)
+        bounds[index + 1] = count
+    bounds[0] = 0 if at == size else -1

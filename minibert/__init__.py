@@ -17,6 +17,7 @@ PLACES = {
     name: module
     for module, names in {
         "pipelines": ("pipeline",),
+        "pipelines.warm_up": ("warm_up",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": (
             "AutoTokenizer", "BatchEncoding", "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
@@ -37,10 +38,11 @@ PLACES = {
             "AutoModelForTokenClassification",
         ),
         "models.heads": ("sigmoid", "softmax"),
+        "kernels.buffers": ("free_buffers",),
         "kernels.threads": ("get_num_threads", "set_num_threads"),
         "errors": (
-            "CheckpointError", "ConfigError", "DownloadError", "GatedModelError", "InputError", "InputTypeError",
-            "KernelError", "MinibertError", "MinibertWarning", "ModelFileError", "ModelNotFoundError",
+            "CheckpointError", "ConfigError", "DataFileError", "DownloadError", "GatedModelError", "InputError",
+            "InputTypeError", "KernelError", "MinibertError", "MinibertWarning", "ModelFileError", "ModelNotFoundError",
             "VocabularyError", "WeightsError",
         ),
     }.items()

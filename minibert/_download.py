@@ -10,7 +10,6 @@ An empty file in `.unchecked/`, beside the cache's `snapshots/`, says that a dow
 seen to agree. Whoever is killed in between leaves it there, and the next load does the comparing.
 """
 
-import hashlib
 import os
 import re
 from contextlib import suppress
@@ -94,6 +93,8 @@ def _compare(path, expected):
     """Delete the file and raise DownloadError unless its hash is the expected one."""
     if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", expected):
         return  # a mirror's own tag: there is nothing to compare with
+    import hashlib  # 4 ms, which finding a file in the cache does not need
+
     try:
         start = b"blob %d\0" % path.stat().st_size
         sha1 = partial(hashlib.sha1, usedforsecurity=False)  # it guards against accidents, and FIPS systems allow that

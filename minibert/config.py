@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import ConfigError
+from .errors import ConfigError, brief
 from .files import read_json, write_whole
 
 ACTIVATIONS = {  # config.json's names for the four that there are
@@ -304,12 +304,3 @@ def read_labels(num_labels: int | None, id2label: Mapping | None) -> dict[int, s
     if num_labels not in (None, len(labels)):
         raise ConfigError(f"num_labels must be the length of id2label; got {num_labels} and {len(labels)} labels.")
     return {index: str(labels[index]) for index in range(len(labels))}
-
-
-def brief(value: object) -> str:
-    """A value for an error message, however long it is."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of more than 4,300 digits; nested too deep
-        return f"a value of type {type(value).__name__} too large to show"
-    return text if len(text) <= 80 else f"{text[:77]}..."

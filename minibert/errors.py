@@ -7,10 +7,11 @@
     │   ├── ConfigError                     config.json
     │   ├── WeightsError                    model.safetensors and its index
     │   └── VocabularyError                 vocab.txt, tokenizer.json, tokenizer_config.json
-    ├── ModelFileError (OSError)            a file of a checkpoint cannot be had
+    ├── ModelFileError (OSError)            a file of a checkpoint cannot be had, or cannot be written
     │   ├── ModelNotFoundError              no such folder, repository, revision, or file
     │   ├── GatedModelError                 it is there, and wants a licence accepted or a token
     │   └── DownloadError                   the network or the server failed; trying again may work
+    ├── DataFileError (OSError)             a file of texts cannot be read, or one of answers not written
     └── KernelError (ValueError)            no such kernel, or this machine cannot run it
 
 Warnings are `MinibertWarning` (a UserWarning): the answer is there, and something about it deserves a look.
@@ -46,7 +47,7 @@ class VocabularyError(CheckpointError):
 
 
 class ModelFileError(MinibertError, OSError):
-    """A file that was asked for cannot be had."""
+    """A file that was asked for cannot be had, or cannot be written."""
 
 
 class ModelNotFoundError(ModelFileError):
@@ -61,9 +62,22 @@ class DownloadError(ModelFileError):
     """The network or the server failed."""
 
 
+class DataFileError(MinibertError, OSError):
+    """A file of texts cannot be read, or one of answers cannot be written."""
+
+
 class KernelError(MinibertError, ValueError):
     """An unknown kernel, preset or operation, or one this machine cannot run."""
 
 
 class MinibertWarning(UserWarning):
     """The answer is there; something about it deserves a look."""
+
+
+def brief(value: object) -> str:
+    """A value for an error's message, however long it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of more than 4,300 digits; nested too deep
+        return f"a value of type {type(value).__name__} too large to show"
+    return text if len(text) <= 80 else f"{text[:77]}..."

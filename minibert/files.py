@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-LARGEST_JSON = 64 << 20  # bytes; a tokenizer.json of 120,000 pieces has 4 MB
+from .errors import ModelFileError
+
+LARGEST_JSON = 2 << 20  # bytes; a config.json of 20,000 labels has 1.3 MB, and 2 MB of "[[],[],..." take 45 in memory
+LARGEST_VOCABULARY = 16 << 20  # a tokenizer.json of 500,000 pieces has 10 MB
 
 
-def read_json(path: str | Path, error: type[Exception], kind: type = dict):
+def check_size(path: Path, error: type[Exception], largest: int) -> None:
+    if os.path.getsize(path) > largest:
+        raise error(f"{path.name} may have {largest} bytes; {path} has {os.path.getsize(path)}.")
+
+
+def read_json(path: str | Path, error: type[Exception], kind: type = dict, largest: int | None = None):
     """A file holding one JSON object -> dict; or, of `kind` list, an array. Whatever else raises `error`, naming the file."""
     path, wanted = Path(path), "object" if kind is dict else "array"
     try:
-        if os.path.getsize(path) > LARGEST_JSON:
-            raise error(f"{path.name} may have {LARGEST_JSON} bytes; {path} has {os.path.getsize(path)}.")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        check_size(path, error, LARGEST_JSON if largest is None else largest)
+        text = path.read_bytes().decode()
+        content = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # an escaped surrogate: half a pair alone is no character
+            json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as fault:  # bad JSON, not UTF-8, a number of 5,000 digits; nested too deep
         if isinstance(fault, error):
             raise
@@ -28,17 +37,26 @@ def read_json(path: str | Path, error: type[Exception], kind: type = dict):
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the file under another name in the same folder, then rename it: never half a file at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    """Let `write` make the file under another name in the same folder, then rename it: never half a file at `path`.
+
+    ModelFileError where the system does not let it: the disk is full, the folder read-only or a file.
+    """
+    import tempfile  # 6 ms, which reading does not need
+
     try:
-        write(Path(aside))
-        os.chmod(aside, 0o666 & ~current_umask())  # mkstemp's own files are readable by nobody else
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            write(Path(aside))
+            os.chmod(aside, 0o666 & ~current_umask())  # mkstemp's own files are readable by nobody else
+            os.replace(aside, path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelFileError(f"{path} cannot be written: {reason}. What was there before still is.") from error
 
 
 def current_umask() -> int:

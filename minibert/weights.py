@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .config import Architecture
-from .errors import WeightsError
+from .errors import WeightsError, brief
 from .files import read_json, write_whole
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
@@ -27,6 +27,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 SHARD = re.compile(r"[\w. +=-]+\.safetensors")
 FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8"}
+WHOLE = ".panels"  # ends the names of the tensors that are whole numbers of 8 bits: models/quantized.py
 
 
 class StoredTensor(NamedTuple):
@@ -38,7 +39,10 @@ class StoredTensor(NamedTuple):
     offset: int  # bytes from the file's beginning
 
     def array(self) -> np.ndarray:
-        """float32 in its stored shape: the file's own memory where it holds float32, read-only; a copy otherwise."""
+        """float32 in its stored shape: the file's own memory where it holds float32, read-only; a copy otherwise.
+        Whole numbers of 8 bits stay what they are."""
+        if self.kind == "I8":
+            return np.frombuffer(self.content, np.int8, math.prod(self.shape), self.offset).reshape(self.shape)
         stored = np.frombuffer(self.content, FLOATS[self.kind], math.prod(self.shape), self.offset).reshape(self.shape)
         if self.kind == "BF16":  # the upper half of a float32
             return (stored.astype(np.uint32) << 16).view(np.float32)
@@ -52,7 +56,7 @@ def open_weights(checkpoint) -> dict[str, StoredTensor]:
         for shard in shard_names(index):
             for name, tensor in read_tensors(checkpoint.file(shard)).items():
                 if name in tensors:
-                    raise WeightsError(f"a tensor may be in one shard only; {name!r} is in {shard} and another one.")
+                    raise WeightsError(f"a tensor may be in one shard only; {brief(name)} is in {shard} and another one.")
                 tensors[name] = tensor
         return tensors
     pickle = None if checkpoint.optional(WEIGHTS) else next(filter(checkpoint.has, PICKLES), None)
@@ -73,7 +77,7 @@ def shard_names(index: Path) -> list[str]:
     names = list(dict.fromkeys(str(name) for name in weight_map.values()))
     for name in names:
         if not SHARD.fullmatch(name):
-            raise WeightsError(f"a shard is a plain file name ending in .safetensors; {index} names {name!r}.")
+            raise WeightsError(f"a shard is a plain file name ending in .safetensors; {index} names {brief(name)}.")
     return names
 
 
@@ -88,15 +92,49 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
             with safe_open(path, framework="np"):
                 pass
         except SafetensorError as fault:
-            raise WeightsError(f"{path} is damaged: {fault}. Download it again, or delete it from the cache.") from None
+            raise WeightsError(f"{path} is damaged: {fault!s:.300}. Download it again, or delete it.") from None
         file.seek(8)
-        header = json.loads(file.read(length))
+        header = read_header(file.read(length), path)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    header.pop("__metadata__", None)
     return {
         name: StoredTensor(tuple(entry["shape"]), entry["dtype"], content, 8 + length + entry["data_offsets"][0])
         for name, entry in header.items()
     }
+
+
+def read_header(text: bytes, path: Path) -> dict[str, dict]:
+    """An approved header's entries. The library lets a name be there twice, and an entry be a list; nobody writes so."""
+
+    def once(pairs: list[tuple]) -> dict:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name is there twice")
+        return dict(pairs)
+
+    try:
+        header = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError) as fault:
+        raise WeightsError(f"{path} is damaged: its header cannot be read: {fault}. Download it again.") from None
+    header.pop("__metadata__", None)
+    lists = [name for name, entry in header.items() if not isinstance(entry, dict)]
+    if lists:
+        raise WeightsError(f"{path} is damaged: {brief(lists[0])} is no object in its header. Download it again.")
+    return header
+
+
+def let_go(array: np.ndarray) -> None:
+    """A mapped tensor's pages may leave this process; whoever reads it again has them back from the system's cache."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    owner = getattr(owner, "obj", owner)  # of the memoryview that NumPy puts between
+    if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
+        return
+    beginning = np.frombuffer(owner, np.uint8).ctypes.data
+    first = array.ctypes.data - beginning + mmap.PAGESIZE - 1  # whole pages only: neighbours keep theirs
+    first -= first % mmap.PAGESIZE
+    length = array.ctypes.data - beginning + array.nbytes - first
+    if length > 0:
+        owner.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 def describe(start: bytes, length: int) -> str:
@@ -117,7 +155,14 @@ def describe(start: bytes, length: int) -> str:
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write a safetensors file; the note in it is what `transformers` asks for."""
     whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    write_whole(path, lambda aside: save_file(whole, aside, metadata={"format": "pt"}))
+
+    def write(aside: Path) -> None:
+        try:
+            save_file(whole, aside, metadata={"format": "pt"})
+        except SafetensorError as fault:  # so the library tells of a full disk
+            raise OSError(str(fault)) from None
+
+    write_whole(path, write)
 
 
 class EncoderNames(NamedTuple):
@@ -215,7 +260,7 @@ def canonical(stored: Mapping[str, StoredTensor], prefix: str) -> dict[str, Stor
         plain = name.removeprefix(prefix)
         plain = plain.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if plain in renamed:
-            raise WeightsError(f"a checkpoint may hold a tensor once; {plain!r} is there twice, as {name!r} and another.")
+            raise WeightsError(f"a checkpoint may hold a tensor once; {brief(plain)} is there twice, as {brief(name)} and another.")
         renamed[plain] = tensor
     return renamed
 
@@ -225,16 +270,18 @@ def fit(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]
     missing = [name for name in shapes if name not in stored]
     surplus = [name for name in stored if name not in shapes and not name.startswith((*OTHER_HEADS, *BUFFERS))]
     wrong = [
-        f"{name} {stored[name].shape} for {shape}"
+        f"{name} {brief(stored[name].shape)} for {shape}"
         for name, shape in shapes.items()
         if name in stored and stored[name].shape != shape
     ]
-    kinds = [f"{name} {stored[name].kind}" for name in shapes if name in stored and stored[name].kind not in FLOATS]
-    faults = {"missing": missing, "surplus": surplus, "wrong shape": wrong, "not a float type": kinds}
+    wanted = {name: ("I8",) if name.endswith(WHOLE) else FLOATS for name in shapes if name in stored}
+    kinds = [f"{name} {stored[name].kind}" for name in wanted if stored[name].kind not in wanted[name]]
+    faults = {"missing": missing, "surplus": surplus, "wrong shape": wrong, "not its type": kinds}
     if any(faults.values()):
         lines = "".join(f"\n  {fault}: {', '.join(some(found))}" for fault, found in faults.items() if found)
         raise WeightsError(f"the tensors of {source} must be those that its config.json describes:{lines}")
 
 
 def some(names: list[str], most: int = 20) -> list[str]:
-    return names if len(names) <= most else [*names[:most], f"and {len(names) - most} more"]
+    shown = [name if len(name) <= 200 else f"{name[:200]}..." for name in names[:most]]
+    return shown if len(names) <= most else [*shown, f"and {len(names) - most} more"]

@@ -19,16 +19,18 @@ MAY_IMPORT = {
     "_download": {"errors"},
     "hub": {"errors", "files", "_download"},
     "config": {"errors", "files", "hub"},
-    "kernels": {"errors"},
+    "kernels": {"errors", "files"},
     "weights": {"errors", "files", "config"},
     "models": {"errors", "config", "weights", "hub", "kernels"},
-    "pipelines": {"errors", "files", "config", "hub", "kernels", "models", "tokenization"},
-    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "tokenization"},
+    "pipelines": {"errors", "files", "config", "hub", "kernels", "models", "tokenization", "weights"},
+    "quantize": {"errors", "config", "hub", "models", "tokenization"},
+    "run": {"errors", "hub", "pipelines"},
+    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "quantize", "run", "tokenization"},
     "__main__": {"cli"},
     "": {"errors"},
 }
-OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub"}
-ONLY_IN = {"huggingface_hub": {"_download"}, "safetensors": {"weights"}, "numba": {"kernels"}, "llvmlite": {"kernels"}}
+OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow"}
+ONLY_IN = {"pyarrow": {"run"}, "huggingface_hub": {"_download"}, "safetensors": {"weights"}, "numba": {"kernels"}, "llvmlite": {"kernels"}}
 # hub and tokenization name these inside the one function that needs them
 WITHOUT_NUMPY = ("minibert", "minibert.tokenization", "minibert.config", "minibert.hub", "minibert.cli")
 

@@ -162,6 +162,13 @@ def test_kernels_lists_every_operation_with_its_variants(run):
         assert names == (", ".join(variants(operation)) or "composed of others")
 
 
+def test_warmup_compiles_what_is_chosen(run, monkeypatch):
+    warmed = []
+    monkeypatch.setattr("minibert.pipelines.warm_up.warm_up", warmed.append)
+    assert run("warmup") == run("warmup", "--kernels", "linear=naive") == (0, [], [])
+    assert warmed == ["auto", {"linear": "naive"}]
+
+
 # --- mistakes --------------------------------------------------------------------------------------------------------
 
 MISUNDERSTOOD = [

@@ -21,6 +21,8 @@ NOT_JSON = {
     "a web page": b"<!doctype html><html></html>",
     "zeros": bytes(64),
     "two objects": b"{}{}",
+    "half a surrogate pair": b'{"label": "\\ud83d"}',
+    "half a surrogate pair for a key": b'{"\\uDE00": 1}',
 }
 
 
@@ -50,8 +52,8 @@ def test_a_json_file_of_unreasonable_size_is_not_read(tmp_path, monkeypatch):
 
 def test_an_object_is_read_with_all_its_letters(tmp_path):
     path = tmp_path / "config.json"
-    path.write_bytes('{"label": "日本 é"}'.encode())
-    assert read_json(path, ConfigError) == {"label": "日本 é"}
+    path.write_bytes('{"label": "日本 é \\ud83d\\ude00"}'.encode())
+    assert read_json(path, ConfigError) == {"label": "日本 é 😀"}
 
 
 def test_a_file_is_written_whole_into_folders_that_are_not_there_yet(tmp_path):

@@ -53,7 +53,7 @@ def test_everything_that_does_not_fit_is_listed_in_one_error(tmp_path):
     assert found["missing"] == "transformer.layer.1.ffn.lin1.bias, classifier.bias"
     assert sorted(found["surplus"].split(", ")) == ["stray", "transformer.layer.9.ffn.lin1.bias"]
     assert found["wrong shape"] == "pre_classifier.weight (8, 9) for (8, 8)"
-    assert found["not a float type"] == "embeddings.LayerNorm.bias I64"
+    assert found["not its type"] == "embeddings.LayerNorm.bias I64"
 
 
 def test_a_long_list_is_cut_and_counted(tmp_path):
@@ -173,7 +173,7 @@ def test_a_type_that_holds_no_floats_is_refused(tmp_path):
     tensors = stored_tensors(make_checkpoint(tmp_path))
     tensors["classifier.bias"] = ("F8_E4M3", (2,), bytes(2))
     (tmp_path / WEIGHTS).write_bytes(safetensors_bytes(tensors))
-    with pytest.raises(WeightsError, match="not a float type: classifier.bias F8_E4M3"):
+    with pytest.raises(WeightsError, match="not its type: classifier.bias F8_E4M3"):
         AutoModelForSequenceClassification.from_pretrained(tmp_path)
 
 

@@ -5,20 +5,20 @@ import math
 import numpy as np
 import pytest
 
-from minibert.kernels import functions
+from minibert.kernels.functions import erf, exp
 from minibert.kernels.jit import jit
 
 
 @jit()
 def each_exp(x, y):
     for i in range(len(x)):
-        y[i] = functions.exp(x[i])
+        y[i] = exp(x[i])
 
 
 @jit()
 def each_erf(x, y):
     for i in range(len(x)):
-        y[i] = functions.erf(x[i])
+        y[i] = erf(x[i])
 
 
 def every_float(step, limit):

@@ -79,7 +79,7 @@ def test_a_mapping_puts_a_variant_into_every_operation_made_of_it():
 
 def test_a_table_prints_what_was_chosen():
     assert "attention         naive" in str(table("naive"))
-    assert str(table("auto")).startswith("preset: reference\n") and not str(table({})).startswith("preset")
+    assert str(table("auto")).startswith("preset: fast\n") and not str(table({})).startswith("preset")
 
 
 @pytest.mark.parametrize(
@@ -87,26 +87,11 @@ def test_a_table_prints_what_was_chosen():
     [
         ("quick", "kernels is one of 'auto', 'reference', 'naive'"),
         (3, "kernels is one of"),
-        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive, tiled, packed, register; got 'quick'"),
-        ({"conv": "naive"}, "the operations are: linear, softmax"),
-        ({"linear_add": "naive"}, "the variants of 'linear_add' are: register; got 'naive'"),
+        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive, tiled, packed, register.*; got 'quick'"),
+        ({"conv": "naive"}, "the operations are: linear, "),
+        ({"linear_add": "naive"}, "the variants of 'linear_add' are: register.*; got 'naive'"),
     ],
 )
 def test_an_unknown_kernel_is_refused_with_the_ones_there_are(kernels, message):
     with pytest.raises(KernelError, match=message):
         table(kernels)
-
-
-def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
-    """Numba then refuses to cache while decorating; a copy of the kernel from a string has no folder at all."""
-    code = (
-        "import warnings; warnings.simplefilter('error');"
-        "from minibert.kernels.jit import jit; scope = {'jit': jit};"
-        "exec('def double(x):\\n    return x + x', scope)\n"
-        "try:\n    jit()(scope['double'])\n"
-        "except Warning as warning:\n    assert 'NUMBA_CACHE_DIR' in str(warning)\n"
-        "else:\n    raise SystemExit('no warning')\n"
-        "warnings.simplefilter('ignore')\n"
-        "assert jit()(scope['double'])(2) == 4"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

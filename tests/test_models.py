@@ -3,6 +3,7 @@
 The numbers are held against transformers in test_parity_models.py.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -251,14 +252,27 @@ def test_a_model_wants_its_own_configuration_in_a_state_that_fits():
         AutoModel.from_config({})
 
 
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_eight_threads_get_the_answers_that_one_gets(kind):
-    model, random = small_model(kind), np.random.default_rng(0)
+def test_eight_threads_get_the_answers_that_one_gets(kind, kernels):
+    model, random = small_model(kind, kernels=kernels), np.random.default_rng(0)
     batches = [random.integers(0, 20, (random.integers(1, 5), random.integers(1, 17))) for _ in range(64)]
     alone = [model(batch).logits.tobytes() for batch in batches]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
             assert list(pool.map(lambda batch: model(batch).logits.tobytes(), batches)) == alone
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_model_that_was_loaded_and_used_answers_in_a_forked_child(kernels, tmp_path):
+    model = AutoModel.from_pretrained(make_checkpoint(tmp_path), kernels=kernels)
+    before = model(IDS, MASK).last_hidden_state.tobytes()
+    child = os.fork()
+    if child == 0:
+        os._exit(model(IDS, MASK).last_hidden_state.tobytes() != before)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert model(IDS, MASK).last_hidden_state.tobytes() == before
 
 
 # --- Kernels ---------------------------------------------------------------------------------------------------------

@@ -70,6 +70,20 @@ def test_entities_of_a_text_in_windows_are_theirs(both, strategy, stride):
         assert same(ours(text, **options), theirs(text, **options))
 
 
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_entities_of_words_told_apart_before_are_theirs(both, strategy):
+    theirs, ours = both("token-classification", "bert", "ForTokenClassification", id2label=TAGS)
+    rows = [text.split() for text in (TEXTS[0], TEXTS[1], TEXTS[2])] + [["a b", "", "it's", "é\N{SNOWMAN}", " good ", "goodly!"]]
+    for delimiter in (None, "", "--"):
+        options = {"aggregation_strategy": strategy, "is_split_into_words": True, "delimiter": delimiter}
+        for words in rows:
+            assert same(ours(words, **options), theirs(list(words), **options))
+        assert same(ours(rows, **options), theirs(rows, **options))
+    if strategy != "none":
+        options["stride"] = 2
+        assert same(ours(LONG.split(), **options), theirs(LONG.split(), **options))
+
+
 def test_a_text_that_is_cut_gives_what_theirs_gives_and_says_so(both):
     theirs, ours = both("token-classification", "bert", "ForTokenClassification", id2label=TAGS)
     with pytest.warns(minibert.MinibertWarning, match="cut to 16 tokens, .* Pass stride="):

@@ -63,6 +63,49 @@ def test_a_task_is_found_by_its_name_or_by_the_models_class(task, name, folders)
     assert type(pipeline(model=folder)) is type(pipeline(task, folder))
 
 
+@pytest.mark.parametrize("kind, head, task", [
+    *((kind, head, task) for kind in ("bert", "distilbert") for task, (head, _) in HEADS.items() if "zero" not in task),
+    ("bert", "ForPreTraining", "fill-mask"),
+])  # fmt: skip
+def test_the_class_of_a_checkpoint_tells_its_task(kind, head, task, tmp_path):
+    folder = make_checkpoint(tmp_path, kind, head)
+    pipe = pipeline(model=folder)
+    assert pipe.task == task
+    call = {"question": "a film ?", "context": "it was good"} if task == "question-answering" else {"inputs": TEXTS[0]}
+    assert repr(pipe(**call)) == repr(pipeline(task, folder)(**call))
+    if head != "ForPreTraining":
+        assert pipeline(model=pipe.model, tokenizer=folder).task == task
+
+
+WORDS = {"is_split_into_words": True}
+SPLIT = [
+    ("a good movie", WORDS, "with is_split_into_words=True each input is a list of words; got 'a good movie'"),
+    ([["a", 5]], WORDS, "each input is a list of words"),
+    (["a", 5], WORDS, "each input is a list of words"),
+    ([["a"]], {}, "each input is a text; got list"),
+    (["a"], {"is_split_into_words": 1}, "is_split_into_words must be True or False; got 1"),
+    (["a"], {**WORDS, "delimiter": 5}, "delimiter must be a text; got 5"),
+]
+
+
+@pytest.mark.parametrize("words, options, message", SPLIT, ids=str)
+def test_words_told_apart_before_must_be_words(words, options, message, pipes):
+    with pytest.raises(InputError, match=message):
+        pipes["token-classification"](words, **options)
+
+
+def test_words_told_apart_before_have_places_in_what_the_delimiter_makes_of_them(pipes):
+    pipe, words = pipes["token-classification"], ["bad", "", "goodly", "it"]
+    for delimiter in (" ", "", "--"):
+        text = delimiter.join(words)
+        (tokens,) = pipe(words, **WORDS, delimiter=delimiter, ignore_labels=[])
+        assert [text[token["start"] : token["end"]] for token in tokens] == ["bad", "good", "ly", "it"]
+        assert [tokens] == pipe([words], **WORDS, delimiter=delimiter, ignore_labels=[])
+        assert [tokens] == list(pipe(iter([words]), **WORDS, delimiter=delimiter, ignore_labels=[]))
+        assert [tokens] == list(pipe.stream([words], **WORDS, delimiter=delimiter, ignore_labels=[]))
+    assert pipe([], **WORDS) == [] and pipe([[]], **WORDS) == [[]]
+
+
 def test_a_task_without_a_bundled_model_asks_for_one():
     with pytest.raises(InputError, match="no model for token-classification comes with minibert; name one with model="):
         pipeline("ner")

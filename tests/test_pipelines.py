@@ -184,7 +184,8 @@ def test_a_model_that_was_never_trained_to_classify_says_so(tmp_path):
     make_checkpoint(tmp_path, head="Model")
     with pytest.warns(MinibertWarning, match="was not trained to classify"):
         pipeline("text-classification", tmp_path)
-    with pytest.raises(InputError, match="the task follows from a model's class, .*; got .*DistilBertModel"):
+    rewrite_config(tmp_path, architectures=["DistilBertForMultipleChoice"])
+    with pytest.raises(InputError, match="the task follows from a model's class, .*; got .*DistilBertForMultipleChoice"):
         pipeline(model=tmp_path)
 
 

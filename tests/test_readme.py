@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints import make_checkpoint
+from minibert import SentenceEncoder, pipeline
+from minibert.pipelines import TASKS
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
@@ -50,6 +54,28 @@ def test_a_command_prints_what_it_says(command, output, tmp_path):
         env={**os.environ, "HF_HUB_CACHE": str(tmp_path), "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
+
+
+HEADS = {
+    "token-classification": ("ForTokenClassification", {}),
+    "question-answering": ("ForQuestionAnswering", {}),
+    "fill-mask": ("ForMaskedLM", {}),
+    "zero-shot-classification": ("ForSequenceClassification", {"id2label": {0: "no", 1: "entailment"}}),
+}
+EXAMPLES = re.findall(r"^\| `?([\w -]*\w)`?.*?\| `((?:pipeline|SentenceEncoder)[^`]*)` \|", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("task", "example"), EXAMPLES)
+def test_a_task_s_example_runs(task, example, tmp_path):
+    """NAME is a tiny model at random, which takes few tokens and knows few words."""
+    head, changes = HEADS.get(task, ("Model", {}))
+    name = make_checkpoint(tmp_path, "bert", head, max_position_embeddings=64, **changes)
+    answer = eval(example, {"NAME": str(name), "pipeline": pipeline, "SentenceEncoder": SentenceEncoder})
+    assert len(answer) > 0 or task == "token-classification"
+
+
+def test_every_task_has_an_example():
+    assert {task for task, _ in EXAMPLES} >= {*TASKS, "sentence embeddings"}
 
 
 def test_the_two_commands_are_those_that_continuous_integration_runs():

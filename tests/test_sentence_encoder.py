@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from checkpoints import make_checkpoint
-from minibert import ConfigError, InputError, InputTypeError, SentenceEncoder
+from minibert import ConfigError, InputError, InputTypeError, SentenceEncoder, WeightsError
 
 TEXTS = ["A man is eating food.", "Someone  eats.", "", "The cat slept on the mat all day long.", "x " * 400]
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
@@ -24,6 +25,24 @@ def write_recipe(folder, pooling=None, steps=("Transformer", "Pooling"), limits=
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def write_dense(folder, inputs, outputs, activation="Tanh", bias=True, number=2, **changes):
+    """Add a Dense step to a sentence-transformers folder; returns its tensors."""
+    home = folder / f"{number}_Dense"
+    home.mkdir()
+    random = np.random.default_rng(number)
+    tensors = {"linear.weight": random.normal(0, 0.3, (outputs, inputs)).astype(np.float32)}
+    if bias:
+        tensors["linear.bias"] = random.normal(0, 0.3, outputs).astype(np.float32)
+    save_file(tensors, home / "model.safetensors")
+    settings = {"in_features": inputs, "out_features": outputs, "bias": bias,
+                "activation_function": f"torch.nn.modules.activation.{activation}"}  # fmt: skip
+    (home / "config.json").write_text(json.dumps({**settings, **changes}))
+    steps = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
+    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (path, kind) in enumerate(steps)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return tensors
 
 
 @pytest.fixture
@@ -83,10 +102,71 @@ def test_every_way_of_pooling(minilm, tmp_path, pooling, include_prompt):
         assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_sentence_transformers_gives_the_same(minilm):
-    reason = "pip install sentence-transformers to compare with it; test_every_way_of_pooling holds its formulas"
-    theirs = pytest.importorskip("sentence_transformers", reason=reason).SentenceTransformer(str(minilm), device="cpu")
+def test_sentence_transformers_gives_the_same(minilm, tmp_path):
+    reason = "pip install sentence-transformers to compare with it; the tests around hold its formulas"
+    library = pytest.importorskip("sentence_transformers", reason=reason)
+    theirs = library.SentenceTransformer(str(minilm), device="cpu")
     assert cosines(SentenceEncoder.from_pretrained(minilm).encode(TEXTS), theirs.encode(TEXTS)).min() > 0.999999
+    write_dense(shutil.copytree(minilm, tmp_path / "m"), 384, 32)
+    for prompts in ({}, {"query": "find: "}, {"document": "the "}, {"query": "find: ", "document": "the ", "passage": "a "}):
+        settings = {"prompts": {**prompts, "other": "bad "}, "default_prompt_name": "other"}
+        (tmp_path / "m" / "config_sentence_transformers.json").write_text(json.dumps(settings))
+        ours, theirs = SentenceEncoder.from_pretrained(tmp_path / "m"), library.SentenceTransformer(str(tmp_path / "m"), device="cpu")
+        for name in ("encode", "encode_query", "encode_document"):
+            assert np.abs(getattr(ours, name)(TEXTS) - getattr(theirs, name)(TEXTS)).max() < 1e-5
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("activation", ["Tanh", "Identity", "ReLU", "GELU", "SiLU", "Sigmoid"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_dense_step_is_a_linear_layer_and_its_activation(folder, activation, bias):
+    torch = pytest.importorskip("torch")
+    pooled = SentenceEncoder.from_pretrained(folder).encode(TEXTS)
+    tensors = write_dense(folder, 8, 5, activation, bias)
+    encoder = SentenceEncoder.from_pretrained(folder)
+    layer = torch.nn.functional.linear(*(torch.tensor(x) for x in (pooled, *tensors.values())))
+    expected = getattr(torch.nn, activation)()(layer).numpy()
+    found = encoder.encode(TEXTS)
+    assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
+    assert np.allclose(encoder.encode(TEXTS[0]), found[0], atol=1e-6) and encoder.encode([]).shape == (0, 5)
+
+
+def test_dense_steps_follow_each_other_and_a_normalisation_follows_them(folder):
+    write_dense(folder, 8, 5)
+    steps = json.loads((folder / "modules.json").read_text())
+    write_dense(folder, 5, 3, number=3)
+    steps += [{"path": "3_Dense", "type": "x.Dense"}, {"path": "4_Normalize", "type": "x.Normalize"}]
+    (folder / "modules.json").write_text(json.dumps(steps))
+    vectors = SentenceEncoder.from_pretrained(folder).encode(TEXTS)
+    assert vectors.shape == (5, 3) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+DENSE = [
+    ({"out_features": 6}, WeightsError, r"wrong shape: linear.weight \(5, 8\) for \(6, 8\)"),
+    ({"in_features": 2**31 - 1}, WeightsError, "wrong shape: linear.weight"),
+    ({"in_features": 2**40}, ConfigError, "in_features and out_features must be whole numbers"),
+    ({"out_features": True}, ConfigError, "in_features and out_features must be whole numbers"),
+    ({"activation_function": "evil.module.Run"}, ConfigError, "activation_function is one of Identity, .*has Run"),
+    ({"activation_function": ["x"] * 1000}, ConfigError, "activation_function is one of"),
+    ({"use_residual": True}, ConfigError, "use_residual of a Dense step must be False; .* has True"),
+    ({"module_input_name": "token_embeddings"}, ConfigError, "module_input_name of a Dense step must be 'sentence_embedding'"),
+]
+
+
+@pytest.mark.parametrize("changes, error, message", DENSE, ids=str)
+def test_a_dense_step_that_cannot_be_followed_is_refused(changes, error, message, folder):
+    write_dense(folder, 8, 5, **changes)
+    with pytest.raises(error, match=message):
+        SentenceEncoder.from_pretrained(folder)
+
+
+def test_a_dense_step_for_other_vectors_or_without_its_weights_is_refused(folder):
+    write_dense(folder, 9, 5)
+    with pytest.raises(ConfigError, match="in_features must be 8, what it is given; got 9"):
+        SentenceEncoder.from_pretrained(folder)
+    (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match="must have a file 2_Dense/model.safetensors; .* has none, or a pickle only"):
+        SentenceEncoder.from_pretrained(folder)
 
 
 # --- Calls -----------------------------------------------------------------------------------------------------------
@@ -147,6 +227,16 @@ def test_the_models_own_prompt_is_used_unless_another_is_named(folder):
         encoder.encode("movie", prompt_name="c")
 
 
+def test_queries_and_documents_have_prompts_of_their_own(folder):
+    write_recipe(folder, prompts={"prompts": {"query": "good ", "x": "bad "}, "default_prompt_name": "x"})
+    encoder = SentenceEncoder.from_pretrained(folder)
+    plain = {prompt: encoder.encode(prompt + "movie", prompt="") for prompt in ("good ", "bad ", "")}
+    assert np.array_equal(encoder.encode_query("movie"), plain["good "])
+    assert np.array_equal(encoder.encode_query(["movie"], prompt_name="x")[0], plain["bad "])
+    assert np.array_equal(encoder.encode_document("movie"), plain[""])  # not the default: that is a prompt of another kind
+    assert np.array_equal(encoder.encode_document(["movie"], prompt="bad ", normalize=False)[0], plain["bad "])
+
+
 @pytest.mark.parametrize("wrong", [5, None, b"a", {"a": 1}])
 def test_what_is_no_text_is_refused(wrong, folder):
     encoder = SentenceEncoder.from_pretrained(folder)
@@ -159,7 +249,9 @@ def test_what_is_no_text_is_refused(wrong, folder):
 
 
 RECIPES = [
-    ({"steps": ("Transformer", "Pooling", "Dense")}, "Transformer in the folder itself, .* has Dense in '2_Dense'"),
+    ({"steps": ("Transformer", "Pooling", "Asym")}, "Transformer in the folder itself, .* has Asym in '2_Asym'"),
+    ({"steps": ("Transformer", "Normalize", "Pooling")}, "in this order; .* has Pooling in '2_Pooling'"),
+    ({"steps": ("Transformer", "Pooling", "Pooling")}, "in this order; .* has Pooling in '2_Pooling'"),
     ({"steps": ("Pooling", "Transformer")}, "has Pooling in ''"),
     ({"pooling": {"pooling_mode": "median"}}, "pooling_mode is one of cls, .*; .* has 'median'"),
     ({"pooling": {"pooling_mode": [["cls"]]}}, "pooling_mode is one of"),

@@ -169,6 +169,13 @@ def test_slow_and_empty_texts_anywhere(plain, options, threads):
         check(plain, some, threads=threads, **options)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_text_may_hold_what_ends_one(plain, threads):
+    """Between texts the kernel wants a record separator with a space on either side."""
+    for some in (["\x1e"], ["a", " \x1e b", "c"], ["a\x1e", "\x1ea", "a\x1eb \x1e"], ["[MASK] \x1e a", "ab"], ["a \x1e \x1e", "", "[MASK]"]):
+        check(plain, some, threads=threads)
+
+
 def test_truncation_on_the_left_is_a_calls():
     tokenizer = BertTokenizer(troubled_vocab(), truncation_side="left")
     check(tokenizer, ["a b c d e", "ab", "[MASK] a b c"], truncation=True, max_length=4)
@@ -204,7 +211,7 @@ def test_a_very_long_text_and_a_very_long_part(plain):
 
 def test_what_is_remembered_is_what_was_found(plain):
     some = list(random_texts(300, seed=8))
-    plain._pipeline.batch.idle.clear()
+    plain._pipeline.batch.idle[True].clear()
     cold, warm = plain.encode_packed(some), plain.encode_packed(some)
     assert rows(cold) == rows(warm) == calls(plain, some)
 
@@ -249,7 +256,7 @@ def test_arrays_are_of_the_kinds_a_model_takes(plain):
 
 
 def test_half_a_surrogate_pair_is_refused_as_in_a_call(plain):
-    with pytest.raises(InputTypeError, match=r"whole characters; at \d+ it has U\+D800"):
+    with pytest.raises(InputTypeError, match=r"whole characters; at 1 it has U\+D800"):
         plain.encode_packed(["fine", "a\ud800"])
 
 

@@ -24,13 +24,14 @@ def test_what_is_no_text_is_refused(tokenizer, text):
         tokenizer(text)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a \udfff b", "x\ud83d\ude00", "\ud800" * 100, "[MASK]\ud800"], ids=ascii)
-@pytest.mark.parametrize("options", [{}, {"return_offsets_mapping": True}])
-def test_half_a_surrogate_pair_is_refused(tokenizer, text, options):
-    with pytest.raises(InputTypeError, match="surrogate"):
-        tokenizer(text, **options)
-    with pytest.raises(InputTypeError, match="surrogate"):
-        tokenizer.encode(text)
+@pytest.mark.parametrize("text, place", [
+    ("\ud800", 0), ("a b \udfff b", 4), ("x y\ud83d\ude00", 3), ("\ud800" * 100, 0), ("a [MASK]\ud800", 8), ("中" * 99 + "\udc00", 99),
+], ids=ascii)  # fmt: skip
+def test_half_a_surrogate_pair_is_refused_with_its_place_in_the_text(tokenizer, text, place):
+    message = f"whole characters; at {place} it has .* surrogate pair"
+    for call in (tokenizer, tokenizer.encode, tokenizer.tokenize, lambda text: tokenizer(text, return_offsets_mapping=True)):
+        with pytest.raises(InputTypeError, match=message):
+            call(text)
 
 
 @pytest.mark.parametrize("call, message", [
@@ -50,6 +51,7 @@ def test_half_a_surrogate_pair_is_refused(tokenizer, text, options):
     ({"truncation": True, "stride": 1}, "does nothing"),
     ({"pad_to_multiple_of": 8}, "does nothing"),
     ({"padding_side": "left"}, "does nothing"),
+    ({"split_special_tokens": True}, "split_special_tokens must be false"),
     ({"truncation": True, "max_length": 1}, "room for the 2 special tokens"),
     ({"truncation": True, "max_length": 4, "stride": 3, "return_overflowing_tokens": True}, "stride must be at most"),
     ({"truncation": True, "max_length": 4, "stride": 2, "return_overflowing_tokens": True}, "stride must be less"),

@@ -16,19 +16,27 @@ import numpy as np
 from minibert.kernels.registry import table
 
 from .. import hub
-from ..config import PreTrainedConfig, brief, config_of
-from ..errors import ConfigError, InputError, InputTypeError, MinibertWarning, WeightsError
+from ..config import PreTrainedConfig, config_of
+from ..errors import ConfigError, InputError, InputTypeError, MinibertWarning, WeightsError, brief
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
 from .encoder import Trace, build_encoder, encode
-from .heads import OPERATIONS
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
+from .quantized import (
+    METHOD,
+    check_kernels,
+    computes_in_int8,
+    is_quantized,
+    kernels_for,
+    quantized_shapes,
+    quantized_tensors,
+)
 
 
 class PreTrainedModel:
     """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
 
-    `kernels` is a preset ("auto", "reference", "naive") or a mapping of an operation to a variant; `model.kernels`
+    `kernels` is a preset ("auto", "reference", "fast", "bf16", "int8", ...) or a mapping of an operation to a variant; `model.kernels`
     prints what was chosen. A model holds no state between calls: any number of threads may call it at once.
     """
 
@@ -62,8 +70,7 @@ class PreTrainedModel:
         return {module: self.prepare_linear(module) for module in modules}
 
     def prepare_linear(self, module: str) -> tuple:
-        operation = OPERATIONS.get(module, "linear")
-        return self.kernels.prepare(operation, self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
+        return self.kernels.prepare("linear", self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
 
     @staticmethod
     def encoder_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
@@ -99,7 +106,11 @@ class PreTrainedModel:
     @classmethod
     def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str]):
         """A located checkpoint and its configuration -> the model."""
-        stored = canonical(open_weights(checkpoint), NAMES[config.model_type].prefix)
+        names, made = NAMES[config.model_type], config.architecture
+        quantized, kernels = is_quantized(config), kernels_for(config, kernels)
+        if quantized:
+            check_kernels(table(kernels), made, checkpoint.name)
+        stored = canonical(open_weights(checkpoint), names.prefix)
         if config.architecture.layers > len(stored):  # before a list of a billion layers' shapes is made
             layers = config.architecture.layers
             raise WeightsError(f"{checkpoint.name}: config.json has {layers} layers, the file {len(stored)} tensors.")
@@ -108,7 +119,9 @@ class PreTrainedModel:
                 stored.setdefault(original, stored[name])
         new = cls.may_lack(stored, config)
         head = cls.head_shapes(config)
-        shapes = {**cls.encoder_shapes(config), **{name: head[name] for name in head if name not in new}}
+        encoder = cls.encoder_shapes(config)
+        encoder = quantized_shapes(encoder, names, made) if quantized else encoder
+        shapes = {**encoder, **{name: head[name] for name in head if name not in new}}
         fit(stored, shapes, checkpoint.name)
         tensors = {name: stored[name].array() for name in shapes}
         check_tied(stored, tensors, cls.tied, checkpoint.name)
@@ -121,14 +134,18 @@ class PreTrainedModel:
         return model
 
     def save_pretrained(self, folder: str | PathLike) -> None:
-        """Write folder/config.json and folder/model.safetensors (float32), as `transformers` reads them."""
-        saved = self.config.from_dict({**self.config.to_dict(), "architectures": [type(self).__name__],
-                                       "dtype": "float32", "torch_dtype": None})  # fmt: skip
-        prefix = NAMES[self.config.model_type].prefix if self.has_head else ""
-        inner = {*self.encoder_shapes(self.config), "pooler.dense.weight", "pooler.dense.bias"}  # `transformers` has it so
+        """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
+        kernels="int8", an int8 checkpoint (`quantized.py`)."""
+        names, tensors, said = NAMES[self.config.model_type], self.tensors, {"dtype": "float32", "torch_dtype": None}
+        if computes_in_int8(self.kernels, self.config.architecture):
+            tensors = quantized_tensors(tensors, self.encoder.layers, names)
+            said["quantization_config"] = {"quant_method": METHOD}
+        saved = self.config.from_dict({**self.config.to_dict(), "architectures": [type(self).__name__], **said})
+        prefix = names.prefix if self.has_head else ""
+        outer = {*self.head_shapes(self.config)} - {"pooler.dense.weight", "pooler.dense.bias"}  # `transformers` has it so
         save_tensors(
             Path(folder) / WEIGHTS,
-            {prefix + name if name in inner else name: tensor for name, tensor in self.tensors.items()},
+            {name if name in outer else prefix + name: tensor for name, tensor in tensors.items()},
         )
         saved.save_pretrained(folder)
 
@@ -145,14 +162,24 @@ class PreTrainedModel:
             [] if wanted(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if wanted(self.config, "output_attentions", output_attentions) else None,
         )
-        hidden = encode(packed, self.encoder, self.kernels, trace)
-        output = self.output_class(**self.answer(packed, hidden), **unpack_trace(packed, trace, self.encoder.heads))
+        hidden = self.encode(packed, trace)
+        with np.errstate(all="ignore"):
+            answer = self.answer(packed, hidden)
+            check_finite(*answer.values())
+        output = self.output_class(**answer, **unpack_trace(packed, trace, self.encoder.heads))
         return output.to_tuple() if return_dict is False else output
 
     def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if NAMES[self.config.model_type].types else None
         return pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
+
+    def encode(self, packed: Packed, trace: Trace = Trace(None, None)) -> np.ndarray:
+        """Packed tokens -> hidden (N, D). WeightsError where they are no numbers: every answer would be NaN."""
+        with np.errstate(all="ignore"):  # not a warning for each operation, but one error
+            hidden = encode(packed, self.encoder, self.kernels, trace)
+            check_finite(hidden)
+        return hidden
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
         """hidden (N, D) -> the output's own fields."""
@@ -208,6 +235,15 @@ def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping
             fit({name: stored[name]}, {name: tensors[original].shape}, source)
             if not np.array_equal(stored[name].array(), tensors[original]):
                 raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.")
+
+
+def check_finite(*arrays: np.ndarray | None) -> None:
+    """WeightsError for NaN and infinity, which any of them leaves in the sum (26 µs for 128 tokens of BERT-base)."""
+    if not all(array is None or np.isfinite(array.sum()) for array in arrays):
+        raise WeightsError(
+            "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
+            "is the file damaged, or did its training fail?"
+        )
 
 
 def warn_of_new_head(source: str, new: list[str], purpose: str) -> None:

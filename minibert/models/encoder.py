@@ -11,6 +11,7 @@ it is changes no line here. Next: `heads.py`, hidden states to logits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,9 @@ from minibert.kernels.composed import attention_probabilities
 from minibert.kernels.registry import Table
 
 from ..config import Architecture
-from ..weights import EncoderNames
+from ..weights import EncoderNames, let_go
 from .packing import Packed
+from .quantized import PARTS, PRODUCTS
 
 
 class Layer(NamedTuple):
@@ -85,23 +87,37 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, made: 
     def pair(module: str) -> tuple[np.ndarray, np.ndarray]:
         return tensors[f"{module}.weight"], tensors[f"{module}.bias"]
 
+    def product(number: int, name: str) -> tuple:
+        """One product's parameters: of a quantised checkpoint as they lie in the file, else prepared."""
+        place = f"{names.layer.format(number)}.{name}"
+        if f"{place}.panels" in tensors:
+            outputs = made.feed_forward if name == "feed_forward_in" else made.width
+            return (*(tensors[f"{place}.{part}"] for part in PARTS), outputs)
+        modules, operation = PRODUCTS[name]
+        arrays = list(chain(*(pair(names.of_layer(number, module)) for module in modules)))
+        prepared = ops.prepare(operation.format(activation=made.activation), *arrays)
+        for array in arrays:
+            let_go(array)  # what the kernels wanted packed is there twice now
+        return prepared
+
+    def norm(number: int, module: str) -> tuple:
+        return (*pair(names.of_layer(number, module)), made.eps)
+
     def build_layer(number: int) -> Layer:
-        parts = {part: pair(names.of_layer(number, part)) for part in EncoderNames._fields[6:]}
         return Layer(
-            query_key_value=ops.prepare("query_key_value", *parts["query"], *parts["key"], *parts["value"]),
-            attention_out=ops.prepare("linear_add", *parts["attention_out"]),
-            attention_norm=(*parts["attention_norm"], made.eps),
-            feed_forward_in=ops.prepare(activated_linear, *parts["feed_forward_in"]),
-            feed_forward_out=ops.prepare("linear_add", *parts["feed_forward_out"]),
-            output_norm=(*parts["output_norm"], made.eps),
+            query_key_value=product(number, "query_key_value"),
+            attention_out=product(number, "attention_out"),
+            attention_norm=norm(number, "attention_norm"),
+            feed_forward_in=product(number, "feed_forward_in"),
+            feed_forward_out=product(number, "feed_forward_out"),
+            output_norm=norm(number, "output_norm"),
         )
 
-    activated_linear = f"linear_{made.activation}"
     types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, made.width), np.float32)
     return Encoder(
         tables=(tensors[f"{names.words}.weight"], types, tensors[f"{names.positions}.weight"]),
         embedding_norm=(*pair(names.embedding_norm), made.eps),
         layers=[build_layer(number) for number in range(made.layers)],
         heads=made.heads,
-        activated_linear=activated_linear,
+        activated_linear=f"linear_{made.activation}",
     )

@@ -13,9 +13,6 @@ from minibert.kernels import reference
 from minibert.kernels.registry import Table
 
 
-OPERATIONS = {"pre_classifier": "linear_relu"}  # what a head's layer is for; the others are for "linear"
-
-
 def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
     """BERT's pooler: each sequence's first hidden state (S, D) -> tanh of a linear (S, D)."""
     return np.tanh(ops.linear(first, *head["pooler.dense"]))
@@ -28,7 +25,7 @@ def classify_bert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> n
 
 def classify_distilbert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
     """(S, D) -> linear -> relu -> classifier -> logits (S, labels)."""
-    return ops.linear(ops.linear_relu(first, *head["pre_classifier"]), *head["classifier"])
+    return ops.linear(ops.relu(ops.linear(first, *head["pre_classifier"])), *head["classifier"])
 
 
 def tell_sequence(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:

@@ -12,9 +12,8 @@ import numpy as np
 
 from ..config import BertConfig, DistilBertConfig, PreTrainedConfig
 from ..weights import NAMES, linear_shapes, norm_shapes
-from .base import ModelWithHead
+from .base import ModelWithHead, check_finite
 from .classification import BertForNextSentencePrediction
-from .encoder import Trace, encode
 from .heads import guess_words, tell_sequence
 from .outputs import BertForPreTrainingOutput, MaskedLMOutput
 from .packing import Packed
@@ -65,8 +64,11 @@ class WordGuesser(ModelWithHead):
         get 16 MB of logits.
         """
         packed = self.pack(**inputs)
-        hidden = encode(packed, self.encoder, self.kernels, Trace(None, None))
-        return self.guess(hidden[places[packed.kept]])
+        hidden = self.encode(packed)[places[packed.kept]]
+        with np.errstate(all="ignore"):
+            logits = self.guess(hidden)
+            check_finite(logits)
+        return logits
 
 
 class DistilBertForMaskedLM(WordGuesser):

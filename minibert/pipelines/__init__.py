@@ -23,11 +23,13 @@ TASKS = {
 }
 ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
-HEADS = {  # what a model's class says of its task
+HEADS = {  # what the end of a model's class says of its task
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
     "ForQuestionAnswering": "question-answering",
     "ForMaskedLM": "fill-mask",
+    "ForPreTraining": "fill-mask",
+    "BertModel": "feature-extraction",  # DistilBertModel too
 }
 
 log = logging.getLogger("minibert")

@@ -1,62 +1,25 @@
-"""One vector a text: text -> hidden states -> pooled -> normalised, as a sentence-transformers folder says.
+"""One vector a text: text -> hidden states -> pooled -> dense -> normalised, as a sentence-transformers folder says.
 
-    modules.json                        the steps: Transformer, Pooling, Normalize
-    1_Pooling/config.json               how a text's hidden states become one vector
-    sentence_bert_config.json           the longest text, and whether to lower its letters
-    config_sentence_transformers.json   prompts, and how two vectors are compared
+sentence_recipe.py reads what the folder says.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import hub
 from ..config import config_of
 from ..errors import ConfigError, InputError, InputTypeError
-from ..files import read_json
 from ..models.auto import AutoModel
+from ..models.base import check_finite
 from ..tokenization import AutoTokenizer
 from .base import BATCH, as_text, batches, check_count
-
-POOLINGS = {  # hidden (L, D) of a text's tokens, weights (L, 1) of their places -> (D,); in the order they are joined
-    "cls": lambda hidden, weights: hidden[0],
-    "max": lambda hidden, weights: hidden.max(axis=0),
-    "mean": lambda hidden, weights: hidden.sum(axis=0) / len(hidden),
-    "mean_sqrt_len_tokens": lambda hidden, weights: hidden.sum(axis=0) / np.sqrt(np.float32(len(hidden))),
-    "weightedmean": lambda hidden, weights: (hidden * weights).sum(axis=0) / weights.sum(),
-    "lasttoken": lambda hidden, weights: hidden[-1],
-}
-OLD_KEYS = {  # of a Pooling's configuration, each with True or False
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
-STEPS = ("Transformer", "Pooling", "Normalize")
-SIMILARITIES = ("cosine", "dot")
-
-log = logging.getLogger("minibert")
-
-
-class Recipe(NamedTuple):
-    """What a sentence-transformers folder says beside its model."""
-
-    poolings: tuple[str, ...] = ("mean",)
-    include_prompt: bool = True  # whether the prompt's tokens are pooled too
-    normalize: bool = False
-    longest: int | None = None  # tokens
-    lower: bool = False
-    prompts: Mapping[str, str] = {}
-    prompt_name: str | None = None
-    similarity: str = "cosine"
-
+from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, read_recipe
+from .streaming import in_batches, stream
 
 class SentenceEncoder:
     """`SentenceEncoder.from_pretrained(name).encode(texts)`: a vector each, such that near ones mean near things."""
@@ -65,6 +28,13 @@ class SentenceEncoder:
         self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
         limits = (recipe.longest, tokenizer.model_max_length, model.config.max_position_embeddings)
         self.max_seq_length = min(limit for limit in limits if limit is not None)
+        self.width = len(recipe.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
+        self.dense = []
+        for step in recipe.dense:
+            if step.weight.shape[1] != self.width:
+                raise ConfigError(f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}.")
+            self.dense.append((model.kernels.prepare("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
+            self.width = len(step.weight)
 
     @classmethod
     def from_pretrained(cls, name: str | PathLike, *, kernels: str | Mapping[str, str] = "auto",
@@ -94,9 +64,36 @@ class SentenceEncoder:
         prompt = self.chosen_prompt(prompt, prompt_name)
         vectors = [vector for batch in batches(texts, batch_size, as_text) for vector in self.vectors(batch, prompt)]
         if not vectors:
-            return np.zeros((0, len(self.recipe.poolings) * self.model.config.hidden_size), np.float32)
+            return np.zeros((0, self.width), np.float32)
         found = np.stack(vectors)
+        for parameters, activation in self.dense:
+            found = activation(self.model.kernels.linear(found, *parameters))
+            check_finite(found)
         return normalized(found) if (self.recipe.normalize if normalize is None else normalize) else found
+
+    def encode_query(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
+        """As `encode`, of what is searched with: the model's prompt "query" stands before each text, if it has one."""
+        return self.encode(texts, prompt=self.prompt_for("query", prompt, prompt_name), prompt_name=prompt_name, **options)
+
+    def encode_document(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
+        """As `encode`, of what is searched in: with the prompt "document"."""
+        return self.encode(texts, prompt=self.prompt_for("document", prompt, prompt_name), prompt_name=prompt_name, **options)
+
+    def prompt_for(self, purpose: str, prompt: str | None, prompt_name: str | None) -> str | None:
+        """The purpose's own prompt, where the caller names none; never the default of the others."""
+        return self.recipe.prompts.get(purpose, "") if prompt is None and prompt_name is None else prompt
+
+    def stream(self, texts: Iterable[str], **options: Any) -> Iterator[np.ndarray]:
+        """An iterable of any length -> a vector (D,) of each text, in order; reads some 1,000 texts ahead."""
+        return stream(texts, self.answered(**options))
+
+    def answered(self, *, normalize: bool | None = None, prompt: str | None = None,
+                 prompt_name: str | None = None) -> Callable[[list], Iterator[tuple[int, Any]]]:  # fmt: skip
+        """Options of `encode` -> a function from texts to (place, vector) of each, as a pipeline's `answered` is."""
+        prompt = self.chosen_prompt(prompt, prompt_name)
+        return lambda texts: in_batches(
+            texts, self.tokenizer, lambda batch: self.encode(batch, batch_size=len(batch), normalize=normalize, prompt=prompt)
+        )
 
     def vectors(self, texts: list[str], prompt: str) -> list[np.ndarray]:
         """Texts -> their vectors, each from its own tokens only."""
@@ -142,58 +139,3 @@ class SentenceEncoder:
 def normalized(vectors: np.ndarray) -> np.ndarray:
     """(S, D) -> (S, D), each of length 1; zeros stay zeros."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
-
-
-def read_recipe(checkpoint) -> Recipe:
-    """A located checkpoint's files -> Recipe. ConfigError for a step that is not of STEPS."""
-    modules = checkpoint.optional("modules.json")
-    if modules is None:
-        log.warning("%s has no modules.json: its vectors are the mean of their tokens.", checkpoint.name)
-        return Recipe()
-    poolings, include_prompt, normalize = ("mean",), True, False
-    for number, step in enumerate(read_json(modules, ConfigError, list)):
-        kind = str(step.get("type")).rpartition(".")[2] if isinstance(step, dict) else repr(step)
-        folder = step.get("path") if isinstance(step, dict) else None
-        if kind not in STEPS or (kind == "Transformer") != (number == 0) or (number == 0 and folder != ""):
-            raise ConfigError(
-                f"the steps of a sentence model must be a Transformer in the folder itself, then Pooling and Normalize; "
-                f"{modules} has {kind} in {folder!r}."
-            )
-        if kind == "Pooling":
-            poolings, include_prompt = read_pooling(checkpoint.file(f"{folder}/config.json"))
-        normalize = normalize or kind == "Normalize"
-    limits, prompts = (
-        read_json(path, ConfigError) if (path := checkpoint.optional(name)) else {}
-        for name in ("sentence_bert_config.json", "config_sentence_transformers.json")
-    )
-    return checked(Recipe(
-        poolings, include_prompt, normalize, limits.get("max_seq_length"), bool(limits.get("do_lower_case")),
-        prompts.get("prompts", {}), prompts.get("default_prompt_name"), prompts.get("similarity_fn_name") or "cosine",
-    ), checkpoint.name)  # fmt: skip
-
-
-def read_pooling(path) -> tuple[tuple[str, ...], bool]:
-    """1_Pooling/config.json -> the ways of pooling whose vectors are joined, and whether a prompt is pooled too."""
-    values = read_json(path, ConfigError)
-    asked: Any = values.get("pooling_mode")
-    if asked is None:
-        asked = [name for key, name in OLD_KEYS.items() if values.get(key)] or ["mean"]
-    poolings = tuple([asked] if isinstance(asked, str) else asked) if isinstance(asked, (str, list)) else ()
-    if not poolings or not set(map(str, poolings)) <= set(POOLINGS):
-        raise ConfigError(f"pooling_mode is one of {', '.join(POOLINGS)}, or a list of them; {path} has {asked!r}.")
-    return poolings, bool(values.get("include_prompt", True))
-
-
-def checked(recipe: Recipe, source: str) -> Recipe:
-    """ConfigError for a value that cannot be."""
-    longest, prompts = recipe.longest, recipe.prompts
-    if longest is not None and (type(longest) is not int or longest < 3):
-        raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {longest!r}.")
-    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise ConfigError(f"prompts must map names to texts; {source} has {prompts!r:.80}.")
-    if recipe.prompt_name is not None and recipe.prompt_name not in prompts:
-        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {recipe.prompt_name!r:.80}.")
-    if recipe.similarity not in SIMILARITIES:
-        known = ", ".join(SIMILARITIES)
-        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {recipe.similarity!r:.80}.")
-    return recipe

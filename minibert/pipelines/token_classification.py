@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, InputTypeError, MinibertWarning
 from ..models.heads import softmax
-from .base import Pipeline, as_text, batches, check_choice, check_count
+from .base import Pipeline, as_text, batches, check_choice, check_count, check_flag
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 
@@ -26,10 +27,13 @@ class TokenClassificationPipeline(Pipeline):
     Labels B-X and I-X are of one group X, in which a B- begins a new one. `ignore_labels` (["O"]) are left out.
     `start` and `end` are places in the text. A text longer than the model's limit is cut, with a warning; `stride=n`
     reads all of it in windows that share n tokens, and of entities that overlap keeps the longest.
+
+    `pipe(["two", "words"], is_split_into_words=True)`, or a list of such lists, for words that were told apart before;
+    places are then in the words joined by `delimiter` (" ").
     """
 
     task = "token-classification"
-    option_names = ("aggregation_strategy", "ignore_labels", "stride")
+    option_names = ("aggregation_strategy", "ignore_labels", "stride", "is_split_into_words", "delimiter")
     tokenizer_options = ("max_length",)
 
     @staticmethod
@@ -38,32 +42,49 @@ class TokenClassificationPipeline(Pipeline):
 
         return AutoModelForTokenClassification
 
+    def __call__(self, inputs, **options: Any):
+        split = {**self.options, **options}.get("is_split_into_words")
+        if split and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
+            inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
+        return super().__call__(inputs, **options)
+
     def answers(self, inputs: Iterable, batch_size: int, *, aggregation_strategy: str = "none",
-                ignore_labels: Iterable[str] = ("O",), stride: int | None = None,
-                **tokenizer_options: Any) -> Iterator:  # fmt: skip
+                ignore_labels: Iterable[str] = ("O",), stride: int | None = None, is_split_into_words: bool = False,
+                delimiter: str | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
         """As of every pipeline; a text's windows are rows of their own until their entities are put together."""
         strategy = aggregation_strategy.lower()
-        for texts in batches(inputs, batch_size, as_text):
-            encoded, bounds = self.windows(texts, stride=stride or 0, **tokenizer_options)
+        for rows in batches(inputs, batch_size, as_words if is_split_into_words else as_text):
+            encoded, bounds = self.windows(
+                rows, stride=stride or 0, is_split_into_words=is_split_into_words, **tokenizer_options
+            )
             scores = softmax(self.run(encoded, batch_size)["logits"])  # (windows, T, labels)
-            for text, start, stop in zip(texts, bounds[:-1], bounds[1:]):
+            for text, start, stop in zip(rows, bounds[:-1], bounds[1:]):
+                words = None
+                if is_split_into_words:
+                    text, words = joined_words(text, " " if delimiter is None else delimiter)
                 if stride is None and stop - start > 1:
                     warn_of_cut(encoded["attention_mask"][start].sum())
                     stop = start + 1
                 found = []
                 for row in range(start, stop):
-                    tokens = self.tokens(text, encoded[int(row)], scores[row])
+                    tokens = self.tokens(text, encoded[int(row)], scores[row], words)
                     found += [one for one in self.aggregate(tokens, strategy)
                               if one.get("entity", one.get("entity_group")) not in ignore_labels]  # fmt: skip
                 yield longest(found) if stop - start > 1 else found
 
-    def tokens(self, text: str, encoding, scores: np.ndarray) -> list[dict]:
-        """scores (T, labels) of a window -> its tokens without [CLS] and the like, as dictionaries."""
+    def tokens(self, text: str, encoding, scores: np.ndarray, words: list[int] | None) -> list[dict]:
+        """scores (T, labels) of a window -> its tokens without [CLS] and the like, as dictionaries.
+
+        `words` has where each word begins in the text, if the tokens' places are places in the words.
+        """
         tokens = []
         columns = zip(encoding.tokens, encoding.ids, encoding.offsets, encoding.special_tokens_mask)
         for index, (word, number, (start, end), special) in enumerate(columns):
             if special:
                 continue
+            if words is not None:
+                before = words[encoding.word_ids[index]]
+                start, end = before + start, before + end
             if unknown := number == self.tokenizer.unk_token_id:
                 word = text[start:end]
             tokens.append({"word": word, "scores": scores[index], "index": index, "start": start, "end": end,
@@ -109,6 +130,9 @@ class TokenClassificationPipeline(Pipeline):
         super().check(options)
         strategy = options.get("aggregation_strategy", "none")
         check_choice("aggregation_strategy", strategy, STRATEGIES)
+        check_flag("is_split_into_words", options.get("is_split_into_words", False))
+        if not isinstance(options.get("delimiter"), (str, type(None))):
+            raise InputTypeError(f"delimiter must be a text; got {options['delimiter']!r}.")
         labels = options.get("ignore_labels", [])
         if isinstance(labels, str) or not isinstance(labels, Iterable):
             raise InputTypeError(f"ignore_labels must be a list of labels; got {labels!r}.")
@@ -119,6 +143,18 @@ class TokenClassificationPipeline(Pipeline):
                     "stride joins the entities of a text's windows; got aggregation_strategy='none', which makes none. "
                     "Pass aggregation_strategy='simple'."
                 )
+
+
+def as_words(row) -> list[str]:
+    if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
+        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {row!r:.80}.")
+    return row
+
+
+def joined_words(words: list[str], delimiter: str) -> tuple[str, list[int]]:
+    """["ab", "c"] -> ("ab c", [0, 3]): a text, and where each of its words begins."""
+    lengths = [len(word) + len(delimiter) for word in words]
+    return delimiter.join(words), [0, *accumulate(lengths[:-1])]
 
 
 def warn_of_cut(length: int) -> None:

@@ -45,11 +45,17 @@ class ZeroShotClassificationPipeline(Pipeline):
         return AutoModelForSequenceClassification
 
     def __call__(self, sequences, candidate_labels=None, **options: Any):
-        if candidate_labels is not None:
-            options["candidate_labels"] = candidate_labels
+        return super().__call__(sequences, **self.with_labels(candidate_labels, options))
+
+    def answered(self, candidate_labels=None, **options: Any):
+        return super().answered(**self.with_labels(candidate_labels, options))
+
+    def with_labels(self, labels, options: dict[str, Any]) -> dict[str, Any]:
+        """A call's options, which have labels, or those of the pipeline do."""
+        options = options if labels is None else {**options, "candidate_labels": labels}
         if "candidate_labels" not in {**self.options, **options}:
             raise InputError("zero-shot-classification needs labels; pass candidate_labels=[...].")
-        return super().__call__(sequences, **options)
+        return options
 
     def answers(self, inputs: Iterable, batch_size: int, *, candidate_labels, multi_label: bool = False,
                 hypothesis_template: str = "This example is {}.", **tokenizer_options: Any) -> Iterator:  # fmt: skip

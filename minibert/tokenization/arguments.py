@@ -5,7 +5,7 @@ The meanings are those of transformers, with one difference: an argument that wo
 
 from typing import NamedTuple
 
-from minibert.errors import InputError
+from minibert.errors import InputError, brief
 
 PADDINGS = {True: "longest", False: None, "longest": "longest", "max_length": "max_length", "do_not_pad": None}
 TRUNCATIONS = {
@@ -83,7 +83,7 @@ def _check_count(name, value, least=0):
 
 def check_side(name, value, sides=("left", "right")):
     if value not in sides:
-        raise InputError(f"{name} must be 'left' or 'right'; got {value!r}.")
+        raise InputError(f"{name} must be 'left' or 'right'; got {brief(value)}.")
 
 
 def room(max_length, special, stride, single_special):

@@ -26,6 +26,8 @@ from .pipeline import check_characters
 from .unicode import unicode_table
 
 NO_ROOM = 1 << 60  # more pieces than a text has
+KEPT_ROWS = 1 << 22  # up to here the output's memory is kept for the next call: fresh pages took half of the time
+NO_OUTPUT = (np.empty(0, np.int32),) * 3
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
 
@@ -60,10 +62,10 @@ def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_lengt
         return joined(list(pool.map(work, shares)), places)
 
 
-def join(texts):
-    """The texts with a space between; refuses what is no text, which is the quickest way to find it."""
+def join(texts, end=" "):
+    """The texts with `end` between; refuses what is no text, which is the quickest way to find it."""
     try:
-        return " ".join(texts)
+        return end.join(texts)
     except TypeError:
         raise InputTypeError(
             "encode_packed takes a list of texts; call the tokenizer itself for one text, or for pairs."
@@ -91,16 +93,7 @@ def frame_of(tokenizer, add_special_tokens, truncation, max_length):
 
 def encode_share(encoder, frame, places, one_by_one, texts):
     """Some texts through the kernel, and those that it leaves through the tokenizer's call."""
-    text = join(texts) + encoder.after
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:
-        check_characters(text)
-        raise
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    ids, offsets, word_ids, (stops, slow) = encoder.encode(data, lengths, frame, places)
-    bounds = np.concatenate([[0], stops])
-    found = PackedEncoding(ids, bounds, offsets if places else None, word_ids if places else None)
+    found, slow = encoder.encode(texts, frame, places)
     if not slow.any():
         return found
     runs, start = [], 0
@@ -142,75 +135,105 @@ class BatchEncoder:
     """A tokenizer's tables for the kernel, and a memory of parts for each thread that runs it."""
 
     def __init__(self, pipeline):
-        from minibert.kernels import wordpiece as kernel
-        from minibert.kernels import wordpiece_parts as parts
+        from minibert.kernels import machine_code, wordpiece, wordpiece_parts, wordpiece_trie
 
-        self.kernel = kernel
-        self.tables = make_tables(parts, pipeline)
-        self.after = " " * (1 + kernel.LOOK_AHEAD)  # the kernel may look this far beyond the last text
-        self.idle: list[tuple] = []  # memories that no call is using
+        self.kernel, self.bind = wordpiece, machine_code.bind
+        self.tables = make_tables(wordpiece_parts, wordpiece_trie, self.bind, pipeline)
+        self.idle: dict = {False: [], True: []}  # memories that no call is using: a row of ids alone would lack places
         self.lock = Lock()
 
-    def encode(self, data: bytes, lengths: np.ndarray, frame: tuple, places: bool):
-        """Texts as `kernel.encode` wants them -> (ids, offsets, word ids, (stops, slow))."""
-        kernel, text = self.kernel, np.frombuffer(data, np.uint8)
-        # A byte gives a piece at the most, and pages that are not written cost nothing.
-        rows = len(data) + 2 * len(lengths) + kernel.KEPT_PIECES
-        placed = rows if places else 0
-        output = kernel.Output(np.empty(rows, np.int32), np.empty(2 * placed, np.int32), np.empty(placed, np.int32), int(places))
-        results = np.empty(len(lengths), np.int64), np.empty(len(lengths), np.bool_)
+    def encode(self, texts: list, frame: tuple, places: bool):
+        """Texts -> (PackedEncoding, slow): those that are slow are empty in it."""
+        kernel, data = self.kernel, self.to_bytes(texts)
+        size, rows, idle = len(data) - kernel.LOOK_AHEAD, len(data) + kernel.MORE, self.idle[places]
+        bounds, slow = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
         with self.lock:
-            memories, scratch = self.idle.pop() if self.idle else self.make_memories()
+            memory, scratch, output = idle.pop() if idle else self.make_memory()
+        if len(output[0]) < rows:  # a byte gives a piece at the most, and pages that are not written cost nothing
+            output = tuple(np.empty(count, np.int32) for count in (rows, 2 * rows * places, rows * places))
         try:
-            count = kernel.encode(text, lengths, self.tables, memories[places], scratch, frame, output, results)
+            self.bind(kernel.encode, data, size, self.tables, memory, scratch, (*frame, int(places)), output, bounds, slow)()
+            columns = [column[: bounds[-1] * width] for column, width in zip(output, (1, 2, 1))]
+            if rows <= KEPT_ROWS:
+                columns = [column.copy() for column in columns]
         finally:
             with self.lock:
-                self.idle.append((memories, scratch))
-        return output.ids[:count], output.offsets[: 2 * count].reshape(-1, 2), output.words[:count], results
+                idle.append((memory, scratch, output if rows <= KEPT_ROWS else NO_OUTPUT))
+        if bounds[0] < 0:  # a text holds what should end one
+            strange = [kernel.SEPARATOR in text for text in texts]
+            found, slow = self.encode(["" if one else text for text, one in zip(texts, strange)], frame, places)
+            return found, slow | np.array(strange, np.uint8)
+        ids, offsets, words = columns
+        return PackedEncoding(ids, bounds, offsets.reshape(-1, 2) if places else None, words if places else None), slow
 
-    def make_memories(self):
-        """One for ids alone and one with places: a row of the first would lack them."""
-        kernel, longest = self.kernel, self.tables.longest + 1
-        memories = tuple(np.zeros(kernel.ROW << kernel.ROW_BITS, np.uint64) for _ in range(2))
-        return memories, kernel.Scratch(*(np.empty(size, np.int64) for size in (longest, longest, longest, longest, 8)))
+    def to_bytes(self, texts):
+        """Texts -> UTF-8, each ended, and so many spaces behind as the kernel may look ahead."""
+        end = f" {self.kernel.SEPARATOR} "
+        text = join([*texts, " " * self.kernel.LOOK_AHEAD], end)
+        try:
+            return np.frombuffer(text.encode(), np.uint8)
+        except UnicodeEncodeError:
+            for text in texts:
+                check_characters(text)
+            raise
+
+    def make_memory(self):
+        """The kernel's `memory`, `scratch` and, once it is known how large it must be, `output`."""
+        kernel, longest = self.kernel, self.tables[-1] + 2
+        scratch = tuple(np.empty(size, np.int64) for size in (longest, longest, longest, longest, 8))
+        return lines_of_cache(kernel.ROW, 1 << kernel.ROW_BITS), scratch, NO_OUTPUT
 
 
-def make_tables(parts, pipeline):
-    normal, images = normal_forms(parts, pipeline.normalizer)
+def lines_of_cache(line, count):
+    """Zeros, (line * count,) bytes; a row that lay across two lines would take two reads from memory."""
+    raw = np.zeros((count + 1) * line, np.uint8)
+    skip = -raw.ctypes.data % line
+    return raw[skip : skip + count * line]
+
+
+def make_tables(parts, trie, bind, pipeline):
+    """`parts.Tables` as a plain tuple."""
+    model = pipeline.model
+    codes, nodes, values = make_trie(trie, bind, model)
+    normal, images = normal_forms(parts, codes, pipeline.normalizer)
     special = [token.encode(errors="surrogatepass") + b"\0" for token in pipeline.raw.targets]
     special_first = np.zeros(256, np.uint8)
     special_first[[token[0] for token in special]] = 1
-    model = pipeline.model
-    edges, unknown = make_trie(parts, model), model.vocab[model.unk_token]
-    single = np.full(0x110000, unknown, np.int32)
+    unknown = model.vocab[model.unk_token]
+    single = np.full(codes.max() + 1, unknown, np.int32)
     for token, number in model.vocab.items():
         if len(token) == 1 <= model.max_characters:
-            single[ord(token)] = number
-    return parts.Tables(
-        normal, images, edges, single, np.frombuffer(b"".join(special) + b"\0", np.uint8), special_first,
-        len(edges) // 2, unknown, model.max_characters,
-    )  # fmt: skip
+            single[codes[ord(token)]] = number
+    ends = np.frombuffer(b"".join(special) + b"\0", np.uint8)
+    return normal, images, nodes, values, single, ends, special_first, unknown, model.max_characters
 
 
-def make_trie(parts, model):
-    """The vocabulary as the kernel's hash table: pieces that begin a word under root 0, those that go on under root 1."""
-    words = [*model.vocab, *model.inner]
-    ids = np.fromiter((*model.vocab.values(), *model.inner.values()), np.int64, len(words))
-    bounds = np.zeros(len(words) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=bounds[1:])
-    roots = np.repeat([parts.WORDS, parts.INNER], [len(model.vocab), len(model.inner)])
-    characters = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), np.uint32)
-    edges = np.full(4 << len(characters).bit_length(), parts.EMPTY)
-    nodes = parts.build_trie(characters, bounds, roots, ids, edges)
-    edges = np.full(4 << int(nodes).bit_length(), parts.EMPTY)  # now that the nodes are counted, a third as large
-    parts.build_trie(characters, bounds, roots, ids, edges)
-    return edges
+def make_trie(trie, bind, model):
+    """The vocabulary as the kernel's trie -> (the code of each character (0x110000,), nodes, values)."""
+    words, inner = sorted(model.vocab), sorted(model.inner)
+    pieces = [*words, *inner]
+    ids = np.array([*map(model.vocab.get, words), *map(model.inner.get, inner)], np.int32)
+    bounds = np.zeros(len(pieces) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)), out=bounds[1:])
+    characters = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = np.zeros(0x110000, np.int32)
+    codes[characters] = 1
+    codes[codes > 0] = np.arange(1, codes.sum() + 1)
+    size = 1 << (len(characters) + len(codes[codes > 0])).bit_length()
+    stack, labels = np.empty((len(characters) + 2, 4), np.int64), np.empty((codes.max() + 1, 2), np.int64)
+    while True:
+        nodes, values = np.full(size, trie.FREE, np.int64), np.full(size, trie.FREE, np.int32)
+        used = np.zeros(size, np.uint8)
+        bind(trie.build, codes[characters], bounds, ids, len(words), nodes, values, used, stack, labels)()
+        if nodes[trie.WORDS] != trie.FREE:
+            return codes, nodes, values
+        size *= 2
 
 
-def normal_forms(parts, normalizer):
+def normal_forms(parts, codes, normalizer):
     """The kernel's table of characters, by asking the pure path about every one that is not its own normal form."""
     table, spaced = unicode_table(), SpacedCharacters(normalizer)
-    normal = np.arange(0x110000, dtype=np.int32)
+    normal = codes.copy()
     images: list[int] = []
     strips = drop_accents in normalizer.steps
     if normalizer.handle_chinese_chars:
@@ -225,7 +248,7 @@ def normal_forms(parts, normalizer):
     if strips:
         normal[list(table.accents)] = parts.DROPPED
     for code in asked:
-        forms = form_codes(parts, spaced[code])
+        forms = form_codes(parts, codes, spaced[code])
         normal[code] = forms[0] if len(forms) == 1 else parts.SEVERAL + len(images) if forms else parts.DROPPED
         if len(forms) > 1:
             images += [*forms, parts.SPACE]
@@ -235,15 +258,15 @@ def normal_forms(parts, normalizer):
     return normal, np.array(images or [parts.SPACE], np.int32)
 
 
-def form_codes(parts, image: str) -> list[int]:
+def form_codes(parts, codes, image: str) -> list[int]:
     """What SpacedCharacters has for a character -> the kernel's codes; a word of its own has spaces round it there."""
-    codes, place = [], 0
+    forms, place = [], 0
     while place < len(image):
         alone = image[place] == " " and place + 2 < len(image) and image[place + 2] == " "
         if alone:
-            codes.append(ord(image[place + 1]) | parts.ALONE)
+            forms.append(int(codes[ord(image[place + 1])]) | parts.ALONE)
             place += 3
         else:
-            codes.append(parts.SPACE if image[place] == " " else ord(image[place]))
+            forms.append(parts.SPACE if image[place] == " " else int(codes[ord(image[place])]))
             place += 1
-    return codes
+    return forms

@@ -6,16 +6,21 @@ known words. A part not met before is normalised and spaced out by one `str.tran
 allowed (added tokens in it, marks that change places) does it go through `Pipeline.analyse`.
 
 A space may not lie within a token, nor be taken by one (lstrip, rstrip): with such tokens the whole text is one part.
+Chinese and Japanese are written without spaces: there a long part is cut again, at each Chinese character.
 """
 
 import re
 from functools import cached_property
-from itertools import chain
+from itertools import chain, compress
 
-from .normalizer import SpacedCharacters
+from minibert.errors import InputTypeError
+
+from .normalizer import CHINESE, UNUSUAL, SpacedCharacters, drop_accents, reordering_characters
 from .pipeline import Pipeline, check_characters
 
 WORD = re.compile("[^ ]+")
+IDEOGRAPHS = "".join(f"{chr(first)}-{chr(last)}" for first, last in CHINESE)
+IDEOGRAPH, IDEOGRAPH_OR_NONE = re.compile(f"[{IDEOGRAPHS}]"), re.compile(f"[{IDEOGRAPHS}]|[^{IDEOGRAPHS}]+")
 LONG = 64  # characters; a longer part is unlikely to come again, and is not remembered
 MOST = 1 << 17  # parts remembered, some 30 MB; then the memory starts afresh
 
@@ -27,9 +32,7 @@ class Memory(dict):
         self.function = function
 
     def __missing__(self, text):
-        return self.remember(text, self.function(text))
-
-    def remember(self, text, answer):
+        answer = self.function(text)
         if len(text) <= LONG:
             if len(self) >= MOST:
                 self.clear()
@@ -42,15 +45,25 @@ class FastPipeline(Pipeline):
 
     def __init__(self, normalizer, model, raw, normal):
         super().__init__(normalizer, model, raw, normal)
-        self.spaced = SpacedCharacters(normalizer)
         self.word_cuts = Memory(model.cut)
         self.part_ids = Memory(self._part_ids)
-        self.part_columns = Memory(self._part_columns)
+        self.part_pieces = Memory(self._part_pieces)
         self.parts_at_spaces = not any(
             " " in target or token.lstrip or token.rstrip
             for matcher in (raw, normal)
             for target, (_, token) in matcher.targets.items()
         )
+
+    @cached_property
+    def spaced(self):
+        """Each character's normal form, spaced out, whatever it stands beside."""
+        return SpacedCharacters(self.normalizer)
+
+    @cached_property
+    def quickly_spaced(self):
+        """The same, with a mark for what calls for a closer look: a token may begin there, or marks change places."""
+        reordering = reordering_characters() if drop_accents in self.normalizer.steps else ()
+        return SpacedCharacters(self.normalizer, {*reordering, *(target[0] for target in self.raw.targets)})
 
     @cached_property
     def batch(self):
@@ -62,93 +75,114 @@ class FastPipeline(Pipeline):
     def ids(self, text):
         """The ids."""
         parts = text.split(" ") if self.parts_at_spaces else [text]
-        return list(chain.from_iterable(map(self.part_ids.__getitem__, parts)))
+        try:
+            return list(chain.from_iterable(map(self.part_ids.__getitem__, parts)))
+        except InputTypeError:
+            check_characters(text)  # which says where in the whole text
+            raise
 
     def columns(self, text):
         """The ids, where each token stands in the text as (start, end), and the number of the word it belongs to."""
-        memory = self.part_columns
+        try:
+            return self._joined(self._parts(text), 1)
+        except InputTypeError:
+            check_characters(text)
+            raise
+
+    def _joined(self, parts, gap):
+        """The columns of parts that stand so many characters apart."""
+        memory = self.part_pieces
         ids, spans, words, at, count = [], [], [], 0, 0
-        for part in self._parts(text):
-            part_ids, part_spans, part_words = memory[part]
-            if len(part_ids) == 1:  # the most frequent kind by far
-                start, end = part_spans[0]
-                ids.append(part_ids[0])
+        for part in parts:
+            pieces = memory[part]
+            if len(pieces) == 4:  # one piece, the most frequent kind by far
+                number, start, end, _ = pieces
+                ids.append(number)
                 spans.append((at + start, at + end))
                 words.append(count)
                 count += 1
-            elif part_ids:
-                ids += part_ids
-                spans += [(at + start, at + end) for start, end in part_spans]
-                words += [count + number for number in part_words]
+            elif pieces:
+                ids += pieces[::4]
+                spans += [(at + start, at + end) for start, end in zip(pieces[1::4], pieces[2::4])]
+                words += [count + word for word in pieces[3::4]]
                 count = words[-1] + 1
-            at += len(part) + 1
+            at += len(part) + gap
         return ids, spans, words
 
     def tokens(self, text):
         """The tokens as strings; seldom asked for, so not remembered."""
+        check_characters(text)
         return [token for part in self._parts(text) for token in self._part_tokens(part)]
 
     def _parts(self, text):
         return text.split(" ") if self.parts_at_spaces else [text]
 
     def _part_ids(self, part):
-        if not self._is_plain(part):
+        spaced = self._spaced_out(part)
+        if spaced is None:
             return tuple([piece[0] for piece in self.analyse(part)])
+        if self._has_long_runs(part):
+            memory = self.part_ids
+            return [number for match in IDEOGRAPH_OR_NONE.finditer(part) for number in memory[match.group()]]
         cuts = self.word_cuts
-        return tuple([number for word in words_of(part.translate(self.spaced)) for number in cuts[word][0]])
+        if spaced and " " not in spaced:
+            return cuts[spaced][0]
+        return tuple([number for word in words_of(spaced) for number in cuts[word][0]])
 
-    def _part_columns(self, part):
-        """(ids, [(start, end), ...], [word, ...]), the places and words within the part."""
-        if not self._is_plain(part):
-            pieces = self.analyse(part)
-            return [piece[0] for piece in pieces], [piece[2:4] for piece in pieces], [piece[4] for piece in pieces]
-        images = list(map(self.spaced.__getitem__, map(ord, part)))
-        spaced = "".join(images)
-        same_places = len(spaced) == len(part) and "" not in images
-        if same_places and " " not in spaced:  # one word, letter for letter
-            ids, ends = self.word_cuts[spaced] if part else ((), ())
-            return ids, list(zip((0, *ends), ends)), [0] * len(ids)
-        sources = range(len(part))
-        if not same_places:
-            sources = [source for source, image in enumerate(images) for _ in image]
-        ids, spans, words, cuts = [], [], [], self.word_cuts
-        for number, (start, word) in enumerate(placed_words(spaced)):
-            cut, ends = cuts[word]
-            if len(cut) == 1:
-                ids.append(cut[0])
-                spans.append((sources[start], sources[start + len(word) - 1] + 1))
-                words.append(number)
-                continue
-            ids += cut
-            words += [number] * len(cut)
-            spans += [(sources[start + first], sources[start + end - 1] + 1) for first, end in zip((0, *ends), ends)]
-        return ids, spans, words
+    def _part_pieces(self, part):
+        """(id, start, end, word, id, start, end, word, ...), the places and words within the part. One flat tuple: of
+        numbers alone, the garbage collector keeps no account, which took a third of the time."""
+        spaced = self._spaced_out(part)
+        if spaced is None:
+            return tuple([field for number, _, *places in self.analyse(part) for field in (number, *places)])
+        if self._has_long_runs(part):
+            columns = self._joined((match.group() for match in IDEOGRAPH_OR_NONE.finditer(part)), 0)
+            return tuple([field for number, span, word in zip(*columns) for field in (number, *span, word)])
+        sources = self._sources(part, spaced)
+        cuts, pieces = self.word_cuts, []
+        for word, (begin, content) in enumerate(placed_words(spaced)):
+            start = begin
+            for number, end in zip(*cuts[content]):
+                end += begin
+                pieces += (number, sources[start], sources[end - 1] + 1, word) if sources else (number, start, end, word)
+                start = end
+        return tuple(pieces)
+
+    def _sources(self, part, spaced):
+        """Of each character of `spaced` its place in the part; None where that is simply the same."""
+        images = self.spaced
+        if not self.quickly_spaced.growing.isdisjoint(part):
+            return [source for source, code in enumerate(map(ord, part)) for _ in images[code]]
+        if len(spaced) == len(part):
+            return None
+        return list(compress(range(len(part)), map(images.__getitem__, map(ord, part))))  # a dropped one's image is ""
 
     def _part_tokens(self, part):
-        if not self._is_plain(part):
+        spaced = self._spaced_out(part)
+        if spaced is None:
             return [piece[1] for piece in self.analyse(part)]
-        return [token for word in words_of(part.translate(self.spaced)) for token in self.model.tokens_of(word)]
+        return [token for word in words_of(spaced) for token in self.model.tokens_of(word)]
 
-    def _is_plain(self, part):
-        """Whether each character goes its own way: no token in the part, and no marks that change places."""
-        if self.normal.targets or (self.raw.pattern and self.raw.pattern.search(part)):
-            return False
-        if part.isascii():
-            return True
-        check_characters(part)
-        return self.normalizer.can_translate(part)
+    def _spaced_out(self, part):
+        """The part normalised, with a space between words; None where its characters do not go each its own way: a
+        token is in it, or marks change places."""
+        spaced = part.translate(self.quickly_spaced)
+        if UNUSUAL in spaced:
+            check_characters(part)
+            if (self.raw.pattern and self.raw.pattern.search(part)) or not self.normalizer.can_translate(part):
+                return None
+            spaced = part.translate(self.spaced)
+        return None if self.normal.targets else spaced
+
+    def _has_long_runs(self, part):
+        return len(part) > LONG and self.normalizer.handle_chinese_chars and IDEOGRAPH.search(part)
 
 
 def placed_words(spaced):
     """(where it begins, the word) for each word of a text spaced out."""
-    if len(spaced) >= 1 << 16:
-        yield from ((match.start(), match.group()) for match in WORD.finditer(spaced))
-        return
-    start = 0
-    for word in spaced.split(" "):
-        if word:
-            yield start, word
-        start += len(word) + 1
+    if " " not in spaced:
+        return ((0, spaced),) if spaced else ()
+    return ((match.start(), match.group()) for match in WORD.finditer(spaced))
 
 
 def words_of(spaced):

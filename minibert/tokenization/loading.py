@@ -7,12 +7,12 @@ to other tokenizers, or to older versions, and mean nothing here, as in transfor
 
 from pathlib import Path
 
-from minibert.errors import InputError, VocabularyError
+from minibert.errors import InputError, VocabularyError, brief
 
 from .added_tokens import AddedToken
 from .tokenizer_classes import BertTokenizer, DistilBertTokenizer, PreTrainedTokenizerFast
 from .vocabulary import NAMED
-from .vocabulary_files import check_vocab, read_added_token, read_added_tokens, read_model
+from .vocabulary_files import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
 
 CLASSES = {
     "BertTokenizer": BertTokenizer,
@@ -53,10 +53,10 @@ def _class_of(checkpoint):
     named = _read(checkpoint, "tokenizer_config.json").get("tokenizer_class")
     if named is not None:
         found = CLASSES.get(str(named).removesuffix("Fast"))
-        said, known = f"tokenizer_class {named!r}", CLASSES
+        said, known = f"tokenizer_class {brief(named)}", CLASSES
     else:
         kind = _read(checkpoint, "config.json").get("model_type")
-        found, said, known = MODEL_TYPES.get(kind), f"model_type {kind!r}", MODEL_TYPES
+        found, said, known = MODEL_TYPES.get(str(kind)), f"model_type {brief(kind)}", MODEL_TYPES
     if found is None:
         raise VocabularyError(
             f"minibert has the tokenizers of {', '.join(known)}; the checkpoint {checkpoint.name} says {said}."
@@ -79,24 +79,31 @@ def load(cls, checkpoint, overrides):
     content = _read(checkpoint, "tokenizer.json") if tokens_path else {}
     added = _added_tokens(checkpoint, config, content)
     options = {name: value for name, value in _known(config, allowed).items() if value is not None}
-    options = {**_sides_of(content, whole), **options, "model_max_length": _limit(checkpoint, config), **overrides}
+    sides = {} if whole else read_sides(content)  # PreTrainedTokenizerFast reads its own
+    options = {**sides, **options, "model_max_length": _limit(checkpoint, config), **overrides}
     flags = {token.content: token for token in added}
     for name in NAMED:
         if options.get(name) is not None:
             options[name] = flags.get(str(options[name]), options[name])
     options.update(name_or_path=checkpoint.name, added_tokens=added)
-    if whole:
-        return cls(tokenizer_file=checkpoint.file("tokenizer.json"), **options)
-    vocab = read_model(content, tokens_path)["vocab"] if tokens_path else checkpoint.file("vocab.txt")
-    return cls(vocab, **options)
+    try:
+        if whole:
+            return cls(tokenizer_file=checkpoint.file("tokenizer.json"), **options)
+        vocab = read_model(content, tokens_path)["vocab"] if tokens_path else checkpoint.file("vocab.txt")
+        return cls(vocab, **options)
+    except InputError as fault:
+        if overrides:
+            raise
+        raise VocabularyError(f"the files of {checkpoint.name} make no tokenizer: {fault}") from None
 
 
 def _read(checkpoint, filename):
     """A JSON file of the checkpoint, or {} where it has none."""
-    from minibert.files import read_json
+    from minibert.files import LARGEST_VOCABULARY, read_json
 
     path = checkpoint.optional(filename)
-    return {} if path is None else read_json(Path(path), VocabularyError)
+    largest = LARGEST_VOCABULARY if filename == "tokenizer.json" else None
+    return {} if path is None else read_json(Path(path), VocabularyError, largest=largest)
 
 
 def _known(config, allowed):
@@ -111,10 +118,12 @@ def _token(value, name):
     if name in NAMED and isinstance(value, dict):
         return read_added_token(value, "tokenizer_config.json")
     if name in NAMED and not isinstance(value, (str, type(None))):
-        raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {value!r}.")
+        raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {brief(value)}.")
     if name == "extra_special_tokens":
-        entries = value.values() if isinstance(value, dict) else value or ()
-        return [read_added_token(item, name) if isinstance(item, dict) else str(item) for item in entries]
+        entries = list(value.values()) if isinstance(value, dict) else [] if value is None else value
+        if not isinstance(entries, list) or not all(isinstance(entry, (str, dict)) for entry in entries):
+            raise VocabularyError(f"{name} must be a list of strings and objects; got {brief(value)}.")
+        return [read_added_token(entry, name) if isinstance(entry, dict) else entry for entry in entries]
     return value
 
 
@@ -122,10 +131,10 @@ def _added_tokens(checkpoint, config, content):
     """The added tokens of the files, in the order of their ids."""
     decoder = config.get("added_tokens_decoder")
     if decoder is not None:
-        entries = [{**entry, "id": int(number)} for number, entry in decoder.items()]
-        return read_added_tokens(entries, "tokenizer_config.json")
+        return read_added_tokens(_numbered(decoder), "tokenizer_config.json")
     for name, value in _read(checkpoint, "special_tokens_map.json").items():
-        config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
+        if name in (*NAMED, "additional_special_tokens", "extra_special_tokens"):
+            config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
     if content:
         return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")
     old = check_vocab(_read(checkpoint, "added_tokens.json"), "added_tokens.json")
@@ -134,15 +143,18 @@ def _added_tokens(checkpoint, config, content):
     return [AddedToken(token, normalized=token not in special, special=token in special) for token in in_order]
 
 
-def _sides_of(content, whole):
-    """BertTokenizer takes nothing else from a tokenizer.json's padding and truncation; the other class reads its own."""
-    from .vocabulary_files import _sides
-
-    return {} if whole else _sides(content)
+def _numbered(decoder):
+    """added_tokens_decoder, {"103": {"content": "[MASK]", ...}} -> [{"id": 103, "content": "[MASK]", ...}]"""
+    try:
+        return [{**entry, "id": int(number)} for number, entry in decoder.items()]
+    except (AttributeError, TypeError, ValueError):
+        raise VocabularyError(
+            f"added_tokens_decoder in tokenizer_config.json must map ids to objects; got {brief(decoder)}."
+        ) from None
 
 
 def _limit(checkpoint, config):
     """model_max_length, no larger than the positions the model has; files say 1e30, nothing, or a negative number."""
     said = [config.get("model_max_length"), _read(checkpoint, "config.json").get("max_position_embeddings")]
-    limits = [int(n) for n in said if isinstance(n, (int, float)) and not isinstance(n, bool) and 0 < n < 1e29]
+    limits = [int(n) for n in said if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
     return min(limits, default=None)

@@ -52,11 +52,18 @@ class Normalizer:
         return text.isascii() or drop_accents not in self.steps or not _reordering().search(text)
 
 
-class SpacedCharacters(dict):
-    """Code point -> its normal form, with spaces round punctuation: for `str.translate`, filled as it is asked."""
+UNUSUAL = "\ud800"  # half a pair, which no text may hold
 
-    def __init__(self, normalizer):
-        self.normalizer = normalizer
+
+class SpacedCharacters(dict):
+    """Code point -> its normal form, with spaces round punctuation: for `str.translate`, filled as it is asked.
+
+    unusual: characters that become UNUSUAL instead. growing: these, and those asked for so far that become several.
+    """
+
+    def __init__(self, normalizer, unusual=()):
+        self.normalizer, self.growing = normalizer, set(unusual)
+        self.update(dict.fromkeys(map(ord, unusual), UNUSUAL))
 
     def __missing__(self, code):
         normal = chr(code)
@@ -64,7 +71,10 @@ class SpacedCharacters(dict):
             if step is drop_accents:
                 normal = "".join(map(_parts, normal))
             normal = "".join(map(step, normal))
-        self[code] = "".join(map(_space_out, normal))
+        image = "".join(map(_space_out, normal))
+        if len(image) > 1:
+            self.growing.add(chr(code))
+        self[code] = UNUSUAL if 0xD800 <= code < 0xE000 else image
         return self[code]
 
 

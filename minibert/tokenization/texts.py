@@ -11,6 +11,8 @@ from minibert.errors import InputError, InputTypeError
 
 def read_texts(text, text_pair, words):
     """The arguments of a call -> (rows, batched): each row a tuple of one text or two."""
+    if text_pair is None and type(text) is str and not words:  # the usual case
+        return [(text,)], False
     batched = isinstance(text, (list, tuple)) and (not words or bool(text) and isinstance(text[0], (list, tuple)))
     if not batched:
         # As transformers has it, an empty second text is no second text here; in a batch it is one.

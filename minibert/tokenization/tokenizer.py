@@ -12,7 +12,7 @@ the reference crashes, wraps round, or does nothing:
 - max_length below the number of special tokens, and a stride that is no less than a window: InputError;
 - an added token of which normalisation leaves nothing: InputError (there it matches between any two characters);
 - rows of different lengths with return_tensors: InputError that names padding=True;
-- arguments that would do nothing: InputError;
+- arguments that would do nothing: InputError; split_special_tokens=True, which is not there: InputError;
 - `tokenizer([])` is an empty batch.
 """
 
@@ -46,6 +46,7 @@ class Tokenizer(Vocabulary):
         stride=0, is_split_into_words=False, pad_to_multiple_of=None, padding_side=None, return_tensors=None,
         return_token_type_ids=None, return_attention_mask=None, return_overflowing_tokens=False,
         return_special_tokens_mask=False, return_offsets_mapping=False, return_length=False, verbose=True,
+        split_special_tokens=False,
     ):  # fmt: skip
         """A text, a pair, or a list of either -> BatchEncoding; see texts.py for what may be given.
 
@@ -54,6 +55,11 @@ class Tokenizer(Vocabulary):
         return_overflowing_tokens: what is cut off comes as rows of its own, `stride` tokens shared with the one before.
         """
         check_tensor_type(return_tensors)
+        if split_special_tokens:
+            raise InputError(
+                "split_special_tokens must be false: a special token written in a text is that token here, and is not"
+                f" cut; got {split_special_tokens!r}. Leave it out, or take such tokens out of the text."
+            )
         request = resolve(
             self, padding=padding, truncation=truncation, max_length=max_length, stride=stride,
             pad_to_multiple_of=pad_to_multiple_of, padding_side=padding_side, overflow=return_overflowing_tokens,

@@ -9,7 +9,7 @@ They differ in what they take from a checkpoint's files, exactly as transformers
 
 from functools import cached_property
 
-from minibert.errors import InputError, VocabularyError
+from minibert.errors import InputError, VocabularyError, brief
 
 from .added_tokens import AddedToken
 from .arguments import check_side
@@ -36,8 +36,11 @@ class LoadableTokenizer(Tokenizer):
         super().__init__(normalizer, model)
         check_side("padding_side", padding_side)
         check_side("truncation_side", truncation_side)
+        check_flags(clean_up_tokenization_spaces=clean_up_tokenization_spaces)
+        check_length(model_max_length)
+        check_input_names(model_input_names or type(self).model_input_names)
         self.name_or_path, self._decoder, self._warned = name_or_path, decoder, False
-        self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
+        self.model_max_length = NO_LIMIT if model_max_length is None else int(min(model_max_length, NO_LIMIT))
         self.padding_side, self.truncation_side = padding_side, truncation_side
         self.model_input_names = list(model_input_names or type(self).model_input_names)
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
@@ -104,6 +107,9 @@ class BertTokenizer(LoadableTokenizer):
         if vocab is None:
             vocab = {str(t): number for number, t in enumerate((pad_token, unk_token, cls_token, sep_token, mask_token))}
         vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_txt(vocab)
+        check_flags(do_lower_case=do_lower_case, tokenize_chinese_chars=tokenize_chinese_chars)
+        if strip_accents is not None:
+            check_flags(strip_accents=strip_accents)
         self.do_lower_case, self.tokenize_chinese_chars = do_lower_case, tokenize_chinese_chars
         self.strip_accents = strip_accents
         special = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
@@ -127,11 +133,12 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
     """The tokenizer that a tokenizer.json describes in full: `tokenizer_file` is its path."""
 
     def __init__(self, *, tokenizer_file=None, added_tokens=(), **options):
-        from minibert.files import read_json
+        from minibert.files import LARGEST_VOCABULARY, read_json
 
         if tokenizer_file is None:
             raise InputError("PreTrainedTokenizerFast needs tokenizer_file=..., the path of a tokenizer.json; got none.")
-        file = read_tokenizer_json(read_json(tokenizer_file, VocabularyError), tokenizer_file)
+        content = read_json(tokenizer_file, VocabularyError, largest=LARGEST_VOCABULARY)
+        file = read_tokenizer_json(content, tokenizer_file)
         special = {name: options.pop(name, None) for name in NAMED}
         super().__init__(
             file.normalizer,
@@ -142,6 +149,24 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
             **{**file.sides, **options},
         )
         self._template = file.template
+
+
+def check_flags(**flags):
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name} must be True or False; got {brief(value)}.")
+
+
+def check_length(length):
+    if length is not None and (isinstance(length, bool) or not isinstance(length, (int, float)) or not length >= 1):
+        raise InputError(f"model_max_length must be a number, 1 or more; got {brief(length)}.")
+
+
+def check_input_names(names):
+    """Without a mask, padding would be read as text."""
+    known = LoadableTokenizer.model_input_names, BertTokenizer.model_input_names
+    if not isinstance(names, (list, tuple)) or sorted(map(str, names)) not in list(map(sorted, known)):
+        raise InputError(f"model_input_names must be {' or '.join(map(str, known))}; got {brief(names)}.")
 
 
 BertTokenizerFast = BertTokenizer

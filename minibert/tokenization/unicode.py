@@ -20,6 +20,7 @@ import bisect
 import functools
 import json
 import zlib
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +40,7 @@ class CodeSet:
         return bisect.bisect_right(self.bounds, code) % 2 == 1
 
     def __iter__(self):
-        for start, end in zip(self.bounds[::2], self.bounds[1::2]):
-            yield from range(start, end)
+        return chain.from_iterable(map(range, self.bounds[::2], self.bounds[1::2]))
 
 
 class UnicodeTable(NamedTuple):

@@ -109,7 +109,7 @@ class Vocabulary:
         """A token or a list of them -> its id; an unknown one gets the id of unk_token."""
         if isinstance(tokens, str):
             number = self._token_id(tokens)
-            return self.unk_token_id if number is None else number
+            return self._token_id(self.unk_token) if number is None else number  # None where that is unknown as well
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids, skip_special_tokens=False):

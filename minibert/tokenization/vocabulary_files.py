@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.errors import VocabularyError
+from minibert.errors import VocabularyError, brief
 
 from .added_tokens import AddedToken
 from .normalizer import Normalizer
@@ -16,10 +16,17 @@ from .unicode import unicode_table
 
 LARGEST_ID = 2**31 - 1
 NO_TEMPLATE = Template([Part(0, 0)], [Part(0, 0), Part(1, 1)])
+KINDS = {
+    str: "a string", bool: "true or false", (bool, type(None)): "true, false or null", int: "a whole number from 0 up",
+    list: "a list", dict: "an object",
+}  # fmt: skip
 
 
 def read_vocab_txt(path):
     """The file -> {token: id}."""
+    from minibert.files import LARGEST_VOCABULARY, check_size
+
+    check_size(Path(path), VocabularyError, LARGEST_VOCABULARY)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as fault:
@@ -43,7 +50,7 @@ def check_vocab(vocab, source):
     ) <= LARGEST_ID:  # fmt: skip
         token = next(t for t, n in vocab.items() if type(n) is not int or not 0 <= n <= LARGEST_ID)
         raise VocabularyError(
-            f"ids must be integers from 0 to {LARGEST_ID}; {source} gives {token!r} the id {vocab[token]!r}."
+            f"ids must be integers from 0 to {LARGEST_ID}; {source} gives {brief(token)} the id {brief(vocab[token])}."
         )
     return vocab
 
@@ -61,17 +68,23 @@ class TokenizerFile(NamedTuple):
 
 def read_tokenizer_json(content, source):
     """The parsed file -> TokenizerFile. It may hold BERT's parts only: another tokenizer's would give other ids."""
-    try:
-        return TokenizerFile(
-            read_model(content, source),
-            read_added_tokens(content.get("added_tokens") or [], source),
-            _normalizer(content.get("normalizer")),
-            _template(content.get("post_processor")),
-            _decoder(content.get("decoder"), content.get("pre_tokenizer")),
-            _sides(content),
-        )
-    except (KeyError, TypeError, AttributeError, IndexError) as fault:
-        raise VocabularyError(f"tokenizer.json must be laid out as the tokenizers library does; {source}: {fault!r}.") from None
+    return TokenizerFile(
+        read_model(content, source),
+        read_added_tokens(content.get("added_tokens") or [], source),
+        _normalizer(content.get("normalizer")),
+        _template(content.get("post_processor")),
+        _decoder(content.get("decoder"), content.get("pre_tokenizer")),
+        read_sides(content),
+    )
+
+
+def member(part, name, kind, *default):
+    """part[name], of a kind out of KINDS; or the default, where one is given and there is none."""
+    value = part.get(name, *default)
+    right = isinstance(value, kind) and (kind is not int or type(value) is int and 0 <= value <= LARGEST_ID)
+    if not right and not (default and name not in part):
+        raise VocabularyError(f"{name} in tokenizer.json must be {KINDS[kind]}; got {brief(value)}.")
+    return value
 
 
 def read_model(content, source):
@@ -79,12 +92,12 @@ def read_model(content, source):
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
         kind = model.get("type") if isinstance(model, dict) else model
-        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {kind!r:.40}.")
+        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {brief(kind)}.")
     return {
         "vocab": check_vocab(model.get("vocab"), source),
-        "unk_token": model.get("unk_token", "[UNK]"),
-        "prefix": model.get("continuing_subword_prefix", "##"),
-        "max_characters": model.get("max_input_chars_per_word", 100),
+        "unk_token": member(model, "unk_token", str, "[UNK]"),
+        "prefix": member(model, "continuing_subword_prefix", str, "##"),
+        "max_characters": member(model, "max_input_chars_per_word", int, 100),
     }
 
 
@@ -92,31 +105,37 @@ def read_added_tokens(entries, source):
     """[{"id": 103, "content": "[MASK]", ...}, ...] -> AddedTokens in the order of their ids."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise VocabularyError(f"added tokens must be a list of objects; those of {source} are not.")
-    check_vocab({entry.get("content"): entry.get("id") for entry in entries}, source)
-    return [read_added_token(entry, source) for entry in sorted(entries, key=lambda entry: entry["id"])]
+    tokens = [(entry.get("id"), read_added_token(entry, source)) for entry in entries]
+    for number, token in tokens:
+        check_vocab({token.content: number}, source)
+    return [token for _, token in sorted(tokens, key=lambda pair: pair[0])]
 
 
 def read_added_token(entry, source):
     """{"content": "[MASK]", "lstrip": false, ...} -> AddedToken."""
     flags = {name: entry.get(name) for name in ("single_word", "lstrip", "rstrip", "normalized", "special")}
     if not isinstance(entry.get("content"), str) or set(map(type, flags.values())) - {bool, type(None)}:
-        raise VocabularyError(f"an added token must have a string and true or false for its flags; {source} has {entry}.")
+        raise VocabularyError(
+            f"an added token must have a string and true or false for its flags; {source} has {brief(entry)}."
+        )
     normalized = flags.pop("normalized")
     return AddedToken(entry["content"], normalized=normalized, **{name: bool(flag) for name, flag in flags.items()})
 
 
 def _kind(name, part, allowed):
-    kind = None if part is None else part["type"]
-    if kind not in allowed:
-        raise VocabularyError(f"the {name} of a tokenizer.json must be {' or '.join(map(str, allowed))}; got {kind}.")
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in allowed or (kind is None and part is not None):
+        raise VocabularyError(
+            f"the {name} of a tokenizer.json must be {' or '.join(map(str, allowed))}; got {brief(kind or part)}."
+        )
     return kind
 
 
 def _normalizer(part):
     if _kind("normalizer", part, ("BertNormalizer", None)) is None:
         return Normalizer(False, False, False, False)
-    flags = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
-    return Normalizer(*(part[flag] for flag in flags))
+    clean, chinese, lower = (member(part, name, bool) for name in ("clean_text", "handle_chinese_chars", "lowercase"))
+    return Normalizer(clean, chinese, member(part, "strip_accents", (bool, type(None))), lower)
 
 
 def _template(part):
@@ -124,23 +143,51 @@ def _template(part):
     if kind is None:
         return NO_TEMPLATE
     if kind == "BertProcessing":
-        return bert_template(*part["cls"], *part["sep"])
-    return Template(*([_part(piece, part["special_tokens"]) for piece in part[name]] for name in ("single", "pair")))
+        return bert_template(*_named_token(part, "cls"), *_named_token(part, "sep"))
+    special = member(part, "special_tokens", dict)
+    single, pair = ([_part(piece, special) for piece in member(part, name, list)] for name in ("single", "pair"))
+    texts = [sorted(part.sequence for part in parts if part.sequence is not None) for parts in (single, pair)]
+    if texts != [[0], [0, 1]]:
+        raise VocabularyError("a template in tokenizer.json must have A once, and for a pair A and B once; it has not.")
+    return Template(single, pair)
+
+
+def _named_token(part, name):
+    """["[CLS]", 101] -> the same, or VocabularyError."""
+    value = member(part, name, list)
+    if [type(item) for item in value] != [str, int] or not 0 <= value[1] <= LARGEST_ID:
+        raise VocabularyError(f"{name} in tokenizer.json must be a token and its id; got {brief(value)}.")
+    return value
 
 
 def _part(piece, special):
-    if "Sequence" in piece:
-        return Part("AB".index(piece["Sequence"]["id"]), piece["Sequence"]["type_id"])
-    token = special[piece["SpecialToken"]["id"]]
-    return Part(None, piece["SpecialToken"]["type_id"], token["ids"], token["tokens"])
+    """{"Sequence": {"id": "A", "type_id": 0}} or {"SpecialToken": {"id": "[CLS]", "type_id": 0}} -> Part."""
+    if not isinstance(piece, dict) or len(piece) != 1 or not {"Sequence", "SpecialToken"} & set(piece):
+        raise VocabularyError(f"a template in tokenizer.json is of Sequence and SpecialToken; got {brief(piece)}.")
+    ((kind, _),) = piece.items()
+    inner = member(piece, kind, dict)
+    name, type_id = member(inner, "id", str), member(inner, "type_id", int)
+    if kind == "Sequence" and name in ("A", "B"):
+        return Part("AB".index(name), type_id)
+    token = member(special, name, dict)
+    ids, tokens = member(token, "ids", list), member(token, "tokens", list)
+    known = all(type(number) is int and 0 <= number <= LARGEST_ID for number in ids)
+    if not known or len(ids) != len(tokens) or not all(isinstance(text, str) for text in tokens):
+        raise VocabularyError(f"a special token in tokenizer.json must have ids and a text for each; got {brief(token)}.")
+    return Part(None, type_id, ids, tokens)
 
 
 def _decoder(part, pre_tokenizer):
     _kind("pre_tokenizer", pre_tokenizer, ("BertPreTokenizer",))
     _kind("decoder", part, ("WordPiece",))
-    return part["prefix"], part["cleanup"]
+    return member(part, "prefix", str), member(part, "cleanup", bool)
 
 
-def _sides(content):
-    found = {"padding_side": content.get("padding"), "truncation_side": content.get("truncation")}
-    return {name: part["direction"].lower() for name, part in found.items() if part and "direction" in part}
+def read_sides(content):
+    """The sides that the file's padding and truncation are on, where it says so."""
+    found = {}
+    for name in ("padding", "truncation"):
+        part = content.get(name)
+        if isinstance(part, dict) and "direction" in part:
+            found[f"{name}_side"] = member(part, "direction", str).lower()
+    return found

@@ -9,9 +9,8 @@ Read next: added_tokens.py, for tokens that are matched in the text before all t
 
 from functools import cached_property
 from itertools import filterfalse
-from operator import methodcaller
 
-from minibert.errors import VocabularyError
+from minibert.errors import VocabularyError, brief
 
 
 class WordPiece:
@@ -20,7 +19,7 @@ class WordPiece:
     def __init__(self, vocab, unk_token="[UNK]", prefix="##", max_characters=100):
         if unk_token not in vocab:
             raise VocabularyError(
-                f"the vocabulary must hold the token for unknown words; {unk_token!r} is not among its"
+                f"the vocabulary must hold the token for unknown words; {brief(unk_token)} is not among its"
                 f" {len(vocab)} tokens. Name it with unk_token=..., or mend the file."
             )
         self.vocab, self.unk_token, self.prefix, self.max_characters = vocab, unk_token, prefix, max_characters
@@ -30,9 +29,8 @@ class WordPiece:
     @cached_property
     def inner(self):
         """{what stands behind the prefix: id} of the pieces that go on."""
-        pieces = list(filter(methodcaller("startswith", self.prefix), self.vocab))
-        cut = len(self.prefix)
-        return {piece[cut:]: self.vocab[piece] for piece in pieces}
+        prefix, cut = self.prefix, len(self.prefix)
+        return {piece[cut:]: number for piece, number in self.vocab.items() if piece[:cut] == prefix}
 
     @cached_property
     def reach(self):
@@ -46,25 +44,30 @@ class WordPiece:
 
     def cut(self, word):
         """word -> (ids of its pieces, where each ends in the word), two tuples."""
-        size = len(word)
-        whole = self.vocab.get(word) if size <= self.max_characters else None
-        if whole is not None:
-            return (whole,), (size,)
-        ids, ends, start = [], [], 0
-        known, reach = self.vocab, self.reach[0]
-        while start < size and size <= self.max_characters:
+        size, find = len(word), self.vocab.get
+        unknown = (self.vocab[self.unk_token],), (size,)
+        if size > self.max_characters:
+            return unknown
+        number = find(word)
+        if number is not None:
+            return (number,), (size,)
+        ids, ends, start, reach = [], [], 0, self.reach[0]
+        while start < size:
             # Most scripts have only short pieces in a vocabulary: nothing longer than the longest is tried.
-            for end in range(min(size, start + reach.get(word[start], 0)), start, -1):
-                number = known.get(word[start:end])
+            end = start + reach.get(word[start], 0)
+            end = end if end < size else size
+            while end > start:
+                number = find(word[start:end])
                 if number is not None:
                     break
+                end -= 1
             else:
-                break
+                return unknown
             ids.append(number)
             ends.append(end)
-            start, known, reach = end, self.inner, self.reach[1]
-        if start < size:
-            return (self.vocab[self.unk_token],), (size,)
+            if not start:
+                find, reach = self.inner.get, self.reach[1]
+            start = end
         return tuple(ids), tuple(ends)
 
     def tokens_of(self, word):

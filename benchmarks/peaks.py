@@ -1,0 +1,146 @@
+"""The most this machine can do: arithmetic that never waits for memory, and memory that never waits for arithmetic.
+
+    arithmetic(work, "fp32")     a call that makes so many multiply-adds (two operations each) between registers
+    arithmetic(work, "int8")     the same for whole numbers, by the best instruction here; None where there is none
+    blas()                       a call of a large float32 product by NumPy's OpenBLAS, and its operations
+    memory()                     a call that copies arrays larger than the caches, and the bytes it reads and writes
+
+All of them on as many threads as the kernels have. They are calls, so that they can be timed in turn with what is
+measured against them: a machine that others use, or that is warm, is slower for both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from minibert.kernels.threads import get_num_threads
+
+CHAINS = 12  # sums that do not wait for one another: more than latency times units, fewer than registers
+TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken away for a while holds nobody up
+LONG = 96 << 20  # bytes of an array to copy: three times a large L3
+
+
+class Instruction(NamedTuple):
+    """One multiply-add of LLVM's: on the sum %a0 and the constant %x, both of `sums`."""
+
+    sums: str
+    lines: str  # from {a} to {b}
+    declared: str
+    operations: int
+
+
+def fma(lanes: int) -> Instruction:
+    kind = f"<{lanes} x float>"
+    name = f"{kind} @llvm.fma.v{lanes}f32"
+    return Instruction(kind, f"{{b}} = call {name}({kind} {{a}}, {kind} %x, {kind} %x)",
+                       f"declare {name}({kind}, {kind}, {kind})", 2 * lanes)  # fmt: skip
+
+
+def vpdpbusd() -> Instruction:
+    """AVX-512 VNNI: 64 products of 8 bits, four to a sum."""
+    from llvmlite.binding import llvm_version_info
+
+    sums = "<16 x i32>"
+    factors = "<64 x i8>" if llvm_version_info[0] >= 22 else sums
+    name = f"{sums} @llvm.x86.avx512.vpdpbusd.512"
+    lines = (
+        f"{{b}}x = bitcast {sums} %x to {factors}\n"
+        f"  {{b}} = call {name}({sums} {{a}}, {factors} {{b}}x, {factors} {{b}}x)"
+    )
+    return Instruction(sums, lines, f"declare {name}({sums}, {factors}, {factors})", 128)
+
+
+def pmaddwd() -> Instruction:
+    """AVX2: 16 products of 16 bits, two to a sum, and one addition."""
+    sums, factors = "<8 x i32>", "<16 x i16>"
+    name = f"{sums} @llvm.x86.avx2.pmadd.wd"
+    lines = (
+        f"{{b}}x = bitcast {sums} %x to {factors}\n  {{b}}a = bitcast {sums} {{a}} to {factors}\n"
+        f"  {{b}}p = call {name}({factors} {{b}}a, {factors} {{b}}x)\n  {{b}} = add {sums} {{a}}, {{b}}p"
+    )
+    return Instruction(sums, lines, f"declare {name}({factors}, {factors})", 32)
+
+
+def instruction(numbers: str) -> Instruction | None:
+    from llvmlite.binding import get_host_cpu_features
+
+    features = get_host_cpu_features()
+    if numbers == "int8":
+        return vpdpbusd() if features.get("avx512vnni") else pmaddwd() if features.get("avx2") else None
+    return fma(16 if features.get("avx512f") else 8 if features.get("avx") else 4)
+
+
+def source(made: Instruction) -> str:
+    """A function of LLVM's language: CHAINS sums, STEPS times, and their total so that none is left out."""
+    kind, names = made.sums, range(CHAINS)
+    scalar = kind.split()[-1].rstrip(">")
+    add = "fadd" if scalar == "float" else "add"
+    start = [f"  %a{n} = phi {kind} [ zeroinitializer, %entry ], [ %b{n}, %loop ]" for n in names]
+    steps = ["  " + made.lines.format(a=f"%a{n}", b=f"%b{n}") for n in names]
+    total = [f"  %t{n} = {add} {kind} {f'%t{n - 1}' if n > 1 else '%b0'}, %b{n}" for n in names[1:]]
+    return "\n".join([
+        made.declared, f"define void @loop(i64 %steps, {kind}* %place) {{", "entry:",
+        f"  %x = load {kind}, {kind}* %place, align 4", "  br label %loop", "loop:",
+        "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]", *start, *steps,
+        "  %next = add i64 %i, 1", "  %more = icmp slt i64 %next, %steps", "  br i1 %more, label %loop, label %done",
+        "done:", *total, f"  store {kind} %t{CHAINS - 1}, {kind}* %place, align 4", "  ret void", "}",
+    ])  # fmt: skip
+
+
+def compiled(made: Instruction) -> Callable:
+    """The loop as a function of no arguments that any thread may call."""
+    import llvmlite.binding as llvm
+
+    for prepare in (llvm.initialize, llvm.initialize_native_target, llvm.initialize_native_asmprinter):
+        try:
+            prepare()
+        except RuntimeError:  # newer versions of llvmlite have done it already, and say so
+            pass
+    module = llvm.parse_assembly(source(made))
+    host = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+    )
+    engine = llvm.create_mcjit_compiler(module, host)
+    engine.finalize_object()
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(engine.get_function_address("loop"))
+
+    def call(steps: int) -> None:
+        place = np.full(16, 0.25, np.float32)
+        entry(steps, place.ctypes.data)
+
+    call.engine = engine  # which owns the code
+    return call
+
+
+def arithmetic(work: float, numbers: str = "fp32") -> Callable | None:
+    made = instruction(numbers)
+    if made is None:
+        return None
+    call, threads = compiled(made), get_num_threads()
+    tasks = threads * max(round(work / TASK / threads), 4)
+    steps = max(round(work / tasks / CHAINS / made.operations), 1)
+    return on_threads([lambda: call(steps)] * tasks)
+
+
+def blas() -> tuple[Callable, float]:
+    x, weight = np.ones((1024, 768), np.float32), np.ones((3072, 768), np.float32)
+    return lambda: x @ weight.T, 2 * x.size * len(weight)
+
+
+def memory() -> tuple[Callable, float]:
+    """Copying reads a byte and writes one; how the memory is filled before a line is written is not counted."""
+    begun = np.zeros(LONG // 4, np.float32)
+    ended, parts = np.ones_like(begun), 4 * get_num_threads()
+    pairs = zip(np.array_split(ended, parts), np.array_split(begun, parts))
+    return on_threads([lambda to=to, of=of: np.copyto(to, of) for to, of in pairs]), 2 * begun.nbytes
+
+
+def on_threads(calls: list[Callable]) -> Callable:
+    """One call that makes all of these, each on whichever thread is free."""
+    pool = ThreadPoolExecutor(get_num_threads())
+    return lambda: [done.result() for done in [pool.submit(call) for call in calls]]

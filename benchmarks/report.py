@@ -1,0 +1,122 @@
+"""Figures of the benchmarks -> the README's tables: `python -m benchmarks.report FILES.json... [--readme README.md]`.
+
+What stands between two markers is written anew; the rest of the README is left alone:
+
+    <!-- table: engines -->
+    ...
+    <!-- /table -->
+
+Each benchmark's `--json` writes a file of this form (`measuring.document` makes it):
+
+    {"command": "python -m benchmarks.model --data FOLDER", "machine": "...", "threads": 2, "date": "2026-11-22",
+     "tables": {"engines": {"columns": ["engine", "1×16, ms"], "rows": [["minibert fast", 31.4], ["torch", 30.8]]}}}
+
+A cell is text, a number (written with three digits) or null; a row's first cell is its name. A table that is in several
+files is laid together: rows of one name are one row, columns are joined, and a later file's cell wins. The line below a
+table says what it was measured with. More keys of a file are for whoever reads it, not for the README.
+
+The table `kernels` needs no file: it is the registry. Without files it alone is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from minibert.kernels.registry import operations, table, variants
+
+from .measuring import markdown
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def kernels_table() -> str:
+    """Operation, the plain ones it can be composed of, and its own variants in rising order."""
+    formulas, rows = table("reference").chosen, []
+    for operation in operations(("fast",)):
+        parts = getattr(formulas[operation], "parts", ())
+        rows.append([named([operation]), named(parts, " + "), named(variants(operation))])
+    return markdown(["operation", "composed of", "variants, in rising order"], rows) + "\n"
+
+
+def named(names: Iterable[str], between: str = ", ") -> str:
+    return between.join(f"`{name}`" for name in names)
+
+
+def joined(documents: Iterable[dict], name: str) -> tuple[list[str], list[list]]:
+    """The columns and rows of one table, over all files that have it."""
+    columns: dict[str, None] = {}
+    rows: dict[str, dict] = {}
+    for made in documents:
+        if name in made["tables"]:
+            found = made["tables"][name]
+            columns |= dict.fromkeys(found["columns"])
+            for row in found["rows"]:
+                rows.setdefault(row[0], {}).update(zip(found["columns"], row, strict=True))
+    return list(columns), [[row.get(column) for column in columns] for row in rows.values()]
+
+
+def caption(documents: Iterable[dict], name: str) -> str:
+    """Command, threads, machine and date of each file the table comes from; what they share is said once."""
+    parts: dict[tuple, list[str]] = {}
+    for made in documents:
+        if name in made["tables"]:
+            commands = parts.setdefault((made["machine"], made["threads"], made["date"]), [])
+            if made["command"] not in commands:
+                commands.append(made["command"])
+    lines = []
+    for (machine, threads, date), commands in parts.items():
+        lines.append(f"{named(commands)}: {machine}; {threads} thread{'s' * (threads != 1)}, {date}.")
+    return "<sub>" + " ".join(lines) + "</sub>\n"
+
+
+def rendered(text: str, documents: list[dict]) -> tuple[str, list[str]]:
+    """A README's text -> the same with its tables written anew, and the names of those that were."""
+    written = []
+
+    def replace(found: re.Match) -> str:
+        begin, name, end = found.groups()
+        if name == "kernels":
+            made = kernels_table()
+        elif any(name in one["tables"] for one in documents):
+            made = markdown(*joined(documents, name)) + "\n\n" + caption(documents, name)
+        else:
+            return found.group()
+        written.append(name)
+        return begin + made + end
+
+    return MARKED.sub(replace, text), written
+
+
+def read(path: Path) -> dict:
+    """A benchmark's file; SystemExit where it is not one."""
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"command", "machine", "threads", "date", "tables"} - set(made)
+    except (OSError, ValueError, TypeError) as fault:
+        raise SystemExit(f"{path} must be what a benchmark's --json wrote; {fault}.") from None
+    if missing:
+        raise SystemExit(f"{path} must be what a benchmark's --json wrote; it has no {', '.join(sorted(missing))}.")
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help="what the benchmarks' --json wrote")
+    parser.add_argument("--readme", type=Path, default=README)
+    options = parser.parse_args()
+    documents = [read(path) for path in options.files]
+    text, written = rendered(options.readme.read_text(encoding="utf-8"), documents)
+    options.readme.write_text(text, encoding="utf-8")
+    there = {name for made in documents for name in made["tables"]}
+    print(f"written into {options.readme.name}: {', '.join(written) or 'nothing'}")
+    if there - set(written):
+        print(f"no marker <!-- table: NAME --> for: {', '.join(sorted(there - set(written)))}")
+
+
+if __name__ == "__main__":
+    main()

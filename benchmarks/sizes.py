@@ -1,0 +1,81 @@
+"""What each operation is timed on: DistilBERT-base's sizes, with the inputs that the tests make (`kernel_cases.py`).
+
+An operation that takes weights is a product, and its size is counted in multiplications and additions; one that does
+not is as fast as memory, and its size is counted in bytes. So an operation new to the registry needs no line here, once
+the tests know how to make its inputs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from kernel_cases import MAKERS, cast  # noqa: E402
+
+WIDTH, INNER, HEADS = 768, 3072, 12
+BEYOND = 16_384  # rows of 768: 48 MiB to read and 48 to write, where a large L3 has 32
+SEQUENCES = ((1, 16), (8, 128), (1, 512))
+# The layers of the encoder as (inputs, outputs), and how many rows: a sentence, some, a batch, a large one.
+SHAPES = {"linear_add": (INNER, WIDTH), "query_key_value": (WIDTH, WIDTH), "linear_relu": (WIDTH, WIDTH)}
+ROWS = {"linear": (1, 16, 128, 1024, 4096)}
+# Operations of the formula for an element, counted by hand: they only place a point on the roofline.
+AN_ELEMENT = {"softmax": 5, "layer_norm": 8, "embed": 10, "gelu": 6, "gelu_tanh": 9, "silu": 4, "relu": 1}
+
+
+class Size(NamedTuple):
+    label: str
+    inputs: tuple
+    parameters: tuple  # what `prepare` gets
+    operations: float  # multiplications and additions
+    bytes: float  # each array read or written once
+    product: bool
+
+
+def sizes_of(operation: str, quick: bool = False) -> Iterator[Size]:
+    if operation == "attention":
+        return attention_sizes(SEQUENCES[:2] if quick else SEQUENCES)
+    _, parameters = made(operation, 1, 8, 8)
+    if parameters:
+        return product_sizes(operation, (16, 128) if quick else ROWS.get(operation, (16, 128, 1024)))
+    return row_sizes(operation, (128,) if quick else (128, BEYOND))
+
+
+def made(operation: str, rows: int, inputs: int, outputs: int) -> tuple[tuple, tuple]:
+    """The tests' inputs and parameters of these sizes, in float32."""
+    return cast(MAKERS[operation](np.random.default_rng(0), rows, inputs, outputs), np.float32)
+
+
+def product_sizes(operation: str, counts: tuple[int, ...]) -> Iterator[Size]:
+    inputs, outputs = SHAPES.get(operation, (WIDTH, INNER))
+    _, parameters = made(operation, 1, inputs, outputs)
+    weights = [array for array in parameters if array.ndim == 2]
+    for rows in counts:
+        called_on, _ = made(operation, rows, inputs, 1 if operation != "linear_add" else outputs)
+        moved = sum(array.nbytes for array in (*called_on, *parameters)) + 4 * rows * sum(map(len, weights))
+        work = 2 * rows * sum(weight.size for weight in weights)
+        yield Size(f"{rows} × {inputs} → {sum(map(len, weights))}", called_on, parameters, work, moved, True)
+
+
+def attention_sizes(shapes: tuple[tuple[int, int], ...]) -> Iterator[Size]:
+    for sequences, length in shapes:
+        rows = sequences * length
+        query, key, value = np.random.default_rng(0).standard_normal((3, rows, WIDTH), dtype=np.float32)
+        inputs = query, key, value, np.arange(sequences + 1) * length, None, HEADS
+        yield Size(f"{sequences} × {length}", inputs, (), 4 * rows * length * WIDTH, 16 * rows * WIDTH, True)
+
+
+def row_sizes(operation: str, counts: tuple[int, ...]) -> Iterator[Size]:
+    """In the caches and beyond them: one array read, one written."""
+    for rows in counts:
+        inputs, _ = made(operation, rows, WIDTH, WIDTH)
+        if operation == "embed":  # each row from another place, as far as the words' table is large
+            words = np.random.default_rng(0).standard_normal((rows, WIDTH), dtype=np.float32)
+            ids, types, positions, (_, *tables), *norm = inputs
+            inputs = (np.random.default_rng(0).permutation(rows), types, positions, (words, *tables), *norm)
+        elements = rows * WIDTH
+        yield Size(f"{rows} × {WIDTH}", inputs, (), AN_ELEMENT.get(operation, 1) * elements, 8 * elements, False)

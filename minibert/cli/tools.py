@@ -1,0 +1,85 @@
+"""The commands beside the tasks: `tokenize`, `models`, `kernels`, `quantize`, `warmup`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..config import CONFIGS
+from ..errors import ConfigError
+from ..files import read_json
+from .shared import add_kernels, add_model, add_texts, chosen_model, command, given_texts
+
+
+def add_commands(commands) -> None:
+    tokenize = command(commands, "tokenize", tokenize_texts, "show each text's tokens, their ids and their places")
+    add_texts(tokenize)
+    add_model(tokenize)
+
+    models = command(commands, "models", list_models, "list the models that need no download: bundled and cached")
+    models.add_argument("--json", action="store_true", help="one JSON object a line")
+    command(commands, "kernels", list_kernels, "list the operations, and the variants that --kernels can choose")
+    smaller = command(commands, "quantize", quantize_model, "write a model's int8 checkpoint into a folder")
+    smaller.add_argument("model", metavar="MODEL", help="a folder, a bundled model or one of the Hugging Face hub")
+    smaller.add_argument("folder", metavar="FOLDER", help="where to write it; made where it is not there")
+    smaller.add_argument("--revision", help="a branch, tag or commit of the hub")
+    add_kernels(command(commands, "warmup", compile_kernels, "compile the kernels now, so that no first answer waits"))
+
+
+def tokenize_texts(options: argparse.Namespace) -> None:
+    texts = given_texts(options)
+    from ..tokenization import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(chosen_model(options), revision=options.revision)
+    for text in texts:
+        encoded = tokenizer(text, return_offsets_mapping=True, verbose=False)
+        tokens, ids, offsets = encoded.tokens(), encoded["input_ids"], encoded["offset_mapping"]
+        if options.json:
+            print(json.dumps({"text": text, "tokens": tokens, "ids": ids, "offsets": offsets}))
+            continue
+        for token, number, (start, stop) in zip(tokens, ids, offsets):
+            print(f"{token}\t{number}\t{start}\t{stop}")
+
+
+def list_models(options: argparse.Namespace) -> None:
+    from .. import hub
+
+    models: list[dict] = [{"name": name, "where": "bundled"} for name in hub.bundled_models()]
+    for model in hub.cached_models():
+        if runs_here(model.folder / "config.json"):
+            where = "cached" if model.whole else "in part"
+            models.append({"name": model.name, "where": where, "commit": model.commit, "bytes": model.size})
+    for model in models:
+        if options.json:
+            print(json.dumps(model))
+        else:
+            size = f"{model['bytes'] / 1e6:.1f} MB" if "bytes" in model else ""
+            print(f"{model['name']}\t{model['where']}\t{model.get('commit', '')[:12]}\t{size}".rstrip())
+
+
+def runs_here(config: Path) -> bool:
+    """Whether a config.json is of a model type there is; the cache holds other libraries' models too."""
+    try:
+        return read_json(config, ConfigError).get("model_type") in CONFIGS
+    except (ConfigError, OSError):
+        return False
+
+
+def list_kernels(options: argparse.Namespace) -> None:
+    from ..kernels.registry import operations, variants
+
+    for operation in operations():
+        print(f"{operation}\t{', '.join(variants(operation)) or 'composed of others'}")
+
+
+def compile_kernels(options: argparse.Namespace) -> None:
+    from ..pipelines.warm_up import warm_up
+
+    warm_up(options.kernels)
+
+
+def quantize_model(options: argparse.Namespace) -> None:
+    from ..quantize import quantize
+
+    quantize(options.model, options.folder, revision=options.revision)

@@ -1,0 +1,165 @@
+"""A sentence-transformers folder -> Recipe: what is done to the hidden states of its model.
+
+    modules.json                        the steps: Transformer, Pooling, Dense, Normalize
+    1_Pooling/config.json               how a text's hidden states become one vector
+    2_Dense/config.json and weights     a linear layer and an activation that the vector goes through
+    sentence_bert_config.json           the longest text, and whether to lower its letters
+    config_sentence_transformers.json   prompts, and how two vectors are compared
+
+Next: sentence_encoder.py, which follows it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ConfigError, WeightsError, brief
+from ..files import read_json
+from ..kernels import reference
+from ..models.heads import sigmoid
+from ..weights import WEIGHTS, fit, linear_shapes, read_tensors
+
+POOLINGS = {  # hidden (L, D) of a text's tokens, weights (L, 1) of their places -> (D,); in the order they are joined
+    "cls": lambda hidden, weights: hidden[0],
+    "max": lambda hidden, weights: hidden.max(axis=0),
+    "mean": lambda hidden, weights: hidden.sum(axis=0) / len(hidden),
+    "mean_sqrt_len_tokens": lambda hidden, weights: hidden.sum(axis=0) / np.sqrt(np.float32(len(hidden))),
+    "weightedmean": lambda hidden, weights: (hidden * weights).sum(axis=0) / weights.sum(),
+    "lasttoken": lambda hidden, weights: hidden[-1],
+}
+OLD_KEYS = {  # of a Pooling's configuration, each with True or False
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+STEPS = ("Transformer", "Pooling", "Dense", "Normalize")
+ACTIVATIONS = {  # the last part of torch's names
+    "Identity": lambda x: x,
+    "Tanh": np.tanh,
+    "ReLU": reference.relu,
+    "GELU": reference.gelu,
+    "SiLU": reference.silu,
+    "Sigmoid": sigmoid,
+}
+DENSE_DEFAULTS = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding", "use_residual": False}
+SIMILARITIES = ("cosine", "dot")
+
+log = logging.getLogger("minibert")
+
+
+class Dense(NamedTuple):
+    """A step after the pooling: vectors (S, in) -> activation of vectors · weightᵀ + bias (S, out)."""
+
+    weight: np.ndarray  # (out, in)
+    bias: np.ndarray  # (out,)
+    activation: str
+
+
+class Recipe(NamedTuple):
+    """What a sentence-transformers folder says beside its model."""
+
+    poolings: tuple[str, ...] = ("mean",)
+    include_prompt: bool = True  # whether the prompt's tokens are pooled too
+    dense: tuple[Dense, ...] = ()
+    normalize: bool = False
+    longest: int | None = None  # tokens
+    lower: bool = False
+    prompts: Mapping[str, str] = {}
+    prompt_name: str | None = None
+    similarity: str = "cosine"
+
+
+def read_recipe(checkpoint) -> Recipe:
+    """A located checkpoint's files -> Recipe. ConfigError for a step that is not of STEPS."""
+    modules = checkpoint.optional("modules.json")
+    if modules is None:
+        log.warning("%s has no modules.json: its vectors are the mean of their tokens.", checkpoint.name)
+        return Recipe()
+    poolings, include_prompt, dense, before = ("mean",), True, [], None
+    for step in read_json(modules, ConfigError, list):
+        kind = str(step.get("type")).rpartition(".")[2] if isinstance(step, dict) else repr(step)
+        folder = step.get("path") if isinstance(step, dict) else None
+        if not may_follow(before, kind) or (kind == "Transformer" and folder != ""):
+            raise ConfigError(
+                f"the steps of a sentence model must be a Transformer in the folder itself, then Pooling, Dense and "
+                f"Normalize, in this order; {modules} has {kind:.80} in {brief(folder)}."
+            )
+        if kind == "Pooling":
+            poolings, include_prompt = read_pooling(checkpoint.file(f"{folder}/config.json"))
+        if kind == "Dense":
+            dense.append(read_dense(checkpoint, folder))
+        before = kind
+    limits, prompts = (
+        read_json(path, ConfigError) if (path := checkpoint.optional(name)) else {}
+        for name in ("sentence_bert_config.json", "config_sentence_transformers.json")
+    )
+    return checked(Recipe(
+        poolings, include_prompt, tuple(dense), before == "Normalize",
+        limits.get("max_seq_length"), bool(limits.get("do_lower_case")),
+        prompts.get("prompts", {}), prompts.get("default_prompt_name"), prompts.get("similarity_fn_name") or "cosine",
+    ), checkpoint.name)  # fmt: skip
+
+
+def may_follow(before: str | None, kind: str) -> bool:
+    """Whether a step of this kind can stand behind that one; None: at the beginning."""
+    if kind not in STEPS or (before is None) != (kind == "Transformer"):
+        return False
+    return before is None or STEPS.index(before) < STEPS.index(kind) or before == kind == "Dense"
+
+
+def read_dense(checkpoint, folder: str) -> Dense:
+    """2_Dense -> Dense."""
+    path = checkpoint.file(f"{folder}/config.json")
+    values = read_json(path, ConfigError)
+    sizes = [values.get(name) for name in ("in_features", "out_features")]
+    if not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
+        raise ConfigError(f"in_features and out_features must be whole numbers, 1 or more; {path} has {brief(sizes)}.")
+    activation = str(values.get("activation_function", "Tanh")).rpartition(".")[2]
+    if activation not in ACTIVATIONS:
+        raise ConfigError(f"activation_function is one of {', '.join(ACTIVATIONS)}; {path} has {activation:.80}.")
+    for name, default in DENSE_DEFAULTS.items():
+        if values.get(name, default) not in (default, None):
+            raise ConfigError(f"{name} of a Dense step must be {default!r}; {path} has {brief(values[name])}.")
+    if checkpoint.optional(f"{folder}/{WEIGHTS}") is None:
+        raise WeightsError(f"a Dense step must have a file {folder}/{WEIGHTS}; {checkpoint.name} has none, or a pickle only.")
+    stored = read_tensors(checkpoint.file(f"{folder}/{WEIGHTS}"))
+    shapes = linear_shapes("linear", sizes[1], sizes[0])
+    if not values.get("bias", True):
+        del shapes["linear.bias"]
+    fit(stored, shapes, f"{checkpoint.name}/{folder}")
+    bias = stored["linear.bias"].array() if "linear.bias" in shapes else np.zeros(sizes[1], np.float32)
+    return Dense(stored["linear.weight"].array(), bias, activation)
+
+
+def read_pooling(path) -> tuple[tuple[str, ...], bool]:
+    """1_Pooling/config.json -> the ways of pooling whose vectors are joined, and whether a prompt is pooled too."""
+    values = read_json(path, ConfigError)
+    asked: Any = values.get("pooling_mode")
+    if asked is None:
+        asked = [name for key, name in OLD_KEYS.items() if values.get(key)] or ["mean"]
+    poolings = tuple([asked] if isinstance(asked, str) else asked) if isinstance(asked, (str, list)) else ()
+    if not poolings or not set(map(str, poolings)) <= set(POOLINGS):
+        raise ConfigError(f"pooling_mode is one of {', '.join(POOLINGS)}, or a list of them; {path} has {brief(asked)}.")
+    return poolings, bool(values.get("include_prompt", True))
+
+
+def checked(recipe: Recipe, source: str) -> Recipe:
+    """ConfigError for a value that cannot be."""
+    longest, prompts = recipe.longest, recipe.prompts
+    if longest is not None and (type(longest) is not int or longest < 3):
+        raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {brief(longest)}.")
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise ConfigError(f"prompts must map names to texts; {source} has {brief(prompts)}.")
+    if recipe.prompt_name is not None and recipe.prompt_name not in list(prompts):
+        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(recipe.prompt_name)}.")
+    if recipe.similarity not in SIMILARITIES:
+        known = ", ".join(SIMILARITIES)
+        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(recipe.similarity)}.")
+    return recipe

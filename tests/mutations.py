@@ -1,0 +1,180 @@
+"""Ways to damage a file: `mutate(random, filename, content)` -> (what was done, the damaged content).
+
+Any file is bytes, which can be flipped, cut and put in. Of a JSON file, a safetensors file and a vocab.txt the structure
+is known, and damage that keeps it goes deeper into the reader: a size that is negative, a list where an object was, a key
+that is there twice. All chance comes from `random`, so that a seed brings a mutation back.
+"""
+
+import json
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+OUTSIDE = "../outside/secret"  # a file beside the model's folder, which nothing may open
+
+
+class Raw(NamedTuple):
+    """A piece of JSON as text, for what `json.dumps` would not write."""
+
+    text: str
+
+
+VALUES: list[Any] = [
+    None, True, False, 0, 1, -1, 2, 3, 7, 1.5, -0.5, 1e-300, 1e300, 2**31 - 1, 2**31, 2**53, 2**63, 2**64, 10**30, -(2**63),
+    "", " ", "a", "0", "-1", "bert", "distilbert", "gelu_new", "float16", "[UNK]", "[PAD]", "##", "\ud800", "\0", "é\u0301",
+    "left", "x" * 100_000, f"{OUTSIDE}.json", f"{OUTSIDE}.safetensors", "/etc/hostname", "..", "BertTokenizer",
+    "PreTrainedTokenizerFast", [], {}, [[]], [None], [0] * 1000, ["a", "a"], {"a": 1}, {"0": "a", "1": "b"}, {"type": "x"},
+    {"content": "[MASK]", "lstrip": True}, {"content": ""}, {"id": 5, "content": "movie", "special": True},
+]  # fmt: skip
+RAWS = [
+    "NaN", "Infinity", "-Infinity", "1e999", "-0.0", "1.0", "9" * 5000, "1e-999", '"\\ud83d"', "[" * 100_000 + "]" * 100_000,
+    '{"a":' * 100_000 + "0" + "}" * 100_000, "[" * 500 + "]" * 500, '{"a": 1, "a": 2}',
+]  # fmt: skip
+NUMBERS = [lambda n: n + 1, lambda n: n - 1, lambda n: n * 2, lambda n: -n, lambda n: n * 1000, float, str, bool,
+           lambda n: n + 0.5, lambda n: n << 40]  # fmt: skip
+
+
+def mutate(random, filename: str, content: bytes) -> tuple[str, bytes]:
+    """One or a few damages to a file."""
+    done = []
+    for _ in range(random.choice((1, 1, 1, 2, 4))):
+        known = {"json": mutate_json, "safetensors": mutate_safetensors, "txt": mutate_lines}[filename.rpartition(".")[2]]
+        change = known if random.random() < 0.75 else mutate_bytes
+        try:
+            what, content = change(random, content)
+        except (ArithmeticError, ValueError, RecursionError, LookupError, struct.error):  # its structure is gone already
+            what, content = mutate_bytes(random, content)
+        done.append(what)
+    return f"{filename}: {'; '.join(done)}", content
+
+
+def mutate_bytes(random, content: bytes) -> tuple[str, bytes]:
+    """Bits flipped, bytes put in, taken out, doubled or overwritten; the end cut off."""
+    start = random.randrange(len(content) + 1)
+    stop = min(len(content), start + random.choice((1, 2, 8, 64, 1000)))
+    kind = random.choice(("flip", "insert", "remove", "double", "zero", "fill", "cut", "empty" if random.random() < 0.1 else "cut"))
+    if kind == "flip" and content:
+        flipped = bytearray(content)
+        for _ in range(random.choice((1, 1, 3, 20))):
+            flipped[random.randrange(len(content))] ^= 1 << random.randrange(8)
+        return "flip", bytes(flipped)
+    piece = {
+        "insert": bytes(random.randrange(256) for _ in range(stop - start)) + content[start:stop],
+        "flip": b"{", "remove": b"", "double": content[start:stop] * 2, "zero": bytes(stop - start), "fill": b"\xff" * (stop - start),
+    }  # fmt: skip
+    if kind in piece:
+        return f"{kind} {start}-{stop}", content[:start] + piece[kind] + content[stop:]
+    return kind, b"" if kind == "empty" else content[:start]
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def dump(value: Any) -> str:
+    """As `json.dumps`, with Raw pieces in it."""
+    if isinstance(value, Raw):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {dump(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(dump, value)) + "]"
+    return json.dumps(value)
+
+
+def mutate_json(random, content: bytes) -> tuple[str, bytes]:
+    what, document = mutate_value(random, json.loads(content))
+    return what, dump(document).encode()
+
+
+def mutate_value(random, document: Any) -> tuple[str, Any]:
+    """A parsed document, changed at one place; now and then it is replaced whole."""
+    if not isinstance(document, (dict, list)) or not document or random.random() < 0.03:
+        return "replace all", random_value(random)
+    path, parent, key = pick(random, document)
+    kind = random.choice(("replace", "replace", "replace", "number", "delete", "rename", "twice", "swap", "wrap", "repeat", "add"))
+    old = parent[key]
+    if kind == "number" and isinstance(old, (int, float)) and old == old:
+        parent[key] = random.choice(NUMBERS)(int(old))
+    elif kind == "delete":
+        del parent[key]
+    elif kind == "rename" and isinstance(parent, dict):
+        parent[random_key(random, document)] = parent.pop(key)
+    elif kind == "twice" and isinstance(parent, dict):
+        again = f"{json.dumps(key)}: {dump(random_value(random))}"
+        parent[key] = Raw(random.choice((f"{dump(old)}, {again}", f"0, {json.dumps(key)}: {dump(old)}")))
+    elif kind == "swap":
+        _, other, place = pick(random, document)
+        parent[key], other[place] = other[place], json.loads(dump(old))
+    elif kind == "wrap":
+        parent[key] = random.choice(([old], {"a": old}, {str(old)[:20]: old}, str(old)[:100]))
+    elif kind == "repeat" and isinstance(old, list):
+        parent[key] = old * random.choice((2, 1000))
+    elif kind == "add" and isinstance(parent, dict):
+        parent[random_key(random, document)] = json.loads(dump(old))
+    else:
+        kind, parent[key] = "replace", random_value(random)
+    shown = dump(parent[key])[:60] if isinstance(parent, dict) and key in parent else ""
+    return f"{kind} {'.'.join(map(str, path))[:80]} {shown}", document
+
+
+def random_value(random) -> Any:
+    return random.choice(VALUES) if random.random() < 0.8 else Raw(random.choice(RAWS))
+
+
+def random_key(random, document: Any) -> str:
+    """A name that is used elsewhere in the document, or an odd one."""
+    _, parent, key = pick(random, document)
+    return key if isinstance(key, str) and random.random() < 0.7 else random.choice(("", "a", "0", "-1", "\ud800", "type"))
+
+
+def pick(random, document: Any) -> tuple[list, Any, Any]:
+    """A place in a document: the way to it, what it is in, and its key there. Each level has an equal chance."""
+    parent, path = document, []
+    while True:
+        key = random.choice(list(parent) if isinstance(parent, dict) else range(len(parent)))
+        path.append(key)
+        below = parent[key]
+        if not isinstance(below, (dict, list)) or not below or random.random() < 0.3:
+            return path, parent, key
+        parent = below
+
+
+# --- safetensors and vocab.txt ---------------------------------------------------------------------------------------
+
+
+def mutate_safetensors(random, content: bytes) -> tuple[str, bytes]:
+    """The header's JSON changed, or its length, or the numbers."""
+    length = struct.unpack("<Q", content[:8])[0]
+    header, data = content[8 : 8 + length], content[8 + length :]
+    kind = random.choice(("header", "header", "header", "length", "numbers"))
+    if kind == "numbers":
+        numbers = np.frombuffer(data[: len(data) // 4 * 4], "<f4").copy()
+        value = random.choice((np.nan, np.inf, -np.inf, 3e38, 1e-45, 0.0))
+        numbers[random.randrange(len(numbers)) :: random.choice((1, 7, 1000))] = value
+        return f"numbers {value}", content[: 8 + length] + numbers.tobytes()
+    if kind == "length":
+        length = random.choice((0, 1, length - 1, length + 1, length + 8, 2**20, 2**20 + 1, 2**31, 2**63, 2**64 - 1)) % 2**64
+        return f"length {length}", struct.pack("<Q", length) + content[8:]
+    what, document = mutate_value(random, json.loads(header))
+    header = dump(document).encode()
+    return f"header {what}", struct.pack("<Q", len(header)) + header + data
+
+
+def mutate_lines(random, content: bytes) -> tuple[str, bytes]:
+    """Lines taken out, doubled, exchanged, put in."""
+    lines = content.split(b"\n")
+    at, other = random.randrange(len(lines)), random.randrange(len(lines))
+    kind = random.choice(("delete", "double", "swap", "insert", "windows", "many"))
+    if kind == "delete":
+        del lines[at]
+    elif kind == "double":
+        lines[at] = lines[other]
+    elif kind == "swap":
+        lines[at], lines[other] = lines[other], lines[at]
+    elif kind == "insert":
+        odd = (b"", b" ", b"##", b"\xef\xbb\xbf", b"\xff", b"\0", b"\xed\xa0\x80", b"x" * 100_000, b"\r", b"a b", "\u2028".encode())
+        lines.insert(at, random.choice(odd))
+    elif kind == "many":
+        lines[at:at] = [b"x%d" % number for number in range(random.choice((1, 100, 50_000)))]
+    return f"{kind} {at}", (b"\r\n" if kind == "windows" else b"\n").join(lines)

@@ -1,0 +1,214 @@
+"""Whole numbers: every way of adding them against NumPy's, what rounding costs on trained weights, and the same bits."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_cases import cases, cast
+from test_same_bits import SIZES, batches, check
+
+import minibert
+from minibert.kernels import int8_reference
+from minibert.kernels.registry import table, variants
+
+MODEL = minibert.DistilBertModel(
+    minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels="int8", seed=0
+)
+
+
+def in_a_process(code, **environment):
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["int8_naive", "int8_tile"])
+def test_the_compiled_products_are_numpys_to_the_bit(name):
+    made, reference = variants("linear")[name], variants("linear")["int8_reference"]
+    for case, arrays in cases("linear").items():
+        (x,), parameters = cast(arrays, np.float32)
+        expected = reference.function(x, *reference.prepare(*parameters))
+        assert np.array_equal(made.function(x, *made.prepare(*parameters)), expected), case
+
+
+SAME = """
+import numpy as np
+from minibert.kernels.registry import variants
+from minibert.kernels.vectors_int8 import WAY
+tile, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
+random = np.random.default_rng(0)
+for rows, inputs, outputs in ((1, 9, 3), (13, 300, 70), (30, 1030, 33)):
+    x, weight = (random.normal(size=(n, inputs)).astype(np.float32) for n in (rows, outputs))
+    bias = random.normal(size=outputs).astype(np.float32)
+    expected = reference.function(x, *reference.prepare(weight, bias))
+    assert np.array_equal(tile.function(x, *tile.prepare(weight, bias)), expected)
+print(WAY.name, WAY.outputs)
+"""
+CHOOSE = """
+from minibert.kernels import vectors_int8
+vectors_int8.WAY = vectors_int8.Way({way})
+vectors_int8.ROWS, vectors_int8.WIDE = vectors_int8.WAY.rows, 2 * vectors_int8.WAY.outputs
+"""
+# vpdpbusd by what its manual says, so that the loops around it run where the instruction does not.
+EMULATE = """
+from llvmlite import ir
+from minibert.kernels import intrinsics_int8 as parts
+def add(builder, sums, four, weights):
+    wide = ir.VectorType(parts.WORD, weights.type.count)
+    x = builder.bitcast(parts.spread(builder, four, sums.type.count), weights.type)
+    return builder.add(sums, parts.quarters(builder, builder.mul(builder.zext(x, wide), builder.sext(weights, wide))))
+parts.WAYS["vnni"] = (add, *parts.WAYS["vnni"][1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "environment", "said"),
+    [
+        pytest.param(SAME, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, None, id="the least processor"),
+        pytest.param(CHOOSE.format(way="'plain', 2, 4, 'uint8'") + SAME, {}, "plain 2", id="no such instructions"),
+        pytest.param(CHOOSE.format(way="'vnni', 8, 6, 'uint8'") + EMULATE + SAME, {}, "vnni 8", id="AVX-VNNI"),
+        pytest.param(CHOOSE.format(way="'vnni', 16, 12, 'uint8'") + EMULATE + SAME, {}, "vnni 16", id="AVX-512 VNNI"),
+    ],
+)
+def test_every_way_of_adding_gives_the_same_numbers(code, environment, said, tmp_path):
+    found = in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path), **environment)
+    assert said is None or found == f"{said}\n"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")
+@pytest.mark.parametrize(("features", "instruction", "registers"), [
+    ("+avx512f,+avx512bw,+avx512vl,+avx512vnni,+avx2,+fma", "vpdpbusd", "zmm"),
+    ("+avxvnni,+avx2,+fma", "vpdpbusd", "ymm"),
+    ("+avx2,+fma", "vpmaddwd", "ymm"),
+    ("", "pmaddwd", "xmm"),
+])  # fmt: skip
+def test_the_tile_uses_the_processors_own_instruction(features, instruction, registers, tmp_path):
+    """Compiled here whether or not this machine could run it."""
+    code = (
+        "from minibert.kernels.linear_int8 import WAY, multiply as kernel;"
+        "from minibert.kernels.machine_code import ArrayKind as A, numba_type; import numpy as np;"
+        "kinds = [A('l', 1), A(np.dtype(WAY.value).char, 2), A('f', 2), A('b', 3), A('f', 3), A('f', 3), A('f', 3),"
+        "         A('f', 2), ('int', 'int'), 'int'];"
+        "kernel.compiled.compile(tuple(map(numba_type, kinds)));"
+        "print(*kernel.compiled.inspect_asm().values())"
+    )
+    assembly = in_a_process(code, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path))
+    assert sum(f"{instruction}\t" in line and registers in line for line in assembly.splitlines()) >= 12
+
+
+@settings(max_examples=15, deadline=None)
+@given(batches(longest=290), st.integers(0, 10))
+def test_a_model_gives_a_sequence_the_same_bits_in_any_batch(batch, more_padding):
+    check(MODEL, *batch, more_padding)
+
+
+@pytest.mark.parametrize("operation", ["linear_gelu", "linear_gelu_tanh", "linear_relu", "linear_silu", "linear_add"])
+def test_a_fused_write_out_is_what_it_stands_for_to_the_bit(operation):
+    random = np.random.default_rng(0)
+    x, weight, other = (random.normal(size=size).astype(np.float32) for size in ((33, 70), (45, 70), (33, 45)))
+    made, plain = variants(operation)["int8"], variants("linear")["int8_tile"]
+    packed = plain.prepare(weight, weight[:, 0].copy())
+    y = plain.function(x, *packed)
+    if operation == "linear_add":
+        assert np.array_equal(made.function(x, other, *packed), y + other)
+    else:
+        activation = getattr(table("fast"), operation.removeprefix("linear_"))
+        assert np.array_equal(made.function(x, *packed), activation(y))
+
+
+def test_three_products_in_one_are_the_three():
+    random = np.random.default_rng(0)
+    x, *weights = (random.normal(size=(40, 72)).astype(np.float32) for _ in range(4))
+    made, plain = variants("query_key_value")["int8"], variants("linear")["int8_tile"]
+    pairs = [(weight, weight[:, 0].copy()) for weight in weights]
+    together = made.function(x, *made.prepare(*pairs[0], *pairs[1], *pairs[2]))
+    for found, pair in zip(together, pairs):
+        assert np.array_equal(found, plain.function(x, *plain.prepare(*pair)))
+
+
+@pytest.mark.parametrize("inputs", [1, 4, 37, 288, 768])
+def test_mixing_is_an_orthogonal_matrix_times_sixteen(inputs):
+    matrix = int8_reference.mix(np.eye(inputs))
+    assert np.array_equal(matrix @ matrix.T, np.eye(inputs) * 2**int8_reference.ROUNDS)
+
+
+def test_mixing_pays_where_one_column_is_large():
+    """Without it, 8 bits of such rows have three times the error."""
+    random = np.random.default_rng(0)
+    x, weight = (random.normal(size=(size, 384)) for size in (50, 200))
+    x[:, 7] *= 40
+    made = variants("linear")["int8_reference"]
+    found = made.function(x.astype(np.float32), *made.prepare(weight.astype(np.float32), np.zeros(200, np.float32)))
+    scale = (x.max(axis=1) - x.min(axis=1))[:, None] / 255
+    unmixed = np.rint(x / scale) * scale @ weight.T
+    error = [np.square(y - x @ weight.T).mean() ** 0.5 for y in (found, unmixed)]
+    assert error[0] < error[1] / 2
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
+def test_a_row_that_holds_no_number_gives_none_and_spares_the_others(bad):
+    random = np.random.default_rng(0)
+    x, weight = (random.normal(size=(6, 40)).astype(np.float32) for _ in range(2))
+    made, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
+    whole = made.function(x, *made.prepare(weight, weight[:, 0].copy()))
+    x[2, 5] = bad
+    with np.errstate(invalid="ignore"):
+        for each in (made, reference):
+            y = each.function(x, *each.prepare(weight, weight[:, 0].copy()))
+            assert np.isnan(y[2]).all()
+            assert np.array_equal(np.delete(y, 2, axis=0), np.delete(whole, 2, axis=0))
+
+
+def test_rows_and_weights_of_zeros_give_the_bias():
+    made, bias = variants("linear")["int8_tile"], np.arange(5, dtype=np.float32)
+    zeros, ones = np.zeros((3, 20), np.float32), np.ones((5, 20), np.float32)
+    assert np.array_equal(made.function(zeros, *made.prepare(ones, bias)), np.tile(bias, (3, 1)))
+    assert np.array_equal(made.function(ones, *made.prepare(zeros[:1].repeat(5, 0), bias)), np.tile(bias, (5, 1)))
+
+
+# ---------------------------------------------------------------- on trained weights
+
+
+def answers(model, tokenizer, texts):
+    """A row of numbers for each text, in batches of texts of like length."""
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    found = [None] * len(texts)
+    for first in range(0, len(texts), 64):
+        places = order[first : first + 64]
+        inputs = tokenizer([texts[place] for place in places], padding=True, return_tensors="np")
+        output = model(**{name: inputs[name] for name in ("input_ids", "attention_mask")})
+        mask = inputs["attention_mask"][:, :, None]
+        rows = output.logits if "logits" in output else (output[0] * mask).sum(1) / mask.sum(1)
+        for place, row in zip(places, rows):
+            found[place] = row
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def dev(sst2):
+    lines = (sst2 / "dev.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]
+    return [line.split("\t")[1] for line in lines]
+
+
+def test_the_bundled_classifiers_labels_stay(dev):
+    """2 of 872 differ, and the largest difference of a logit is 0.05."""
+    tokenizer = minibert.AutoTokenizer.from_pretrained("minibert-sst2")
+    models = [minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=name)
+              for name in ("fast", "int8")]  # fmt: skip
+    exact, rounded = (answers(model, tokenizer, dev) for model in models)
+    assert (exact.argmax(1) != rounded.argmax(1)).mean() < 0.005
+    assert 0 < np.abs(exact - rounded).max() < 0.1
+
+
+def test_sentence_vectors_stay_where_they_were(minilm, dev):
+    """The least cosine is 0.9991; of ONNX Runtime's dynamic int8, 0.79."""
+    tokenizer = minibert.AutoTokenizer.from_pretrained(minilm)
+    exact, rounded = (answers(minibert.AutoModel.from_pretrained(minilm, kernels=name), tokenizer, dev)
+                      for name in ("fast", "int8"))  # fmt: skip
+    cosine = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
+    assert cosine.min() > 0.999

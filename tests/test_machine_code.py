@@ -1,0 +1,122 @@
+"""Compiled kernels: kept between processes, called without Numba, and compiled anew when they must be."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minibert
+from minibert.errors import KernelError
+from minibert.kernels.activations import gelu_tasks
+from minibert.kernels.jit import jit
+from minibert.kernels.machine_code import bind
+from minibert.kernels.threads import run
+
+
+def in_a_process(code: str, folder: Path | None = None, **environment: str) -> str:
+    """What Python prints to stdout and stderr when it runs this code after the line below."""
+    begin = "import numpy as np; from minibert.kernels.threads import run; from minibert.kernels.activations import gelu_tasks;"
+    begin += "x = np.ones(8, np.float32); y = np.zeros_like(x);"
+    environment = {**os.environ, **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", begin + code], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+CALL = "run(gelu_tasks, 1, x, y); assert abs(y - 0.8413447).max() < 1e-6; import sys; print('numba' in sys.modules);"
+
+
+def test_a_kernel_compiled_once_is_called_without_numba_by_the_next_process(tmp_path):
+    first = in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    assert "True" in first and first.count("minibert: compiling") == 1
+    assert in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "False\n"
+
+
+def test_a_kept_kernel_that_is_damaged_is_compiled_again(tmp_path):
+    in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    (kept,) = tmp_path.glob("activations.gelu_tasks.*.o")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-100])
+    assert "True" in in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    assert kept.read_bytes() == whole
+
+
+def test_a_kept_kernel_is_not_used_after_a_source_it_depends_on_has_changed(tmp_path):
+    """functions.py, where gelu is, is another file than the kernel's; the one kept before makes room."""
+    shutil.copytree(Path(minibert.__file__).parent, tmp_path / "minibert", ignore=shutil.ignore_patterns("__pycache__"))
+    kept = str(tmp_path / "kept")
+    assert "True" in in_a_process(CALL, tmp_path, NUMBA_CACHE_DIR=kept)
+    functions = tmp_path / "minibert/kernels/functions.py"
+    changed = functions.read_text(encoding="utf-8").replace("x * F(0.5) *", "x * F(0.25) *")
+    functions.write_text(changed, encoding="utf-8")
+    halved = "run(gelu_tasks, 1, x, y); assert abs(y - 0.8413447 / 2).max() < 1e-6"
+    assert "minibert: compiling" in in_a_process(halved, tmp_path, NUMBA_CACHE_DIR=kept)
+    assert len(list(Path(kept).glob("activations.gelu_tasks.*.o"))) == 1
+
+
+def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    printed = in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path / "file"))
+    assert printed.count("set NUMBA_CACHE_DIR to a writable folder") == 1
+
+
+def test_a_kernel_that_allocates_is_called_through_numba():
+    """It is slower to start, and right."""
+
+    @jit(nogil=True)
+    def double(counter, x, y):
+        copy = x.copy()
+        for i in range(len(y)):
+            y[i] = 2 * copy[i]
+
+    x, y = np.arange(5, dtype=np.float32), np.zeros(5, np.float32)
+    run(double, 1, x, y)
+    assert y.tolist() == [0, 2, 4, 6, 8]
+
+
+def test_a_kernels_arrays_are_contiguous():
+    with pytest.raises(KernelError, match="a kernel's arrays are contiguous"):
+        bind(gelu_tasks, np.zeros(2, np.int64), np.zeros((4, 4), np.float32)[:, 0], np.zeros(4, np.float32))
+
+
+LESSER = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}  # what every processor of this kind has
+
+
+def test_kernels_compiled_for_the_least_of_processors_pass_their_tests(tmp_path):
+    """Vectors of four, and no fused multiply-add."""
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "(register or vector) and every_case"]
+    tests.append(str(Path(__file__).with_name("test_kernels.py")))
+    done = subprocess.run(tests, env={**os.environ, **LESSER, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout
+    assert list(tmp_path.glob("linear_register.multiply.*.o"))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")
+@pytest.mark.parametrize(("name", "features", "registers"), [("generic", "", "xmm"), ("haswell", "+avx2,+fma", "ymm"),
+                                                            ("skylake-avx512", "+avx512f,+avx2,+fma", "zmm")])  # fmt: skip
+def test_a_tile_uses_the_widest_registers_of_the_processor(name, features, registers, tmp_path):
+    """Compiled here whether or not this machine could run it."""
+    code = (
+        "from numba import types; from minibert.kernels.linear_register import multiply as kernel;"
+        "from minibert.kernels.machine_code import ArrayKind, numba_type; array = lambda rank: ArrayKind('f', rank);"
+        "kinds = [ArrayKind('l', 1), (array(3),), array(2), array(3), array(2), array(3), array(2), ('int', 'int'), 'int'];"
+        "kernel.compiled.compile(tuple(map(numba_type, kinds)));"
+        "asm, = kernel.compiled.inspect_asm().values();"
+        "print(next(name for name in ('zmm', 'ymm', 'xmm') if name in asm))"
+    )
+    environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert in_a_process(code, **environment) == f"{registers}\n"
+
+
+def test_after_a_warm_up_the_next_process_answers_without_numba(tmp_path):
+    kept = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    in_a_process("import minibert; minibert.warm_up()", **kept)
+    answer = "import sys, minibert; print(minibert.pipeline(model='minibert-sst2')('fine')[0]['label'], 'numba' in sys.modules)"
+    assert in_a_process(answer, **kept) == "POSITIVE False\n"
