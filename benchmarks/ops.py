@@ -118,7 +118,7 @@ def unit_of(operation: str, name: str, size: Size) -> str:
     if not size.product:
         return "GB/s"
     made = variants(operation).get(name)
-    whole = made is not None and "int8" in made.function.__module__
+    whole = made is not None and "int8" in made.name
     return "GOP/s" if whole and ceiling("GOP/s") else "GFLOP/s"
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from .buffers import empty
 from .jit import Instruction, jit
-from .linear_register import ADD, CHUNK, GELU, GELU_TANH, PLAIN, RELU, SILU, share, write_out
+from .linear_register import CHUNK, share
 from .registry import variant
 from .threads import run
 from .vectors import COLUMNS, FEATURES, ROWS, next_task
+from .write_out import PLAIN, fused, write_out
 
 PAIRED = {"avx512bf16", "avx512f"} <= FEATURES
 add_product_of_pairs = Instruction("add_product_of_pairs", "minibert.kernels.intrinsics_bf16")
@@ -71,7 +72,7 @@ def multiply(counter, scratch, x, panels, bias, y, residual, size, finish):
         task = next_task(counter)
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def multiply_block(x, panels, bias, y, copy, first):
     """y = bias + x @ panels, for a task's rows of y and its panels, of which the first has this number."""
     rows, inputs = x.shape
@@ -127,37 +128,4 @@ def linear_bf16(x, *packed):
     return product(PLAIN, x, *packed)[0]
 
 
-@variant("linear_gelu", prepare=pack, **BOUND)
-def linear_gelu_bf16(x, *packed):
-    """gelu before the block leaves the cache."""
-    return product(GELU, x, *packed)[0]
-
-
-@variant("linear_gelu_tanh", prepare=pack, **BOUND)
-def linear_gelu_tanh_bf16(x, *packed):
-    """gelu_tanh before the block leaves the cache."""
-    return product(GELU_TANH, x, *packed)[0]
-
-
-@variant("linear_relu", prepare=pack, **BOUND)
-def linear_relu_bf16(x, *packed):
-    """relu before the block leaves the cache."""
-    return product(RELU, x, *packed)[0]
-
-
-@variant("linear_silu", prepare=pack, **BOUND)
-def linear_silu_bf16(x, *packed):
-    """silu before the block leaves the cache."""
-    return product(SILU, x, *packed)[0]
-
-
-@variant("linear_add", prepare=pack, **BOUND)
-def linear_add_bf16(x, residual, *packed):
-    """The residual is added before the block leaves the cache."""
-    return product(ADD, x, *packed, residual=residual)[0]
-
-
-@variant("query_key_value", prepare=pack, **BOUND)
-def query_key_value_bf16(x, *packed):
-    """One product from the three weights' panels: x is read once, and threads meet once."""
-    return tuple(product(PLAIN, x, *packed))
+fused("bf16", product, pack, **BOUND)

@@ -35,11 +35,11 @@ from .int8_reference import (
     weighted_sums,
 )
 from .jit import jit
-from .linear_register import ADD, GELU, GELU_TANH, PLAIN, RELU, SILU, write_out
 from .registry import variant
 from .threads import get_num_threads, run
 from .vectors import next_task
 from .vectors_int8 import ROWS, WAY, WIDE, add_scaled_product, mix_once
+from .write_out import PLAIN, fused, write_out
 
 F = np.float32
 CHUNK = 768  # of k: a panel's chunk is 12 KiB and, with the rows of a tile, stays in L1
@@ -205,7 +205,7 @@ def multiply(counter, values, ranges, panels, scales, columns, y, residual, size
         task = next_task(counter)
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def multiply_block(values, panels, scales, y, first):
     """y = values @ panels, from a column of y on."""
     rows, lines = len(values), panels.shape[1]
@@ -232,7 +232,7 @@ def multiply_block(values, panels, scales, y, first):
                     add_scaled_product(target, x, panel, scale, panels[coming, start:stop], apart)
 
 
-@jit(inline="always", error_model="numpy")
+@jit(error_model="numpy")
 def dequantise(y, ranges, columns, left, right):
     """The sums, in their place, -> scale_x (sum - zero · the weights' sum) + bias."""
     biases, sums = columns[0][left:right], columns[1][left:right]
@@ -248,37 +248,4 @@ def linear_int8_tile(x, *packed):
     return product(PLAIN, x, *packed)[0]
 
 
-@variant("linear_gelu", prepare=pack, **BOUND)
-def linear_gelu_int8(x, *packed):
-    """gelu before the block leaves the cache."""
-    return product(GELU, x, *packed)[0]
-
-
-@variant("linear_gelu_tanh", prepare=pack, **BOUND)
-def linear_gelu_tanh_int8(x, *packed):
-    """gelu_tanh before the block leaves the cache."""
-    return product(GELU_TANH, x, *packed)[0]
-
-
-@variant("linear_relu", prepare=pack, **BOUND)
-def linear_relu_int8(x, *packed):
-    """relu before the block leaves the cache."""
-    return product(RELU, x, *packed)[0]
-
-
-@variant("linear_silu", prepare=pack, **BOUND)
-def linear_silu_int8(x, *packed):
-    """silu before the block leaves the cache."""
-    return product(SILU, x, *packed)[0]
-
-
-@variant("linear_add", prepare=pack, **BOUND)
-def linear_add_int8(x, residual, *packed):
-    """The residual is added before the block leaves the cache."""
-    return product(ADD, x, *packed, residual=residual)[0]
-
-
-@variant("query_key_value", prepare=pack, **BOUND)
-def query_key_value_int8(x, *packed):
-    """One product from the three weights' panels: x is rounded once, and threads meet once."""
-    return tuple(product(PLAIN, x, *packed))
+fused("int8", product, pack, **BOUND)

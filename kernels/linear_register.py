@@ -17,17 +17,16 @@ from __future__ import annotations
 import numpy as np
 
 from .buffers import aligned, empty
-from .functions import gelu, gelu_tanh, silu
 from .jit import jit
 from .registry import variant
 from .threads import get_num_threads, run
 from .vectors import COLUMNS, ROWS, add_product, next_task
+from .write_out import PLAIN, fused, write_out
 
 CHUNK = 128  # products in one running sum: error against float64 0.86 of torch's; with 192 it is 1.00, with 256 1.14
 BLOCK = 96  # rows of a task, a multiple of every ROWS: 96 × 128 floats are 48 KiB, a tenth of a common L2
 FEW = 32  # rows: so many at most, and weights are read from memory for them, in one stream, panel after panel
 WIDE = 24  # panels of a task: its part of y is read and written once a chunk, and stays in L2 with the copy of x
-PLAIN, GELU, GELU_TANH, RELU, SILU, ADD = range(6)  # the write-outs
 
 BOUND = {"tolerance": 2e-6, "why": "float32 rounding: sums of 128 products, added up"}
 
@@ -73,7 +72,8 @@ def product(finish, x, panels, bias, outputs, residual=None):
     if len(x):
         size, tasks = share(len(x), x.shape[1], len(panels))
         other = y[0] if residual is None else np.ascontiguousarray(residual)
-        run(multiply, tasks, x, panels, bias, y, other, size, finish, scratch=((size[0], x.shape[1] if len(x) <= FEW else CHUNK),))
+        span = x.shape[1] if len(x) <= FEW else CHUNK  # of k, copied at a time
+        run(multiply, tasks, x, panels, bias, y, other, size, finish, scratch=((size[0], span),))
     return y if outputs == bias.shape[1] else np.ascontiguousarray(y[:, :, :outputs])
 
 
@@ -129,28 +129,6 @@ def multiply_block(x, panels, bias, y, copy, first):
                     )
 
 
-@jit(error_model="numpy")
-def write_out(y, residual, left, right, finish):
-    """The activation, or the residual's addition. One kernel with a choice, once a task: each more compiles for 1.5 s."""
-    for row in range(len(y)):
-        line, other = y[row][left:right], residual[row][left:right]  # sliced so, Numba knows them contiguous
-        if finish == GELU:
-            for i in range(len(line)):
-                line[i] = gelu(line[i])
-        elif finish == GELU_TANH:
-            for i in range(len(line)):
-                line[i] = gelu_tanh(line[i])
-        elif finish == RELU:
-            for i in range(len(line)):
-                line[i] = max(line[i], np.float32(0))
-        elif finish == SILU:
-            for i in range(len(line)):
-                line[i] = silu(line[i])
-        else:
-            for i in range(len(other)):
-                line[i] += other[i]
-
-
 @variant("linear", prepare=pack, **BOUND)
 def linear_register(x, *packed):
     """Sums in registers, blocks in caches, tasks on two threads: 149 GFLOP/s at 4,096 rows of 768 → 768 and 51 to 115 at
@@ -158,37 +136,4 @@ def linear_register(x, *packed):
     return product(PLAIN, x, *packed)[0]
 
 
-@variant("linear_gelu", prepare=pack, **BOUND)
-def linear_gelu_register(x, *packed):
-    """gelu before the block leaves the cache."""
-    return product(GELU, x, *packed)[0]
-
-
-@variant("linear_gelu_tanh", prepare=pack, **BOUND)
-def linear_gelu_tanh_register(x, *packed):
-    """gelu_tanh before the block leaves the cache."""
-    return product(GELU_TANH, x, *packed)[0]
-
-
-@variant("linear_relu", prepare=pack, **BOUND)
-def linear_relu_register(x, *packed):
-    """relu before the block leaves the cache."""
-    return product(RELU, x, *packed)[0]
-
-
-@variant("linear_silu", prepare=pack, **BOUND)
-def linear_silu_register(x, *packed):
-    """silu before the block leaves the cache."""
-    return product(SILU, x, *packed)[0]
-
-
-@variant("linear_add", prepare=pack, **BOUND)
-def linear_add_register(x, residual, *packed):
-    """The residual is added before the block leaves the cache."""
-    return product(ADD, x, *packed, residual=residual)[0]
-
-
-@variant("query_key_value", prepare=pack, **BOUND)
-def query_key_value_register(x, *packed):
-    """One product from the three weights' panels: x is read once, and threads meet once."""
-    return tuple(product(PLAIN, x, *packed))
+fused("register", product, pack, **BOUND)
