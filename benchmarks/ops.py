@@ -114,12 +114,10 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
 
 
 def unit_of(operation: str, name: str, size: Size) -> str:
-    """Kernels of 8-bit numbers stand in files that say so, and have a ceiling of their own where the machine does."""
+    """Variants of 8-bit numbers are called so, and have a ceiling of their own where the machine does."""
     if not size.product:
         return "GB/s"
-    made = variants(operation).get(name)
-    whole = made is not None and "int8" in made.name
-    return "GOP/s" if whole and ceiling("GOP/s") else "GFLOP/s"
+    return "GOP/s" if "int8" in name and ceiling("GOP/s") else "GFLOP/s"
 
 
 @cache

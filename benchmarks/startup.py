@@ -21,6 +21,7 @@ from pathlib import Path
 
 from minibert.kernels.registry import PRESETS
 from minibert.kernels.threads import get_num_threads
+from minibert.quantize import quantize
 
 from .export import export
 from .measuring import document, markdown, write
@@ -28,7 +29,7 @@ from .measuring import document, markdown, write
 SENTENCE = "We are very happy to show you this library."
 OURS = """
 from minibert import pipeline
-print(pipeline("text-classification", model=folder, kernels={kernels!r})(text))
+print(pipeline("text-classification", model=folder{checkpoint}, kernels={kernels!r})(text))
 """
 TRANSFORMERS = """
 from transformers import pipeline
@@ -105,9 +106,13 @@ def measure(programs: dict[str, str], folder: Path, rounds: int) -> dict[str, li
 
 
 def run(options: argparse.Namespace, folder: Path) -> None:
-    ours = {f"minibert {name}": OURS.format(kernels=name) for name in options.kernels}
+    ours = {f"minibert {name}": OURS.format(checkpoint="", kernels=name) for name in options.kernels}
     peers = {name: program for name, program in PEERS.items() if any(word in name for word in options.peers)}
     export(folder)
+    if "int8" in options.kernels:
+        quantize(folder, folder / "minibert.int8")
+        program = OURS.format(checkpoint=' + "/minibert.int8"', kernels="int8")
+        ours["minibert int8, from its own checkpoint"] = program
     found = measure(ours | peers, folder, options.rounds)
     rows = []
     for name, pairs in found.items():
