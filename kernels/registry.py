@@ -55,7 +55,9 @@ class Registry:
 
 REGISTRY = Registry()
 # Where the compiled variants stand: importing these registers them.
-LADDERS = ("linear", "linear_register", "linear_int8", "linear_bf16", "softmax", "attention", "layer_norm", "activations", "embed")
+LADDERS = (
+    "linear", "linear_register", "linear_int8", "linear_bf16", "softmax", "attention", "layer_norm", "activations", "embed",
+)  # fmt: skip
 # A preset is the names to look for, best first; an operation made of others that has none of them is composed.
 PRESETS = {
     "reference": ("reference",),

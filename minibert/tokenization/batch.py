@@ -6,7 +6,7 @@
 
 A model takes it as it is: `model(packed)`. It gives the same as a call of the tokenizer for each text, and what it
 cannot do (added tokens in a text, marks that change places) it hands to that call. For a few short texts the call is
-the quicker way: this one imports Numba.
+the quicker way: here the vocabulary is first made a trie.
 """
 
 from __future__ import annotations
