@@ -6,6 +6,7 @@ kernel is Python that Numba compiles. The one choice made for the machine is the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
 
 from llvmlite import ir
@@ -25,6 +26,19 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -
     name = f"llvm.fma.v{a.type.count}f32" if isinstance(a.type, ir.VectorType) else "llvm.fma.f32"
     function = get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3), name)
     return builder.call(function, [a, b, c])
+
+
+def each_height(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[int]:
+    """1, 2, ... to `most`: what is emitted for a number is run where `rows` is that number. So each has its own loop."""
+    after = builder.append_basic_block("after")
+    choose = builder.switch(rows, after)
+    for count in range(1, most + 1):
+        block = builder.append_basic_block(f"rows_{count}")
+        choose.add_case(INT(count), block)
+        builder.position_at_end(block)
+        yield count
+        builder.branch(after)
+    builder.position_at_end(after)
 
 
 def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
@@ -78,15 +92,9 @@ def add_product(typing, y, x, panel, coming):
         starts = [builder.bitcast(array.data, ADDRESS) for array in arrays]
         strides = [builder.extract_value(arrays[place].strides, axis) for place, axis in ((0, 0), (1, 0), (1, 1))]
         rows, depth, lines = (builder.extract_value(arrays[place].shape, axis) for place, axis in ((0, 0), (1, 1), (3, 0)))
-        after = builder.append_basic_block("after")
-        choose = builder.switch(rows, after)  # one loop for each number of rows
-        for count in range(1, ROWS + 1):
-            block = builder.append_basic_block(f"rows_{count}")
-            choose.add_case(INT(count), block)
-            builder.position_at_end(block)
-            builder.call(tile_of(builder.module, count), [*starts, *strides, depth, lines])
-            builder.branch(after)
-        builder.position_at_end(after)
+        arguments = [*starts, *strides, depth, lines]
+        for count in each_height(builder, rows, ROWS):
+            builder.call(tile_of(builder.module, count), arguments)
 
     return types.void(y, x, panel, coming), emit
 

@@ -7,7 +7,7 @@ from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from .intrinsics import FLOAT, INT, multiply_add, prefetch
+from .intrinsics import FLOAT, INT, each_height, multiply_add, prefetch
 from .linear_bf16 import PAIRED
 from .vectors import COLUMNS, ROWS, WIDTH
 
@@ -39,15 +39,8 @@ def add_product_of_pairs(typing, y, x, panel, coming):
     def emit(context, builder, signature, values):
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values)]
         rows = builder.extract_value(arrays[0].shape, 0)
-        after = builder.append_basic_block("after")
-        choose = builder.switch(rows, after)  # one loop for each number of rows
-        for count in range(1, ROWS + 1):
-            block = builder.append_basic_block(f"rows_{count}")
-            choose.add_case(INT(count), block)
-            builder.position_at_end(block)
+        for count in each_height(builder, rows, ROWS):
             emit_tile(builder, count, *arrays)
-            builder.branch(after)
-        builder.position_at_end(after)
 
     return types.void(y, x, panel, coming), emit
 

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from .int8_layout import GROUP
 from .int8_reference import MIXED
-from .intrinsics import prefetch
+from .intrinsics import each_height, prefetch
 from .vectors_int8 import ROWS, WAY
 
 BYTE, SHORT, WORD, INT = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -30,15 +30,8 @@ def add_scaled_product(typing, y, x, panel, scale, coming, apart):
     def emit(context, builder, signature, values):
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values[:5])]
         rows = builder.extract_value(arrays[0].shape, 0)
-        after = builder.append_basic_block("after")
-        choose = builder.switch(rows, after)  # one loop for each number of rows
-        for count in range(1, ROWS + 1):
-            block = builder.append_basic_block(f"rows_{count}")
-            choose.add_case(INT(count), block)
-            builder.position_at_end(block)
+        for count in each_height(builder, rows, ROWS):
             emit_tile(builder, count, *arrays, values[5])
-            builder.branch(after)
-        builder.position_at_end(after)
 
     return types.void(y, x, panel, scale, coming, types.int64), emit
 
