@@ -11,7 +11,7 @@ from .functions import exp
 from .jit import jit
 from .registry import variant
 from .threads import run
-from .vectors import COLUMNS, ROWS, add_product, next_task
+from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, interleave, next_task, transpose_block
 
 
 @variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
@@ -54,7 +54,6 @@ def attention_rows(query, key, value, bounds, kept, heads):
 
 
 BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens that is a thirtieth of its work
-CHUNK = 128  # keys in one running sum, as in linear_register.py
 
 
 @variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
@@ -72,7 +71,7 @@ def attention_register(query, key, value, bounds, key_mask, heads):
         work = int(np.square(np.diff(bounds)).sum()) * query.shape[1] * 2  # multiply-adds
         useful = min(len(places) * heads, work // 2_000_000 + 1)
         longest, size = int(np.diff(bounds).max()), query.shape[1] // heads
-        scratch = ((2, longest, size), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
+        scratch = ((2, longest, size), (longest * size,), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
         run(attend, useful, query, key, value, kept, np.array(places), heads, context, scratch=scratch)
     return context
 
@@ -82,82 +81,95 @@ def attend(counter, scratch, query, key, value, kept, places, heads, context):
     """Do one task after another until none is left: a sequence's head, and BLOCK of its queries."""
     size = query.shape[1] // heads
     own = next_task(counter[1:])
-    copies, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own]
+    copies, laid, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own], scratch[4][own]
     task = next_task(counter)
     while task < len(places) * heads:
-        start, stop, row = places[task // heads]
+        start, stop, first = places[task // heads]
         left = task % heads * size
-        found = copy_kept(key[start:stop], value[start:stop], kept[start:stop], left, copies)
-        scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
-        count = found if found else stop - start  # nothing kept: the same share for each
-        end = min(row + BLOCK, stop)
-        while row < end:
-            for lane in range(COLUMNS):
-                line = query[min(row + lane, stop - 1)][left : left + size]  # a lane too many does the last query again
-                for i in range(size):
-                    turned[0, i, lane] = line[i] * scale
-            attend_lanes(turned, copies[0, :count], copies[1, :count], scores[:count], sums)
-            for lane in range(min(end - row, COLUMNS)):
-                line = context[row + lane][left : left + size]
-                for i in range(size):
-                    line[i] = turned[1, i, lane]
-            row += COLUMNS
+        right = left + size
+        count = copy_kept(key[start:stop], value[start:stop], kept[start:stop], left, copies, laid)
+        for row in range(first, min(first + BLOCK, stop), COLUMNS):
+            end = min(row + COLUMNS, first + BLOCK, stop)
+            transpose(query[row:end, left:right], turned[0])  # lanes that have no query keep what they had
+            attend_lanes(turned, laid, copies[1, :count], scores[:count], sums)
+            transpose(turned[1][:, : end - row], context[row:end, left:right])
         task = next_task(counter)
 
 
 @jit(error_model="numpy")
-def copy_kept(key, value, kept, left, copies):
-    """One head's keys and values, side by side; a masked one is left out, unless all are. -> how many were kept."""
-    found = 0
+def copy_kept(key, value, kept, left, copies, laid):
+    """One head's keys, over √Dh and laid for the tile (`tiles.py`), and its values; a masked one is left out, unless all
+    are: then they get the same share. -> how many."""
+    found, count, size = 0, 0, copies.shape[2]
     for other in range(len(kept)):
         found += kept[other]
-    to = 0
+    scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
     for other in range(len(kept)):
         if kept[other] or not found:
-            size = copies.shape[2]
-            for i, part in ((0, key[other][left : left + size]), (1, value[other][left : left + size])):
-                line = copies[i, to]
-                for place in range(size):
-                    line[place] = part[place]
-            to += 1
-    return found
+            source, target = key[other][left : left + size], copies[0, count]  # sliced so, Numba knows them contiguous
+            for i in range(len(source)):
+                target[i] = source[i] * scale
+            source, target = value[other][left : left + size], copies[1, count]
+            for i in range(len(source)):
+                target[i] = source[i]
+            count += 1
+    for top in range(0, count, ROWS):
+        bottom = min(top + ROWS, count)
+        interleave(copies[0, top:bottom], laid[top * size : bottom * size])
+    return count
 
 
 @jit(error_model="numpy")
-def attend_lanes(turned, keys, values, scores, sums):
-    """turned[0] (Dh, C), a query a lane -> turned[1] (Dh, C): softmax(keys turned[0])ᵀ values, with scores (L, C) between."""
-    count, size = keys.shape
-    largest, total, part = sums[0], sums[1], sums[2]
-    for other in range(count):
-        for lane in range(COLUMNS):
-            scores[other, lane] = 0
-    for tile in range(-(-count // ROWS)):
-        top, bottom = tile * ROWS, min(tile * ROWS + ROWS, count)
-        add_product(scores[top:bottom], keys[top:bottom], turned[0], turned[0][:0])
-    for lane in range(COLUMNS):
+def transpose(source, target):
+    """target = sourceᵀ, a block of registers at a time."""
+    rows, columns = source.shape
+    for row in range(0, rows, WIDTH):
+        for column in range(0, columns, WIDTH):
+            if row + WIDTH <= rows and column + WIDTH <= columns:
+                transpose_block(source[row:, column:], target[column:, row:])
+            else:
+                for i in range(row, min(row + WIDTH, rows)):
+                    for j in range(column, min(column + WIDTH, columns)):
+                        target[j, i] = source[i, j]
+
+
+@jit(error_model="numpy")
+def attend_lanes(turned, laid, values, scores, sums):
+    """turned[0] (Dh, C), a query a lane -> turned[1] (Dh, C): softmax(keys turned[0])ᵀ values, with scores (L, C) between.
+    The keys are `laid`, the values are (L, Dh)."""
+    count, size = values.shape
+    largest, total = sums[0], sums[1]
+    for top in range(0, count, ROWS):
+        bottom = min(top + ROWS, count)
+        keys = laid[top * size : bottom * size]
+        add_product(scores[top:bottom], keys, turned[0], turned[0][:0], sums, sums, sums, True, False)
+    for lane in range(len(largest)):  # not range(COLUMNS): of a loop of known length the compiler makes no vectors
         largest[lane], total[lane] = scores[0, lane], 0
     for other in range(1, count):
-        for lane in range(COLUMNS):
-            largest[lane] = max(largest[lane], scores[other, lane])
-    for i in range(size):
-        for lane in range(COLUMNS):
-            turned[1, i, lane] = 0
+        line = scores[other]
+        for lane in range(len(line)):
+            largest[lane] = max(largest[lane], line[lane])
     for first in range(0, count, CHUNK):
-        last = min(first + CHUNK, count)
-        for lane in range(COLUMNS):
-            part[lane] = 0
-        for other in range(first, last):
-            line = scores[other]
-            for lane in range(COLUMNS):
-                line[lane] = exp(line[lane] - largest[lane])
-            for lane in range(COLUMNS):
-                part[lane] += line[lane]
-        for lane in range(COLUMNS):
-            total[lane] += part[lane]
-        tiles = -(-size // ROWS)
-        for tile in range(tiles):
-            top, bottom = tile * size // tiles, (tile + 1) * size // tiles
-            add_product(turned[1, top:bottom], values[first:last].T[top:bottom], scores[first:last], scores[:0])
+        exponentials(scores[first : min(first + CHUNK, count)], largest, total, sums[2])
+    for top in range(0, size, ROWS):
+        bottom = min(top + ROWS, size)
+        add_product(turned[1, top:bottom], values[:, top:bottom], scores, scores[:0], sums, sums, sums, True, False)
     for i in range(size):
-        for lane in range(COLUMNS):
-            turned[1, i, lane] /= total[lane]
+        line = turned[1, i]
+        for lane in range(len(line)):
+            line[lane] /= total[lane]
+
+
+@jit(error_model="numpy")
+def exponentials(scores, largest, total, part):
+    """scores (L, C) -> exp(scores - largest), in their place; their sum is added to the total."""
+    for lane in range(len(part)):
+        part[lane] = 0
+    for other in range(len(scores)):
+        line = scores[other]
+        for lane in range(len(line)):
+            line[lane] = exp(line[lane] - largest[lane])
+        for lane in range(len(line)):
+            part[lane] += line[lane]
+    for lane in range(len(part)):
+        total[lane] += part[lane]

@@ -1,11 +1,11 @@
 """How 8-bit weights lie in memory: alike for every machine, so that a checkpoint's are used where the file has them.
 
-A panel is COLUMNS outputs, and a line of it holds GROUP neighbours of k for each of them, 64 bytes:
+A panel is COLUMNS outputs, and a line of it holds GROUP neighbours of k for each of them, 128 bytes:
 
-    line 0:  w[0,0] w[0,1] w[0,2] w[0,3]   w[1,0] w[1,1] w[1,2] w[1,3]   ...   w[15,0] ... w[15,3]
+    line 0:  w[0,0] w[0,1] w[0,2] w[0,3]   w[1,0] w[1,1] w[1,2] w[1,3]   ...   w[31,0] ... w[31,3]
     line 1:  w[0,4] ...
 
-The panels are even in number, for the machines that take two at a time; what fills the last ones is 0.
+What fills the last panel is 0. A machine with shorter vectors takes a line in several parts.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 
 from .int8_reference import MIXED, SPAN
 
-GROUP, COLUMNS = 4, 16  # GROUP is what vpdpbusd takes at once
+GROUP, COLUMNS = 4, 32  # GROUP is what vpdpbusd takes at once
 
 
 def lay(values):
-    """Whole numbers (N, K), K a multiple of GROUP -> panels (P, K / GROUP, 64)."""
-    padded = np.pad(values, ((0, -len(values) % (2 * COLUMNS)), (0, 0)))
+    """Whole numbers (N, K), K a multiple of GROUP -> panels (P, K / GROUP, 128)."""
+    padded = np.pad(values, ((0, -len(values) % COLUMNS), (0, 0)))
     lines = padded.reshape(-1, COLUMNS, padded.shape[1] // GROUP, GROUP).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(lines).reshape(len(lines), -1, COLUMNS * GROUP)
 
 
 def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
     """`parts` weights (N, K) -> the shapes of the panels, scales and columns that `linear_int8.pack` makes of them."""
-    wide, length = outputs + -outputs % (2 * COLUMNS), inputs + -inputs % (2 * MIXED)
+    wide, length = outputs + -outputs % COLUMNS, inputs + -inputs % (2 * MIXED)
     spans = -(-length // SPAN)
     return (parts * wide // COLUMNS, length // GROUP, COLUMNS * GROUP), (spans, parts, wide), (2, parts, wide)

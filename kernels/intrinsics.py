@@ -1,22 +1,52 @@
-"""What Python cannot say and the machine can: a register tile, a fused multiply-add, a counter that threads share.
+"""What Python cannot say and the machine can: a fused multiply-add, and a counter that threads share.
 
-Numba's `@intrinsic` lets a function write its own LLVM instructions. There are three here and no more; every other
-kernel is Python that Numba compiles. The one choice made for the machine is the width of a vector.
+Numba's `@intrinsic` lets a function write its own LLVM instructions. The words that such functions are made of stand
+here, too; `intrinsics_tile.py` is written in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
 
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from .vectors import COLUMNS, FUSED, ROWS, WIDTH
+from .vectors import FUSED, WIDTH
 
-FLOAT, INT, ADDRESS = ir.FloatType(), ir.IntType(64), ir.IntType(8).as_pointer()
+FLOAT, BYTE, WORD, INT = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+ADDRESS = BYTE.as_pointer()
+
+
+def moved(builder: ir.IRBuilder, address: ir.Value, *distances: ir.Value | int) -> ir.Value:
+    """The address so many bytes further on."""
+    for distance in distances:
+        address = builder.gep(address, [INT(distance) if isinstance(distance, int) else distance])
+    return address
+
+
+def loaded(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """The value of this kind that stands there, aligned or not."""
+    return builder.load(builder.bitcast(address, kind.as_pointer()), align=1)
+
+
+def stored(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
+    """The value is put there, aligned or not."""
+    builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=1)
+
+
+def spread(builder: ir.IRBuilder, value: ir.Value, count: int) -> ir.Value:
+    """A value in every lane of a vector."""
+    undefined = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+    lanes = ir.Constant(ir.VectorType(WORD, count), [0] * count)
+    return builder.shuffle_vector(builder.insert_element(undefined, value, WORD(0)), undefined, lanes)
+
+
+def call(builder: ir.IRBuilder, name: str, result: ir.Type, *values: ir.Value) -> ir.Value:
+    """A function of LLVM's own, by its name."""
+    kind = ir.FunctionType(result, [value.type for value in values])
+    return builder.call(get_or_insert_function(builder.module, kind, name), values)
 
 
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
@@ -24,8 +54,7 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -
     if not FUSED:
         return builder.fadd(builder.fmul(a, b), c)
     name = f"llvm.fma.v{a.type.count}f32" if isinstance(a.type, ir.VectorType) else "llvm.fma.f32"
-    function = get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3), name)
-    return builder.call(function, [a, b, c])
+    return call(builder, name, a.type, a, b, c)
 
 
 def each_height(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[int]:
@@ -42,11 +71,24 @@ def each_height(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[in
 
 
 def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
-    """The line there is on its way to the nearest cache; any address may be named."""
-    number = ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
-    fetch = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(fetch, [address, number(0), number(3), number(1)])  # to read, often, as data
+    """The line there is on its way to the second cache; any address may be named. (To the first: 67 GFLOP/s of 87 at 16
+    rows of 3,072 → 768, whose weights come from memory. So few lines can be on their way there at a time.)"""
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), address, WORD(0), WORD(2), WORD(1))  # to read, as data
+
+
+def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int, combine=lambda a, b: (a, b)) -> list[ir.Value]:
+    """So many rounds of: each vector and the one half the list further on are combined, and their lanes put in turn.
+
+    [a b c d] -> [a0 c0 a1 c1 ...] [... a3 c3] [b0 d0 ...] [...]: after log2(lanes) rounds, as many vectors as they have
+    lanes are transposed.
+    """
+    lanes = held[0].type.count
+    order = [[half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)] for half in (0, 1)]
+    order = [ir.Constant(ir.VectorType(WORD, lanes), half) for half in order]
+    for _ in range(rounds):
+        pairs = [combine(*pair) for pair in zip(held, held[len(held) // 2 :])]
+        held = [builder.shuffle_vector(*pair, half) for pair in pairs for half in order]
+    return held
 
 
 @intrinsic
@@ -71,91 +113,15 @@ def next_task(typing, counter):
 
 
 @intrinsic
-def add_product(typing, y, x, panel, coming):
-    """y (R, C) += x (R, K) @ panel (K, C), where R is 1 to ROWS and C is COLUMNS.
-
-    The sums of the whole tile stay in registers, two vectors a row. A step of k reads one line of the panel, and each
-    of its vectors is multiplied with R values of x, each spread over a vector:
-
-        panel[k]      b0 = 8 floats   b1 = 8 floats
-        x[0, k] = a   sum00 += a b0   sum01 += a b1
-        x[1, k] = a   sum10 += a b0   sum11 += a b1      ... R rows: 2 R multiply-adds for 2 + R reads
-
-    On the way the lines of `coming`, which are soon to be read, are asked for, a little at each step: reading weights
-    from memory takes as long as 10 to 20 rows' arithmetic, and so costs nothing beside it.
-
-    A row's instructions are the same whatever R is. The panel is contiguous, and so is each row of y; x may have any strides.
-    """
+def transpose_block(typing, source, target):
+    """target[:WIDTH, :WIDTH] = source[:WIDTH, :WIDTH]ᵀ, for float32 arrays whose second axis is contiguous."""
 
     def emit(context, builder, signature, values):
-        arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values)]
-        starts = [builder.bitcast(array.data, ADDRESS) for array in arrays]
-        strides = [builder.extract_value(arrays[place].strides, axis) for place, axis in ((0, 0), (1, 0), (1, 1))]
-        rows, depth, lines = (builder.extract_value(arrays[place].shape, axis) for place, axis in ((0, 0), (1, 1), (3, 0)))
-        arguments = [*starts, *strides, depth, lines]
-        for count in each_height(builder, rows, ROWS):
-            builder.call(tile_of(builder.module, count), arguments)
+        source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values))
+        rows = [[moved(builder, builder.bitcast(array.data, ADDRESS), builder.mul(INT(row), builder.extract_value(array.strides, 0)))
+                 for row in range(WIDTH)] for array in (source, target)]  # fmt: skip
+        held = [loaded(builder, place, ir.VectorType(FLOAT, WIDTH)) for place in rows[0]]
+        for value, place in zip(riffled(builder, held, WIDTH.bit_length() - 1), rows[1]):
+            stored(builder, value, place)
 
-    return types.void(y, x, panel, coming), emit
-
-
-def tile_of(module: ir.Module, rows: int) -> ir.Function:
-    """add_product for this many rows, as a function that all places in a module call: a second copy takes a second to
-    compile."""
-    name = f"minibert_tile_{rows}"
-    tile = get_or_insert_function(module, ir.FunctionType(ir.VoidType(), [ADDRESS] * 4 + [INT] * 5), name)
-    if tile.is_declaration:
-        tile.linkage = "internal"
-        tile.attributes.add("noinline")
-        builder = ir.IRBuilder(tile.append_basic_block())
-        emit_tile(builder, rows, *tile.args)
-        builder.ret_void()
-    return tile
-
-
-def emit_tile(builder, rows, y, x, panel, coming, y_stride, x_stride, step, depth, lines) -> None:
-    """The instructions of `add_product` for a fixed number of rows: four addresses, three strides in bytes, two lengths."""
-    vector = ir.VectorType(FLOAT, WIDTH)
-    undefined, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * WIDTH)
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-
-    def after(start, *factors):  # the address so many bytes on
-        return builder.gep(start, [reduce(builder.mul, factors)])
-
-    def half(start, which):  # the first or the second vector of a line
-        return builder.gep(builder.bitcast(start, vector.as_pointer()), [INT(which)])
-
-    def spread(pointer):
-        value = builder.load(builder.bitcast(pointer, FLOAT.as_pointer()))
-        return builder.shuffle_vector(builder.insert_element(undefined, value, ir.IntType(32)(0)), undefined, lanes)
-
-    x_rows = [after(x, INT(row), x_stride) for row in range(rows)]
-    apart = builder.udiv(builder.mul(lines, INT(COLUMNS * 4)), builder.or_(depth, INT(1)))  # bytes of `coming` a step
-    before, loop, done = builder.block, builder.append_basic_block("step"), builder.append_basic_block("sums")
-    builder.branch(loop)
-
-    builder.position_at_end(loop)
-    k = builder.phi(INT)
-    old = [[builder.phi(vector) for _ in range(2)] for _ in range(rows)]
-    line = after(panel, k, INT(COLUMNS * 4))
-    b = [builder.load(half(line, which), align=4) for which in range(2)]
-    prefetch(builder, after(coming, k, apart))
-    new = []
-    for row in range(rows):
-        a = spread(after(x_rows[row], k, step))
-        new.append([multiply_add(builder, a, b[which], old[row][which]) for which in range(2)])
-    k_next = builder.add(k, INT(1))
-    builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, done)
-    k.add_incoming(INT(0), before)
-    k.add_incoming(k_next, loop)
-    for row in range(rows):
-        for which in range(2):
-            old[row][which].add_incoming(zeros, before)
-            old[row][which].add_incoming(new[row][which], loop)
-
-    builder.position_at_end(done)
-    for row in range(rows):
-        target = after(y, INT(row), y_stride)
-        for which in range(2):
-            value = builder.fadd(builder.load(half(target, which), align=4), new[row][which])
-            builder.store(value, half(target, which), align=4)
+    return types.void(source, target), emit

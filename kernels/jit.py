@@ -31,6 +31,10 @@ class Instruction:
         self.name, self.module = name, module
 
     @property
+    def file(self) -> str:
+        return self.module.rpartition(".")[2]
+
+    @property
     def compiled(self):
         return getattr(importlib.import_module(self.module), self.name)
 
@@ -38,9 +42,10 @@ class Instruction:
 class Kernel:
     """A function to be compiled, with the options `numba.njit` is to have."""
 
-    def __init__(self, function: Callable, options: dict):
+    def __init__(self, function: Callable, options: dict, names: dict | None = None):
         update_wrapper(self, function)
         self.function, self.options = function, options
+        self.names = names or {}  # what stands behind some of the names it uses, in place of its module's
         self.codes: dict[tuple, Callable] = {}  # kinds of arguments -> machine code, for machine_code.py
 
     @property
@@ -50,13 +55,26 @@ class Kernel:
     def __call__(self, *arguments):
         return self.compiled(*arguments)
 
+    def using(self, name: str, **names: Kernel | Instruction) -> Kernel:
+        """The same code under another name, with these behind some of the names in it."""
+        made = Kernel(self.function, self.options, names)
+        made.__name__ = name
+        return made
+
     def with_names_compiled(self) -> Callable:
         """The function, with compiled ones behind the names it uses."""
-        names = self.function.__globals__
+        names = {**self.function.__globals__, **self.names}
         used = {name: names[name] for name in self.function.__code__.co_names if name in names}
         found = {name: made.compiled for name, made in used.items() if isinstance(made, (Kernel, Instruction))}
         code, defaults = self.function.__code__, self.function.__defaults__
-        return types.FunctionType(code, {**names, **found}, self.__name__, defaults)
+        made = types.FunctionType(code, {**names, **found}, self.__name__, defaults)
+        made.__qualname__ = self.__name__  # by which Numba's cache knows it
+        return made
+
+    @property
+    def stamp(self) -> str:
+        """A hash of all sources that it is compiled from."""
+        return stamp(self.file, *sorted(made.file for made in self.names.values()))
 
     @cached_property
     def compiled(self) -> Callable:
@@ -71,7 +89,7 @@ class Kernel:
                 warn_of_no_folder()
                 return numba.njit(**self.options)(function)
             if hasattr(getattr(dispatcher._cache, "_cache_file", None), "_source_stamp"):
-                dispatcher._cache._cache_file._source_stamp = stamp(self.file)
+                dispatcher._cache._cache_file._source_stamp = self.stamp
             return dispatcher
 
 
@@ -81,10 +99,10 @@ def jit(**options) -> Callable[[Callable], Kernel]:
 
 
 @cache
-def stamp(module: str) -> str:
-    """A hash of the sources that a file's kernels are compiled from: its own, and those it imports. Numba itself looks
+def stamp(*modules: str) -> str:
+    """A hash of the sources that kernels of these files are compiled from: their own, and those they import. Numba itself looks
     at the first alone, and would go on using the old `add_product` or `exp` after theirs have changed."""
-    folder, found, left = Path(__file__).parent, {}, {module, "intrinsics"}
+    folder, found, left = Path(__file__).parent, {}, {*modules, "intrinsics"}
     while left:
         name = left.pop()
         found[name] = (folder / f"{name}.py").read_text(encoding="utf-8") if (folder / f"{name}.py").exists() else ""

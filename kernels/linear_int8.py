@@ -1,10 +1,10 @@
 """x weightᵀ + bias in whole numbers: weights of 8 bits, and x rounded to 8 bits a row at a time, on the way in.
 
-The formula is `int8_reference.py`, the weights' place in memory `int8_layout.py`, the tile `vectors_int8.py`. Two steps:
+The formula is `int8_reference.py`, the weights' place in memory `int8_layout.py`, the machines `vectors_int8.py`. Two steps:
 
-    quantise      each row of x, mixed, to 0..255, by its own least and largest value
-    multiply      tasks of rows × panels, as in linear_register.py: exact sums over a span, times its scale;
-                  then the write-out: the row's scale, the bias, gelu, a residual, ...
+    lay           each row of x, mixed, to 0..255, by its own least and largest value
+    multiply      the loops of `tiles.py`: exact sums over a span, times its scale; at the end the row's scale and the
+                  bias; then gelu, a residual, ...
 
 A row's numbers depend on nothing but the row, so a text's answer does not change with its neighbours.
 
@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .buffers import empty
-from .int8_layout import COLUMNS, GROUP, lay
+from .int8_layout import COLUMNS, GROUP
+from .int8_layout import lay as lay_weights
 from .int8_reference import (
+    MIXED,
     ROUNDS,
     SPAN,
     product_of_rounded,
@@ -36,15 +37,14 @@ from .int8_reference import (
 )
 from .jit import jit
 from .registry import variant
-from .threads import get_num_threads, run
-from .vectors import next_task
-from .vectors_int8 import ROWS, WAY, WIDE, add_scaled_product, mix_once
-from .write_out import PLAIN, fused, write_out
+from .tiles import Format, Weights, multiply, product
+from .vectors import interleave, next_task
+from .vectors_int8 import WAY, add_scaled_product, mix_four_times, mix_once
+from .write_out import PLAIN, fused
 
 F = np.float32
-CHUNK = 768  # of k: a panel's chunk is 12 KiB and, with the rows of a tile, stays in L1
-BLOCK = 96  # rows of a task, a multiple of every ROWS: their chunk stays in L2
-FEW = 16_384  # values of x that the caller quantises sooner alone than with a helper
+VALUE = np.dtype(WAY.value)  # of x, rounded
+STEP = np.dtype(f"u{WAY.x_bytes}")  # what a row has in a step
 
 
 BOUND = {"tolerance": 0.02, "why": "both sides are rounded to 8 bits: a value is off by up to 1/510 of its row's range"}
@@ -84,66 +84,42 @@ def multiply_naive(values, x_scale, zero, weight, scales, sums, bias):
 
 
 def pack(*arrays):
-    """weight (N, K), bias (N,), once or three times -> panels (P, K / GROUP, 64) int8, their scales (spans, parts, ·),
-    columns (2, parts, ·), and N.
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / GROUP, 4 COLUMNS) int8.
 
-    `columns` has each output's bias, and the sum of its weights: what the write-out needs.
+    `columns` has each output's bias, and the sum of its weights: what a tile ends with.
     """
     outputs = len(arrays[0])
     made = [pack_one(weight, bias) for weight, bias in zip(arrays[0::2], arrays[1::2])]
     panels, scales, columns = zip(*made)
-    return np.concatenate(panels), np.stack(scales, axis=1), np.stack(columns, axis=1), outputs
+    return Weights(np.concatenate(panels), np.stack(scales, axis=1), np.stack(columns, axis=1), outputs)
 
 
 def pack_one(weight, bias):
     values, scales = quantise_weight(weight)
-    spare = ((0, 0), (0, -len(values) % (2 * COLUMNS)))
+    spare = ((0, 0), (0, -len(values) % COLUMNS))
     columns = np.stack([bias.astype(F), weighted_sums(values, scales)])
-    return lay(values), np.pad(scales, spare), np.pad(columns, spare)
-
-
-def product(finish, x, panels, scales, columns, outputs, residual=None):
-    """-> y (parts, M, N), without what fills its last panels."""
-    x = np.ascontiguousarray(x)
-    rows, inputs = x.shape
-    length = panels.shape[1] * GROUP
-    values = empty(rows, length * np.dtype(WAY.value).itemsize // 4).view(WAY.value)
-    ranges = empty(rows, 2)
-    y = empty(columns.shape[1], rows, columns.shape[2])
-    if rows:
-        run(quantise, 1 if x.size < FEW else -(-rows // ROWS), x, values, ranges, scratch=((2, length),))
-        size, tasks = share(rows, inputs, len(panels))
-        other = y[0] if residual is None else np.ascontiguousarray(residual)
-        run(multiply, tasks, values, ranges, panels, scales, columns, y, other, size, finish)
-    return y if outputs == y.shape[2] else np.ascontiguousarray(y[:, :, :outputs])
-
-
-def share(rows, inputs, panels):
-    """-> (rows, panels) of a task, and how many tasks that makes; the reasons are in `linear_register.share`."""
-    blocks = -(-rows // BLOCK)
-    tall = -(-rows // blocks)
-    tall += -tall % ROWS if blocks > 1 else 0
-    cost = inputs * COLUMNS * (tall + 10)  # of a panel
-    wanted = max(blocks * panels * cost // (16 * get_num_threads()), 2_000_000)
-    wide = -(-panels // max(panels * cost // wanted, 1))
-    wide += wide % 2
-    return (tall, wide), blocks * -(-panels // wide)
+    return lay_weights(values), np.pad(scales, spare), np.pad(columns, spare)
 
 
 @jit(nogil=True, error_model="numpy")
-def quantise(counter, scratch, x, values, ranges):
-    """x (M, K) -> values (M, ·) from 0 to 255, and each row's scale and zero: x, mixed, is near scale (value - zero)."""
-    rows = len(x)
-    lines = scratch[0][next_task(counter[1:])]
-    task = next_task(counter)
-    while task * ROWS < rows:
-        for row in range(task * ROWS, min(task * ROWS + ROWS, rows)):
-            line, target = mix(x[row], lines), values[row]
+def lay(counter, scratch, x, laid, ranges, height):
+    """x (M, K) -> laid: tile after tile, and in it for each step its rows' GROUP values, mixed, from 0 to 255; and each
+    row's scale and zero: x, mixed, is near scale (value - zero)."""
+    rows, tiles = len(x), -(-len(x) // height)
+    length = len(laid) // rows
+    own = next_task(counter[1:])
+    lines, values = scratch[0][own], scratch[1][own]
+    tile = next_task(counter)
+    while tile < tiles:
+        top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
+        for row in range(top, bottom):
+            line, target = mix(x[row], lines), values[row - top].view(VALUE)
             scale, inverse, zero = range_of(line)
             ranges[row, 0], ranges[row, 1] = scale, zero
-            for i in range(len(target)):
+            for i in range(len(line)):
                 target[i] = np.int32(min(max(np.rint(line[i] * inverse) + zero, F(0)), F(255)))
-        task = next_task(counter)
+        interleave(values[: bottom - top].view(STEP), laid[top * length : bottom * length].view(STEP))
+        tile = next_task(counter)
 
 
 @jit(inline="always", error_model="numpy")
@@ -154,8 +130,12 @@ def mix(line, lines):
         last[i] = line[i]
     for i in range(len(line), len(last)):
         last[i] = 0
-    for turn in range(ROUNDS):  # an even number: it ends where it began
-        mix_once(lines[1 - turn % 2], lines[turn % 2])
+    if len(last) % (16 * MIXED):
+        for turn in range(ROUNDS):  # an even number: it ends where it began
+            mix_once(lines[1 - turn % 2], lines[turn % 2])
+    else:
+        for turn in range(ROUNDS // 4):
+            mix_four_times(lines[1 - turn % 2], lines[turn % 2])
     return last
 
 
@@ -181,71 +161,23 @@ def range_of(line):
     return spread / F(255), inverse, np.rint(-least * inverse)
 
 
-@jit(nogil=True, error_model="numpy")
-def multiply(counter, values, ranges, panels, scales, columns, y, residual, size, finish):
-    """Do one task after another until none is left."""
-    tall, wide = size
-    across = -(-len(panels) // wide)
-    tasks = across * -(-len(values) // tall)
-    parts = y.shape[2] // COLUMNS  # panels of a part
-    task = next_task(counter)
-    while task < tasks:
-        top, first = task // across * tall, task % across * wide
-        bottom, last = min(top + tall, len(values)), min(first + wide, len(panels))
-        while first < last:
-            part, left = first // parts, first % parts * COLUMNS
-            count = min(last - first, parts - first % parts)
-            right = left + count * COLUMNS
-            block = y[part, top:bottom]
-            multiply_block(values[top:bottom], panels[first : first + count], scales[:, part], block, left)
-            dequantise(block, ranges[top:bottom], columns[:, part], left, right)
-            if finish != PLAIN:
-                write_out(block, residual[top:bottom], left, right, finish)
-            first += count
-        task = next_task(counter)
+def lines_and_values(steps):
+    return (2, GROUP * steps), (WAY.rows, steps * STEP.itemsize // 4)
 
 
-@jit(error_model="numpy")
-def multiply_block(values, panels, scales, y, first):
-    """y = values @ panels, from a column of y on."""
-    rows, lines = len(values), panels.shape[1]
-    tiles = -(-rows // ROWS)  # of nearly equal heights: 7 rows as 4 + 3, for a row alone is slow
-    width = len(panels) * COLUMNS
-    apart = lines * COLUMNS * GROUP if WIDE > COLUMNS else WIDE // 2 * GROUP  # from a tile's first vector to its second
-    for row in range(rows):
-        line = y[row][first : first + width]
-        for i in range(len(line)):
-            line[i] = 0
-    for chunk in range(0, lines, CHUNK // GROUP):
-        for left in range(0, width, WIDE):
-            number = left // COLUMNS
-            later = min((left + WIDE) // COLUMNS, len(panels) - 1)  # the panel that comes next
-            for tile in range(tiles):
-                top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
-                coming = later if tile == 0 else number
-                target = y[top:bottom, first + left : first + left + WIDE]
-                for start in range(chunk, min(chunk + CHUNK // GROUP, lines), SPAN // GROUP):
-                    stop = min(start + SPAN // GROUP, lines)
-                    panel = panels[number, start:stop, left % COLUMNS * GROUP :]
-                    scale = scales[start * GROUP // SPAN][first + left : first + left + WIDE]
-                    x = values[top:bottom, start * GROUP : stop * GROUP]
-                    add_scaled_product(target, x, panel, scale, panels[coming, start:stop], apart)
+INT8 = Format(
+    WAY.rows, STEP.itemsize, lay, multiply.using("multiply_int8", add_tile=add_scaled_product), lines_and_values
+)
 
 
-@jit(error_model="numpy")
-def dequantise(y, ranges, columns, left, right):
-    """The sums, in their place, -> scale_x (sum - zero · the weights' sum) + bias."""
-    biases, sums = columns[0][left:right], columns[1][left:right]
-    for row in range(len(y)):
-        line, scale, zero = y[row][left:right], ranges[row, 0], ranges[row, 1]
-        for i in range(len(line)):
-            line[i] = (line[i] - zero * sums[i]) * scale + biases[i]
+def multiplied(finish, x, *packed, residual=None):
+    return product(INT8, finish, x, Weights(*packed), residual)
 
 
 @variant("linear", prepare=pack, **BOUND)
 def linear_int8_tile(x, *packed):
     """Sums in registers, x mixed and rounded row by row on the way in."""
-    return product(PLAIN, x, *packed)[0]
+    return multiplied(PLAIN, x, *packed)[0]
 
 
-fused("int8", product, pack, **BOUND)
+fused("int8", multiplied, pack, **BOUND)

@@ -30,7 +30,7 @@ import numpy as np
 from minibert.errors import KernelError, ModelFileError
 from minibert.files import write_whole
 
-from .jit import COMPILER, Kernel, stamp, warn_of_no_folder
+from .jit import COMPILER, Kernel, warn_of_no_folder
 
 ENTRY = "minibert_kernel"  # the entry's name in each object file
 FINE = (0, -2)  # what Numba's functions return after `return` and at their end
@@ -122,7 +122,7 @@ def file_name(kernel: Kernel, kinds: tuple) -> tuple[str, str]:
     from .vectors import CPU, FEATURES
 
     machine = (kinds, kernel.options, CPU, sorted(FEATURES), llvmlite.__version__, HEAD, np.intp(0).itemsize)
-    return f"{kernel.file}.{kernel.__name__}.{digest(machine)}", stamp(kernel.file)
+    return f"{kernel.file}.{kernel.__name__}.{digest(machine)}", kernel.stamp
 
 
 def digest(value) -> str:

@@ -9,7 +9,7 @@ rounded, and the SPAN products that share a scale are less than a 32-bit sum hol
               follow it, 0.34 ns for 32 products against 0.47 on Zen 3, and half as much error again.)
     plain     32-bit products, for the compiler to make of them what it can
 
-Their instructions are written in `intrinsics_int8.py`. Next: `linear_int8.py`, the kernel.
+Their instructions are written in `intrinsics_tile.py`. Next: `linear_int8.py`, the kernel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import platform
 from typing import NamedTuple
 
+from .int8_layout import GROUP
 from .jit import Instruction
 from .vectors import FEATURES
 
@@ -29,10 +30,15 @@ class Way(NamedTuple):
     rows: int  # of a tile: two vectors a row are summed in registers
     value: str  # the type in which the activations lie ready for it
 
+    @property
+    def x_bytes(self) -> int:
+        """Of a row, in a step."""
+        return GROUP * (2 if self.value == "int16" else 1)
+
 
 def way_of(found: set[str]) -> Way:
     if {"avx512vnni", "avx512f"} <= found:
-        return Way("vnni", 16, 12, "uint8")  # 24 of 32 registers
+        return Way("vnni", 16, 6, "uint8")  # 28 of 32 registers, the totals among them
     if {"avxvnni", "avx2"} <= found:
         return Way("vnni", 8, 6, "uint8")  # 12 of 16
     if "avx2" in found:
@@ -43,10 +49,9 @@ def way_of(found: set[str]) -> Way:
 
 
 WAY = way_of(FEATURES)
-ROWS = WAY.rows
-WIDE = 2 * WAY.outputs  # the columns of a tile
 
-# y += scale · (x @ panel), a tile whose sums stay in registers
-add_scaled_product = Instruction("add_scaled_product", "minibert.kernels.intrinsics_int8")
+# (y, x, panel, coming, scales, columns, ranges, first, last): y += scales · (xᵀ @ panel), a tile whose sums stay in registers
+add_scaled_product = Instruction("add_scaled_product", "minibert.kernels.intrinsics_tile")
 # target = the sums and the differences of source's halves, in turn
 mix_once = Instruction("mix_once", "minibert.kernels.intrinsics_int8")
+mix_four_times = Instruction("mix_four_times", "minibert.kernels.intrinsics_int8")

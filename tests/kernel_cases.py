@@ -181,3 +181,16 @@ def tolerance(ops: Table, operation: str) -> float:
 def all_operations() -> list[str]:
     table("naive")  # every file that registers is imported
     return list(REGISTRY.variants)
+
+
+def assembly_of(form: str, panels) -> str:
+    """Code for a process that prints the instructions of a format's product, of panels of this kind."""
+    module, name = form.split(".")
+    return (
+        f"from minibert.kernels.{module} import {name};"
+        "from minibert.kernels.machine_code import ArrayKind, numba_type; array = lambda rank: ArrayKind('f', rank);"
+        f"weights = ({panels!r}, array(3), array(3)); compiled = {name}.multiply.compiled;"
+        "kinds = [ArrayKind('l', 1), (array(1), array(2)), weights, array(3), array(2), ('int',) * 3, 'int'];"
+        "compiled.compile(tuple(map(numba_type, kinds)));"
+        "print(*compiled.inspect_asm().values())"
+    )

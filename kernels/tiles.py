@@ -1,0 +1,117 @@
+"""x weightᵀ at the machine's speed, for numbers of every kind: the loops around the register tile of `intrinsics_tile.py`.
+
+    lay         once for each row of x: a tile's rows are put side by side, as the tile reads them
+    multiply    for each task, which is some tiles of rows × some panels of columns     tasks are what threads share
+                    for each span of k       the task's part of x and two panels' lie in L2
+                        for each panel
+                            for each tile    y += x @ panel, in registers; the last time with bias, or scales
+                then gelu or a residual, while the task's part of y is in L2
+
+`linear_register.py`, `linear_bf16.py` and `linear_int8.py` have what differs: how weights and x become 4-byte steps.
+
+A row's result is the same to the bit whatever rows stand around it: each of its sums is the same multiply-adds in the
+same order, and no sum is split between tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .buffers import empty
+from .jit import Kernel, jit
+from .threads import get_num_threads, run
+from .vectors import add_product as add_tile
+from .vectors import next_task
+from .write_out import PLAIN, write_out
+
+SPAN = 768  # steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2
+BLOCK = 16  # tiles of a task at most: 16 × 6 rows × SPAN × 4 bytes are 290 KiB, a third of a common L2
+WIDE = 24  # panels of a task at most, whose part of y stays in L2 with it
+FEW = 16_384  # values of x that the caller lays sooner alone than with a helper
+
+
+class Format(NamedTuple):
+    """What a kind of numbers is to the loops."""
+
+    rows: int  # of a tile at most
+    x_bytes: int  # of a row, in a step
+    lay: Kernel  # (counter, [scratch,] x, laid, ranges, rows): x (M, K) as tiles read it, and two values of each row
+    multiply: Kernel  # the one below, with its own `add_tile`
+    scratch: Callable = lambda steps: ()  # steps -> the shapes of what `lay` needs for itself
+
+
+class Weights(NamedTuple):
+    """One weight, or three that are multiplied with the same x, packed."""
+
+    panels: np.ndarray  # (P, steps, 4 C bytes): a panel is C outputs; the last of each weight is filled up with 0
+    scales: np.ndarray  # (chunks, weights, ·) float32 for each output; not read where numbers need none
+    columns: np.ndarray  # (1 or 2, weights, ·) float32: each output's bias, and what else a tile ends with
+    outputs: int  # of one weight, without those that fill its last panel
+
+
+def product(form: Format, finish: int, x, weights: Weights, residual=None):
+    """x (M, K) -> y (weights, M, N), followed by what `finish` says (`write_out.py`)."""
+    x, weights = np.ascontiguousarray(x), Weights(*weights)
+    steps, (_, parts, width) = weights.panels.shape[1], weights.columns.shape
+    y = empty(parts, len(x), width)
+    if len(x):
+        tiles = -(-len(x) // form.rows)
+        laid, ranges = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
+        run(form.lay, 1 if x.size < FEW else tiles, x, laid, ranges, form.rows, scratch=form.scratch(steps))
+        (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // parts, parts)
+        other = y[0] if residual is None else np.ascontiguousarray(residual)
+        run(form.multiply, tasks, (laid, ranges), weights[:3], y, other, (form.rows, tall, wide), finish)
+    return y if weights.outputs == width else np.ascontiguousarray(y[:, :, : weights.outputs])
+
+
+def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:
+    """-> (tiles of rows, panels) of a task, and how many tasks that makes.
+
+    Reading a weight costs as much as some ten rows' work on it. A task is a sixteenth of a thread's share, so that
+    none waits long for the last, and not below some 10 µs.
+    """
+    blocks = -(-tiles // BLOCK)
+    tall = -(-tiles // blocks)
+    cost = steps * (tall * rows + 10)  # of a panel
+    wanted = max(blocks * parts * panels * cost // (16 * get_num_threads()), 40_000)
+    wide = min(-(-panels // max(panels * cost // wanted, 1)), WIDE)
+    return (tall, wide), blocks * parts * -(-panels // wide)
+
+
+@jit(nogil=True, error_model="numpy")
+def multiply(counter, laid, weights, y, residual, size, finish):
+    """Do one task after another until none is left."""
+    words, ranges = laid
+    panels, scales, columns = weights
+    height, tall, wide = size
+    parts, rows, _ = y.shape
+    steps, across = panels.shape[1], panels.shape[2] // 4
+    tiles, each = -(-rows // height), len(panels) // parts
+    strips = -(-each // wide)  # of a weight
+    length = len(words) // rows  # of a row
+    task = next_task(counter)
+    while task < -(-tiles // tall) * parts * strips:
+        part, first_tile, first = task // strips % parts, task // (parts * strips) * tall, task % strips * wide
+        last_tile, last = min(first_tile + tall, tiles), min(first + wide, each)
+        for k in range(0, steps, SPAN):
+            end = min(k + SPAN, steps)
+            for number in range(first, last):
+                left, right = number * across, (number + 1) * across
+                panel = panels[part * each + number, k:end]
+                later = panels[min(part * each + number + 1, len(panels) - 1), k:end]
+                for tile in range(first_tile, last_tile):
+                    top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
+                    begin, step = top * length, (bottom - top) * (length // steps)
+                    done, count = tile - first_tile, last_tile - first_tile
+                    coming = later[len(later) * done // count : len(later) * (done + 1) // count]
+                    add_tile(
+                        y[part, top:bottom, left:right], words[begin + k * step : begin + end * step], panel, coming,
+                        scales[:, part, left:right], columns[:, part, left:right], ranges[top:bottom], k == 0, end == steps,
+                    )  # fmt: skip
+        if finish != PLAIN:
+            top, bottom = first_tile * rows // tiles, last_tile * rows // tiles
+            write_out(y[part, top:bottom], residual[top:bottom], first * across, last * across, finish)
+        task = next_task(counter)
