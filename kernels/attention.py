@@ -62,17 +62,15 @@ def attention_register(query, key, value, bounds, key_mask, heads):
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
     context = empty(*query.shape)
-    places = [
-        (start, stop, first)
-        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist())
-        for first in range(start, stop, BLOCK)
-    ]
-    if places:
-        work = int(np.square(np.diff(bounds)).sum()) * query.shape[1] * 2  # multiply-adds
-        useful = min(len(places) * heads, work // 2_000_000 + 1)
-        longest, size = int(np.diff(bounds).max()), query.shape[1] // heads
+    lengths = np.diff(bounds)
+    work = int(lengths @ lengths) * query.shape[1] * 2  # multiply-adds
+    if work:
+        blocks = np.zeros(len(bounds), np.int64)  # how many blocks of queries lie before each sequence
+        np.cumsum(-(-lengths // BLOCK), out=blocks[1:])
+        useful = min(int(blocks[-1]) * heads, work // 2_000_000 + 1)
+        longest, size = int(lengths.max()), query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
-        run(attend, useful, query, key, value, kept, np.array(places), heads, context, scratch=scratch)
+        run(attend, useful, query, key, value, kept, (bounds, blocks), heads, context, scratch=scratch)
     return context
 
 
@@ -82,11 +80,14 @@ def attend(counter, scratch, query, key, value, kept, places, heads, context):
     size = query.shape[1] // heads
     own = next_task(counter[1:])
     copies, laid, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own], scratch[4][own]
+    (bounds, blocks), sequence = places, 0
     task = next_task(counter)
-    while task < len(places) * heads:
-        start, stop, first = places[task // heads]
-        left = task % heads * size
-        right = left + size
+    while task < blocks[-1] * heads:
+        place = task // heads
+        while blocks[sequence + 1] <= place:
+            sequence += 1
+        start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
+        first, right = start + (place - blocks[sequence]) * BLOCK, left + size
         count = copy_kept(key[start:stop], value[start:stop], kept[start:stop], left, copies, laid)
         for row in range(first, min(first + BLOCK, stop), COLUMNS):
             end = min(row + COLUMNS, first + BLOCK, stop)
@@ -145,10 +146,7 @@ def attend_lanes(turned, laid, values, scores, sums):
         add_product(scores[top:bottom], keys, turned[0], turned[0][:0], sums, sums, sums, True, False)
     for lane in range(len(largest)):  # not range(COLUMNS): of a loop of known length the compiler makes no vectors
         largest[lane], total[lane] = scores[0, lane], 0
-    for other in range(1, count):
-        line = scores[other]
-        for lane in range(len(line)):
-            largest[lane] = max(largest[lane], line[lane])
+    find_largest(scores, largest)
     for first in range(0, count, CHUNK):
         exponentials(scores[first : min(first + CHUNK, count)], largest, total, sums[2])
     for top in range(0, size, ROWS):
@@ -160,16 +158,43 @@ def attend_lanes(turned, laid, values, scores, sums):
             line[lane] /= total[lane]
 
 
+# Both go over four rows at a time: what they keep for each lane lies in memory, and to get it back takes as long as that.
+
+
+@jit(error_model="numpy")
+def find_largest(scores, largest):
+    """Of each lane of scores (L, C)."""
+    count = len(scores)
+    for row in range(0, count, 4):
+        a, b = scores[row], scores[min(row + 1, count - 1)]
+        c, d = scores[min(row + 2, count - 1)], scores[min(row + 3, count - 1)]
+        for lane in range(len(largest)):
+            left, right = larger(a[lane], b[lane]), larger(c[lane], d[lane])
+            largest[lane] = larger(largest[lane], larger(left, right))
+
+
+@jit(inline="always")
+def larger(a, b):
+    return a if a > b else b
+
+
 @jit(error_model="numpy")
 def exponentials(scores, largest, total, part):
     """scores (L, C) -> exp(scores - largest), in their place; their sum is added to the total."""
     for lane in range(len(part)):
         part[lane] = 0
-    for other in range(len(scores)):
-        line = scores[other]
+    whole = len(scores) // 4 * 4
+    for row in range(0, whole, 4):
+        a, b, c, d = scores[row], scores[row + 1], scores[row + 2], scores[row + 3]
+        for line in (a, b, c, d):
+            for lane in range(len(line)):
+                line[lane] = exp(line[lane] - largest[lane])
+        for lane in range(len(part)):
+            part[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane])
+    for row in range(whole, len(scores)):
+        line = scores[row]
         for lane in range(len(line)):
             line[lane] = exp(line[lane] - largest[lane])
-        for lane in range(len(line)):
             part[lane] += line[lane]
     for lane in range(len(part)):
         total[lane] += part[lane]

@@ -70,10 +70,10 @@ def each_height(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[in
     builder.position_at_end(after)
 
 
-def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+def prefetch(builder: ir.IRBuilder, address: ir.Value, to_write: bool = False) -> None:
     """The line there is on its way to the second cache; any address may be named. (To the first: 67 GFLOP/s of 87 at 16
     rows of 3,072 → 768, whose weights come from memory. So few lines can be on their way there at a time.)"""
-    call(builder, "llvm.prefetch.p0", ir.VoidType(), address, WORD(0), WORD(2), WORD(1))  # to read, as data
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), address, WORD(int(to_write)), WORD(3 if to_write else 2), WORD(1))
 
 
 def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int, combine=lambda a, b: (a, b)) -> list[ir.Value]:
@@ -103,11 +103,12 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def next_task(typing, counter):
-    """The number in counter[0], which becomes one larger: no two threads get the same."""
+    """The number in counter[0], which becomes one larger: no two threads get the same. Who gets a number sees what those
+    that got the ones before had written."""
 
     def emit(context, builder, signature, values):
         array = context.make_array(counter)(context, builder, values[0])
-        return builder.atomic_rmw("add", array.data, INT(1), "monotonic")
+        return builder.atomic_rmw("add", array.data, INT(1), "acq_rel")
 
     return types.int64(counter), emit
 

@@ -214,6 +214,8 @@ def emit_tile(builder: ir.IRBuilder, numbers: Numbers, rows: int, given: Argumen
     places = [moved(builder, given.y, builder.mul(INT(row), given.y_row), half) for row, half in halves]
     before, chunk, step, added, done = (builder.append_basic_block(name) for name in ("before", "chunk", "step", "added", "done"))
     nothing = [ir.Constant(floats, None)] * len(halves)
+    for place in places:
+        prefetch(builder, place, to_write=True)
     if not TOTALS_IN_REGISTERS:
         with builder.if_then(given.first):
             store_all(builder, nothing, places)

@@ -12,7 +12,7 @@ import numpy as np
 from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import COLUMNS, PAIRED, ROWS, add_product_of_pairs, interleave, next_task
+from .vectors import COLUMNS, PAIRED, ROWS, add_product_of_pairs, interleave
 from .write_out import PLAIN, fused
 
 STEP = np.dtype(np.uint32 if PAIRED else np.uint64)  # what a row has in a step
@@ -40,31 +40,26 @@ def pack(*arrays):
     return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), columns, columns, outputs)
 
 
-@jit(nogil=True, error_model="numpy")
-def lay(counter, scratch, x, laid, ranges, height):
-    """x (M, K) -> laid: tile after tile, and in it for each step its rows' two neighbours of k, 0 after an odd last one;
-    rounded and put into one word if PAIRED, else as two floats. Nothing is in `ranges`."""
+@jit(error_model="numpy")
+def lay(x, scratch, laid, ranges):
+    """A tile's rows of x (R, K) -> laid: for each step the rows' two neighbours of k, 0 after an odd last one; rounded and
+    put into one word if PAIRED, else as two floats. Nothing is in `ranges`."""
     rows, inputs = x.shape
-    length, tiles = len(laid) // rows, -(-rows // height)
-    lines = scratch[0][next_task(counter[1:])]
-    tile = next_task(counter)
-    while tile < tiles:
-        top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
-        for row in range(top, bottom):
-            line, target = x[row], lines[row - top]
-            if PAIRED:
-                for i in range(inputs // 2):
-                    word = np.uint32(nearest(line[2 * i]) >> np.uint32(16) | nearest(line[2 * i + 1]))
-                    target[i] = word.view(np.float32)
-                if inputs % 2:
-                    target[length - 1] = np.uint32(nearest(line[inputs - 1]) >> np.uint32(16)).view(np.float32)
-            else:
-                for i in range(inputs):
-                    target[i] = line[i]
-                if inputs % 2:
-                    target[length - 1] = 0
-        interleave(lines[: bottom - top].view(STEP), laid[top * length : bottom * length].view(STEP))
-        tile = next_task(counter)
+    lines, length = scratch[1], len(laid) // rows
+    for row in range(rows):
+        line, target = x[row], lines[row]
+        if PAIRED:
+            for i in range(inputs // 2):
+                word = np.uint32(nearest(line[2 * i]) >> np.uint32(16) | nearest(line[2 * i + 1]))
+                target[i] = word.view(np.float32)
+            if inputs % 2:
+                target[length - 1] = np.uint32(nearest(line[inputs - 1]) >> np.uint32(16)).view(np.float32)
+        else:
+            for i in range(inputs):
+                target[i] = line[i]
+            if inputs % 2:
+                target[length - 1] = 0
+    interleave(lines[:rows].view(STEP), laid.view(STEP))
 
 
 @jit(inline="always", error_model="numpy")
@@ -76,11 +71,11 @@ def nearest(value):
     return np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
 
 
-def rows_of_steps(steps):
-    return ((ROWS, steps * STEP.itemsize // 4),)
+def lines(steps):
+    return (1,), (ROWS, steps * STEP.itemsize // 4)
 
 
-BF16 = Format(ROWS, STEP.itemsize, lay, multiply.using("multiply_bf16", add_tile=add_product_of_pairs), rows_of_steps)
+BF16 = Format(ROWS, STEP.itemsize, multiply.using("multiply_bf16", lay=lay, add_tile=add_product_of_pairs), lines)
 
 
 def multiplied(finish, x, *packed, residual=None):

@@ -38,7 +38,7 @@ from .int8_reference import (
 from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import interleave, next_task
+from .vectors import interleave
 from .vectors_int8 import WAY, add_scaled_product, mix_four_times, mix_once
 from .write_out import PLAIN, fused
 
@@ -101,25 +101,18 @@ def pack_one(weight, bias):
     return lay_weights(values), np.pad(scales, spare), np.pad(columns, spare)
 
 
-@jit(nogil=True, error_model="numpy")
-def lay(counter, scratch, x, laid, ranges, height):
-    """x (M, K) -> laid: tile after tile, and in it for each step its rows' GROUP values, mixed, from 0 to 255; and each
-    row's scale and zero: x, mixed, is near scale (value - zero)."""
-    rows, tiles = len(x), -(-len(x) // height)
-    length = len(laid) // rows
-    own = next_task(counter[1:])
-    lines, values = scratch[0][own], scratch[1][own]
-    tile = next_task(counter)
-    while tile < tiles:
-        top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
-        for row in range(top, bottom):
-            line, target = mix(x[row], lines), values[row - top].view(VALUE)
-            scale, inverse, zero = range_of(line)
-            ranges[row, 0], ranges[row, 1] = scale, zero
-            for i in range(len(line)):
-                target[i] = np.int32(min(max(np.rint(line[i] * inverse) + zero, F(0)), F(255)))
-        interleave(values[: bottom - top].view(STEP), laid[top * length : bottom * length].view(STEP))
-        tile = next_task(counter)
+@jit(error_model="numpy")
+def lay(x, scratch, laid, ranges):
+    """A tile's rows of x (R, K) -> laid: for each step the rows' GROUP values, mixed, from 0 to 255; and each row's scale
+    and zero: x, mixed, is near scale (value - zero)."""
+    lines, values = scratch
+    for row in range(len(x)):
+        line, target = mix(x[row], lines), values[row].view(VALUE)
+        scale, inverse, zero = range_of(line)
+        ranges[row, 0], ranges[row, 1] = scale, zero
+        for i in range(len(line)):
+            target[i] = np.int32(min(max(np.rint(line[i] * inverse) + zero, F(0)), F(255)))
+    interleave(values[: len(x)].view(STEP), laid.view(STEP))
 
 
 @jit(inline="always", error_model="numpy")
@@ -166,7 +159,7 @@ def lines_and_values(steps):
 
 
 INT8 = Format(
-    WAY.rows, STEP.itemsize, lay, multiply.using("multiply_int8", add_tile=add_scaled_product), lines_and_values
+    WAY.rows, STEP.itemsize, multiply.using("multiply_int8", lay=lay, add_tile=add_scaled_product), lines_and_values
 )
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from .buffers import aligned
-from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import COLUMNS, ROWS, interleave, next_task
+from .vectors import COLUMNS, ROWS
 from .write_out import PLAIN, fused
 
 BOUND = {"tolerance": 2e-6, "why": "float32 rounding: sums of 128 products, added up"}
@@ -37,19 +36,7 @@ def pack(*arrays):
     return Weights(panels.view(np.uint8), columns, columns, outputs)
 
 
-@jit(nogil=True, error_model="numpy")
-def lay(counter, x, laid, ranges, height):
-    """x (M, K) -> laid (M K,): tile after tile, and in it for each k the values of its rows. Nothing is in `ranges`."""
-    rows, inputs = x.shape
-    tiles = -(-rows // height)
-    tile = next_task(counter)
-    while tile < tiles:
-        top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
-        interleave(x[top:bottom], laid[top * inputs : bottom * inputs])
-        tile = next_task(counter)
-
-
-FLOAT32 = Format(ROWS, 4, lay, multiply)
+FLOAT32 = Format(ROWS, 4, multiply)
 
 
 def multiplied(finish, x, *packed, residual=None):

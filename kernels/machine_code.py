@@ -42,54 +42,82 @@ class ArrayKind(NamedTuple):
     rank: int
 
 
+KINDS = {(char, rank): ArrayKind(char, rank) for char in np.typecodes["All"] for rank in range(5)}  # made once: some are
+# looked for in each call
+
+
+class Code(NamedTuple):
+    """A kernel for arguments of certain kinds, as machine code."""
+
+    entry: Callable  # (the words) -> status
+    address: int  # the entry's
+    pack: Callable  # (the words as numbers) -> the words
+
+
 class Call:
     """A kernel and the words of its arguments, which live as long as the call."""
 
     __slots__ = ("code", "words", "arguments")
 
-    def __init__(self, code: Callable, words: bytes, arguments: tuple):
-        self.code, self.words, self.arguments = code, words, arguments
+    def __init__(self, code: Code, words: list, arguments: tuple):
+        self.code, self.words, self.arguments = code, code.pack(*words), arguments
 
     def __call__(self) -> None:
-        status = self.code(self.words)
-        if status not in FINE:
-            raise KernelError(f"a compiled kernel raised an exception (Numba's status {status}); kernels must not.")
+        check(self.code.entry(self.words))
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Of the entry, and of the words it takes."""
+        return self.code.address, id(self.words) + WORDS_AT
+
+
+WORDS_AT = bytes.__basicsize__ - 1  # where the content of a bytes object begins
+
+
+def check(status: int) -> None:
+    """KernelError where a kernel came to no good end."""
+    if status not in FINE:
+        raise KernelError(f"a compiled kernel raised an exception (Numba's status {status}); kernels must not.")
 
 
 def bind(kernel: Kernel, *arguments) -> Callable[[], object]:
     """-> a call of kernel(*arguments). Numba compiles the kernel first where no file has it for such arguments."""
-    kinds = tuple(map(kind_of, arguments))
+    words: list = []
+    kinds = kinds_of(arguments, words)
     code = kernel.codes.get(kinds)
     if code is None:
         with COMPILER:
             code = kernel.codes.get(kinds) or machine_code(kernel, kinds)
             kernel.codes[kinds] = code
-    if code is kernel:
-        return lambda: kernel(*arguments)
-    return Call(code, b"".join(map(word_of, arguments)), arguments)
+    return Call(code, words, arguments) if type(code) is Code else lambda: kernel(*arguments)
 
 
-def kind_of(argument):
-    """What a kernel is compiled for: an array's dtype and rank, "int", "float", or a tuple of these."""
-    if isinstance(argument, np.ndarray):
-        if not argument.flags.c_contiguous:
-            raise KernelError(f"a kernel's arrays are contiguous; got strides {argument.strides} for {argument.shape}.")
-        return ArrayKind(argument.dtype.char, argument.ndim)
-    if isinstance(argument, tuple):
-        return tuple(map(kind_of, argument))
-    return "float" if isinstance(argument, float) else "int"
+def kinds_of(arguments: tuple, words: list) -> tuple:
+    """What a kernel is compiled for: an array's dtype and rank, "int", "float", or a tuple of these, for each argument.
+    `words` gets the number that each is, or is found by."""
+    kinds = []  # one loop and few calls: a short text's product takes some 50 µs, and this was 10
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            if not argument.flags.c_contiguous:
+                shape, strides = argument.shape, argument.strides
+                raise KernelError(f"a kernel's arrays are contiguous; got strides {strides} for {shape}.")
+            kinds.append(KINDS[argument.dtype.char, argument.ndim])
+            words.append(id(argument))
+        elif isinstance(argument, tuple):
+            kinds.append(kinds_of(argument, words))
+        else:
+            kinds.append("float" if isinstance(argument, float) else "int")
+            words.append(argument)
+    return tuple(kinds)
 
 
-def word_of(argument) -> bytes:
-    if isinstance(argument, np.ndarray):
-        return struct.pack("q", id(argument))
-    if isinstance(argument, tuple):
-        return b"".join(map(word_of, argument))
-    return struct.pack("d" if isinstance(argument, float) else "q", argument)
+def pattern_of(kinds: tuple) -> str:
+    """The words of arguments of these kinds, as `struct` has them."""
+    return "".join([pattern_of(kind) if type(kind) is tuple else "d" if kind == "float" else "q" for kind in kinds])
 
 
-def machine_code(kernel: Kernel, kinds: tuple) -> Callable:
-    """The entry, from a file or from Numba; the kernel itself where it must be called through Numba."""
+def machine_code(kernel: Kernel, kinds: tuple) -> Code | Kernel:
+    """Its code, from a file or from Numba; the kernel itself where it must be called through Numba."""
     if sys.platform != "linux":  # nobody has tried
         return kernel
     name, version = file_name(kernel, kinds)
@@ -99,7 +127,8 @@ def machine_code(kernel: Kernel, kinds: tuple) -> Callable:
         if kept is None:
             return kernel
         keep(name, f"{name}.{version}.o", kept)
-    return load(kept)
+    entry, address = load(kept)
+    return Code(entry, address, struct.Struct(pattern_of(kinds)).pack)
 
 
 # The cache's files
@@ -158,16 +187,17 @@ def keep(name: str, file: str, code: bytes) -> None:
 # LLVM
 
 
-def load(code: bytes) -> Callable:
-    """An object file -> its entry, as a function of the words."""
+def load(code: bytes) -> tuple[Callable, int]:
+    """An object file -> its entry, as a function of the words, and the entry's address."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(engine.get_function_address(ENTRY))
+    address = engine.get_function_address(ENTRY)
+    entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address)
     entry.engine = engine  # which owns the memory
-    return entry
+    return entry, address
 
 
 @cache

@@ -8,8 +8,8 @@ threads may call at once. Tasks never share a sum, so the answer does not depend
 Not Numba's `prange`: of its layers, `workqueue` aborts the process when two threads call it (numba#9288), and GNU
 OpenMP when a forked child does.
 
-Waking a thread takes some 50 µs, as long as a small product, so a task is no smaller than that. Having both sides watch a
-place in memory for 10 to 500 µs before they sleep, as OpenMP does, won nothing that could be measured.
+Kernels that are machine code have helpers that need not be woken (`spinning.py`); the tickets here are for those that
+are called through Numba.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from minibert.errors import InputError, InputTypeError
 
 from .buffers import empty
 from .jit import Kernel
-from .machine_code import bind
+from .machine_code import Call, bind
+from .spinning import Spinners
 
 
 class Ticket:
@@ -77,6 +78,17 @@ class Helpers:
         while True:
             self.tickets.get().use()
 
+    def share(self, call: Callable[[], object], count: int) -> None:
+        """Make a call together with so many helpers."""
+        if self.count < count:
+            self.ensure(count)
+        sent = [Ticket(call) for _ in range(count)]
+        for ticket in sent:
+            self.tickets.put(ticket)
+        call()
+        for ticket in sent:
+            ticket.settle()
+
 
 def usable_cores() -> int:
     """The cores this process may run on; NUMBA_NUM_THREADS where it is set."""
@@ -86,14 +98,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-helpers = Helpers()
+helpers, spinners = Helpers(), Spinners()
 threads = usable_cores()
 
 
 def start_anew() -> None:
     """In a forked child: the helpers stayed with the parent."""
-    global helpers
-    helpers = Helpers()
+    global helpers, spinners
+    helpers, spinners = Helpers(), Spinners()
 
 
 if hasattr(os, "register_at_fork"):
@@ -119,17 +131,15 @@ def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], 
     """Call kernel(counter, [scratch,] *arguments) on as many threads as there are and are needed; return when all tasks
     are done.
 
-    counter[0] numbers the tasks, counter[1] the threads. `scratch` has the shapes of what each thread needs for itself:
+    counter[0] numbers the tasks, counter[1] the threads; two more are the kernel's own. `scratch` has the shapes of what each thread needs for itself:
     the kernel gets a tuple of float32 arrays, of such a shape for each thread.
     """
     workers = max(min(threads, tasks), 1)
     own = (tuple(empty(workers, *shape) for shape in scratch),) if scratch else ()
-    call = bind(kernel, np.zeros(2, np.int64), *own, *arguments)
-    if helpers.count < workers - 1:
-        helpers.ensure(workers - 1)
-    sent = [Ticket(call) for _ in range(workers - 1)]
-    for ticket in sent:
-        helpers.tickets.put(ticket)
-    call()
-    for ticket in sent:
-        ticket.settle()
+    call = bind(kernel, np.zeros(4, np.int64), *own, *arguments)
+    if workers == 1:
+        call()
+    elif isinstance(call, Call):
+        spinners.share(call, workers - 1)
+    else:
+        helpers.share(call, workers - 1)

@@ -1,6 +1,6 @@
 """x weightᵀ at the machine's speed, for numbers of every kind: the loops around the register tile of `intrinsics_tile.py`.
 
-    lay         once for each row of x: a tile's rows are put side by side, as the tile reads them
+    lay         each tile's rows of x are put side by side, once, as the tile reads them
     multiply    for each task, which is some tiles of rows × some panels of columns     tasks are what threads share
                     for each span of k       the task's part of x and two panels' lie in L2
                         for each panel
@@ -22,15 +22,15 @@ import numpy as np
 
 from .buffers import empty
 from .jit import Kernel, jit
+from .spinning import pause, seen
 from .threads import get_num_threads, run
 from .vectors import add_product as add_tile
-from .vectors import next_task
+from .vectors import interleave, next_task
 from .write_out import PLAIN, write_out
 
 SPAN = 768  # steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2
 BLOCK = 16  # tiles of a task at most: 16 × 6 rows × SPAN × 4 bytes are 290 KiB, a third of a common L2
 WIDE = 24  # panels of a task at most, whose part of y stays in L2 with it
-FEW = 16_384  # values of x that the caller lays sooner alone than with a helper
 
 
 class Format(NamedTuple):
@@ -38,9 +38,8 @@ class Format(NamedTuple):
 
     rows: int  # of a tile at most
     x_bytes: int  # of a row, in a step
-    lay: Kernel  # (counter, [scratch,] x, laid, ranges, rows): x (M, K) as tiles read it, and two values of each row
-    multiply: Kernel  # the one below, with its own `add_tile`
-    scratch: Callable = lambda steps: ()  # steps -> the shapes of what `lay` needs for itself
+    multiply: Kernel  # the one below, with its own `lay` and `add_tile`
+    scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of what `lay` needs for itself
 
 
 class Weights(NamedTuple):
@@ -59,11 +58,11 @@ def product(form: Format, finish: int, x, weights: Weights, residual=None):
     y = empty(parts, len(x), width)
     if len(x):
         tiles = -(-len(x) // form.rows)
-        laid, ranges = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
-        run(form.lay, 1 if x.size < FEW else tiles, x, laid, ranges, form.rows, scratch=form.scratch(steps))
+        laid = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
         (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // parts, parts)
         other = y[0] if residual is None else np.ascontiguousarray(residual)
-        run(form.multiply, tasks, (laid, ranges), weights[:3], y, other, (form.rows, tall, wide), finish)
+        size = (form.rows, tall, wide, get_num_threads())
+        run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
     return y if weights.outputs == width else np.ascontiguousarray(y[:, :, : weights.outputs])
 
 
@@ -81,17 +80,35 @@ def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[t
     return (tall, wide), blocks * parts * -(-panels // wide)
 
 
+@jit(error_model="numpy")
+def lay(x, scratch, laid, ranges):
+    """A tile's rows of x (R, K) -> laid (K R,), side by side. Other numbers than float32 have a `lay` of their own, with
+    some scratch and two values of each row in `ranges`."""
+    interleave(x, laid)
+
+
 @jit(nogil=True, error_model="numpy")
-def multiply(counter, laid, weights, y, residual, size, finish):
-    """Do one task after another until none is left."""
+def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
+    """Lay one tile after another until none is left; then, when all are laid, do one task after another. What is asked for
+    ahead, at a task's end, are the weights of the one that this thread will probably do next."""
     words, ranges = laid
     panels, scales, columns = weights
-    height, tall, wide = size
+    height, tall, wide, threads = size
     parts, rows, _ = y.shape
     steps, across = panels.shape[1], panels.shape[2] // 4
     tiles, each = -(-rows // height), len(panels) // parts
     strips = -(-each // wide)  # of a weight
     length = len(words) // rows  # of a row
+    own, tile = next_task(counter[1:]), next_task(counter[2:])
+    while tile < tiles:
+        top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
+        lay(x[top:bottom], (scratch[0][own], scratch[1][own]), words[top * length : bottom * length], ranges[top:bottom])
+        next_task(counter[3:])
+        tile = next_task(counter[2:])
+    turn = 0
+    while seen(counter, 3) < tiles:
+        turn += 1
+        pause(turn)
     task = next_task(counter)
     while task < -(-tiles // tall) * parts * strips:
         part, first_tile, first = task // strips % parts, task // (parts * strips) * tall, task % strips * wide
@@ -100,8 +117,10 @@ def multiply(counter, laid, weights, y, residual, size, finish):
             end = min(k + SPAN, steps)
             for number in range(first, last):
                 left, right = number * across, (number + 1) * across
-                panel = panels[part * each + number, k:end]
-                later = panels[min(part * each + number + 1, len(panels) - 1), k:end]
+                panel, follows = panels[part * each + number, k:end], part * each + number + 1
+                if number + 1 == last:
+                    follows = (task + threads) // strips % parts * each + (task + threads) % strips * wide
+                later = panels[follows, k:end]
                 for tile in range(first_tile, last_tile):
                     top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
                     begin, step = top * length, (bottom - top) * (length // steps)

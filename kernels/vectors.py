@@ -32,12 +32,13 @@ def shape_of_tile(found: set[str]) -> tuple[int, int, bool]:
     return 4, 4, False  # SSE2 and NEON have 16 or more
 
 
+MACHINE = {"AMD64": "x86_64", "aarch64": "arm", "arm64": "arm"}.get(platform.machine(), platform.machine())
 CPU = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
 FEATURES = features()
 WIDTH, ROWS, TOTALS_IN_REGISTERS = shape_of_tile(FEATURES)
 COLUMNS = 2 * WIDTH
 # Without the instruction, LLVM would call the C library for each fused multiply-add.
-FUSED = "fma" in FEATURES or platform.machine() in ("aarch64", "arm64")
+FUSED = "fma" in FEATURES or MACHINE == "arm"
 PAIRED = {"avx512bf16", "avx512f"} <= FEATURES  # whether the machine multiplies two bf16 at once
 CHUNK = 128  # products in one running sum: error against float64 0.86 of torch's; with 192 it is 1.00, with 256 1.14
 

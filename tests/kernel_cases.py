@@ -183,14 +183,14 @@ def all_operations() -> list[str]:
     return list(REGISTRY.variants)
 
 
-def assembly_of(form: str, panels) -> str:
-    """Code for a process that prints the instructions of a format's product, of panels of this kind."""
+def assembly_of(form: str, panels, scratch: str = "array(2), array(2)") -> str:
+    """Code for a process that prints the instructions of a format's product, of panels and scratch of these kinds."""
     module, name = form.split(".")
     return (
         f"from minibert.kernels.{module} import {name};"
         "from minibert.kernels.machine_code import ArrayKind, numba_type; array = lambda rank: ArrayKind('f', rank);"
         f"weights = ({panels!r}, array(3), array(3)); compiled = {name}.multiply.compiled;"
-        "kinds = [ArrayKind('l', 1), (array(1), array(2)), weights, array(3), array(2), ('int',) * 3, 'int'];"
+        f"kinds = [ArrayKind('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 4, 'int'];"
         "compiled.compile(tuple(map(numba_type, kinds)));"
         "print(*compiled.inspect_asm().values())"
     )

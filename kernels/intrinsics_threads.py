@@ -1,0 +1,78 @@
+"""What threads that share memory say to one another: a value that all see in one order, a pause, and a call of kept code."""
+
+from __future__ import annotations
+
+import os
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .intrinsics import ADDRESS, INT, WORD, call
+from .vectors import MACHINE
+
+PAUSES = {"x86_64": ("llvm.x86.sse2.pause",), "arm": ("llvm.aarch64.hint", WORD(1))}  # hint 1 is "yield"
+
+
+def place_in(context, builder, signature, values):
+    """The address of box[index], from an intrinsic's first two arguments."""
+    return builder.gep(context.make_array(signature.args[0])(context, builder, values[0]).data, [values[1]])
+
+
+@intrinsic
+def seen(typing, box, index):
+    """box[index], and after it whatever was written before it was put there."""
+
+    def emit(context, builder, signature, values):
+        return builder.load_atomic(place_in(context, builder, signature, values), "acquire", 8)
+
+    return types.int64(box, types.int64), emit
+
+
+@intrinsic
+def show(typing, box, index, value):
+    """box[index] = value, after whatever was written before."""
+
+    def emit(context, builder, signature, values):
+        builder.store_atomic(values[2], place_in(context, builder, signature, values), "release", 8)
+        return context.get_dummy_value()
+
+    return types.none(box, types.int64, types.int64), emit
+
+
+@intrinsic
+def exchange(typing, box, index, old, new):
+    """box[index] = new if it was old, in one step that no other thread comes into; whether it was."""
+
+    def emit(context, builder, signature, values):
+        place = place_in(context, builder, signature, values)
+        return builder.extract_value(builder.cmpxchg(place, values[2], values[3], "acq_rel", "acquire"), 1)
+
+    return types.boolean(box, types.int64, types.int64, types.int64), emit
+
+
+@intrinsic
+def pause(typing, turn):
+    """Wait a moment, some ten nanoseconds; every 64th turn, let another thread have this core if one wants it."""
+
+    def emit(context, builder, signature, values):
+        if MACHINE in PAUSES:
+            name, *arguments = PAUSES[MACHINE]
+            call(builder, name, ir.VoidType(), *arguments)
+        if os.name == "posix":
+            with builder.if_then(builder.icmp_unsigned("==", builder.and_(values[0], INT(63)), INT(0))):
+                call(builder, "sched_yield", WORD)
+        return context.get_dummy_value()
+
+    return types.none(types.int64), emit
+
+
+@intrinsic
+def run_code(typing, code, words):
+    """The function at the address `code`, called with the address `words` -> its status (`machine_code.py`)."""
+
+    def emit(context, builder, signature, values):
+        function = builder.inttoptr(values[0], ir.FunctionType(WORD, [ADDRESS]).as_pointer())
+        return builder.sext(builder.call(function, [builder.inttoptr(values[1], ADDRESS)]), INT)
+
+    return types.int64(types.int64, types.int64), emit

@@ -1,0 +1,103 @@
+"""Helpers that are there at once: for some time after a call each watches a box for the next one, and so need not be woken.
+
+Waking a thread takes some 50 µs, which is what a product of a short text takes in all. A box is a row of numbers that
+caller and helper both look at; in it stands whose turn it is:
+
+    FREE -> RESERVED -> OFFERED -> TAKEN -> DONE -> FREE      a caller offers a call, a helper takes it and makes it
+                        OFFERED ----------------> FREE        or comes too late, and the caller takes it back
+
+So a helper that is busy for another caller, or sleeps, is never waited for. `threads.py` has the threads themselves.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import numpy as np
+
+from .jit import Instruction, jit
+from .machine_code import Call, bind, check
+
+seen, show, exchange, pause, run_code = (
+    Instruction(name, "minibert.kernels.intrinsics_threads") for name in ("seen", "show", "exchange", "pause", "run_code")
+)
+
+STATE, CODE, WORDS, STATUS, ASLEEP = range(5)
+SIZE = 16  # numbers of a box: two lines of the cache, which no other box shares
+FREE, RESERVED, OFFERED, TAKEN, DONE = range(5)
+PATIENCE = 20_000  # looks at a box before its helper sleeps, about a millisecond: what passes between two texts
+
+
+@jit(nogil=True, error_model="numpy")
+def lead(boxes, result, code, words, count):
+    """Offer a call to the first boxes, make it, and wait for the helpers that took it. Their worst status is the result."""
+    offered = 0
+    for number in range(count):
+        box = boxes[number]
+        if exchange(box, STATE, FREE, RESERVED):
+            box[CODE], box[WORDS] = code, words
+            show(box, STATE, OFFERED)
+            offered |= 1 << number
+    result[0] = run_code(code, words)
+    for number in range(count):
+        box, turn = boxes[number], 0
+        if offered >> number & 1 and not exchange(box, STATE, OFFERED, FREE):
+            while seen(box, STATE) != DONE:
+                turn += 1
+                pause(turn)
+            if box[STATUS] > 0:
+                result[0] = box[STATUS]
+            show(box, STATE, FREE)
+
+
+@jit(nogil=True, error_model="numpy")
+def serve(box, patience):
+    """Make whatever call is offered in this box, until none has been for some time."""
+    turn = 0
+    while turn < patience:
+        if seen(box, STATE) == OFFERED and exchange(box, STATE, OFFERED, TAKEN):
+            box[STATUS] = run_code(box[CODE], box[WORDS])
+            show(box, STATE, DONE)
+            turn = 0
+        turn += 1
+        pause(turn)
+
+
+class Spinners:
+    """Threads that serve boxes; started when first needed."""
+
+    MOST = 64
+
+    def __init__(self):
+        self.boxes = np.zeros((self.MOST, SIZE), np.int64)
+        self.alarms: list[queue.SimpleQueue] = []
+        self.starting = threading.Lock()
+
+    def ensure(self, count: int) -> None:
+        with self.starting:
+            for number in range(len(self.alarms), count):
+                self.alarms.append(queue.SimpleQueue())
+                threading.Thread(target=self.stay, args=(number,), daemon=True, name=f"minibert-{number}").start()
+
+    def stay(self, number: int) -> None:
+        box, alarm = self.boxes[number], self.alarms[number]
+        call = bind(serve, box, PATIENCE)
+        while True:
+            call()
+            box[ASLEEP] = 1
+            alarm.get()
+
+    def share(self, call: Call, helpers: int) -> None:
+        """Make a call together with so many helpers; one that sleeps is woken, and may come too late."""
+        helpers = min(helpers, self.MOST)
+        if len(self.alarms) < helpers:
+            self.ensure(helpers)
+        result = np.zeros(1, np.int64)
+        together = bind(lead, self.boxes, result, *call.addresses, helpers)
+        for number in range(helpers):
+            if self.boxes[number, ASLEEP]:
+                self.boxes[number, ASLEEP] = 0
+                self.alarms[number].put(None)
+        together()
+        check(int(result[0]))

@@ -1,0 +1,117 @@
+"""Helpers that watch a box: they join, are waited for, are not waited for when they are busy, and wake up."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from minibert.errors import KernelError
+from minibert.kernels import threads
+from minibert.kernels.jit import jit
+from minibert.kernels.machine_code import Call, bind, check
+from minibert.kernels.spinning import ASLEEP, FREE, STATE, pause, seen, show
+from minibert.kernels.vectors import next_task
+
+LONG = 3_000_000  # turns, some tenths of a second: then a test fails and does not hang
+
+
+@jit(nogil=True)
+def meet(counter, done, wanted):
+    """Each thread waits until so many are here, the second some time longer, and then says that it is done."""
+    own, turn = next_task(counter[1:]), 0
+    while seen(counter, 1) < wanted and turn < LONG:
+        turn += 1
+        pause(turn)
+    for more in range(own * 200_000):
+        pause(more)
+    show(done, own, seen(counter, 1))
+
+
+@jit(nogil=True)
+def hold(counter, flags):
+    """The second thread says that it is here, and stays until it is let go."""
+    if next_task(counter[1:]) == 1:
+        turn = 0
+        show(flags, 0, 1)
+        while seen(flags, 1) == 0 and turn < LONG:
+            turn += 1
+            pause(turn)
+    else:
+        turn = 0
+        while seen(flags, 0) == 0 and turn < LONG:
+            turn += 1
+            pause(turn)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = threads.get_num_threads()
+    threads.set_num_threads(2)
+    yield
+    threads.set_num_threads(before)
+
+
+def test_kernels_here_are_machine_code():
+    """Else the tests below would look at the other helpers, those of `threads.py`."""
+    assert isinstance(bind(meet, np.zeros(4, np.int64), np.zeros(2, np.int64), 1), Call)
+
+
+def met():
+    """Whether a helper came; one that is falling asleep at that very moment does not."""
+    done = np.zeros(2, np.int64)
+    threads.run(meet, 2, done, 2)
+    assert done.tolist() in ([2, 2], [1, 0])  # never one that came and was not waited for
+    return done[0] == 2
+
+
+def test_a_helper_joins_and_is_waited_for():
+    assert sum(met() for _ in range(20)) > 10
+
+
+def test_one_that_has_fallen_asleep_is_woken():
+    box = threads.spinners.boxes[0]
+    threads.run(meet, 2, np.zeros(2, np.int64), 1)
+    end = time.monotonic() + 5
+    while not box[ASLEEP] and time.monotonic() < end:
+        time.sleep(0.01)
+    assert box[ASLEEP] == 1 and box[STATE] == FREE
+    assert met()
+
+
+def test_one_that_is_busy_for_another_caller_is_not_waited_for():
+    flags, done = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    other = threading.Thread(target=threads.run, args=(hold, 2, flags))
+    other.start()
+    while not flags[0]:
+        time.sleep(0.001)
+    threads.run(meet, 2, done, 1)
+    assert done.tolist() == [1, 0] and other.is_alive()
+    flags[1] = 1
+    other.join(10)
+    assert not other.is_alive()
+
+
+def test_eight_callers_at_once_get_what_is_theirs():
+    faults = []
+
+    def call():
+        for _ in range(200):
+            done = np.zeros(2, np.int64)
+            threads.run(meet, 2, done, 1)
+            if done[0] == 0:
+                faults.append(done.tolist())
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert not faults and not any(caller.is_alive() for caller in callers)
+
+
+def test_a_status_that_is_none_of_the_good_ones_is_an_error():
+    check(0)
+    check(-2)
+    with pytest.raises(KernelError, match=r"a compiled kernel raised an exception \(Numba's status 1\)"):
+        check(1)
