@@ -67,7 +67,7 @@ def attention_register(query, key, value, bounds, key_mask, heads):
     if work:
         blocks = np.zeros(len(bounds), np.int64)  # how many blocks of queries lie before each sequence
         np.cumsum(-(-lengths // BLOCK), out=blocks[1:])
-        useful = min(int(blocks[-1]) * heads, work // 2_000_000 + 1)
+        useful = min(int(blocks[-1]) * heads, work // 200_000 + 1)
         longest, size = int(lengths.max()), query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
         run(attend, useful, query, key, value, kept, (bounds, blocks), heads, context, scratch=scratch)

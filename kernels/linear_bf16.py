@@ -47,28 +47,28 @@ def lay(x, scratch, laid, ranges):
     rows, inputs = x.shape
     lines, length = scratch[1], len(laid) // rows
     for row in range(rows):
-        line, target = x[row], lines[row]
+        line = x[row]
         if PAIRED:
-            for i in range(inputs // 2):
-                word = np.uint32(nearest(line[2 * i]) >> np.uint32(16) | nearest(line[2 * i + 1]))
-                target[i] = word.view(np.float32)
-            if inputs % 2:
-                target[length - 1] = np.uint32(nearest(line[inputs - 1]) >> np.uint32(16)).view(np.float32)
-        else:
+            halves = lines[row].view(np.uint16)
             for i in range(inputs):
-                target[i] = line[i]
-            if inputs % 2:
-                target[length - 1] = 0
+                halves[i] = nearest(line[i])
+            for i in range(inputs, 2 * length):
+                halves[i] = 0
+        else:
+            floats = lines[row]
+            for i in range(inputs):
+                floats[i] = line[i]
+            for i in range(inputs, length):
+                floats[i] = 0
     interleave(lines[:rows].view(STEP), laid.view(STEP))
 
 
 @jit(inline="always", error_model="numpy")
 def nearest(value):
-    """A float -> its bf16 in the upper half of a word; NaN stays one."""
+    """A float -> its bf16, as the upper half of a word; NaN stays one."""
     bits = np.float32(value).view(np.uint32)
-    if value != value:
-        return np.uint32(bits | np.uint32(0x400000)) & np.uint32(0xFFFF0000)
-    return np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    rounded = np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
+    return np.uint16((rounded if value == value else bits | np.uint32(0x400000)) >> np.uint32(16))
 
 
 def lines(steps):

@@ -97,11 +97,12 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     parts, rows, _ = y.shape
     steps, across = panels.shape[1], panels.shape[2] // 4
     tiles, each = -(-rows // height), len(panels) // parts
+    split = rows // tiles, rows % tiles
     strips = -(-each // wide)  # of a weight
     length = len(words) // rows  # of a row
     own, tile = next_task(counter[1:]), next_task(counter[2:])
     while tile < tiles:
-        top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
+        top, bottom = top_of(tile, split), top_of(tile + 1, split)
         lay(x[top:bottom], (scratch[0][own], scratch[1][own]), words[top * length : bottom * length], ranges[top:bottom])
         next_task(counter[3:])
         tile = next_task(counter[2:])
@@ -115,22 +116,31 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
         last_tile, last = min(first_tile + tall, tiles), min(first + wide, each)
         for k in range(0, steps, SPAN):
             end = min(k + SPAN, steps)
+            asked = -(-(end - k) // (last_tile - first_tile))  # lines asked for ahead by each tile
             for number in range(first, last):
                 left, right = number * across, (number + 1) * across
                 panel, follows = panels[part * each + number, k:end], part * each + number + 1
                 if number + 1 == last:
                     follows = (task + threads) // strips % parts * each + (task + threads) % strips * wide
-                later = panels[follows, k:end]
+                later, target = panels[follows, k:end], y[part, :, left:right]
+                scale, column = scales[:, part, left:right], columns[:, part, left:right]
+                bottom = top_of(first_tile, split)
                 for tile in range(first_tile, last_tile):
-                    top, bottom = tile * rows // tiles, (tile + 1) * rows // tiles
+                    top, bottom = bottom, top_of(tile + 1, split)
                     begin, step = top * length, (bottom - top) * (length // steps)
-                    done, count = tile - first_tile, last_tile - first_tile
-                    coming = later[len(later) * done // count : len(later) * (done + 1) // count]
+                    coming = later[(tile - first_tile) * asked : (tile - first_tile + 1) * asked]
                     add_tile(
-                        y[part, top:bottom, left:right], words[begin + k * step : begin + end * step], panel, coming,
-                        scales[:, part, left:right], columns[:, part, left:right], ranges[top:bottom], k == 0, end == steps,
+                        target[top:bottom], words[begin + k * step : begin + end * step], panel, coming, scale, column,
+                        ranges[top:bottom], k == 0, end == steps,
                     )  # fmt: skip
         if finish != PLAIN:
-            top, bottom = first_tile * rows // tiles, last_tile * rows // tiles
+            top, bottom = top_of(first_tile, split), top_of(last_tile, split)
             write_out(y[part, top:bottom], residual[top:bottom], first * across, last * across, finish)
         task = next_task(counter)
+
+
+@jit(inline="always")
+def top_of(tile, split):
+    """A tile's first row; tiles are of nearly equal heights (7 rows are 4 + 3, for a row alone is slow): the first
+    split[1] of them have split[0] + 1 rows, the others split[0]."""
+    return tile * split[0] + min(tile, split[1])
