@@ -60,6 +60,21 @@ def store_word(typing_context, data, index, word):
 
 
 @intrinsic
+def prefetch(typing_context, data, index):
+    """Ask for the cache line of data[index], and go on without it."""
+
+    def generate(context, builder, signature, arguments):
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [BYTE.as_pointer()], kind)
+        to_read, into_nearest_cache, of_data = number(0), number(3), number(1)
+        builder.call(function, [address(builder, *arguments, BYTE), to_read, into_nearest_cache, of_data])
+        return context.get_dummy_value()
+
+    return types.none(data, types.int64), generate
+
+
+@intrinsic
 def bytes_before_space(typing_context, data, index):
     """How many bytes from data[index] on come before the first space; 17 where that is more than 16. Reads 32 bytes."""
 

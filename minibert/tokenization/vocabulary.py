@@ -6,6 +6,8 @@ Added tokens get ids after the vocabulary's own, as the reference gives them; a 
 already keeps its id, and is from then on matched whole.
 """
 
+from functools import cached_property
+
 from minibert.errors import InputError, InputTypeError
 
 from .added_tokens import AddedToken, Matcher
@@ -25,7 +27,6 @@ class Vocabulary:
         self._specials, self._others = {}, {}  # contents, in the order that decides between two of one normal form
         self._named = dict.fromkeys(NAMED)  # "mask_token" -> "[MASK]"
         self._extra_special = []
-        self._pipeline_made = None
 
     # --- adding tokens ---
 
@@ -37,7 +38,7 @@ class Vocabulary:
         before = dict(self._added), dict(self._added_ids), dict(self._specials), dict(self._others), self._next_id
         changed = [token for token in tokens if self._add(token)]
         try:
-            self._pipeline_made = self._make_pipeline()
+            self._pipeline = self._make_pipeline()
         except InputError:
             self._added, self._added_ids, self._specials, self._others, self._next_id = before
             raise
@@ -89,11 +90,9 @@ class Vocabulary:
             targets[token.normalized].setdefault(target, (number, token))
         return FastPipeline(self._normalizer, self._model, Matcher(targets[False]), Matcher(targets[True]))
 
-    @property
+    @cached_property
     def _pipeline(self):
-        if self._pipeline_made is None:
-            self._pipeline_made = self._make_pipeline()
-        return self._pipeline_made
+        return self._make_pipeline()
 
     # --- tokens and ids ---
 
