@@ -1,6 +1,7 @@
 """The machine a kernel is compiled for: how wide its vectors are, and the instructions Python has no word for.
 
-The width is the one choice made for the machine. The instructions are written in `intrinsics.py`.
+The width is the one choice made for the machine. The instructions are written in `intrinsics.py` and
+`intrinsics_elementwise.py`.
 """
 
 from __future__ import annotations
@@ -40,3 +41,6 @@ FUSED = "fma" in FEATURES or platform.machine() in ("aarch64", "arm64")
 fma = Instruction("fma")  # (a, b, c) -> a b + c, rounded once where the machine can
 next_task = Instruction("next_task")  # (counter) -> its number, which becomes one larger
 add_product = Instruction("add_product")  # (y, x, panel, coming): y += x @ panel, a tile in registers
+fetch = Instruction("fetch", "minibert.kernels.intrinsics_elementwise")  # (line): it will be read soon
+stream = Instruction("stream", "minibert.kernels.intrinsics_elementwise")  # (target, source): a copy past the caches
+larger = Instruction("larger", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> the larger of two numbers
