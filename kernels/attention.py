@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from .buffers import empty
-from .functions import exp
+from .functions import exp_below
 from .jit import jit
 from .registry import variant
 from .threads import run
-from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, interleave, next_task, transpose_block
+from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, interleave, larger, next_task, transpose_block
 
 
 @variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
@@ -173,11 +173,6 @@ def find_largest(scores, largest):
             largest[lane] = larger(largest[lane], larger(left, right))
 
 
-@jit(inline="always")
-def larger(a, b):
-    return a if a > b else b
-
-
 @jit(error_model="numpy")
 def exponentials(scores, largest, total, part):
     """scores (L, C) -> exp(scores - largest), in their place; their sum is added to the total."""
@@ -188,13 +183,13 @@ def exponentials(scores, largest, total, part):
         a, b, c, d = scores[row], scores[row + 1], scores[row + 2], scores[row + 3]
         for line in (a, b, c, d):
             for lane in range(len(line)):
-                line[lane] = exp(line[lane] - largest[lane])
+                line[lane] = exp_below(line[lane] - largest[lane])
         for lane in range(len(part)):
             part[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane])
     for row in range(whole, len(scores)):
         line = scores[row]
         for lane in range(len(line)):
-            line[lane] = exp(line[lane] - largest[lane])
+            line[lane] = exp_below(line[lane] - largest[lane])
             part[lane] += line[lane]
     for lane in range(len(part)):
         total[lane] += part[lane]

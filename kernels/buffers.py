@@ -15,6 +15,7 @@ from threading import Lock
 import numpy as np
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache takes two reads
+LARGE = 4 << 20  # floats: 16 MiB, half of a large L3
 SMALL = 4096  # floats: below, NumPy's own memory is as quick
 
 
@@ -65,6 +66,12 @@ def empty(*shape: int) -> np.ndarray:
     if count < SMALL:
         return np.empty(shape, np.float32)
     return from_line(buffers.take(count + LINE // 4), shape)
+
+
+def beyond_caches(y: np.ndarray) -> bool:
+    """Whether a result is so large that its beginning has left the caches before it is whole: such a one is written past
+    them (`stream` of `vectors.py`), which wants rows that begin at lines of the cache."""
+    return y.size > LARGE and y.shape[-1] % (LINE // 4) == 0
 
 
 def free_buffers() -> None:

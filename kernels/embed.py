@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from .buffers import empty
+from .buffers import beyond_caches, empty
 from .jit import jit
-from .layer_norm import TASK, normalise
+from .layer_norm import LONG, TASK, normalise
 from .registry import variant
 from .threads import run
-from .vectors import next_task
+from .vectors import fetch, next_task, stream
 
 
 @variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away")
@@ -50,24 +50,33 @@ def normalise_rows(rows, weight, bias, eps):
 
 @variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away")
 def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
-    """A token at a time still, with the vectors of `layer_norm_vector`; blocks of tokens on threads."""
+    """A token at a time still, with the vectors of `layer_norm_vector`; the next token's word is asked for meanwhile."""
     ids = np.stack([token_ids, type_ids, position_ids])
     tables = tuple(np.ascontiguousarray(table) for table in tables)
     y = empty(ids.shape[1], tables[0].shape[1])
-    run(embed_tasks, -(-y.size // TASK), ids, tables, weight, bias, eps, y)
+    norm = weight, bias, eps
+    size = LONG if beyond_caches(y) else TASK
+    run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((y.shape[1],),) * 2)
     return y
 
 
 @jit(nogil=True, error_model="numpy")
-def embed_tasks(counter, ids, tables, weight, bias, eps, y):
+def embed_tasks(counter, scratch, ids, tables, norm, y, size):
     words, types, positions = tables
-    each = max(TASK // y.shape[1], 1)
+    weight, bias, eps = norm
+    number = next_task(counter[1:])
+    summed, own = scratch[0][number], scratch[1][number]
+    each = max(size // y.shape[1], 1)
     task = next_task(counter)
     while task * each < len(y):
         for row in range(task * each, min(task * each + each, len(y))):
+            fetch(words[ids[0, min(row + 1, len(y) - 1)]])
             word, kind, position = words[ids[0, row]], types[ids[1, row]], positions[ids[2, row]]
-            line = y[row]
-            for i in range(len(line)):
-                line[i] = word[i] + kind[i] + position[i]
-            normalise(line, weight, bias, eps)
+            for i in range(len(summed)):
+                summed[i] = word[i] + kind[i] + position[i]
+            if size == LONG:
+                normalise(summed, weight, bias, eps, own)
+                stream(y[row], own)
+            else:
+                normalise(summed, weight, bias, eps, y[row])
         task = next_task(counter)

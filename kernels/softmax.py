@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from .buffers import empty
-from .functions import exp
+from .buffers import beyond_caches, empty
+from .functions import exp_below
 from .jit import jit
 from .layer_norm import total
 from .registry import variant
 from .threads import run
-from .vectors import next_task
+from .vectors import larger, next_task, stream
 
 
 @variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares")
@@ -44,6 +44,7 @@ def softmax_rows(scores, mask):
 
 
 TASK = 16_384  # scores: some 10 µs
+LONG = 8 * TASK  # of a result that is larger than the caches: a task's beginning is read before its reading ahead has begun
 
 
 @variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares")
@@ -51,33 +52,44 @@ def softmax_vector(scores, mask=None):
     """The same passes, each in vectors, with an exp that has no branch; blocks of rows on threads."""
     length = scores.shape[-1]
     level = mask is not None and not mask.any()  # nothing kept: the same share for each
-    kept = np.ones(length, np.bool_) if mask is None or level else np.ascontiguousarray(mask)
+    kept = np.ones(length, np.bool_) if mask is None or level else mask
+    highest = np.where(kept, np.float32(np.inf), np.float32(-np.inf))
     rows = np.ascontiguousarray(np.zeros_like(scores) if level else scores).reshape(-1, length)
     shares = empty(*rows.shape)
-    run(softmax_tasks, -(-rows.size // TASK), rows, kept, shares)
+    size = LONG if beyond_caches(shares) else TASK
+    run(softmax_tasks, -(-rows.size // size), rows, highest, shares, size, scratch=((length,),))
     return shares.reshape(scores.shape)
 
 
 @jit(nogil=True, error_model="numpy")
-def softmax_tasks(counter, scores, kept, shares):
-    each = max(TASK // len(kept), 1)
+def softmax_tasks(counter, scratch, scores, highest, shares, size):
+    """`highest` (L,) is what a score may be: anything, or where it is masked, minus infinity."""
+    own = scratch[0][next_task(counter[1:])]
+    each = max(size // len(highest), 1)
     task = next_task(counter)
     while task * each < len(scores):
         for row in range(task * each, min(task * each + each, len(scores))):
-            line, found = scores[row], shares[row]
-            high = largest(line, kept)
-            for i in range(len(line)):
-                share = exp(line[i] - high)  # computed in any case: a branch would not become vectors
-                found[i] = share if kept[i] else np.float32(0)
-            scale = np.float32(1 / total(found))
-            for i in range(len(line)):
-                found[i] *= scale
+            if size == LONG:
+                softmax_row(scores[row], highest, own)
+                stream(shares[row], own)
+            else:
+                softmax_row(scores[row], highest, shares[row])
         task = next_task(counter)
 
 
-@jit(fastmath={"nnan", "nsz"})  # a largest value is the same in any order
-def largest(line, kept):
+@jit(error_model="numpy")
+def softmax_row(line, highest, shares):
+    high = largest(line, highest)
+    for i in range(len(line)):
+        shares[i] = exp_below(min(line[i], highest[i]) - high)
+    scale = np.float32(1 / total(shares))
+    for i in range(len(shares)):
+        shares[i] *= scale
+
+
+@jit(error_model="numpy")
+def largest(line, highest):
     found = np.float32(-np.inf)
     for i in range(len(line)):
-        found = max(found, line[i] if kept[i] else np.float32(-np.inf))
+        found = larger(found, min(line[i], highest[i]))
     return found

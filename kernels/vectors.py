@@ -1,6 +1,7 @@
 """The machine a kernel is compiled for: how wide its vectors are, and the instructions Python has no word for.
 
-The width is the one choice made for the machine. The instructions are written in `intrinsics.py`.
+The width is the one choice made for the machine. The instructions are written in `intrinsics.py` and
+`intrinsics_elementwise.py`.
 """
 
 from __future__ import annotations
@@ -50,3 +51,6 @@ add_product = Instruction("add_product", "minibert.kernels.intrinsics_tile")
 add_product_of_pairs = Instruction("add_product_of_pairs", "minibert.kernels.intrinsics_tile")  # the same in bf16
 # (source, target): target[k R + r] = source[r, k], for words of 32 or 64 bits
 interleave = Instruction("interleave", "minibert.kernels.intrinsics_tile")
+fetch = Instruction("fetch", "minibert.kernels.intrinsics_elementwise")  # (line): it will be read soon
+stream = Instruction("stream", "minibert.kernels.intrinsics_elementwise")  # (target, source): a copy past the caches
+larger = Instruction("larger", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> the larger of two numbers

@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from kernel_cases import MAKERS, all_operations, cases, error, table_with, tolerance
+from kernel_cases import MAKERS, all_operations, cases, cast, error, table_with, tolerance
 
 from minibert.errors import KernelError
+from minibert.kernels import buffers
 from minibert.kernels.reference import erf
 from minibert.kernels.registry import PRESETS, Variant, table, variants
 
@@ -28,6 +29,15 @@ def test_a_preset_agrees_with_the_reference_on_every_operation(preset, operation
     ops = table(preset)
     for case, arrays in cases(operation).items():
         assert error(ops, operation, arrays) <= tolerance(ops, operation), case
+
+
+@pytest.mark.parametrize("operation", ["softmax", "layer_norm", "gelu", "gelu_tanh", "relu", "silu", "embed"])
+def test_what_is_written_past_the_caches_is_the_same_to_the_bit(operation, monkeypatch):
+    inputs, _ = cast(MAKERS[operation](np.random.default_rng(0), 67, 80, 80), np.float32)
+    within = variants(operation)["vector"].function(*inputs)
+    monkeypatch.setattr(buffers, "LARGE", buffers.SMALL)
+    beyond = variants(operation)["vector"].function(*inputs)
+    assert buffers.beyond_caches(beyond) and np.array_equal(within, beyond)
 
 
 def test_every_operation_has_cases():

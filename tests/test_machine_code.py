@@ -13,7 +13,7 @@ import pytest
 import minibert
 from kernel_cases import assembly_of
 from minibert.errors import KernelError
-from minibert.kernels.activations import gelu_tasks
+from minibert.kernels.activations import activate
 from minibert.kernels.jit import jit
 from minibert.kernels.machine_code import ArrayKind, bind
 from minibert.kernels.threads import run
@@ -21,7 +21,7 @@ from minibert.kernels.threads import run
 
 def in_a_process(code: str, folder: Path | None = None, **environment: str) -> str:
     """What Python prints to stdout and stderr when it runs this code after the line below."""
-    begin = "import numpy as np; from minibert.kernels.threads import run; from minibert.kernels.activations import gelu_tasks;"
+    begin = "import numpy as np; from minibert.kernels.threads import run; from minibert.kernels.activations import activate;"
     begin += "x = np.ones(8, np.float32); y = np.zeros_like(x);"
     environment = {**os.environ, **environment}
     done = subprocess.run(
@@ -31,7 +31,8 @@ def in_a_process(code: str, folder: Path | None = None, **environment: str) -> s
     return done.stdout + done.stderr
 
 
-CALL = "run(gelu_tasks, 1, x, y); assert abs(y - 0.8413447).max() < 1e-6; import sys; print('numba' in sys.modules);"
+RUN = "run(activate, 1, x, y, 0, 8, scratch=((8,),));"  # gelu
+CALL = RUN + " assert abs(y - 0.8413447).max() < 1e-6; import sys; print('numba' in sys.modules);"
 
 
 def test_a_kernel_compiled_once_is_called_without_numba_by_the_next_process(tmp_path):
@@ -42,7 +43,7 @@ def test_a_kernel_compiled_once_is_called_without_numba_by_the_next_process(tmp_
 
 def test_a_kept_kernel_that_is_damaged_is_compiled_again(tmp_path):
     in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    (kept,) = tmp_path.glob("activations.gelu_tasks.*.o")
+    (kept,) = tmp_path.glob("activations.activate.*.o")
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-100])
     assert "True" in in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
@@ -55,11 +56,11 @@ def test_a_kept_kernel_is_not_used_after_a_source_it_depends_on_has_changed(tmp_
     kept = str(tmp_path / "kept")
     assert "True" in in_a_process(CALL, tmp_path, NUMBA_CACHE_DIR=kept)
     functions = tmp_path / "minibert/kernels/functions.py"
-    changed = functions.read_text(encoding="utf-8").replace("x * F(0.5) *", "x * F(0.25) *")
+    changed = functions.read_text(encoding="utf-8").replace("fma(distance,", "F(0.5) * fma(distance,")
     functions.write_text(changed, encoding="utf-8")
-    halved = "run(gelu_tasks, 1, x, y); assert abs(y - 0.8413447 / 2).max() < 1e-6"
+    halved = RUN + " assert abs(y - 0.8413447 / 2).max() < 1e-6"
     assert "minibert: compiling" in in_a_process(halved, tmp_path, NUMBA_CACHE_DIR=kept)
-    assert len(list(Path(kept).glob("activations.gelu_tasks.*.o"))) == 1
+    assert len(list(Path(kept).glob("activations.activate.*.o"))) == 1
 
 
 def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
@@ -84,7 +85,7 @@ def test_a_kernel_that_allocates_is_called_through_numba():
 
 def test_a_kernels_arrays_are_contiguous():
     with pytest.raises(KernelError, match="a kernel's arrays are contiguous"):
-        bind(gelu_tasks, np.zeros(2, np.int64), np.zeros((4, 4), np.float32)[:, 0], np.zeros(4, np.float32))
+        bind(activate, np.zeros(2, np.int64), np.zeros((4, 4), np.float32)[:, 0], np.zeros(4, np.float32))
 
 
 LESSER = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}  # what every processor of this kind has
