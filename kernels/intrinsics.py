@@ -1,7 +1,7 @@
 """What Python cannot say and the machine can: a fused multiply-add, and a counter that threads share.
 
 Numba's `@intrinsic` lets a function write its own LLVM instructions. The words that such functions are made of stand
-here, too; `intrinsics_tile.py` is written in them.
+here, too; the other files called intrinsics are written in them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from .vectors import FUSED, WIDTH
+from .vectors import FUSED
 
 FLOAT, BYTE, WORD, INT = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 ADDRESS = BYTE.as_pointer()
@@ -76,21 +76,6 @@ def prefetch(builder: ir.IRBuilder, address: ir.Value, to_write: bool = False) -
     call(builder, "llvm.prefetch.p0", ir.VoidType(), address, WORD(int(to_write)), WORD(3 if to_write else 2), WORD(1))
 
 
-def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int, combine=lambda a, b: (a, b)) -> list[ir.Value]:
-    """So many rounds of: each vector and the one half the list further on are combined, and their lanes put in turn.
-
-    [a b c d] -> [a0 c0 a1 c1 ...] [... a3 c3] [b0 d0 ...] [...]: after log2(lanes) rounds, as many vectors as they have
-    lanes are transposed.
-    """
-    lanes = held[0].type.count
-    order = [[half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)] for half in (0, 1)]
-    order = [ir.Constant(ir.VectorType(WORD, lanes), half) for half in order]
-    for _ in range(rounds):
-        pairs = [combine(*pair) for pair in zip(held, held[len(held) // 2 :])]
-        held = [builder.shuffle_vector(*pair, half) for pair in pairs for half in order]
-    return held
-
-
 @intrinsic
 def fma(typing, a, b, c):
     """a b + c for float32; a loop over it becomes vectors, with the same bits in the loop's last few."""
@@ -111,18 +96,3 @@ def next_task(typing, counter):
         return builder.atomic_rmw("add", array.data, INT(1), "acq_rel")
 
     return types.int64(counter), emit
-
-
-@intrinsic
-def transpose_block(typing, source, target):
-    """target[:WIDTH, :WIDTH] = source[:WIDTH, :WIDTH]ᵀ, for float32 arrays whose second axis is contiguous."""
-
-    def emit(context, builder, signature, values):
-        source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values))
-        rows = [[moved(builder, builder.bitcast(array.data, ADDRESS), builder.mul(INT(row), builder.extract_value(array.strides, 0)))
-                 for row in range(WIDTH)] for array in (source, target)]  # fmt: skip
-        held = [loaded(builder, place, ir.VectorType(FLOAT, WIDTH)) for place in rows[0]]
-        for value, place in zip(riffled(builder, held, WIDTH.bit_length() - 1), rows[1]):
-            stored(builder, value, place)
-
-    return types.void(source, target), emit

@@ -8,7 +8,8 @@ from numba.core.cgutils import for_range
 from numba.extending import intrinsic
 
 from .int8_reference import MIXED
-from .intrinsics import ADDRESS, FLOAT, INT, WORD, loaded, moved, riffled, stored
+from .intrinsics import ADDRESS, FLOAT, INT, WORD, loaded, moved, stored
+from .intrinsics_layout import riffled
 
 
 @intrinsic

@@ -131,8 +131,8 @@ def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], 
     """Call kernel(counter, [scratch,] *arguments) on as many threads as there are and are needed; return when all tasks
     are done.
 
-    counter[0] numbers the tasks, counter[1] the threads; two more are the kernel's own. `scratch` has the shapes of what each thread needs for itself:
-    the kernel gets a tuple of float32 arrays, of such a shape for each thread.
+    counter[0] numbers the tasks, counter[1] the threads; two more are the kernel's own. `scratch` has the shapes of what
+    each thread needs for itself: the kernel gets a tuple of float32 arrays, of such a shape for each thread.
     """
     workers = max(min(threads, tasks), 1)
     own = (tuple(empty(workers, *shape) for shape in scratch),) if scratch else ()

@@ -45,12 +45,13 @@ CHUNK = 128  # products in one running sum: error against float64 0.86 of torch'
 
 fma = Instruction("fma")  # (a, b, c) -> a b + c, rounded once where the machine can
 next_task = Instruction("next_task")  # (counter) -> its number, which becomes one larger
-transpose_block = Instruction("transpose_block")  # (source, target): WIDTH rows of WIDTH values, transposed
+# (source, target): WIDTH rows of WIDTH values, transposed
+transpose_block = Instruction("transpose_block", "minibert.kernels.intrinsics_layout")
 # (y, x, panel, coming, scales, columns, ranges, first, last): y += xᵀ @ panel, a tile in registers
 add_product = Instruction("add_product", "minibert.kernels.intrinsics_tile")
 add_product_of_pairs = Instruction("add_product_of_pairs", "minibert.kernels.intrinsics_tile")  # the same in bf16
 # (source, target): target[k R + r] = source[r, k], for words of 32 or 64 bits
-interleave = Instruction("interleave", "minibert.kernels.intrinsics_tile")
+interleave = Instruction("interleave", "minibert.kernels.intrinsics_layout")
 fetch = Instruction("fetch", "minibert.kernels.intrinsics_elementwise")  # (line): it will be read soon
 stream = Instruction("stream", "minibert.kernels.intrinsics_elementwise")  # (target, source): a copy past the caches
 larger = Instruction("larger", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> the larger of two numbers

@@ -9,7 +9,7 @@ rounded, and the SPAN products that share a scale are less than a 32-bit sum hol
               follow it, 0.34 ns for 32 products against 0.47 on Zen 3, and half as much error again.)
     plain     32-bit products, for the compiler to make of them what it can
 
-Their instructions are written in `intrinsics_tile.py`. Next: `linear_int8.py`, the kernel.
+Their instructions are written in `intrinsics_numbers.py`. Next: `linear_int8.py`, the kernel.
 """
 
 from __future__ import annotations

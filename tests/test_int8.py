@@ -57,7 +57,7 @@ vectors_int8.WAY = vectors_int8.Way({way})
 # vpdpbusd by what its manual says, so that the loops around it run where the instruction does not.
 EMULATE = """
 from llvmlite import ir
-from minibert.kernels import intrinsics_tile as parts
+from minibert.kernels import intrinsics_numbers as parts
 def add(builder, sums, x, weights):
     wide = ir.VectorType(parts.WORD, weights.type.count)
     x = builder.bitcast(parts.spread(builder, x, sums.type.count), weights.type)
