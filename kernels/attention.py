@@ -11,7 +11,7 @@ from .functions import exp_below
 from .jit import jit
 from .registry import variant
 from .threads import run
-from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, interleave, larger, next_task, transpose_block
+from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, fma, interleave, larger, next_task, transpose_block
 
 
 @variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
@@ -51,6 +51,93 @@ def attention_rows(query, key, value, bounds, kept, heads):
                     for i in range(first, first + size):
                         context[row, i] += shares[other] / total * value[start + other, i]
     return context
+
+
+@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+def attention_turned(query, key, value, bounds, key_mask, heads):
+    """A head's kept keys are copied and turned: a loop over keys then runs along memory, and becomes vectors.
+
+    On one thread of a Zen 4, GFLOP/s at 128 and 512 tokens: 23 and 30, where `naive` has 1.5."""
+    return attend_blocks(query, key, value, bounds, key_mask, heads, len(query))
+
+
+@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+def attention_online(query, key, value, bounds, key_mask, heads):
+    """STEP keys at a time for all queries: a row of scores is never whole (arXiv:1805.02867).
+
+    Each query keeps the largest score so far, the sum of its shares and of its weighted values; where a block has a
+    larger score, both sums shrink to what they are beside that. So what is in use stays in the caches: 29 GFLOP/s at 512
+    tokens, 30 at 2,048 and at 8,192, where `turned` has 30, 29 and 24."""
+    return attend_blocks(query, key, value, bounds, key_mask, heads, STEP)
+
+
+STEP = 128  # keys: turned they take 32 KiB, half of the nearest cache; with 64 it is a fifth slower
+
+
+def attend_blocks(query, key, value, bounds, key_mask, heads, step):
+    kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
+    context = np.zeros_like(query)
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
+        places = start + np.flatnonzero(kept[start:stop])
+        scale = 1 / math.sqrt(query.shape[1] // heads)
+        if not len(places):  # nothing kept: the same share for each
+            places, scale = np.arange(start, stop), 0.0
+        for left in range(0, query.shape[1], query.shape[1] // heads):
+            mine = slice(left, left + query.shape[1] // heads)
+            queries = query[start:stop, mine] * np.float32(scale)
+            context[start:stop, mine] = attend_head(queries, key[places, mine], value[places, mine], step)
+    return context
+
+
+@jit(error_model="numpy")
+def attend_head(queries, keys, values, step):
+    """queries (T, Dh), keys and values (L, Dh) -> (T, Dh), the keys in blocks of `step`."""
+    context, scores = np.zeros_like(queries), np.empty(step, np.float32)
+    largest, totals = np.full(len(queries), -np.inf, np.float32), np.zeros(len(queries), np.float32)
+    for first in range(0, len(keys), step):
+        turned, block = np.ascontiguousarray(keys[first : first + step].T), values[first : first + step]
+        shares = scores[: len(block)]
+        for row in range(len(queries)):
+            found = context[row]
+            high = score(queries[row], turned, shares, largest[row])
+            shrink = exp_below(largest[row] - high)  # of what is minus infinity at first: 0
+            for i in range(len(found)):
+                found[i] *= shrink
+            totals[row] = totals[row] * shrink + add_shares(shares, high, block, found)
+            largest[row] = high
+    for row in range(len(queries)):
+        found, total = context[row], totals[row]
+        for i in range(len(found)):
+            found[i] /= total
+    return context
+
+
+@jit(error_model="numpy")
+def score(query, turned, scores, high):
+    """scores (L,) = query (Dh,) @ turned (Dh, L), a key a lane -> the largest, or `high` where that is larger."""
+    for other in range(len(scores)):
+        scores[other] = 0
+    for i in range(len(query)):
+        line, factor = turned[i], query[i]
+        for other in range(len(scores)):
+            scores[other] = fma(factor, line[other], scores[other])
+    for other in range(len(scores)):
+        high = larger(high, scores[other])
+    return high
+
+
+@jit(error_model="numpy")
+def add_shares(scores, high, values, found):
+    """found (Dh,) += exp(scores - high) (L,) @ values (L, Dh) -> the sum of those shares."""
+    for other in range(len(scores)):
+        scores[other] = exp_below(scores[other] - high)
+    total = np.float32(0)
+    for other in range(len(scores)):
+        share, line = scores[other], values[other]
+        total += share
+        for i in range(len(found)):
+            found[i] = fma(share, line[i], found[i])
+    return total
 
 
 BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens that is a thirtieth of its work
