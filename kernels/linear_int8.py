@@ -17,7 +17,8 @@ What was tried, by the least cosine between all-MiniLM-L6-v2's float and int8 ve
     0.9991    mixed, and the weights' scales for each 128 of k: all 872 sentences. This is what is done here
 
 Random signs before mixing, and correcting the bias for the inputs' mean, changed nothing. Attention, norms, embeddings and
-heads stay float32: little of the time, and not tried in 8 bits. ONNX Runtime's dynamic int8 has 0.79 (0.97 a channel).
+heads stay float32 and were not tried in 8 bits: an eighth of the time at 128 tokens, but a third at 512. ONNX Runtime's
+dynamic int8 has 0.79 (0.97 a channel).
 """
 
 from __future__ import annotations
@@ -45,8 +46,6 @@ from .write_out import PLAIN, fused
 F = np.float32
 VALUE = np.dtype(WAY.value)  # of x, rounded
 STEP = np.dtype(f"u{WAY.x_bytes}")  # what a row has in a step
-
-
 BOUND = {"tolerance": 0.02, "why": "both sides are rounded to 8 bits: a value is off by up to 1/510 of its row's range"}
 
 
@@ -169,7 +168,10 @@ def multiplied(finish, x, *packed, residual=None):
 
 @variant("linear", prepare=pack, **BOUND)
 def linear_int8_tile(x, *packed):
-    """Sums in registers, x mixed and rounded row by row on the way in."""
+    """Sums in registers, x mixed and rounded row by row on the way in.
+
+    On one thread of a Zen 4, 1,024 rows of 768 → 3,072: 327 GOP/s, 81 % of what vpdpbusd does between registers; the
+    tiles alone 95 %. (With totals kept in y and a pass of its own for scales and bias it was 130.)"""
     return multiplied(PLAIN, x, *packed)[0]
 
 
