@@ -28,7 +28,7 @@ from minibert import DistilBertForSequenceClassification, set_num_threads
 from minibert.errors import KernelError
 from minibert.kernels.registry import PRESETS
 
-from . import peaks, stages
+from . import goals, peaks, stages
 from .export import VOCABULARY, export
 from .measuring import document, in_turn, machine, markdown, write
 from .peers import PEERS, Engine, Peer, minibert_with, torch_with
@@ -177,7 +177,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     print(f"{machine()}; {options.threads} threads")
     table, figures = compared(options, folder)
     steps = stages_of(options, folder)
-    tables = {"engines": table} | ({"stages": stages.table(steps)} if steps else {})
+    tables = {"engines": table, "engines-goals": goals.table(table)} | ({"stages": stages.table(steps)} if steps else {})
     for name, one in tables.items():
         print(f"\n{name}\n\n{markdown(one['columns'], one['rows'])}")
     figures["stages"] = {f"{kernels} {shape}": one for (kernels, shape), one in steps.items()}

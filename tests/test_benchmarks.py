@@ -17,7 +17,7 @@ from minibert.kernels.threads import get_num_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from benchmarks import measuring, model, ops, peaks, report, sizes, stages, startup  # noqa: E402
+from benchmarks import goals, measuring, model, ops, peaks, report, sizes, stages, startup  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MARKED = re.findall(r"<!-- table: ([\w-]+) -->\n(.*?)<!-- /table -->", README, re.DOTALL)
@@ -295,3 +295,15 @@ def test_the_first_call_ever_sees_an_empty_cache(tmp_path):
     assert startup.first_ever("import os\nassert os.listdir(os.environ['NUMBA_CACHE_DIR']) == []", tmp_path) > 0
     with pytest.raises(RuntimeError, match="AssertionError"):
         startup.first_ever("import os\nassert os.listdir(os.environ['NUMBA_CACHE_DIR'])", tmp_path)
+
+
+def test_goals_are_figured_from_the_table_of_engines():
+    """Milliseconds: less is better; sentences a second: more; unsorted batches against the others' sorted ones."""
+    columns = ["engine", "error", "1×16, ms", "SST-2 by 32, sentences/s", "SST-2 by 32, sorted, sentences/s"]
+    rows = [["minibert fast", "3e-07", 10.0, 80.0, 90.0], ["torch fp32", "6e-07", 30.0, 20.0, 100.0],
+            ["OpenVINO fp32", "1e-06", 12.0, 50.0, 60.0], ["fp32 ceiling", None, 5.0, None, None],
+            ["minibert int8", "2e-02", 5.0, None, None], ["ONNX Runtime int8", "FAIL", 20.0, "FAIL", None]]  # fmt: skip
+    made = goals.table({"columns": columns, "rows": rows})
+    assert made["columns"] == ["times as fast as", "1×16", "SST-2 by 32", "SST-2 by 32, sorted"]
+    assert made["rows"] == [["minibert fast: the fastest other fp32", "1.20, not 1.3", "0.80, not 1.05", "0.90, not 1.05"],
+                            ["minibert int8: ONNX Runtime int8", "4.00", None, None]]  # fmt: skip
