@@ -50,7 +50,7 @@ class BFloat(ir.Type):
 
 
 FLOATS, WORDS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(WORD, WIDTH)
-PAIRS = ir.VectorType(BFloat(), 2 * WIDTH)
+PAIRS = ir.VectorType(BFloat(), 2 * WIDTH) if llvm_version_info[0] >= 16 else WORDS  # older ones take them as words
 
 
 def float32() -> Numbers:
