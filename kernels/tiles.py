@@ -53,7 +53,7 @@ class Weights(NamedTuple):
 
 def product(form: Format, finish: int, x, weights: Weights, residual=None):
     """x (M, K) -> y (weights, M, N), followed by what `finish` says (`write_out.py`)."""
-    x, weights = np.ascontiguousarray(x), Weights(*weights)
+    x = np.ascontiguousarray(x)
     steps, (_, parts, width) = weights.panels.shape[1], weights.columns.shape
     y = empty(parts, len(x), width)
     if len(x):
