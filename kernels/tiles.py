@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .buffers import empty
+from .int8_layout import GROUP
+from .int8_reference import SPAN as VALUES_OF_A_SCALE
 from .jit import Kernel, jit
 from .spinning import pause, seen
 from .threads import get_num_threads, run
@@ -29,6 +31,7 @@ from .vectors import interleave, next_task
 from .write_out import PLAIN, write_out
 
 SPAN = 768  # steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2
+SCALED = VALUES_OF_A_SCALE // GROUP  # steps of int8 that share a scale; a divisor of SPAN
 BLOCK = 16  # tiles of a task at most: 16 × 6 rows × SPAN × 4 bytes are 290 KiB, a third of a common L2
 WIDE = 24  # panels of a task at most, whose part of y stays in L2 with it
 
@@ -123,7 +126,7 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
                 if number + 1 == last:
                     follows = (task + threads) // strips % parts * each + (task + threads) % strips * wide
                 later, target = panels[follows, k:end], y[part, :, left:right]
-                scale, column = scales[:, part, left:right], columns[:, part, left:right]
+                scale, column = scales[k // SCALED :, part, left:right], columns[:, part, left:right]
                 bottom = top_of(first_tile, split)
                 for tile in range(first_tile, last_tile):
                     top, bottom = bottom, top_of(tile + 1, split)

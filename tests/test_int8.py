@@ -37,6 +37,17 @@ def test_the_compiled_products_are_numpys_to_the_bit(name):
         assert np.array_equal(made.function(x, *made.prepare(*parameters)), expected), case
 
 
+@pytest.mark.parametrize("inputs", [3000, 3200, 4096, 6500])
+def test_a_product_deeper_than_one_visit_to_y_is_numpys_to_the_bit(inputs):
+    """BERT-large has 4,096: each visit of a tile goes on with the scales of its own chunks."""
+    random = np.random.default_rng(inputs)
+    x, weight = (random.normal(size=(rows, inputs)).astype(np.float32) for rows in (9, 70))
+    weight *= np.linspace(0.1, 3, inputs, dtype=np.float32)  # so that the chunks' scales differ
+    made, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
+    expected = reference.function(x, *reference.prepare(weight, weight[:, 0].copy()))
+    assert np.array_equal(made.function(x, *made.prepare(weight, weight[:, 0].copy())), expected)
+
+
 @pytest.mark.parametrize("inputs", [128, 256, 384, 768, 1536])
 def test_rows_mixed_in_registers_have_the_same_bits(inputs):
     """Whole vectors of 16, or of 8: four rounds at a time, as `mix_four_times` does them."""
