@@ -75,25 +75,25 @@ def on_threads(function, x):
     return y
 
 
-@variant("gelu", tolerance=2e-7, why=VECTOR)
+@variant("gelu", tolerance=2e-7, why=VECTOR, noted=True)
 def gelu_vector(x):
     """A rational function in place of erf (`functions.py`), a vector of values at a time; blocks on threads."""
     return on_threads(GELU, x)
 
 
-@variant("gelu_tanh", tolerance=2e-7, why=VECTOR)
+@variant("gelu_tanh", tolerance=2e-7, why=VECTOR, noted=True)
 def gelu_tanh_vector(x):
     """One exp in place of the tanh, a vector of values at a time; blocks on threads."""
     return on_threads(GELU_TANH, x)
 
 
-@variant("relu", tolerance=0.0, why="nothing is rounded")
+@variant("relu", tolerance=0.0, why="nothing is rounded", noted=True)
 def relu_vector(x):
     """A vector of comparisons at a time; blocks on threads."""
     return on_threads(RELU, x)
 
 
-@variant("silu", tolerance=2e-7, why=VECTOR)
+@variant("silu", tolerance=2e-7, why=VECTOR, noted=True)
 def silu_vector(x):
     """An exp without a branch, a vector of values at a time; blocks on threads."""
     return on_threads(SILU, x)

@@ -143,7 +143,7 @@ def add_shares(scores, high, values, found):
 BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens that is a thirtieth of its work
 
 
-@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row", noted=True)
 def attention_register(query, key, value, bounds, key_mask, heads):
     """Both products by register tiles, a vector's lanes being queries: no lane ever needs another's largest or sum.
 

@@ -9,10 +9,13 @@ thread asks. `free_buffers()` gives it back.
 from __future__ import annotations
 
 import math
-import sys
+from sys import getrefcount
 from threading import Lock
+from weakref import WeakSet
 
 import numpy as np
+
+from .noting import here
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache takes two reads
 LARGE = 4 << 20  # floats: 16 MiB, half of a large L3
@@ -32,32 +35,34 @@ def from_line(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 class Buffers:
-    """Flat arrays; one that nothing but this list refers to is free."""
+    """Flat arrays of whole powers of two; one that nothing but its list refers to is free. What of it is never written is
+    never made memory of."""
 
     def __init__(self):
-        self.kept: list[np.ndarray] = []
+        self.kept: dict[int, list[np.ndarray]] = {}  # size -> those of this size
         self.lock = Lock()
 
     def take(self, count: int) -> np.ndarray:
+        size = 1 << (count - 1).bit_length()
+        held = here.notes.held if here.notes is not None else {}
         with self.lock:
-            free = [place for place in range(len(self.kept)) if sys.getrefcount(self.kept[place]) == ALONE]
-            fitting = [place for place in free if len(self.kept[place]) >= count]
-            if fitting:
-                return self.kept[min(fitting, key=lambda place: len(self.kept[place]))]
-            if free:  # too small: it grows
-                del self.kept[max(free, key=lambda place: len(self.kept[place]))]
-            self.kept.append(np.empty(count + LINE // 4, np.float32))
-            return self.kept[-1]
+            kept = self.kept.setdefault(size, [])
+            for place in range(len(kept)):
+                if getrefcount(kept[place]) == ALONE + held.get(id(kept[place]), 0):
+                    return kept[place]
+            kept.append(np.empty(size, np.float32))
+            return kept[-1]
 
 
 def references() -> int:
     """What `getrefcount` says of an array that only a list holds; it differs between versions of Python."""
     kept = [np.empty(0)]
-    return [sys.getrefcount(kept[place]) for place in range(1)][0]
+    return getrefcount(kept[0])
 
 
 ALONE = references()
 buffers = Buffers()
+keepers: WeakSet = WeakSet()  # who else holds buffers from call to call: what has `clear()`
 
 
 def empty(*shape: int) -> np.ndarray:
@@ -76,5 +81,7 @@ def beyond_caches(y: np.ndarray) -> bool:
 
 def free_buffers() -> None:
     """Give back the memory that models keep for their results; what somebody still holds stays theirs."""
+    for keeper in list(keepers):
+        keeper.clear()
     with buffers.lock:
         buffers.kept.clear()

@@ -48,12 +48,12 @@ def normalise_rows(rows, weight, bias, eps):
             rows[n, i] = (rows[n, i] - mean) * scale * weight[i] + bias[i]
 
 
-@variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away")
+@variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away", noted=True)
 def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     """A token at a time still, with the vectors of `layer_norm_vector`; the next token's word is asked for meanwhile."""
-    ids = np.stack([token_ids, type_ids, position_ids])
+    ids = tuple(np.ascontiguousarray(one, np.int64) for one in (token_ids, type_ids, position_ids))
     tables = tuple(np.ascontiguousarray(table) for table in tables)
-    y = empty(ids.shape[1], tables[0].shape[1])
+    y = empty(len(token_ids), tables[0].shape[1])
     norm = weight, bias, eps
     size = LONG if beyond_caches(y) else TASK
     run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((y.shape[1],),) * 2)
@@ -62,7 +62,7 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
 
 @jit(nogil=True, error_model="numpy")
 def embed_tasks(counter, scratch, ids, tables, norm, y, size):
-    words, types, positions = tables
+    (tokens, kinds, places), (words, types, positions) = ids, tables
     weight, bias, eps = norm
     number = next_task(counter[1:])
     summed, own = scratch[0][number], scratch[1][number]
@@ -70,8 +70,8 @@ def embed_tasks(counter, scratch, ids, tables, norm, y, size):
     task = next_task(counter)
     while task * each < len(y):
         for row in range(task * each, min(task * each + each, len(y))):
-            fetch(words[ids[0, min(row + 1, len(y) - 1)]])
-            word, kind, position = words[ids[0, row]], types[ids[1, row]], positions[ids[2, row]]
+            fetch(words[tokens[min(row + 1, len(y) - 1)]])
+            word, kind, position = words[tokens[row]], types[kinds[row]], positions[places[row]]
             for i in range(len(summed)):
                 summed[i] = word[i] + kind[i] + position[i]
             if size == LONG:

@@ -38,7 +38,7 @@ LONG = 8 * TASK  # of a result that is larger than the caches: a task's beginnin
 CHUNK = 1024  # values in a float32 sum, which the compiler makes of some 64 sums of 16; chunks are added in float64
 
 
-@variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result, and of sums around a mean that is near")
+@variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result, and of sums around a mean that is near", noted=True)
 def layer_norm_vector(x, weight, bias, eps):
     """Sums whose order the compiler may choose, so that it can keep many; blocks of rows on threads."""
     x = np.ascontiguousarray(x)

@@ -82,7 +82,7 @@ def multiplied(finish, x, *packed, residual=None):
     return product(BF16, finish, x, Weights(*packed), residual)
 
 
-@variant("linear", prepare=pack, **BOUND)
+@variant("linear", prepare=pack, **BOUND, noted=True)
 def linear_bf16(x, *packed):
     """Half the bytes of the register one; with AVX512-BF16 nearly twice its speed (Zen 4, one thread, in a forward pass of
     1,024 tokens: 216 GFLOP/s for its 109 in query, key and value)."""

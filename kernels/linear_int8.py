@@ -166,7 +166,7 @@ def multiplied(finish, x, *packed, residual=None):
     return product(INT8, finish, x, Weights(*packed), residual)
 
 
-@variant("linear", prepare=pack, **BOUND)
+@variant("linear", prepare=pack, **BOUND, noted=True)
 def linear_int8_tile(x, *packed):
     """Sums in registers, x mixed and rounded row by row on the way in.
 

@@ -43,7 +43,7 @@ def multiplied(finish, x, *packed, residual=None):
     return product(FLOAT32, finish, x, Weights(*packed), residual)
 
 
-@variant("linear", prepare=pack, **BOUND)
+@variant("linear", prepare=pack, **BOUND, noted=True)
 def linear_register(x, *packed):
     """Sums in registers, blocks in caches, tasks on threads, weights asked for before they are needed.
 

@@ -30,6 +30,7 @@ class Variant:
     tolerance: float
     why: str  # the reason for the tolerance
     prepare: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters `function` takes in their place
+    noted: bool = False  # whether all it does with its arrays is to `run` kernels on them, which may then wait (`noting.py`)
 
 
 @dataclass
@@ -88,12 +89,12 @@ def composition(*parts: str) -> Callable:
     return define
 
 
-def variant(operation: str, *, tolerance: float, why: str, prepare: Callable | None = None) -> Callable:
+def variant(operation: str, *, tolerance: float, why: str, prepare: Callable | None = None, noted=False) -> Callable:
     """Register `function` as a variant of `operation`, under its own name less the operation's: `linear_naive`."""
 
     def add(function: Callable) -> Callable:
         name = function.__name__.removeprefix(f"{operation}_")
-        register(Variant(operation, name, function, tolerance, why, prepare))
+        register(Variant(operation, name, function, tolerance, why, prepare, noted))
         return function
 
     return add
@@ -109,6 +110,7 @@ class Table:
     def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
         self.chosen = dict(chosen)
         self.preset = preset
+        self.noted = all(isinstance(made, Variant) and made.noted for made in self.chosen.values())
         for operation, made in self.chosen.items():
             ready = made.function if isinstance(made, Variant) else partial(made.function, self)
             setattr(self, operation, ready)

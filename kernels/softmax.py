@@ -47,7 +47,7 @@ TASK = 16_384  # scores: some 10 µs
 LONG = 8 * TASK  # of a result that is larger than the caches: a task's beginning is read before its reading ahead has begun
 
 
-@variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares")
+@variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares", noted=True)
 def softmax_vector(scores, mask=None):
     """The same passes, each in vectors, with an exp that has no branch; blocks of rows on threads."""
     length = scores.shape[-1]

@@ -1,5 +1,8 @@
 """Helpers that are there at once: for some time after a call each watches a box for the next one, and so need not be woken.
 
+Calls come in a list, which is gone through here and not in Python: between two kernels that have filled the caches, the
+interpreter's own code and objects must be fetched anew, and what takes it 10 µs elsewhere takes 50 to 150.
+
 Waking a thread takes some 50 µs, which is what a product of a short text takes in all; a call handed over like this costs
 3 µs more than one made alone (Zen 4). A box is a row of numbers that caller and helper both look at; in it stands whose
 turn it is:
@@ -27,29 +30,33 @@ seen, show, exchange, pause, run_code = (
 STATE, CODE, WORDS, STATUS, ASLEEP = range(5)
 SIZE = 16  # numbers of a box: two lines of the cache, which no other box shares
 FREE, RESERVED, OFFERED, TAKEN, DONE = range(5)
-PATIENCE = 20_000  # looks at a box before its helper sleeps, 0.7 ms (Zen 4): longer than Python takes between two calls
+PATIENCE = 60_000  # looks at a box before its helper sleeps, 0.7 ms (Zen 4): longer than Python takes between two calls
 
 
 @jit(nogil=True, error_model="numpy")
-def lead(boxes, result, code, words, count):
-    """Offer a call to the first boxes, make it, and wait for the helpers that took it. Their worst status is the result."""
-    offered = 0
-    for number in range(count):
-        box = boxes[number]
-        if exchange(box, STATE, FREE, RESERVED):
-            box[CODE], box[WORDS] = code, words
-            show(box, STATE, OFFERED)
-            offered |= 1 << number
-    result[0] = run_code(code, words)
-    for number in range(count):
-        box, turn = boxes[number], 0
-        if offered >> number & 1 and not exchange(box, STATE, OFFERED, FREE):
-            while seen(box, STATE) != DONE:
-                turn += 1
-                pause(turn)
-            if box[STATUS] > 0:
-                result[0] = box[STATUS]
-            show(box, STATE, FREE)
+def lead(boxes, calls, result):
+    """Make one call (code, words, helpers) after another: offer it to the first boxes, make it, and wait for the helpers
+    that took it. The worst status of all is the result, and the last call's that was made."""
+    for code, words, count in calls:
+        offered = 0
+        for number in range(min(count, len(boxes))):
+            box = boxes[number]
+            if exchange(box, STATE, FREE, RESERVED):
+                box[CODE], box[WORDS] = code, words
+                show(box, STATE, OFFERED)
+                offered |= 1 << number
+        result[0] = run_code(code, words)
+        for number in range(min(count, len(boxes))):
+            box, turn = boxes[number], 0
+            if offered >> number & 1 and not exchange(box, STATE, OFFERED, FREE):
+                while seen(box, STATE) != DONE:
+                    turn += 1
+                    pause(turn)
+                if box[STATUS] > 0:
+                    result[0] = box[STATUS]
+                show(box, STATE, FREE)
+        if result[0] > 0:
+            return
 
 
 @jit(nogil=True, error_model="numpy")
@@ -63,6 +70,15 @@ def serve(box, patience):
             turn = 0
         turn += 1
         pause(turn)
+
+
+class Program:
+    """Calls that are made one after another, each together with so many helpers; as often as one likes."""
+
+    def __init__(self, calls: list[tuple[Call, int]]):
+        self.calls = calls
+        self.listed = np.array([(*call.addresses, helpers) for call, helpers in calls], np.int64)
+        self.helpers = int(self.listed[:, 2].max())
 
 
 class Spinners:
@@ -89,16 +105,20 @@ class Spinners:
             box[ASLEEP] = 1
             alarm.get()
 
-    def share(self, call: Call, helpers: int) -> None:
-        """Make a call together with so many helpers; one that sleeps is woken, and may come too late."""
+    def share(self, program: Program) -> None:
+        """Make its calls, together with helpers."""
+        result = np.zeros(1, np.int64)
+        together = bind(lead, self.boxes, program.listed, result)
+        self.wake(program.helpers)
+        together()
+        check(int(result[0]))
+
+    def wake(self, helpers: int) -> None:
+        """Have so many look at their boxes; one that has slept comes too late for the first call."""
         helpers = min(helpers, self.MOST)
         if len(self.alarms) < helpers:
             self.ensure(helpers)
-        result = np.zeros(1, np.int64)
-        together = bind(lead, self.boxes, result, *call.addresses, helpers)
         for number in range(helpers):
             if self.boxes[number, ASLEEP]:
                 self.boxes[number, ASLEEP] = 0
                 self.alarms[number].put(None)
-        together()
-        check(int(result[0]))

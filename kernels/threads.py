@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 import numpy as np
@@ -26,7 +27,8 @@ from minibert.errors import InputError, InputTypeError
 from .buffers import empty
 from .jit import Kernel
 from .machine_code import Call, bind
-from .spinning import Spinners
+from .noting import Notes, here
+from .spinning import Program, Spinners
 
 
 class Ticket:
@@ -136,10 +138,45 @@ def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], 
     """
     workers = max(min(threads, tasks), 1)
     own = (tuple(empty(workers, *shape) for shape in scratch),) if scratch else ()
-    call = bind(kernel, np.zeros(4, np.int64), *own, *arguments)
-    if workers == 1:
+    arguments = (np.zeros(4, np.int64), *own, *arguments)
+    notes = here.notes
+    call = bind(kernel, *(arguments if notes is None else notes.views(arguments)))
+    if not isinstance(call, Call):
+        call() if workers == 1 else helpers.share(call, workers - 1)
+    elif notes is not None:
+        notes.calls.append((call, workers - 1))
+    elif workers == 1:
         call()
-    elif isinstance(call, Call):
-        spinners.share(call, workers - 1)
     else:
-        helpers.share(call, workers - 1)
+        spinners.share(Program([(call, workers - 1)]))
+
+
+@contextmanager
+def noting(notes: Notes | None = None) -> Iterator[Notes]:
+    """In here `run` only notes its calls (`noting.py`); what was noted by the end is in these notes. Nobody may look at a
+    result before they are made: by `make(notes)`, or for those that are noted so far, by `settle()`."""
+    here.notes = Notes() if notes is None else notes
+    try:
+        yield here.notes
+    finally:
+        here.notes = None
+
+
+def settle() -> None:
+    """Make what this thread has noted so far, for someone who is about to look at a result."""
+    if here.notes is not None:
+        make(here.notes)
+
+
+def make(notes: Notes) -> None:
+    """Make the calls, and cross them out."""
+    calls = notes.cross_out()
+    if calls:
+        spinners.share(Program(calls))
+
+
+def make_again(program: Program) -> None:
+    """Make noted calls once more, on what their arrays hold now."""
+    for call, _ in program.calls:
+        call.arguments[0].fill(0)  # the counter
+    spinners.share(program)

@@ -25,7 +25,7 @@ from .int8_layout import GROUP
 from .int8_reference import SPAN as VALUES_OF_A_SCALE
 from .jit import Kernel, jit
 from .spinning import pause, seen
-from .threads import get_num_threads, run
+from .threads import get_num_threads, run, settle
 from .vectors import add_product as add_tile
 from .vectors import interleave, next_task
 from .write_out import PLAIN, write_out
@@ -66,7 +66,10 @@ def product(form: Format, finish: int, x, weights: Weights, residual=None):
         other = y[0] if residual is None else np.ascontiguousarray(residual)
         size = (form.rows, tall, wide, get_num_threads())
         run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
-    return y if weights.outputs == width else np.ascontiguousarray(y[:, :, : weights.outputs])
+    if weights.outputs == width:
+        return y
+    settle()
+    return np.ascontiguousarray(y[:, :, : weights.outputs])
 
 
 def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:

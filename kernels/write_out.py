@@ -55,4 +55,4 @@ def fused(name: str, product: Callable, prepare: Callable, *, tolerance: float, 
 
     functions = {operation: partial(activated, finish) for operation, finish in ACTIVATIONS.items()}
     for operation, function in {**functions, "linear_add": added, "query_key_value": query_key_value}.items():
-        register(Variant(operation, name, function, tolerance, why, prepare))
+        register(Variant(operation, name, function, tolerance, why, prepare, noted=True))

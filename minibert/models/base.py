@@ -19,9 +19,10 @@ from .. import hub
 from ..config import PreTrainedConfig, config_of
 from ..errors import ConfigError, InputError, InputTypeError, MinibertWarning, WeightsError, brief
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
-from .encoder import Trace, build_encoder, encode
+from .encoder import Trace, build_encoder
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
+from .passes import Passes
 from .quantized import (
     METHOD,
     check_kernels,
@@ -62,6 +63,7 @@ class PreTrainedModel:
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = table(kernels)
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
+        self.passes = Passes()
         self.head = self.prepare_head()
 
     def prepare_head(self) -> dict[str, tuple]:
@@ -177,7 +179,7 @@ class PreTrainedModel:
     def encode(self, packed: Packed, trace: Trace = Trace(None, None)) -> np.ndarray:
         """Packed tokens -> hidden (N, D). WeightsError where they are no numbers: every answer would be NaN."""
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            hidden = encode(packed, self.encoder, self.kernels, trace)
+            hidden = self.passes.encode(packed, self.encoder, self.kernels, trace)
             check_finite(hidden)
         return hidden
 

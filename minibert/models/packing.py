@@ -136,9 +136,11 @@ def read_mask(values, shape: tuple[int, int]) -> np.ndarray:
     mask = as_array(values, "attention_mask")
     if mask.shape != shape:
         raise InputError(f"attention_mask must have the shape of input_ids, {shape}; got {mask.shape}.")
-    if not np.isin(mask, (0, 1)).all():
+    numbers = mask.dtype.kind in "biuf"
+    kept = mask.astype(bool) if numbers else mask
+    if not numbers or not (mask == kept).all():
         raise InputError("attention_mask must hold 1 for a token and 0 for padding; got other values.")
-    return mask.astype(bool)
+    return kept
 
 
 def spread(values: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""Calls that are noted, to be made later one after another, and the memory that they hold meanwhile.
+
+    with noting():           (`threads.py`)
+        y = linear(x, ...)   y has its place in memory; what belongs there is computed when the block ends
+        z = gelu(y)
+
+A buffer that only noted calls hold can serve for a later call's result as well: they are made in their order, so nobody
+needs what it held by then. So a whole forward pass can be noted in the memory that it takes when each call is made at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+
+class Notes:
+    """Calls, each with the number of helpers it is to have. `held` is what other notes hold of the same buffers, if none of
+    their calls is made at the same time as one of these."""
+
+    def __init__(self, held: Mapping[int, int] = {}):  # noqa: B006 - it is copied
+        self.calls: list[tuple] = []
+        self.held = dict(held)  # a buffer's id -> how many arrays in it only calls hold
+        self.whole = True  # none of the calls has been made and crossed out
+
+    def views(self, arguments: tuple) -> tuple:
+        """A call's arguments, with arrays that nobody else holds in the place of those that somebody may."""
+        held, made = self.held, []
+        for argument in arguments:
+            if type(argument) is np.ndarray:
+                argument = argument.view()
+                buffer = id(argument.base)
+                held[buffer] = held.get(buffer, 0) + 1
+            elif type(argument) is tuple:
+                argument = self.views(argument)
+            made.append(argument)
+        return tuple(made)
+
+    def cross_out(self) -> list[tuple]:
+        calls, self.calls, self.held, self.whole = self.calls, [], {}, False
+        return calls
+
+
+class Here(threading.local):
+    """This thread's notes; None where each call is made at once."""
+
+    notes: Notes | None = None
+
+
+here = Here()
