@@ -1,8 +1,9 @@
-"""What threads that share memory say to one another: a value that all see in one order, a pause, and a call of kept code."""
+"""What threads that share memory say to one another: a value that all see in one order, a pause, sleep, and a call of kept code."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from llvmlite import ir
 from numba import types
@@ -46,7 +47,7 @@ def exchange(typing, box, index, old, new):
 
     def emit(context, builder, signature, values):
         place = place_in(context, builder, signature, values)
-        return builder.extract_value(builder.cmpxchg(place, values[2], values[3], "acq_rel", "acquire"), 1)
+        return builder.extract_value(builder.cmpxchg(place, values[2], values[3], "seq_cst", "seq_cst"), 1)
 
     return types.boolean(box, types.int64, types.int64, types.int64), emit
 
@@ -65,6 +66,39 @@ def pause(typing, turn):
         return context.get_dummy_value()
 
     return types.none(types.int64), emit
+
+
+FUTEX = {"x86_64": 202, "arm": 98}  # Linux's number of the call; arm is its 64-bit form
+WAIT, WAKE = 128, 129  # among the threads of one process
+
+
+def futex(context, builder, signature, values, wanted: int, operation: int):
+    """Linux's futex(the low word of box[index], operation, a value or a number of threads); nothing elsewhere."""
+    if sys.platform == "linux" and MACHINE in FUTEX:
+        place = builder.ptrtoint(place_in(context, builder, signature, values), INT)
+        arguments = [INT(FUTEX[MACHINE]), place, INT(operation), INT(wanted), INT(0), INT(0), INT(0)]
+        call(builder, "syscall", INT, *arguments)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def sleep(typing, box, index):
+    """Until another thread wakes those who sleep here; at once where box[index] is not 1, and now and then for no reason."""
+
+    def emit(context, builder, signature, values):
+        return futex(context, builder, signature, values, 1, WAIT)
+
+    return types.none(box, types.int64), emit
+
+
+@intrinsic
+def wake(typing, box, index):
+    """The thread that sleeps at box[index]."""
+
+    def emit(context, builder, signature, values):
+        return futex(context, builder, signature, values, 1, WAKE)
+
+    return types.none(box, types.int64), emit
 
 
 @intrinsic

@@ -15,7 +15,6 @@ So a helper that is busy for another caller, or sleeps, is never waited for. `th
 
 from __future__ import annotations
 
-import queue
 import threading
 
 import numpy as np
@@ -23,28 +22,31 @@ import numpy as np
 from .jit import Instruction, jit
 from .machine_code import Call, bind, check
 
-seen, show, exchange, pause, run_code = (
-    Instruction(name, "minibert.kernels.intrinsics_threads") for name in ("seen", "show", "exchange", "pause", "run_code")
+seen, show, exchange, pause, sleep, wake, run_code = (
+    Instruction(name, "minibert.kernels.intrinsics_threads")
+    for name in ("seen", "show", "exchange", "pause", "sleep", "wake", "run_code")
 )
 
 STATE, CODE, WORDS, STATUS, ASLEEP = range(5)
 SIZE = 16  # numbers of a box: two lines of the cache, which no other box shares
 FREE, RESERVED, OFFERED, TAKEN, DONE = range(5)
-PATIENCE = 60_000  # looks at a box before its helper sleeps, 0.7 ms (Zen 4): longer than Python takes between two calls
+PATIENCE = 60_000  # looks at a box before its helper sleeps, 2 ms (Zen 4): longer than Python takes between two passes
 
 
 @jit(nogil=True, error_model="numpy")
 def lead(boxes, calls, result):
     """Make one call (code, words, helpers) after another: offer it to the first boxes, make it, and wait for the helpers
-    that took it. The worst status of all is the result, and the last call's that was made."""
+    that took it. The result is the first bad status, or the last call's."""
     for code, words, count in calls:
         offered = 0
         for number in range(min(count, len(boxes))):
             box = boxes[number]
             if exchange(box, STATE, FREE, RESERVED):
                 box[CODE], box[WORDS] = code, words
-                show(box, STATE, OFFERED)
+                exchange(box, STATE, RESERVED, OFFERED)  # before it is looked whether someone sleeps
                 offered |= 1 << number
+                if exchange(box, ASLEEP, 1, 0):
+                    wake(box, ASLEEP)
         result[0] = run_code(code, words)
         for number in range(min(count, len(boxes))):
             box, turn = boxes[number], 0
@@ -61,15 +63,21 @@ def lead(boxes, calls, result):
 
 @jit(nogil=True, error_model="numpy")
 def serve(box, patience):
-    """Make whatever call is offered in this box, until none has been for some time."""
+    """Make whatever call is offered in this box, and sleep when none has been for some time; for ever."""
     turn = 0
-    while turn < patience:
+    while True:
         if seen(box, STATE) == OFFERED and exchange(box, STATE, OFFERED, TAKEN):
             box[STATUS] = run_code(box[CODE], box[WORDS])
             show(box, STATE, DONE)
             turn = 0
         turn += 1
         pause(turn)
+        if turn > patience:
+            exchange(box, ASLEEP, 0, 1)
+            if seen(box, STATE) != OFFERED:  # else its caller may have looked too early to wake anyone
+                sleep(box, ASLEEP)
+            exchange(box, ASLEEP, 1, 0)
+            turn = 0
 
 
 class Program:
@@ -88,37 +96,20 @@ class Spinners:
 
     def __init__(self):
         self.boxes = np.zeros((self.MOST, SIZE), np.int64)
-        self.alarms: list[queue.SimpleQueue] = []
+        self.count = 0
         self.starting = threading.Lock()
 
     def ensure(self, count: int) -> None:
         with self.starting:
-            for number in range(len(self.alarms), count):
-                self.alarms.append(queue.SimpleQueue())
-                threading.Thread(target=self.stay, args=(number,), daemon=True, name=f"minibert-{number}").start()
-
-    def stay(self, number: int) -> None:
-        box, alarm = self.boxes[number], self.alarms[number]
-        call = bind(serve, box, PATIENCE)
-        while True:
-            call()
-            box[ASLEEP] = 1
-            alarm.get()
+            for number in range(self.count, count):
+                call = bind(serve, self.boxes[number], PATIENCE)
+                threading.Thread(target=call, daemon=True, name=f"minibert-{number}").start()
+                self.count += 1
 
     def share(self, program: Program) -> None:
         """Make its calls, together with helpers."""
+        if self.count < min(program.helpers, self.MOST):
+            self.ensure(min(program.helpers, self.MOST))
         result = np.zeros(1, np.int64)
-        together = bind(lead, self.boxes, program.listed, result)
-        self.wake(program.helpers)
-        together()
+        bind(lead, self.boxes, program.listed, result)()
         check(int(result[0]))
-
-    def wake(self, helpers: int) -> None:
-        """Have so many look at their boxes; one that has slept comes too late for the first call."""
-        helpers = min(helpers, self.MOST)
-        if len(self.alarms) < helpers:
-            self.ensure(helpers)
-        for number in range(helpers):
-            if self.boxes[number, ASLEEP]:
-                self.boxes[number, ASLEEP] = 0
-                self.alarms[number].put(None)
