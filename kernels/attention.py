@@ -232,7 +232,7 @@ def attend_lanes(turned, laid, values, scores, sums):
     for top in range(0, count, ROWS):
         bottom = min(top + ROWS, count)
         keys = laid[top * size : bottom * size]
-        add_product(scores[top:bottom], keys, turned[0], turned[0][:0], sums, sums, sums, True, False)
+        add_product(scores[top:bottom], keys, turned[0], turned[0][:0], sums, sums, sums, sums, True, False)
     for lane in range(len(largest)):  # not range(COLUMNS): of a loop of known length the compiler makes no vectors
         largest[lane], total[lane] = scores[0, lane], 0
     find_largest(scores, largest)
@@ -240,7 +240,9 @@ def attend_lanes(turned, laid, values, scores, sums):
         exponentials(scores[first : min(first + CHUNK, count)], largest, total, sums[2])
     for top in range(0, size, ROWS):
         bottom = min(top + ROWS, size)
-        add_product(turned[1, top:bottom], values[:, top:bottom], scores, scores[:0], sums, sums, sums, True, False)
+        add_product(
+            turned[1, top:bottom], values[:, top:bottom], scores, scores[:0], sums, sums, sums, sums, True, False
+        )  # fmt: skip
     for i in range(size):
         line = turned[1, i]
         for lane in range(len(line)):

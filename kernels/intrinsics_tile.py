@@ -44,34 +44,38 @@ class Arguments(NamedTuple):
     scales: ir.Value
     columns: ir.Value
     ranges: ir.Value
+    residual: ir.Value
     y_row: ir.Value  # from one row of y to the next
     x_step: ir.Value
     line: ir.Value  # of the panel
     scales_line: ir.Value
     columns_line: ir.Value
+    residual_row: ir.Value
     steps: ir.Value
     ahead: ir.Value  # bytes of `coming` a step
     first: ir.Value  # whether y is yet to be begun
     last: ir.Value  # whether it is then whole
+    adds: ir.Value  # whether the residual is then added
 
 
 @intrinsic
-def add_product(typing, y, x, panel, coming, scales, columns, ranges, first, last):
-    """float32: y (R, C) += x (K, R)ᵀ @ panel (K, 4 C bytes). Of what follows, only columns (1, C), the bias, is read."""
-    return signature(y, x, panel, coming, scales, columns, ranges), emitter(float32())
+def add_product(typing, y, x, panel, coming, scales, columns, ranges, residual, first, last):
+    """float32: y (R, C) += x (K, R)ᵀ @ panel (K, 4 C bytes); at last + columns (1, C), the bias, and + residual (R, C),
+    or (0, C). Of what else follows nothing is read."""
+    return signature(y, x, panel, coming, scales, columns, ranges, residual), emitter(float32())
 
 
 @intrinsic
-def add_product_of_pairs(typing, y, x, panel, coming, scales, columns, ranges, first, last):
+def add_product_of_pairs(typing, y, x, panel, coming, scales, columns, ranges, residual, first, last):
     """bf16: y (R, C) += x (K / 2, ·)ᵀ @ panel (K / 2, 4 C bytes); x has two bf16 a step if PAIRED, else two floats."""
-    return signature(y, x, panel, coming, scales, columns, ranges), emitter(bf16())
+    return signature(y, x, panel, coming, scales, columns, ranges, residual), emitter(bf16())
 
 
 @intrinsic
-def add_scaled_product(typing, y, x, panel, coming, scales, columns, ranges, first, last):
+def add_scaled_product(typing, y, x, panel, coming, scales, columns, ranges, residual, first, last):
     """int8: y (R, C) += scales[span] · (x (K / 4, ·)ᵀ @ panel (K / 4, 4 C bytes)) of each span, whose sums are exact; at
     last with columns (2, C), the bias and the weights' sums, and ranges (R, 2), each row's scale and zero."""
-    return signature(y, x, panel, coming, scales, columns, ranges), emitter(int8())
+    return signature(y, x, panel, coming, scales, columns, ranges, residual), emitter(int8())
 
 
 def signature(*arrays):
@@ -85,27 +89,28 @@ def emitter(numbers: Numbers) -> Callable:
     def emit(context, builder, signature, values):
         *arrays, first, last = values
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, arrays)]
-        y, x, panel, coming, scales, columns, _ = arrays
+        y, x, panel, coming, scales, columns, _, residual = arrays
         x_step = None if signature.args[1].ndim == 1 else builder.extract_value(x.strides, 0)
         steps = builder.extract_value(panel.shape, 0)
         lines, length = (builder.extract_value(coming.shape, axis) for axis in (0, 1))
         ahead = builder.udiv(builder.mul(lines, length), steps)
         places = [builder.bitcast(array.data, ADDRESS) for array in arrays]
-        y_row, *distances = (builder.extract_value(array.strides, 0) for array in (y, panel, scales, columns))
+        y_row, *distances = (builder.extract_value(array.strides, 0) for array in (y, panel, scales, columns, residual))
+        adds = builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0))
         for count in each_height(builder, builder.extract_value(y.shape, 0), numbers.rows):
             tile = tile_of(builder.module, numbers, count)
             for column in range(0, numbers.columns, 2 * numbers.outputs):
-                further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0)
+                further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
                 starts = [moved(builder, place, distance) for place, distance in zip(places, further)]
                 step = x_step or INT(count * numbers.x_bytes)
-                builder.call(tile, [*starts, y_row, step, *distances, steps, ahead, first, last])
+                builder.call(tile, [*starts, y_row, step, *distances, steps, ahead, first, last, adds])
 
     return emit
 
 
 def tile_of(module: ir.Module, numbers: Numbers, rows: int) -> ir.Function:
     """The tile of so many rows, as a function that all places in a module call: a copy takes a second to compile."""
-    kind = ir.FunctionType(ir.VoidType(), [ADDRESS] * 7 + [INT] * 7 + [ir.IntType(1)] * 2)
+    kind = ir.FunctionType(ir.VoidType(), [ADDRESS] * 8 + [INT] * 8 + [ir.IntType(1)] * 3)
     tile = get_or_insert_function(module, kind, f"minibert_tile_{numbers.add.__name__}_{rows}")
     if tile.is_declaration:
         tile.linkage = "internal"
@@ -122,6 +127,7 @@ class Tile:
         self.size, self.floats = 4 * numbers.outputs, ir.VectorType(FLOAT, numbers.outputs)
         self.halves = [(row, half * self.size) for row in range(rows) for half in (0, 1)]
         self.places = [self.at(given.y, half, (row, given.y_row)) for row, half in self.halves]
+        self.residuals = [self.at(given.residual, half, (row, given.residual_row)) for row, half in self.halves]
 
     def at(self, address: ir.Value, distance: ir.Value | int, *steps: tuple) -> ir.Value:
         """An address, so many bytes further on, and so many steps of a length."""
@@ -138,8 +144,9 @@ class Tile:
     def begin(self) -> list[ir.Value]:
         """What the totals begin with: 0 the first time, then what is in y. Nothing, where y itself keeps them."""
         builder, zero = self.builder, ir.Constant(self.floats, None)
-        for place in self.places:
+        for place, residual in zip(self.places, self.residuals):
             prefetch(builder, place, to_write=True)
+            prefetch(builder, residual)
         if TOTALS_IN_REGISTERS:
             return [builder.select(self.given.first, zero, found) for found in self.read()]
         with builder.if_then(self.given.first):
@@ -173,13 +180,19 @@ class Tile:
         given, finished = self.given, []
         with self.builder.if_else(given.last) as (whole, partial):
             with whole:
-                for total, (row, half) in zip(totals, self.halves):
+                for total, residual, (row, half) in zip(totals, self.residuals, self.halves):
                     columns, ranges = self.at(given.columns, half), self.at(given.ranges, 8 * row)
                     following = self.at(columns, given.columns_line)
-                    finished.append(self.numbers.finish(self.builder, total, columns, following, ranges))
+                    value = self.numbers.finish(self.builder, total, columns, following, ranges)
+                    finished.append(self.builder.fadd(value, self.other(residual)))
                 self.write(finished)
             with partial:
                 self.write(totals)
+
+    def other(self, residual: ir.Value) -> ir.Value:
+        """A vector of the residual; zeros where there is none."""
+        found = loaded(self.builder, residual, self.floats)
+        return self.builder.select(self.given.adds, found, ir.Constant(self.floats, None))
 
 
 def emit_tile(builder: ir.IRBuilder, numbers: Numbers, rows: int, given: Arguments) -> None:

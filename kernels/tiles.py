@@ -4,8 +4,8 @@
     multiply    for each task, which is some tiles of rows × some panels of columns     tasks are what threads share
                     for each span of k       the task's part of x and two panels' lie in L2
                         for each panel
-                            for each tile    y += x @ panel, in registers; the last time with bias, or scales
-                then gelu or a residual, while the task's part of y is in L2
+                            for each tile    y += x @ panel, in registers; the last time with scales, bias, residual
+                then gelu, while the task's part of y is in L2
 
 `linear_register.py`, `linear_bf16.py` and `linear_int8.py` have what differs: how weights and x become 4-byte steps.
 
@@ -63,7 +63,7 @@ def product(form: Format, finish: int, x, weights: Weights, residual=None):
         tiles = -(-len(x) // form.rows)
         laid = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
         (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // parts, parts)
-        other = y[0] if residual is None else np.ascontiguousarray(residual)
+        other = y[0][:0] if residual is None else np.ascontiguousarray(residual)
         size = (form.rows, tall, wide, get_num_threads())
         run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
     if weights.outputs == width:
@@ -137,11 +137,11 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
                     coming = later[(tile - first_tile) * asked : (tile - first_tile + 1) * asked]
                     add_tile(
                         target[top:bottom], words[begin + k * step : begin + end * step], panel, coming, scale, column,
-                        ranges[top:bottom], k == 0, end == steps,
+                        ranges[top:bottom], residual[top:bottom, left:right], k == 0, end == steps,
                     )  # fmt: skip
         if finish != PLAIN:
             top, bottom = top_of(first_tile, split), top_of(last_tile, split)
-            write_out(y[part, top:bottom], residual[top:bottom], first * across, last * across, finish)
+            write_out(y[part, top:bottom], first * across, last * across, finish)
         task = next_task(counter)
 
 

@@ -1,4 +1,4 @@
-"""What follows a product, done before its block leaves the cache: gelu, a residual's addition, ... For every ladder.
+"""What follows a product, done before its block leaves the cache: gelu and its like. For every ladder.
 
 `fused("register", product, pack, ...)` makes variants of `linear_gelu`, `linear_add` and their like of a product that
 ends with `write_out`. Their formulas are in `composed.py`.
@@ -15,15 +15,15 @@ from .functions import gelu, gelu_tanh, silu
 from .jit import jit
 from .registry import Variant, register
 
-PLAIN, GELU, GELU_TANH, RELU, SILU, ADD = range(6)
+PLAIN, GELU, GELU_TANH, RELU, SILU = range(5)
 ACTIVATIONS = {"linear_gelu": GELU, "linear_gelu_tanh": GELU_TANH, "linear_relu": RELU, "linear_silu": SILU}
 
 
 @jit(error_model="numpy")
-def write_out(y, residual, left, right, finish):
-    """The activation, or the residual's addition. One kernel with a choice, once a task: each more compiles for 1.5 s."""
+def write_out(y, left, right, finish):
+    """The activation. One kernel with a choice, once a task: each more compiles for 1.5 s."""
     for row in range(len(y)):
-        line, other = y[row][left:right], residual[row][left:right]  # sliced so, Numba knows them contiguous
+        line = y[row][left:right]  # sliced so, Numba knows it contiguous
         if finish == GELU:
             for i in range(len(line)):
                 line[i] = gelu(line[i])
@@ -33,12 +33,9 @@ def write_out(y, residual, left, right, finish):
         elif finish == RELU:
             for i in range(len(line)):
                 line[i] = max(line[i], np.float32(0))
-        elif finish == SILU:
+        else:
             for i in range(len(line)):
                 line[i] = silu(line[i])
-        else:
-            for i in range(len(other)):
-                line[i] += other[i]
 
 
 def fused(name: str, product: Callable, prepare: Callable, *, tolerance: float, why: str) -> None:
@@ -48,7 +45,7 @@ def fused(name: str, product: Callable, prepare: Callable, *, tolerance: float, 
         return product(finish, x, *packed)[0]
 
     def added(x, residual, *packed):
-        return product(ADD, x, *packed, residual=residual)[0]
+        return product(PLAIN, x, *packed, residual=residual)[0]
 
     def query_key_value(x, *packed):  # one product from three weights' panels: x is read once, and threads meet once
         return tuple(product(PLAIN, x, *packed))
