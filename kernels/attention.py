@@ -148,6 +148,11 @@ def attention_register(query, key, value, bounds, key_mask, heads):
     """Both products by register tiles, a vector's lanes being queries: no lane ever needs another's largest or sum.
 
     On one thread of a Zen 4: 62 % of what multiply-adds between registers reach at 8 × 128 tokens, 79 % at 512."""
+    return attention_on_threads(attend, query, key, value, bounds, key_mask, heads)
+
+
+def attention_on_threads(kernel, query, key, value, bounds, key_mask, heads):
+    """The work of `attend`, or of a kernel like it, in tasks."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
     context = empty(*query.shape)
@@ -159,7 +164,7 @@ def attention_register(query, key, value, bounds, key_mask, heads):
         useful = min(int(blocks[-1]) * heads, work // 200_000 + 1)
         longest, size = int(lengths.max()), query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
-        run(attend, useful, query, key, value, kept, (bounds, blocks), heads, context, scratch=scratch)
+        run(kernel, useful, query, key, value, kept, (bounds, blocks), heads, context, scratch=scratch)
     return context
 
 

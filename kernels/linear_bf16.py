@@ -51,7 +51,7 @@ def lay(x, scratch, laid, ranges):
         if PAIRED:
             halves = lines[row].view(np.uint16)
             for i in range(inputs):
-                halves[i] = nearest(line[i])
+                halves[i] = np.uint16(rounded(line[i]) >> np.uint32(16))
             for i in range(inputs, 2 * length):
                 halves[i] = 0
         else:
@@ -64,11 +64,11 @@ def lay(x, scratch, laid, ranges):
 
 
 @jit(inline="always", error_model="numpy")
-def nearest(value):
-    """A float -> its bf16, as the upper half of a word; NaN stays one."""
+def rounded(value):
+    """A float -> the word whose upper half is its bf16, and the lower one of no meaning; NaN stays one."""
     bits = np.float32(value).view(np.uint32)
-    rounded = np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
-    return np.uint16((rounded if value == value else bits | np.uint32(0x400000)) >> np.uint32(16))
+    nearest = np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
+    return nearest if value == value else np.uint32(bits | np.uint32(0x400000))
 
 
 def lines(steps):

@@ -57,14 +57,15 @@ class Registry:
 REGISTRY = Registry()
 # Where the compiled variants stand: importing these registers them.
 LADDERS = (
-    "linear", "linear_register", "linear_int8", "linear_bf16", "softmax", "attention", "layer_norm", "activations", "embed",
+    "linear", "linear_register", "linear_int8", "linear_bf16", "softmax", "attention", "attention_bf16", "layer_norm",
+    "activations", "embed",
 )  # fmt: skip
 # A preset is the names to look for, best first; an operation made of others that has none of them is composed.
 PRESETS = {
     "reference": ("reference",),
     "naive": ("naive", "reference"),
     "fast": ("register", "vector"),
-    "bf16": ("bf16", "register", "vector"),
+    "bf16": ("bf16", "paired", "register", "vector"),
     "int8": ("int8", "register", "vector"),
 }
 AUTO = "fast"  # what "auto" picks
