@@ -13,12 +13,18 @@ import os
 import platform
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from minibert.kernels.threads import get_num_threads
+
 PAUSE = 0.3  # seconds: OpenMP's threads go on spinning for 0.2 s, and would spin in the next engine's time
+COPIED = 4 << 20  # floats, 16 MiB: more than a core's own caches
 TURN = 0.3  # seconds for the calls of a turn; a first call that is longer counts: what it wakes up is little beside it
 FEWEST = 3  # calls of a turn after a first one that is shorter
 
@@ -49,9 +55,25 @@ def in_turn(calls: Mapping[str, Callable], rounds: int, pause: float = PAUSE, tu
     gc.collect()
     for _ in range(rounds):
         for name, call in calls.items():
-            time.sleep(pause)
+            keep_awake(pause)
             seconds[name] += one_turn(call, turn)
     return {name: summary(found) for name, found in seconds.items()}
+
+
+def keep_awake(seconds: float) -> None:
+    """Copy memory on all threads for so long: after a pause without work a virtual core is slower for a while, by a tenth."""
+    stop = time.perf_counter() + seconds
+
+    def work():
+        begun, ended = np.zeros(COPIED, np.float32), np.empty(COPIED, np.float32)
+        while time.perf_counter() < stop:
+            np.copyto(ended, begun)
+
+    threads = [threading.Thread(target=work) for _ in range(get_num_threads())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def one_turn(call: Callable, turn: float) -> list[float]:

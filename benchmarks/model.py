@@ -5,7 +5,7 @@
 Every engine runs the same random weights. Each is first compared with torch in float64 (its largest difference, over the
 largest logit; FAIL and no time where that is more than rounding to its numbers explains). Then all have their turn, round
 by round in one process; medians stand in the table. Engines spin for a while when they are done, so a turn begins with a
-pause and a call that does not count. "fp32 ceiling" has its turn, too: as many operations between registers (`peaks.py`).
+pause, in which memory is copied, and with a call that does not count. "fp32 ceiling" has its turn, too: as many operations between registers (`peaks.py`).
 Sentences come as text: each engine's tokenizer is in its time.
 
 Engines that are not installed are named; `pip install -e ".[bench]"` brings them. At the end, where minibert's time goes.
@@ -82,15 +82,14 @@ def works(options: argparse.Namespace) -> Iterator[Work]:
         yield Work(shape.replace("x", "×"), lambda engine, ids=ids, mask=mask: engine.logits(ids, mask),
                    floating_operations(*ids.shape))  # fmt: skip
     if options.data:
-        dev = sentences(options.data)
+        dev = sentences(options.data)[options.every // 2 :: options.every]  # the same for all three
         as_they_come = [dev[i : i + BATCH] for i in range(0, len(dev), BATCH)]
         by_length = sorted(dev, key=lambda text: len(text.split()))
         in_order = [by_length[i : i + BATCH] for i in range(0, len(dev), BATCH)]
         for label, batches in (("SST-2 one by one", [[text] for text in dev]), (f"SST-2 by {BATCH}", as_they_come),
                                (f"SST-2 by {BATCH}, sorted", in_order)):  # fmt: skip
-            some = batches[options.every // 2 :: options.every]
-            yield Work(label, lambda engine, some=some: [engine.classify(texts) for texts in some],
-                       sentences=sum(map(len, some)))  # fmt: skip
+            yield Work(label, lambda engine, batches=batches: [engine.classify(texts) for texts in batches],
+                       sentences=len(dev))  # fmt: skip
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Peer]:
@@ -199,7 +198,7 @@ def main() -> int:
     parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="those whose names hold one of the words")
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), type=shape_option, help="rows x tokens")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="with SST-2's dev.tsv: its sentences are timed, too")
-    parser.add_argument("--every", type=int, default=8, metavar="N", help="of SST-2, each Nth sentence or batch; 1 for all")
+    parser.add_argument("--every", type=int, default=8, metavar="N", help="of SST-2's sentences, each Nth; 1 for all")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="keep the exported model here, or find it here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()

@@ -37,6 +37,7 @@ Step = tuple[str, float, float]  # operation, begun, ended
 def watched(ops: Table, log: list[Step]) -> Table:
     """The same operations; each call of one is noted in `log`. What a composed one calls is its own time."""
     made = copy.copy(ops)
+    made.noted = False  # each is made when it is called
     for operation in ops.chosen:
         setattr(made, operation, noting(operation, getattr(ops, operation), log))
     return made

@@ -76,13 +76,16 @@ def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[t
     """-> (tiles of rows, panels) of a task, and how many tasks that makes.
 
     Reading a weight costs as much as some ten rows' work on it. A task is a sixteenth of a thread's share, so that
-    none waits long for the last, and not below some 10 µs.
+    none waits long for the last, and not below some 10 µs; and each thread can have as many as the others.
     """
+    threads = get_num_threads()
     blocks = -(-tiles // BLOCK)
     tall = -(-tiles // blocks)
     cost = steps * (tall * rows + 10)  # of a panel
-    wanted = max(blocks * parts * panels * cost // (16 * get_num_threads()), 40_000)
-    wide = min(-(-panels // max(panels * cost // wanted, 1)), WIDE)
+    wanted = max(blocks * parts * panels * cost // (16 * threads), 40_000)
+    strips = max(panels * cost // wanted, 1)
+    strips += next(more for more in range(threads) if blocks * parts * (strips + more) % threads == 0)
+    wide = min(-(-panels // strips), WIDE)
     return (tall, wide), blocks * parts * -(-panels // wide)
 
 

@@ -1,0 +1,159 @@
+"""Calls that are noted: made in their order, in the memory that they need at one time; and short texts' passes, kept."""
+
+import copy
+import threading
+
+import numpy as np
+import pytest
+
+import minibert
+from minibert.errors import WeightsError
+from minibert.kernels import buffers, threads
+from minibert.kernels.noting import here
+from minibert.kernels.registry import table, variants
+from minibert.models.encoder import Trace, encode
+from minibert.models.passes import SHORT
+
+WIDE = {"dim": 128, "n_heads": 4, "n_layers": 3, "hidden_dim": 256, "vocab_size": 500, "max_position_embeddings": 300}
+ODD = {**WIDE, "dim": 40, "hidden_dim": 72}  # no whole panels
+PRESETS = ["fast", "bf16", "int8"]
+
+
+def model(kernels="fast", sizes=WIDE):
+    config = minibert.DistilBertConfig(**sizes, initializer_range=0.2)
+    return minibert.DistilBertModel(config, kernels=kernels, seed=0)
+
+
+def text(length, seed=0):
+    return np.random.default_rng(seed).integers(1, 500, (1, length))
+
+
+def at_once(made, ids, mask=None):
+    """Hidden states (N, D) without notes."""
+    return encode(made.pack(ids, mask), made.encoder, made.kernels, Trace(None, None))
+
+
+@pytest.fixture(params=[1, 2])
+def set_threads(request):
+    before = threads.get_num_threads()
+    threads.set_num_threads(request.param)
+    yield
+    threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kernels", PRESETS)
+@pytest.mark.parametrize("sizes", [WIDE, ODD], ids=["wide", "odd"])
+def test_noted_and_made_again_the_bits_are_those_of_calls_made_at_once(kernels, sizes, set_threads):
+    made = model(kernels, sizes)
+    for length in (1, 7, 40, SHORT, SHORT + 1, 270):
+        for seed in (0, 1, 0):
+            ids = text(length, seed)
+            assert np.array_equal(made(ids).last_hidden_state[0], at_once(made, ids))
+    ids, mask = np.concatenate([text(30), text(30, 1)]), np.ones((2, 30), int)
+    mask[1, 9:] = 0
+    found = made(ids, mask).last_hidden_state
+    assert np.array_equal(np.concatenate([found[0], found[1, :9]]), at_once(made, ids, mask))
+
+
+def test_an_answer_that_is_held_stays_when_its_pass_is_made_again():
+    made = model()
+    first = made(text(12, 0)).last_hidden_state
+    copied = first.copy()
+    made(text(12, 1))
+    assert np.array_equal(first, copied)
+
+
+def test_only_short_texts_passes_are_kept_and_one_for_each_length():
+    made = model()
+    for seed in range(3):
+        for length in (5, SHORT, SHORT + 1):
+            made(text(length, seed))
+    made(np.concatenate([text(5), text(5, 1)]))
+    assert {tokens for tokens, _ in made.passes.kept} == {5, SHORT}
+    assert copy.deepcopy(made).passes.kept == {}
+
+
+def test_a_pass_in_which_numpy_looks_at_a_result_is_not_kept():
+    made = model(sizes=ODD)
+    made(text(5))
+    assert list(made.passes.kept.values()) == [None]
+
+
+@pytest.mark.parametrize("kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "turned"}])
+def test_what_is_not_made_of_kernels_alone_is_never_noted(kernels):
+    made = model(kernels)
+    assert not table(kernels).noted
+    made(text(5))
+    assert not made.passes.kept
+
+
+def test_traces_are_those_of_calls_made_at_once():
+    made = model()
+    whole, traced = made(text(9)), made(text(9), output_hidden_states=True, output_attentions=True)
+    assert np.array_equal(whole.last_hidden_state, traced.hidden_states[-1])
+    assert np.allclose(np.sum(traced.attentions[0], axis=-1), 1, atol=1e-5)
+
+
+def used(work):
+    """Bytes of the buffers that some work leaves behind."""
+    buffers.free_buffers()
+    work()
+    return sum(array.nbytes for kept in buffers.buffers.kept.values() for array in kept)
+
+
+def test_notes_take_no_more_memory_than_calls_made_at_once():
+    made, ids = model(), np.concatenate([text(200), text(200, 1)])
+    assert used(lambda: made(ids)) == used(lambda: at_once(made, ids))
+
+
+def test_kept_passes_share_their_buffers_which_are_given_back():
+    made = model()
+    longest = used(lambda: made(text(SHORT)))
+    assert used(lambda: [made(text(length)) for length in range(SHORT - 20, SHORT + 1)]) <= 2 * longest
+    assert len(made.passes.kept) == 21
+    buffers.free_buffers()
+    assert not made.passes.kept
+    assert np.array_equal(made(text(9)).last_hidden_state[0], at_once(made, text(9)))
+
+
+def test_what_is_still_held_is_not_written_over_by_later_notes():
+    """A sum of three products, all noted: each operand must be there when its turn comes."""
+    linear = variants("linear")["register"]
+    random = np.random.default_rng(0)
+    x, weight = random.normal(size=(96, 96)).astype(np.float32), random.normal(size=(96, 96)).astype(np.float32)
+    packed = linear.prepare(weight, np.zeros(96, np.float32))
+    add = variants("linear_add")["register"].function
+    with threads.noting() as notes:
+        first = linear.function(x, *packed)
+        second = linear.function(first, *packed)
+        third = add(second, first, *packed)  # first + second weightᵀ
+        threads.make(notes)
+    expected = linear.function(x, *packed)
+    expected = add(linear.function(expected, *packed), expected, *packed)
+    assert np.array_equal(third, expected) and here.notes is None
+
+
+def test_threads_that_call_one_model_get_what_is_theirs():
+    made, wrong = model("int8"), []
+    texts = [text(11, seed) for seed in range(4)]
+    expected = [at_once(made, ids) for ids in texts]
+
+    def work(number):
+        for _ in range(100):
+            if not np.array_equal(made(texts[number]).last_hidden_state[0], expected[number]):
+                wrong.append(number)
+
+    callers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert not wrong and not any(caller.is_alive() for caller in callers)
+
+
+def test_an_error_in_a_pass_leaves_nothing_noted():
+    made = model()
+    made.tensors["embeddings.word_embeddings.weight"][3] = np.nan
+    with pytest.raises(WeightsError):
+        made(np.full((1, 5), 3))
+    assert here.notes is None and np.isfinite(made(np.full((1, 5), 4)).last_hidden_state).all()
