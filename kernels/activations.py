@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .buffers import beyond_caches, empty
-from .functions import gelu, gelu_tanh, silu
+from .functions import GELU, GELU_TANH, RELU, SILU, gelu, gelu_tanh, relu, silu
 from .jit import jit
 from .registry import variant
 from .threads import run
@@ -62,7 +62,6 @@ def silu_naive(x):
 TASK = 16_384  # values: 64 KiB, 5 to 10 µs
 LONG = 131_072  # of a result that is larger than the caches: a task's beginning is read before its reading ahead has begun
 BLOCK = 512  # values: what is written past the caches stays in the nearest until a block is whole
-GELU, GELU_TANH, RELU, SILU = range(4)
 VECTOR = "float32 arithmetic, with a rational function or an exp that is exact to 1.1 ulp"
 
 
@@ -125,7 +124,7 @@ def activate_block(x, y, function):
             y[i] = gelu_tanh(x[i])
     elif function == RELU:
         for i in range(len(x)):
-            y[i] = max(x[i], np.float32(0))
+            y[i] = relu(x[i])
     else:
         for i in range(len(x)):
             y[i] = silu(x[i])

@@ -1,6 +1,7 @@
 """exp and the activations, for one float32: without a branch, so that a loop over them becomes vectors.
 
-Every step is a single operation of IEEE arithmetic or a fused multiply-add, so a value's bits are the same in a vector
+They are also run on vectors of LLVM's (`intrinsics_traced.py`), so they are written in operations that both know. Every step
+is a single operation of IEEE arithmetic or a fused multiply-add, so a value's bits are the same in a vector
 and in a loop's last few. `tests/test_functions.py` measures the errors. (A loop becomes vectors only where these are
 inlined by Numba: with LLVM's `forceinline`, gelu took 14 ns a value for 2.)
 
@@ -15,7 +16,7 @@ import math
 import numpy as np
 
 from .jit import jit
-from .vectors import fma
+from .vectors import at_least, at_most, fma
 
 F = np.float32
 LOG2_E = F(math.log2(math.e))
@@ -47,7 +48,7 @@ def exp(x):
 
     2ⁿ is put together as bits, in two halves: n reaches 128 and -150, and float32's exponent only 127 and -126.
     """
-    x = F(-104) if x < F(-104) else F(89) if x > F(89) else x  # beyond these, 0 and infinity; NaN stays
+    x = at_most(at_least(x, F(-104)), F(89))  # beyond these, 0 and infinity; NaN stays
     rounded = F(fma(x, LOG2_E, WHOLE))
     n = rounded - WHOLE
     near = exp_near(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)))
@@ -60,7 +61,7 @@ def exp(x):
 @jit(inline="always", error_model="numpy")
 def exp_below(x):
     """eˣ for x ≤ 0, as a softmax needs it: 0 below -87.7, where float32 has no normal number. 10 cycles for exp's 16."""
-    x = F(-88) if x < F(-88) else x
+    x = at_least(x, F(-88))
     rounded = F(fma(x, LOG2_E, POWER))
     n = rounded - POWER
     near = exp_near(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)))
@@ -76,7 +77,7 @@ def gelu(x):
     54 cycles for 16 values, this 17.
     """
     distance, square = abs(x), x * x
-    z = LIMIT if square > LIMIT else square
+    z = at_most(square, LIMIT)
     p = fma(z, P[5], P[4])
     q = fma(z, Q[5], Q[4])
     p = fma(z, p, P[3])
@@ -88,7 +89,7 @@ def gelu(x):
     p = fma(z, p, P[0])
     q = fma(z, q, Q[0])
     share = distance * p / q
-    return fma(distance, F(0.5) if share > F(0.5) else share, x * F(0.5))
+    return fma(distance, at_most(share, F(0.5)), x * F(0.5))
 
 
 @jit(inline="always", error_model="numpy")
@@ -102,3 +103,13 @@ def gelu_tanh(x):
 def silu(x):
     """x / (1 + exp(-x))."""
     return x / (F(1) + exp(-x))
+
+
+@jit(inline="always", error_model="numpy")
+def relu(x):
+    """x, or 0 where that is larger."""
+    return at_least(x, F(0))
+
+
+GELU, GELU_TANH, RELU, SILU = range(4)
+ACTIVATIONS = {GELU: gelu, GELU_TANH: gelu_tanh, RELU: relu, SILU: silu}

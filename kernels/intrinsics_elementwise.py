@@ -5,7 +5,7 @@ As in `intrinsics.py`: what Python cannot say and the machine can. Used where an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llvmlite import ir
@@ -78,3 +78,22 @@ def larger(typing, a, b):
         return builder.select(first, *values, flags=leave)
 
     return types.float32(types.float32, types.float32), emit
+
+
+@intrinsic
+def at_most(typing, a, b):
+    """b if a > b else a: NaN stays where it is a."""
+    return types.float32(types.float32, types.float32), limited(">")
+
+
+@intrinsic
+def at_least(typing, a, b):
+    """b if a < b else a: NaN stays where it is a."""
+    return types.float32(types.float32, types.float32), limited("<")
+
+
+def limited(comparison: str) -> Callable:
+    def emit(context, builder, signature, values):
+        return builder.select(builder.fcmp_ordered(comparison, *values), values[1], values[0])
+
+    return emit

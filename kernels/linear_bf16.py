@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .fused import PLAIN, fused
 from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
 from .vectors import COLUMNS, PAIRED, ROWS, add_product_of_pairs, interleave
-from .write_out import PLAIN, fused
 
 STEP = np.dtype(np.uint32 if PAIRED else np.uint64)  # what a row has in a step
 BOUND = {"tolerance": 0.01, "why": "weights keep 8 of 24 bits, each is off by up to 1/512; and so does x if PAIRED"}

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .fused import PLAIN, fused
 from .int8_layout import COLUMNS, GROUP
 from .int8_layout import lay as lay_weights
 from .int8_reference import (
@@ -40,9 +41,8 @@ from .int8_reference import (
 from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import interleave
+from .vectors import fetch, interleave
 from .vectors_int8 import WAY, add_scaled_product, mix_four_times, mix_once
-from .write_out import PLAIN, fused
 
 F = np.float32
 VALUE = np.dtype(WAY.value)  # of x, rounded
@@ -107,6 +107,7 @@ def lay(x, scratch, laid, ranges):
     and zero: x, mixed, is near scale (value - zero)."""
     lines, values = scratch
     for row in range(len(x)):
+        fetch(x[min(row + 1, len(x) - 1)])
         line, target = mix(x[row], lines), values[row].view(VALUE)
         scale, inverse, zero = range_of(line)
         ranges[row, 0], ranges[row, 1] = scale, zero

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from .buffers import aligned
+from .fused import PLAIN, fused
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
 from .vectors import COLUMNS, ROWS
-from .write_out import PLAIN, fused
 
 BOUND = {"tolerance": 2e-6, "why": "float32 rounding: sums of 128 products, added up"}
 

@@ -4,8 +4,7 @@
     multiply    for each task, which is some tiles of rows × some panels of columns     tasks are what threads share
                     for each span of k       the task's part of x and two panels' lie in L2
                         for each panel
-                            for each tile    y += x @ panel, in registers; the last time with scales, bias, residual
-                then gelu, while the task's part of y is in L2
+                            for each tile    y += x @ panel, in registers; the last time with scales, bias, residual, gelu
 
 `linear_register.py`, `linear_bf16.py` and `linear_int8.py` have what differs: how weights and x become 4-byte steps.
 
@@ -21,14 +20,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .buffers import empty
+from .fused import PLAIN
 from .int8_layout import GROUP
 from .int8_reference import SPAN as VALUES_OF_A_SCALE
 from .jit import Kernel, jit
 from .spinning import pause, seen
 from .threads import get_num_threads, run, settle
+from .vectors import activate_rows, interleave, next_task
 from .vectors import add_product as add_tile
-from .vectors import interleave, next_task
-from .write_out import PLAIN, write_out
 
 SPAN = 768  # steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2
 SCALED = VALUES_OF_A_SCALE // GROUP  # steps of int8 that share a scale; a divisor of SPAN
@@ -55,7 +54,7 @@ class Weights(NamedTuple):
 
 
 def product(form: Format, finish: int, x, weights: Weights, residual=None):
-    """x (M, K) -> y (weights, M, N), followed by what `finish` says (`write_out.py`)."""
+    """x (M, K) -> y (weights, M, N), followed by an activation or PLAIN (`fused.py`)."""
     x = np.ascontiguousarray(x)
     steps, (_, parts, width) = weights.panels.shape[1], weights.columns.shape
     y = empty(parts, len(x), width)
@@ -142,9 +141,8 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
                         target[top:bottom], words[begin + k * step : begin + end * step], panel, coming, scale, column,
                         ranges[top:bottom], residual[top:bottom, left:right], k == 0, end == steps,
                     )  # fmt: skip
-        if finish != PLAIN:
-            top, bottom = top_of(first_tile, split), top_of(last_tile, split)
-            write_out(y[part, top:bottom], first * across, last * across, finish)
+                    if finish != PLAIN and end == steps:
+                        activate_rows(target[top:bottom], finish)
         task = next_task(counter)
 
 

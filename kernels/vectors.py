@@ -55,3 +55,7 @@ interleave = Instruction("interleave", "minibert.kernels.intrinsics_layout")
 fetch = Instruction("fetch", "minibert.kernels.intrinsics_elementwise")  # (line): it will be read soon
 stream = Instruction("stream", "minibert.kernels.intrinsics_elementwise")  # (target, source): a copy past the caches
 larger = Instruction("larger", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> the larger of two numbers
+at_most = Instruction("at_most", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> b if a > b else a
+at_least = Instruction("at_least", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> b if a < b else a
+# (y, function): an activation of `functions.py`, of whole pairs of vectors in y (R, C)
+activate_rows = Instruction("activate_rows", "minibert.kernels.intrinsics_traced")
