@@ -62,7 +62,7 @@ def references() -> int:
 
 ALONE = references()
 buffers = Buffers()
-keepers: WeakSet = WeakSet()  # who else holds buffers from call to call: what has `clear()`
+keepers: WeakSet = WeakSet()  # who else holds buffers from call to call: what has a `lock`, and `clear()`
 
 
 def empty(*shape: int) -> np.ndarray:
@@ -85,3 +85,9 @@ def free_buffers() -> None:
         keeper.clear()
     with buffers.lock:
         buffers.kept.clear()
+
+
+def start_anew() -> None:
+    """In a forked child: a thread that held a lock has stayed with the parent."""
+    for one in (buffers, *keepers):
+        one.lock = Lock()

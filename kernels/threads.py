@@ -24,6 +24,7 @@ import numpy as np
 
 from minibert.errors import InputError, InputTypeError
 
+from . import buffers
 from .buffers import empty
 from .jit import Kernel
 from .machine_code import Call, bind
@@ -108,6 +109,7 @@ def start_anew() -> None:
     """In a forked child: the helpers stayed with the parent."""
     global helpers, spinners
     helpers, spinners = Helpers(), Spinners()
+    buffers.start_anew()
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,26 +12,29 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minibert.kernels.buffers import keepers
+from minibert.kernels.noting import Notes
 from minibert.kernels.registry import Table
+from minibert.kernels.spinning import Program
+from minibert.kernels.threads import get_num_threads, make, make_again, noting
 
 from .encoder import Encoder, Trace, encode
 from .packing import Packed
 
-SHORT = 128  # tokens of a text whose pass is kept: for each length a table of some 100 kB, and buffers that all share
+SHORT = 128  # tokens of a text whose pass is kept. A DistilBERT-base's, of all 128 lengths, take 40 MiB
+UNTRACED = Trace(None, None)
 
 
 class Pass(NamedTuple):
     """The noted forward pass of one text."""
 
     packed: Packed  # its own, which each text is written into
-    program: object  # kernels.spinning.Program
+    program: Program
     hidden: np.ndarray
 
     def again(self, packed: Packed) -> np.ndarray:
-        from minibert.kernels.threads import make_again
-
-        for mine, given in zip(self.packed[:3], packed[:3]):
-            mine[:] = given
+        for own, given in zip(self.packed[:3], packed[:3]):
+            own[:] = given
         make_again(self.program)
         return self.hidden.copy()
 
@@ -42,56 +45,46 @@ class Passes:
 
     def __init__(self):
         self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads) -> its pass; None where it cannot be made again
-        self.held: dict[int, int] = {}
-        self.free = Lock()
+        self.held: dict[int, int] = {}  # what they hold of each buffer
+        self.lock = Lock()
 
     def __deepcopy__(self, memo) -> Passes:
         return Passes()
 
     def clear(self) -> None:
-        with self.free:
+        with self.lock:
             self.kept, self.held = {}, {}
 
     def encode(self, packed: Packed, encoder: Encoder, ops: Table, trace: Trace) -> np.ndarray:
         """As `encoder.encode`."""
-        if not ops.noted or trace != (None, None):
+        if not ops.noted or trace != UNTRACED:
             return encode(packed, encoder, ops, trace)
-        if len(packed.kept) == 1 and len(packed.token_ids) <= SHORT and packed.key_mask is None:
-            if self.free.acquire(blocking=False):
-                try:
-                    found = self.short(packed, encoder, ops)
-                finally:
-                    self.free.release()
-                if found is not None:
-                    return found
-        from minibert.kernels.threads import make, noting
-
+        short = len(packed.kept) == 1 and len(packed.token_ids) <= SHORT and packed.key_mask is None
+        if short and self.lock.acquire(blocking=False):
+            try:
+                kept = self.of_length(packed, encoder, ops)
+                if kept is not None:
+                    return kept.again(packed)
+            finally:
+                self.lock.release()
         with noting() as notes:
             hidden = encode(packed, encoder, ops, trace)
             make(notes)
         return hidden
 
-    def short(self, packed: Packed, encoder: Encoder, ops: Table) -> np.ndarray | None:
-        """One short text's hidden states; None where its pass cannot be kept."""
-        from minibert.kernels.threads import get_num_threads
-
+    def of_length(self, packed: Packed, encoder: Encoder, ops: Table) -> Pass | None:
+        """A pass for texts of as many tokens as this one; None where it cannot be made again."""
         key = len(packed.token_ids), get_num_threads()
         if key not in self.kept:
+            keepers.add(self)
             self.kept[key] = self.note(packed, encoder, ops)
-        kept = self.kept[key]
-        return None if kept is None else kept.again(packed)
+        return self.kept[key]
 
     def note(self, packed: Packed, encoder: Encoder, ops: Table) -> Pass | None:
-        from minibert.kernels.buffers import keepers
-        from minibert.kernels.noting import Notes
-        from minibert.kernels.spinning import Program
-        from minibert.kernels.threads import noting
-
-        keepers.add(self)
         own = packed._replace(**{name: getattr(packed, name).astype(np.int64) for name in packed._fields[:3]})
         with noting(Notes(self.held)) as notes:
-            (hidden,) = notes.views((encode(own, encoder, ops, Trace(None, None)),))
-        if not notes.whole or not notes.calls:
+            (hidden,) = notes.views((encode(own, encoder, ops, UNTRACED),))
+        if not notes.whole or not notes.calls:  # someone has looked at a result; or calls are not machine code
             return None
         self.held = notes.held
         return Pass(own, Program(notes.calls), hidden)
