@@ -144,6 +144,7 @@ def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], 
     notes = here.notes
     call = bind(kernel, *(arguments if notes is None else notes.views(arguments)))
     if not isinstance(call, Call):
+        settle()
         call() if workers == 1 else helpers.share(call, workers - 1)
     elif notes is not None:
         notes.calls.append((call, workers - 1))

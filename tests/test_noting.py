@@ -133,6 +133,27 @@ def test_what_is_still_held_is_not_written_over_by_later_notes():
     assert np.array_equal(third, expected) and here.notes is None
 
 
+def test_a_kernel_that_is_called_through_numba_is_not_noted_and_finds_what_was(monkeypatch):
+    linear, x = variants("linear")["register"], np.ones((96, 96), np.float32)
+    packed = linear.prepare(np.eye(96, dtype=np.float32) * 2, np.zeros(96, np.float32))
+    bind = threads.bind
+
+    def bind_alternately(kernel, *arguments):
+        call = bind(kernel, *arguments)
+        bound.append(call)
+        return call if len(bound) % 2 else lambda: call()
+
+    monkeypatch.setattr(threads, "bind", bind_alternately)
+    monkeypatch.setattr(threads.helpers, "share", lambda call, count: call())
+    for _ in range(2):
+        bound, found = [], [x]
+        with threads.noting() as notes:
+            for _ in range(6):
+                found.append(linear.function(found[-1], *packed))
+            threads.make(notes)
+        assert [array[0, 0] for array in found] == [2.0**n for n in range(7)] and not notes.whole
+
+
 def test_threads_that_call_one_model_get_what_is_theirs():
     made, wrong = model("int8"), []
     texts = [text(11, seed) for seed in range(4)]
