@@ -193,25 +193,36 @@ def attend(counter, scratch, query, key, value, kept, places, heads, context):
 
 @jit(error_model="numpy")
 def copy_kept(key, value, kept, left, copies, laid):
-    """One head's keys, over √Dh and laid for the tile (`tiles.py`), and its values; a masked one is left out, unless all
-    are: then they get the same share. -> how many."""
+    """One head's kept keys, laid for the tile (`tiles.py`), and its values. -> how many."""
+    size = copies.shape[2]
+    count = gather(key, value, kept, left, copies)
+    for top in range(0, count, ROWS):
+        bottom = min(top + ROWS, count)
+        interleave(copies[0, top:bottom], laid[top * size : bottom * size])
+    return count
+
+
+@jit(error_model="numpy")
+def gather(key, value, kept, left, copies):
+    """Keys, over √Dh, and values; a masked one is left out, unless all are: then they get the same share. -> how many."""
     found, count, size = 0, 0, copies.shape[2]
     for other in range(len(kept)):
         found += kept[other]
     scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
     for other in range(len(kept)):
         if kept[other] or not found:
-            source, target = key[other][left : left + size], copies[0, count]  # sliced so, Numba knows them contiguous
-            for i in range(len(source)):
-                target[i] = source[i] * scale
+            put_key(key[other][left : left + size], scale, copies[0, count])  # sliced so, Numba knows them contiguous
             source, target = value[other][left : left + size], copies[1, count]
             for i in range(len(source)):
                 target[i] = source[i]
             count += 1
-    for top in range(0, count, ROWS):
-        bottom = min(top + ROWS, count)
-        interleave(copies[0, top:bottom], laid[top * size : bottom * size])
     return count
+
+
+@jit(error_model="numpy")
+def put_key(key, scale, target):
+    for i in range(len(key)):
+        target[i] = key[i] * scale
 
 
 @jit(error_model="numpy")

@@ -6,11 +6,10 @@ sequences, heads and queries are those of `attention.py`.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from .attention import attend, attention_on_threads, exponentials, find_largest
+from .attention import gather as gather_floats
 from .jit import jit
 from .linear_bf16 import rounded
 from .registry import variant
@@ -26,29 +25,23 @@ def attention_paired(query, key, value, bounds, key_mask, heads):
 @jit(error_model="numpy")
 def copy_pairs(key, value, kept, left, copies, laid):
     """As `attention.copy_kept`: a key's neighbours are put into one word, and laid; and of values each two keys'."""
-    found, count, size = 0, 0, copies.shape[2]
-    for other in range(len(kept)):
-        found += kept[other]
-    scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
-    for other in range(len(kept)):
-        if kept[other] or not found:
-            source, halves = key[other][left : left + size], copies[0, count].view(np.uint16)
-            for i in range(len(source)):
-                halves[i] = np.uint16(rounded(source[i] * scale) >> np.uint32(16))
-            source, target = value[other][left : left + size], copies[1, count]
-            for i in range(len(source)):
-                target[i] = source[i]
-            count += 1
-    steps = (size + 1) // 2
-    if size % 2:
-        for row in range(count):
-            copies[0, row].view(np.uint16)[size] = 0
-    words = copies[0].view(np.uint32)
+    count = gather(key, value, kept, left, copies)
+    words, steps = copies[0].view(np.uint32), (copies.shape[2] + 1) // 2
     for top in range(0, count, ROWS):
         bottom = min(top + ROWS, count)
         interleave(words[top:bottom, :steps], laid[top * steps : bottom * steps].view(np.uint32))
     pair_rows(copies[1, :count])
     return count
+
+
+@jit(error_model="numpy")
+def put_halves(key, scale, target):
+    """A key's values as bf16; 0 after an odd last one."""
+    halves = target.view(np.uint16)
+    for i in range(len(key)):
+        halves[i] = np.uint16(rounded(key[i] * scale) >> np.uint32(16))
+    if len(key) % 2:
+        halves[len(key)] = 0
 
 
 @jit(error_model="numpy")
@@ -89,4 +82,5 @@ def attend_lanes(turned, laid, values, scores, sums):
             line[lane] /= total[lane]
 
 
+gather = gather_floats.using("gather_pairs", put_key=put_halves)
 attend_pairs = attend.using("attend_pairs", copy_kept=copy_pairs, attend_lanes=attend_lanes)
