@@ -68,12 +68,11 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
     mask = np.ones(ids.shape, bool) if attention_mask is None else read_mask(attention_mask, ids.shape)
     kept = mask.copy()
     kept[:, 0] = True
-    positions = np.arange(ids.shape[1]) if position_ids is None else whole_numbers(position_ids, "position_ids")
-    types = np.zeros(1, np.intp) if token_type_ids is None else whole_numbers(token_type_ids, "token_type_ids")
+    token_ids = ids[kept]
     packed = Packed(
-        token_ids=ids[kept],
-        type_ids=spread(types, ids.shape, "token_type_ids")[kept],
-        position_ids=spread(positions, ids.shape, "position_ids")[kept],
+        token_ids=token_ids,
+        type_ids=np.zeros_like(token_ids) if token_type_ids is None else spread(token_type_ids, kept, "token_type_ids"),
+        position_ids=kept.nonzero()[1].copy() if position_ids is None else spread(position_ids, kept, "position_ids"),
         bounds=np.concatenate([[0], np.cumsum(kept.sum(axis=1))]),
         key_mask=None if mask[:, 0].all() else mask[kept],
         kept=kept,
@@ -143,11 +142,13 @@ def read_mask(values, shape: tuple[int, int]) -> np.ndarray:
     return kept
 
 
-def spread(values: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
+def spread(values, kept: np.ndarray, name: str) -> np.ndarray:
+    """Whole numbers (B, T), or what becomes so by being repeated -> those of the kept places (N,)."""
+    numbers = whole_numbers(values, name)
     try:
-        return np.broadcast_to(values, shape)
+        return np.broadcast_to(numbers, kept.shape)[kept]
     except ValueError:
-        raise InputError(f"{name} must have the shape of input_ids, {shape}; got {values.shape}.") from None
+        raise InputError(f"{name} must have the shape of input_ids, {kept.shape}; got {numbers.shape}.") from None
 
 
 def check_range(values: np.ndarray, limit: int, name: str, hint: str) -> None:
