@@ -56,7 +56,7 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     y = empty(len(token_ids), tables[0].shape[1])
     norm = weight, bias, eps
     size = LONG if beyond_caches(y) else TASK
-    run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((y.shape[1],),) * 2)
+    run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((2, y.shape[1]),) * 2)
     return y
 
 
@@ -69,14 +69,18 @@ def embed_tasks(counter, scratch, ids, tables, norm, y, size):
     each = max(size // y.shape[1], 1)
     task = next_task(counter)
     while task * each < len(y):
-        for row in range(task * each, min(task * each + each, len(y))):
-            fetch(words[tokens[min(row + 1, len(y) - 1)]])
-            word, kind, position = words[tokens[row]], types[kinds[row]], positions[places[row]]
-            for i in range(len(summed)):
-                summed[i] = word[i] + kind[i] + position[i]
+        stop = min(task * each + each, len(y))
+        for row in range(task * each, stop, 2):
+            other = min(row + 1, stop - 1)
+            for token in range(2):
+                n = min(row + token, other)
+                fetch(words[tokens[min(n + 2, len(y) - 1)]])
+                word, kind, position = words[tokens[n]], types[kinds[n]], positions[places[n]]
+                for i in range(len(word)):
+                    summed[token, i] = word[i] + kind[i] + position[i]
+            to, to_other = (own[0], own[1]) if size == LONG else (y[row], y[other])
+            normalise(summed[0], summed[1], weight, bias, eps, to, to_other)
             if size == LONG:
-                normalise(summed, weight, bias, eps, own)
-                stream(y[row], own)
-            else:
-                normalise(summed, weight, bias, eps, y[row])
+                stream(y[row], to)
+                stream(y[other], to_other)
         task = next_task(counter)
