@@ -109,7 +109,7 @@ def activate(counter, scratch, x, y, function, size):
             source, target = x[first : first + BLOCK], y[first : first + BLOCK]
             if size == LONG:
                 activate_block(source, own, function)
-                stream(target, own)
+                stream(target, own, 1)
             else:
                 activate_block(source, target, function)
         task = next_task(counter)

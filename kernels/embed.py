@@ -81,6 +81,6 @@ def embed_tasks(counter, scratch, ids, tables, norm, y, size):
             to, to_other = (own[0], own[1]) if size == LONG else (y[row], y[other])
             normalise(summed[0], summed[1], weight, bias, eps, to, to_other)
             if size == LONG:
-                stream(y[row], to)
-                stream(y[other], to_other)
+                stream(y[row], to, 1)
+                stream(y[other], to_other, 1)
         task = next_task(counter)

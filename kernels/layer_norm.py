@@ -40,7 +40,7 @@ CHUNK = 1024  # values in a float32 sum, which the compiler makes of some 64 sum
 
 @variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result, and of sums around a mean that is near", noted=True)
 def layer_norm_vector(x, weight, bias, eps):
-    """Two rows at a time, with sums whose order the compiler may choose, so that it can keep many; blocks of rows on threads."""
+    """Two rows at a time, with sums whose order the compiler may choose, so that it keeps many. Blocks of rows on threads."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
     size = LONG if beyond_caches(y) else TASK
@@ -60,8 +60,8 @@ def normalise_rows(counter, scratch, x, weight, bias, eps, y, size):
             to, to_other = (own[0], own[1]) if size == LONG else (y[row], y[other])
             normalise(x[row], x[other], weight, bias, eps, to, to_other)
             if size == LONG:
-                stream(y[row], to)
-                stream(y[other], to_other)
+                stream(y[row], to, 1)
+                stream(y[other], to_other, 1)
         task = next_task(counter)
 
 
@@ -121,11 +121,3 @@ def add_around(line, near):
 def mean(line):
     """But for the rounding of float32."""
     return add(line) * np.float32(1 / len(line))
-
-
-@jit(error_model="numpy")
-def total(line):
-    found = 0.0
-    for first in range(0, len(line), CHUNK):
-        found += add(line[first : first + CHUNK])
-    return found

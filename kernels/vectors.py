@@ -54,4 +54,5 @@ add_product_of_pairs = Instruction("add_product_of_pairs", "minibert.kernels.int
 interleave = Instruction("interleave", "minibert.kernels.intrinsics_layout")
 fetch = Instruction("fetch", "minibert.kernels.intrinsics_elementwise")  # (line): it will be read soon
 stream = Instruction("stream", "minibert.kernels.intrinsics_elementwise")  # (target, source): a copy past the caches
+plus = Instruction("plus", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> a + b, in any order with other sums
 larger = Instruction("larger", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> the larger of two numbers
