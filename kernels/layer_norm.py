@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .buffers import beyond_caches, empty
+from .buffers import SMALL, beyond_caches, empty
 from .jit import jit
 from .registry import variant
 from .threads import run
@@ -43,21 +43,22 @@ def layer_norm_vector(x, weight, bias, eps):
     """Two rows at a time, with sums whose order the compiler may choose, so that it keeps many. Blocks of rows on threads."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    size = LONG if beyond_caches(y) else TASK
-    run(normalise_rows, -(-x.size // size), x, weight, bias, eps, y, size, scratch=((2, x.shape[1]),))
+    size, own = (LONG, max(x.shape[1], SMALL)) if beyond_caches(y) else (TASK, 0)
+    run(normalise_rows, -(-x.size // size), x, weight, bias, eps, y, size, scratch=((own,), (own,)))
     return y
 
 
 @jit(nogil=True, error_model="numpy")
 def normalise_rows(counter, scratch, x, weight, bias, eps, y, size):
-    own = scratch[0][next_task(counter[1:])]
-    each = max(size // x.shape[1], 1)
+    number, width = next_task(counter[1:]), x.shape[1]
+    own, own_other = scratch[0][number][:width], scratch[1][number][:width]
+    each = max(size // width, 1)
     task = next_task(counter)
     while task * each < len(x):
         stop = min(task * each + each, len(x))
         for row in range(task * each, stop, 2):
             other = min(row + 1, stop - 1)
-            to, to_other = (own[0], own[1]) if size == LONG else (y[row], y[other])
+            to, to_other = (own, own_other) if size == LONG else (y[row], y[other])
             normalise(x[row], x[other], weight, bias, eps, to, to_other)
             if size == LONG:
                 stream(y[row], to, 1)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .buffers import beyond_caches, empty
+from .buffers import SMALL, beyond_caches, empty
 from .functions import exp_below
 from .jit import jit
 from .layer_norm import CHUNK
@@ -56,15 +56,15 @@ def softmax_vector(scores, mask=None):
     highest = np.where(kept, np.float32(np.inf), np.float32(-np.inf))
     rows = np.ascontiguousarray(np.zeros_like(scores) if level else scores).reshape(-1, length)
     shares = empty(*rows.shape)
-    size = LONG if beyond_caches(shares) else TASK
-    run(softmax_tasks, -(-rows.size // size), rows, highest, shares, size, scratch=((length,),))
+    size, own = (LONG, max(length, SMALL)) if beyond_caches(shares) else (TASK, 0)
+    run(softmax_tasks, -(-rows.size // size), rows, highest, shares, size, scratch=((own,),))
     return shares.reshape(scores.shape)
 
 
 @jit(nogil=True, error_model="numpy")
 def softmax_tasks(counter, scratch, scores, highest, shares, size):
     """`highest` (L,) is what a score may be: anything, or where it is masked, minus infinity."""
-    own = scratch[0][next_task(counter[1:])]
+    own = scratch[0][next_task(counter[1:])][: len(highest)]
     each = max(size // len(highest), 1)
     task = next_task(counter)
     while task * each < len(scores):
