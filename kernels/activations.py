@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .buffers import beyond_caches, empty
+from .buffers import SMALL, beyond_caches, empty
 from .functions import GELU, GELU_TANH, RELU, SILU, gelu, gelu_tanh, relu, silu
 from .jit import jit
 from .registry import variant
@@ -69,8 +69,8 @@ def on_threads(function, x):
     """The function over x's values in the order of memory -> y of x's shape."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    size = LONG if beyond_caches(y.reshape(-1)) else TASK
-    run(activate, -(-x.size // size), x.reshape(-1), y.reshape(-1), function, size, scratch=((BLOCK,),))
+    size, own = (LONG, SMALL) if beyond_caches(y.reshape(-1)) else (TASK, 0)
+    run(activate, -(-x.size // size), x.reshape(-1), y.reshape(-1), function, size, scratch=((own,),))
     return y
 
 
@@ -101,14 +101,14 @@ def silu_vector(x):
 @jit(nogil=True, error_model="numpy")
 def activate(counter, scratch, x, y, function, size):
     """Do one task after another until none is left, a block at a time; what is beyond the caches is written past them."""
-    own = scratch[0][next_task(counter[1:])]
+    own = scratch[0][next_task(counter[1:])][:BLOCK]
     task = next_task(counter)
     while task * size < len(x):
         for first in range(task * size, min(task * size + size, len(x)), BLOCK):
             source, target = x[first : first + BLOCK], y[first : first + BLOCK]
             if size == LONG:
                 activate_block(source, own, function)
-                stream(target, own)
+                stream(target, own, 1)
             else:
                 activate_block(source, target, function)
         task = next_task(counter)

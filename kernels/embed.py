@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .buffers import beyond_caches, empty
+from .buffers import SMALL, beyond_caches, empty
 from .jit import jit
 from .layer_norm import LONG, TASK, normalise
 from .registry import variant
@@ -55,8 +55,8 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     tables = tuple(np.ascontiguousarray(table) for table in tables)
     y = empty(len(token_ids), tables[0].shape[1])
     norm = weight, bias, eps
-    size = LONG if beyond_caches(y) else TASK
-    run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((y.shape[1],),) * 2)
+    size, own = (LONG, max(y.shape[1], SMALL)) if beyond_caches(y) else (TASK, y.shape[1])
+    run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((own,),) * 4)
     return y
 
 
@@ -64,19 +64,23 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
 def embed_tasks(counter, scratch, ids, tables, norm, y, size):
     (tokens, kinds, places), (words, types, positions) = ids, tables
     weight, bias, eps = norm
-    number = next_task(counter[1:])
-    summed, own = scratch[0][number], scratch[1][number]
-    each = max(size // y.shape[1], 1)
+    number, width = next_task(counter[1:]), y.shape[1]
+    summed, summed_other = scratch[0][number][:width], scratch[1][number][:width]
+    own, own_other = scratch[2][number][:width], scratch[3][number][:width]
+    each = max(size // width, 1)
     task = next_task(counter)
     while task * each < len(y):
-        for row in range(task * each, min(task * each + each, len(y))):
-            fetch(words[tokens[min(row + 1, len(y) - 1)]])
-            word, kind, position = words[tokens[row]], types[kinds[row]], positions[places[row]]
-            for i in range(len(summed)):
-                summed[i] = word[i] + kind[i] + position[i]
+        stop = min(task * each + each, len(y))
+        for row in range(task * each, stop, 2):
+            other = min(row + 1, stop - 1)
+            for n, line in ((row, summed), (other, summed_other)):
+                fetch(words[tokens[min(n + 2, len(y) - 1)]])
+                word, kind, position = words[tokens[n]], types[kinds[n]], positions[places[n]]
+                for i in range(width):
+                    line[i] = word[i] + kind[i] + position[i]
+            to, to_other = (own, own_other) if size == LONG else (y[row], y[other])
+            normalise(summed, summed_other, weight, bias, eps, to, to_other)
             if size == LONG:
-                normalise(summed, weight, bias, eps, own)
-                stream(y[row], own)
-            else:
-                normalise(summed, weight, bias, eps, y[row])
+                stream(y[row], to, 1)
+                stream(y[other], to_other, 1)
         task = next_task(counter)

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .intrinsics import ADDRESS, FLOAT, INT, prefetch
+from .intrinsics import ADDRESS, FLOAT, INT, prefetch, spread
 from .vectors import WIDTH
 
 LINE = 64  # bytes
@@ -48,23 +48,33 @@ def fetch(typing, line):
 
 
 @intrinsic
-def stream(typing, target, source):
-    """target[:] = source, a multiple of 16 floats, past the caches: memory is not first read into a line that is then
-    written whole, a third of all that is moved. `target` begins at a line of the cache; both are contiguous.
+def stream(typing, target, source, factor):
+    """target[:] = source * factor, a multiple of 16 floats, past the caches: memory is not first read into a line that is
+    then written whole, a third of all that is moved. `target` begins at a line of the cache; both are contiguous.
 
     Other threads see it after this one's next locked instruction, which `next_task` is.
     """
 
     def emit(context, builder, signature, values):
         vector = ir.VectorType(FLOAT, WIDTH).as_pointer()
-        arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values)]
+        arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values[:2])]
         to, of = (builder.bitcast(array.data, vector) for array in arrays)
-        one = builder.module.add_metadata([ir.IntType(32)(1)])
+        factor, one = spread(builder, values[2], WIDTH), builder.module.add_metadata([ir.IntType(32)(1)])
         with counting(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(WIDTH))) as i:
-            value = builder.load(builder.gep(of, [i]), align=4)
+            value = builder.fmul(builder.load(builder.gep(of, [i]), align=4), factor)
             builder.store(value, builder.gep(to, [i]), align=4 * WIDTH).set_metadata("nontemporal", one)
 
-    return types.void(target, source), emit
+    return types.void(target, source, types.float32), emit
+
+
+@intrinsic
+def plus(typing, a, b):
+    """a + b, of which a compiler may make several sums: a loop that adds so, and computes as well, becomes vectors."""
+
+    def emit(context, builder, signature, values):
+        return builder.fadd(*values, flags=("reassoc",))
+
+    return types.float32(types.float32, types.float32), emit
 
 
 @intrinsic

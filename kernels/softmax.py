@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from .buffers import beyond_caches, empty
+from .buffers import SMALL, beyond_caches, empty
 from .functions import exp_below
 from .jit import jit
-from .layer_norm import total
+from .layer_norm import CHUNK
 from .registry import variant
 from .threads import run
-from .vectors import larger, next_task, stream
+from .vectors import larger, next_task, plus, stream
 
 
 @variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares")
@@ -49,45 +49,63 @@ LONG = 8 * TASK  # of a result that is larger than the caches: a task's beginnin
 
 @variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares", noted=True)
 def softmax_vector(scores, mask=None):
-    """The same passes, each in vectors, with an exp that has no branch; blocks of rows on threads."""
+    """In vectors, with an exp that has no branch; the next row's largest is found meanwhile. Blocks of rows on threads."""
     length = scores.shape[-1]
     level = mask is not None and not mask.any()  # nothing kept: the same share for each
     kept = np.ones(length, np.bool_) if mask is None or level else mask
     highest = np.where(kept, np.float32(np.inf), np.float32(-np.inf))
     rows = np.ascontiguousarray(np.zeros_like(scores) if level else scores).reshape(-1, length)
     shares = empty(*rows.shape)
-    size = LONG if beyond_caches(shares) else TASK
-    run(softmax_tasks, -(-rows.size // size), rows, highest, shares, size, scratch=((length,),))
+    size, own = (LONG, max(length, SMALL)) if beyond_caches(shares) else (TASK, 0)
+    run(softmax_tasks, -(-rows.size // size), rows, highest, shares, size, scratch=((own,),))
     return shares.reshape(scores.shape)
 
 
 @jit(nogil=True, error_model="numpy")
 def softmax_tasks(counter, scratch, scores, highest, shares, size):
     """`highest` (L,) is what a score may be: anything, or where it is masked, minus infinity."""
-    own = scratch[0][next_task(counter[1:])]
+    own = scratch[0][next_task(counter[1:])][: len(highest)]
     each = max(size // len(highest), 1)
     task = next_task(counter)
     while task * each < len(scores):
-        for row in range(task * each, min(task * each + each, len(scores))):
+        stop = min(task * each + each, len(scores))
+        high = largest(scores[task * each], highest)
+        for row in range(task * each, stop):
+            to = own if size == LONG else shares[row]
+            total, high = exponentials(scores[row], scores[min(row + 1, stop - 1)], highest, high, to)
+            scale = np.float32(1 / total)
             if size == LONG:
-                softmax_row(scores[row], highest, own)
-                stream(shares[row], own)
+                stream(shares[row], to, scale)
             else:
-                softmax_row(scores[row], highest, shares[row])
+                for i in range(len(to)):
+                    to[i] *= scale
         task = next_task(counter)
 
 
-@jit(error_model="numpy")
-def softmax_row(line, highest, shares):
-    high = largest(line, highest)
+@jit(forceinline=True, error_model="numpy")
+def exponentials(line, coming, highest, high, shares):
+    """shares = exp(line - high) -> their sum, and the largest of the line that comes."""
+    total, high_coming = 0.0, np.float32(-np.inf)
+    for first in range(0, len(line), CHUNK):
+        part = slice(first, first + CHUNK)
+        added, found = exponentials_of_chunk(line[part], coming[part], highest[part], high, shares[part])
+        total += added
+        high_coming = larger(high_coming, found)
+    return total, high_coming
+
+
+@jit(forceinline=True, error_model="numpy")
+def exponentials_of_chunk(line, coming, highest, high, shares):
+    """One loop: exps leave the memory idle, so the coming line is read meanwhile."""
+    added, high_coming = np.float32(0), np.float32(-np.inf)
     for i in range(len(line)):
         shares[i] = exp_below(min(line[i], highest[i]) - high)
-    scale = np.float32(1 / total(shares))
-    for i in range(len(shares)):
-        shares[i] *= scale
+        added = plus(added, shares[i])
+        high_coming = larger(high_coming, min(coming[i], highest[i]))
+    return added, high_coming
 
 
-@jit(error_model="numpy")
+@jit(forceinline=True, error_model="numpy")
 def largest(line, highest):
     found = np.float32(-np.inf)
     for i in range(len(line)):

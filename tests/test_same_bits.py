@@ -95,3 +95,17 @@ def test_a_fused_write_out_is_the_activation_of_the_product_to_the_bit():
     for activation in ("gelu", "gelu_tanh", "relu", "silu"):
         apart = getattr(ops, activation)(ops.linear(x, *packed))
         assert np.array_equal(getattr(ops, f"linear_{activation}")(x, *packed), apart)
+
+
+@pytest.mark.parametrize("width", [1, 7, 24, 61, 100, 768, 1030, 2100])
+def test_a_row_is_normalised_to_the_same_bits_in_any_place(width):
+    """Layer norm takes two rows at a time, of which either may be this one, or both, if it is a last one without another."""
+    random = np.random.default_rng(0)
+    x, (weight, bias) = (random.normal(size=(rows, width)).astype(np.float32) for rows in (39, 2))
+    ids, zeros = np.arange(len(x)), np.zeros(len(x), int)
+    for operation, inputs in (("layer_norm", [x]), ("softmax", [x]), ("embed", [ids, zeros, zeros])):
+        parameters = {"layer_norm": (weight, bias, 1e-12), "embed": ((x, x, x), weight, bias, 1e-12)}.get(operation, ())
+        made = variants(operation)["vector"].function
+        whole = made(*inputs, *parameters)
+        for first in (1, 2, 3, 21, 22, 37, 38):
+            assert np.array_equal(made(*(array[first:] for array in inputs), *parameters), whole[first:]), operation
