@@ -20,7 +20,7 @@ import threading
 import numpy as np
 
 from .jit import Instruction, jit
-from .machine_code import Call, bind, check
+from .machine_code import FINE, Call, bind, check
 
 seen, show, exchange, pause, sleep, wake, run_code = (
     Instruction(name, "minibert.kernels.intrinsics_threads")
@@ -47,17 +47,18 @@ def lead(boxes, calls, result):
                 offered |= 1 << number
                 if exchange(box, ASLEEP, 1, 0):
                     wake(box, ASLEEP)
-        result[0] = run_code(code, words)
+        status = run_code(code, words)
         for number in range(min(count, len(boxes))):
             box, turn = boxes[number], 0
             if offered >> number & 1 and not exchange(box, STATE, OFFERED, FREE):
                 while seen(box, STATE) != DONE:
                     turn += 1
                     pause(turn)
-                if box[STATUS] > 0:
-                    result[0] = box[STATUS]
+                if box[STATUS] not in FINE:
+                    status = box[STATUS]
                 show(box, STATE, FREE)
-        if result[0] > 0:
+        result[0] = status
+        if status not in FINE:
             return
 
 

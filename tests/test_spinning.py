@@ -1,5 +1,6 @@
 """Helpers that watch a box: they join, are waited for, are not waited for when they are busy, and wake up."""
 
+import ctypes
 import threading
 import time
 
@@ -10,7 +11,7 @@ from minibert.errors import KernelError
 from minibert.kernels import threads
 from minibert.kernels.jit import jit
 from minibert.kernels.machine_code import Call, bind, check
-from minibert.kernels.spinning import ASLEEP, FREE, STATE, pause, seen, show
+from minibert.kernels.spinning import ASLEEP, FREE, STATE, Program, pause, seen, show
 from minibert.kernels.vectors import next_task
 
 LONG = 3_000_000  # turns, some tenths of a second: then a test fails and does not hang
@@ -118,3 +119,18 @@ def test_a_status_that_is_none_of_the_good_ones_is_an_error():
     check(-2)
     with pytest.raises(KernelError, match=r"a compiled kernel raised an exception \(Numba's status 1\)"):
         check(1)
+
+
+@pytest.mark.parametrize("status", [1, -1])
+def test_a_bad_status_ends_a_program_and_is_its_error(status):
+    """Functions of this process stand in for kernels."""
+    made = []
+
+    class Standing:
+        def __init__(self, result):
+            self.entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(lambda words: made.append(result) or result)
+            self.addresses = ctypes.cast(self.entry, ctypes.c_void_p).value, 0
+
+    with pytest.raises(KernelError, match=rf"status {status}\)"):
+        threads.spinners.share(Program([(Standing(result), 0) for result in (0, -2, status, 0)]))
+    assert made == [0, -2, status]
