@@ -2,6 +2,9 @@
 
 The encoder is not changed: a model looks its operations up in `model.kernels`, and for a while finds there the same
 ones with a watch around each. An operation that a layer calls twice is told apart by what was called before it.
+
+Kernels are noted and then made under the watch, so that the interpreter's part is in no step: a pass that is noted as a
+whole does without. What of its time no step accounts for is "between them".
 """
 
 from __future__ import annotations
@@ -14,7 +17,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minibert.kernels import threads
 from minibert.kernels.registry import Table
+from minibert.kernels.spinning import Program
+
+from .measuring import seconds_of
 
 # (operation, the operation before it) -> the step in words; an operation with one place in a layer has "" there.
 STEPS = {
@@ -38,16 +45,30 @@ def watched(ops: Table, log: list[Step]) -> Table:
     """The same operations; each call of one is noted in `log`. What a composed one calls is its own time."""
     made = copy.copy(ops)
     made.noted = False  # each is made when it is called
+    watching = watch_kernels if ops.noted else watch
     for operation in ops.chosen:
-        setattr(made, operation, noting(operation, getattr(ops, operation), log))
+        setattr(made, operation, watching(operation, getattr(ops, operation), log))
     return made
 
 
-def noting(operation: str, function: Callable, log: list[Step]) -> Callable:
+def watch(operation: str, function: Callable, log: list[Step]) -> Callable:
     def call(*arguments):
         begun = time.perf_counter()
         output = function(*arguments)
         log.append((operation, begun, time.perf_counter()))
+        return output
+
+    return call
+
+
+def watch_kernels(operation: str, function: Callable, log: list[Step]) -> Callable:
+    """Of an operation that is made of kernels alone: noted first, so that only they are timed."""
+
+    def call(*arguments):
+        with threads.noting() as notes:
+            output = function(*arguments)
+        if notes.calls:
+            watch(operation, threads.spinners.share, log)(Program(notes.cross_out()))
         return output
 
     return call
@@ -61,7 +82,7 @@ def steps_of(log: list[Step], total: float) -> dict[str, float]:
         step = STEPS.get((operation, before)) or STEPS.get((operation, "")) or operation
         seconds[step] += ended - begun
         before = operation
-    seconds[ELSEWHERE] = total - sum(seconds.values())
+    seconds[ELSEWHERE] = max(total - sum(seconds.values()), 0.0)
     return dict(seconds)
 
 
@@ -72,13 +93,15 @@ def measure(model, ids: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     model(ids, attention_mask=mask)
     found: dict[str, list[float]] = defaultdict(list)
     try:
-        model.kernels = watched(kernels, log)
+        watching = watched(kernels, log)
         stop = time.perf_counter() + ENOUGH
         while not found or time.perf_counter() < stop:
+            model.kernels = kernels
+            total = seconds_of(lambda: model(ids, attention_mask=mask))
+            model.kernels = watching
             log.clear()
-            begun = time.perf_counter()
             model(ids, attention_mask=mask)
-            for step, seconds in steps_of(log, time.perf_counter() - begun).items():
+            for step, seconds in steps_of(log, total).items():
                 found[step].append(seconds)
     finally:
         model.kernels = kernels

@@ -87,7 +87,7 @@ class Program:
     def __init__(self, calls: list[tuple[Call, int]]):
         self.calls = calls
         self.listed = np.array([(*call.addresses, helpers) for call, helpers in calls], np.int64)
-        self.helpers = int(self.listed[:, 2].max())
+        self.helpers = max(helpers for _, helpers in calls)
 
 
 class Spinners:

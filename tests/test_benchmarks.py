@@ -224,7 +224,7 @@ def test_the_steps_of_a_forward_pass_are_told_apart_and_add_up(monkeypatch):
     found = stages.measure(small, ids, mask)
     assert list(found) == ["embedding + norm", "query, key, value", "attention", "attention output", "norms",
                            "feed-forward in + gelu", "feed-forward out", "head", stages.ELSEWHERE]  # fmt: skip
-    assert min(found.values()) > 0
+    assert min(seconds for step, seconds in found.items() if step != stages.ELSEWHERE) > 0
     assert small.kernels is kernels
     np.testing.assert_array_equal(small(ids, attention_mask=mask).logits, before)
     made = stages.table({("fast", "2×5"): {"attention": 0.001, "norms": 0.003}})
