@@ -61,7 +61,7 @@ def in_turn(calls: Mapping[str, Callable], rounds: int, pause: float = PAUSE, tu
 
 
 def keep_awake(seconds: float) -> None:
-    """Copy memory on all threads for so long: after a pause without work a virtual core is slower for a while, by a tenth."""
+    """Copy memory on all threads for so long: after a pause without work a virtual core is slower by a tenth for a while."""
     stop = time.perf_counter() + seconds
 
     def work():

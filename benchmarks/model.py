@@ -5,8 +5,8 @@
 Every engine runs the same random weights. Each is first compared with torch in float64 (its largest difference, over the
 largest logit; FAIL and no time where that is more than rounding to its numbers explains). Then all have their turn, round
 by round in one process; medians stand in the table. Engines spin for a while when they are done, so a turn begins with a
-pause, in which memory is copied, and with a call that does not count. "fp32 ceiling" has its turn, too: as many operations between registers (`peaks.py`).
-Sentences come as text: each engine's tokenizer is in its time.
+pause, in which memory is copied, and with a call that does not count. "fp32 ceiling" has its turn, too: as many operations
+between registers (`peaks.py`). Sentences come as text: each engine's tokenizer is in its time.
 
 Engines that are not installed are named; `pip install -e ".[bench]"` brings them. At the end, where minibert's time goes.
 """

@@ -1,16 +1,15 @@
-"""What threads that share memory say to one another: a value that all see in one order, a pause, sleep, and a call of kept code."""
+"""What threads that share memory say to one another: values that all see in one order, a pause, sleep; a call of kept code."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from .intrinsics import ADDRESS, INT, WORD, call
-from .vectors import MACHINE
+from .vectors import FUTEX, MACHINE
 
 PAUSES = {"x86_64": ("llvm.x86.sse2.pause",), "arm": ("llvm.aarch64.hint", WORD(1))}  # hint 1 is "yield"
 
@@ -68,16 +67,13 @@ def pause(typing, turn):
     return types.none(types.int64), emit
 
 
-FUTEX = {"x86_64": 202, "arm": 98}  # Linux's number of the call; arm is its 64-bit form
 WAIT, WAKE = 128, 129  # among the threads of one process
 
 
 def futex(context, builder, signature, values, wanted: int, operation: int):
-    """Linux's futex(the low word of box[index], operation, a value or a number of threads); nothing elsewhere."""
-    if sys.platform == "linux" and MACHINE in FUTEX:
-        place = builder.ptrtoint(place_in(context, builder, signature, values), INT)
-        arguments = [INT(FUTEX[MACHINE]), place, INT(operation), INT(wanted), INT(0), INT(0), INT(0)]
-        call(builder, "syscall", INT, *arguments)
+    """Linux's futex(the low word of box[index], operation, a value or a number of threads)."""
+    place = builder.ptrtoint(place_in(context, builder, signature, values), INT)
+    call(builder, "syscall", INT, INT(FUTEX[MACHINE]), place, INT(operation), INT(wanted), INT(0), INT(0), INT(0))
     return context.get_dummy_value()
 
 

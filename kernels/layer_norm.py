@@ -40,7 +40,7 @@ CHUNK = 1024  # values in a float32 sum, which the compiler makes of some 64 sum
 
 @variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result, and of sums around a mean that is near", noted=True)
 def layer_norm_vector(x, weight, bias, eps):
-    """Two rows at a time, with sums whose order the compiler may choose, so that it keeps many. Blocks of rows on threads."""
+    """Two rows at a time; sums whose order the compiler may choose, so that it keeps many. Blocks of rows on threads."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
     size, own = (LONG, max(x.shape[1], SMALL)) if beyond_caches(y) else (TASK, 0)

@@ -118,7 +118,9 @@ def pattern_of(kinds: tuple) -> str:
 
 def machine_code(kernel: Kernel, kinds: tuple) -> Code | Kernel:
     """Its code, from a file or from Numba; the kernel itself where it must be called through Numba."""
-    if sys.platform != "linux":  # nobody has tried
+    from .vectors import FUTEX, MACHINE
+
+    if sys.platform != "linux" or MACHINE not in FUTEX:  # nobody has tried
         return kernel
     name, version = file_name(kernel, kinds)
     kept = read(f"{name}.{version}.o")

@@ -20,9 +20,9 @@ class Notes:
     """Calls, each with the number of helpers it is to have. `held` is what other notes hold of the same buffers, if none of
     their calls is made at the same time as one of these."""
 
-    def __init__(self, held: Mapping[int, int] = {}):  # noqa: B006 - it is copied
+    def __init__(self, held: Mapping[int, int] | None = None):
         self.calls: list[tuple] = []
-        self.held = dict(held)  # a buffer's id -> how many arrays in it only calls hold
+        self.held = dict(held or {})  # a buffer's id -> how many arrays in it only calls hold
         self.whole = True  # none of the calls has been made and crossed out
 
     def views(self, arguments: tuple) -> tuple:

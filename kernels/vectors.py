@@ -34,6 +34,7 @@ def shape_of_tile(found: set[str]) -> tuple[int, int, bool]:
 
 
 MACHINE = {"AMD64": "x86_64", "aarch64": "arm", "arm64": "arm"}.get(platform.machine(), platform.machine())
+FUTEX = {"x86_64": 202, "arm": 98}  # Linux's number of that call, with which helpers sleep; arm is its 64-bit form
 CPU = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
 FEATURES = features()
 WIDTH, ROWS, TOTALS_IN_REGISTERS = shape_of_tile(FEATURES)

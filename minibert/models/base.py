@@ -38,7 +38,7 @@ class PreTrainedModel:
     """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
 
     `kernels` is a preset ("auto", "reference", "fast", "bf16", "int8", ...) or a mapping of an operation to a variant;
-    `model.kernels` prints what was chosen. No call changes what another one answers: any number of threads may call it at once.
+    `model.kernels` prints what was chosen. No call changes another's answer: any number of threads may call it at once.
     """
 
     config_class: type[PreTrainedConfig]
