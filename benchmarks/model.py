@@ -58,9 +58,10 @@ class Work(NamedTuple):
 
 
 def floating_operations(rows: int, length: int) -> float:
-    """Multiplications and additions of the products and of attention, in one forward pass."""
-    a_token = LAYERS * 2 * (4 * WIDTH**2 + 2 * WIDTH * FEED_FORWARD + 2 * WIDTH * length)
-    return float(rows * length * a_token)
+    """Multiplications and additions of the products and of attention, in one forward pass: of the last layer, query, key
+    and value of all tokens, and the rest of each row's first, which is all that the classifier reads."""
+    to_look, looked = 3 * WIDTH**2, WIDTH**2 + 2 * WIDTH * FEED_FORWARD + 2 * WIDTH * length  # of a token, in a layer
+    return 2.0 * rows * (length * (LAYERS * to_look + (LAYERS - 1) * looked) + looked)
 
 
 def batch(shape: str) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ from .measuring import seconds_of
 STEPS = {
     ("embed", ""): "embedding + norm",
     ("query_key_value", ""): "query, key, value",
+    ("take", ""): "the first tokens' rows",
     ("attention", ""): "attention",
     ("linear_add", "attention"): "attention output",
     ("linear_gelu", ""): "feed-forward in + gelu",

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .buffers import empty
+from .composed import query_bounds
 from .functions import exp_below
 from .jit import jit
 from .registry import variant
@@ -17,12 +18,12 @@ from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, fma, interleave, 
 @variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
 def attention_naive(query, key, value, bounds, key_mask, heads):
     """One query, one head at a time: its scores, their softmax, the values' weighted sum."""
-    kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
-    return attention_rows(query, key, value, np.asarray(bounds), kept, heads)
+    kept = np.ones(len(key), np.bool_) if key_mask is None else key_mask
+    return attention_rows(query, key, value, query_bounds(query, bounds), np.asarray(bounds), kept, heads)
 
 
 @jit()
-def attention_rows(query, key, value, bounds, kept, heads):
+def attention_rows(query, key, value, asking, bounds, kept, heads):
     context = np.zeros_like(query)
     size = query.shape[1] // heads
     for sequence in range(len(bounds) - 1):
@@ -31,7 +32,7 @@ def attention_rows(query, key, value, bounds, kept, heads):
         shares = np.empty(stop - start, np.float64)
         for head in range(heads):
             first = head * size
-            for row in range(start, stop):
+            for row in range(asking[sequence], asking[sequence + 1]):
                 largest = -np.inf
                 for other in range(start, stop):
                     score = 0.0
@@ -75,17 +76,17 @@ STEP = 128  # keys: turned they take 32 KiB, half of the nearest cache; with 64 
 
 
 def attend_blocks(query, key, value, bounds, key_mask, heads, step):
-    kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
-    context = np.zeros_like(query)
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
+    kept = np.ones(len(key), np.bool_) if key_mask is None else key_mask
+    context, asking = np.zeros_like(query), query_bounds(query, bounds)
+    for above, below, start, stop in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:]):
         places = start + np.flatnonzero(kept[start:stop])
         scale = 1 / math.sqrt(query.shape[1] // heads)
         if not len(places):  # nothing kept: the same share for each
             places, scale = np.arange(start, stop), 0.0
         for left in range(0, query.shape[1], query.shape[1] // heads):
             mine = slice(left, left + query.shape[1] // heads)
-            queries = query[start:stop, mine] * np.float32(scale)
-            context[start:stop, mine] = attend_head(queries, key[places, mine], value[places, mine], step)
+            queries = query[above:below, mine] * np.float32(scale)
+            context[above:below, mine] = attend_head(queries, key[places, mine], value[places, mine], step)
     return context
 
 
@@ -154,17 +155,18 @@ def attention_register(query, key, value, bounds, key_mask, heads):
 def attention_on_threads(kernel, query, key, value, bounds, key_mask, heads):
     """The work of `attend`, or of a kernel like it, in tasks."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
-    kept = np.ones(len(query), np.bool_) if key_mask is None else key_mask
+    kept = np.ones(len(key), np.bool_) if key_mask is None else key_mask
     context = empty(*query.shape)
-    lengths = np.diff(bounds)
-    work = int(lengths @ lengths) * query.shape[1] * 2  # multiply-adds
+    asking = query_bounds(query, bounds)
+    lengths, queries = np.diff(bounds), np.diff(asking)
+    work = int(lengths @ queries) * query.shape[1] * 2  # multiply-adds
     if work:
         blocks = np.zeros(len(bounds), np.int64)  # how many blocks of queries lie before each sequence
-        np.cumsum(-(-lengths // BLOCK), out=blocks[1:])
+        np.cumsum(-(-queries // BLOCK), out=blocks[1:])
         useful = min(int(blocks[-1]) * heads, work // 200_000 + 1)
         longest, size = int(lengths.max()), query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
-        run(kernel, useful, query, key, value, kept, (bounds, blocks), heads, context, scratch=scratch)
+        run(kernel, useful, query, key, value, kept, (asking, bounds, blocks), heads, context, scratch=scratch)
     return context
 
 
@@ -174,17 +176,17 @@ def attend(counter, scratch, query, key, value, kept, places, heads, context):
     size = query.shape[1] // heads
     own = next_task(counter[1:])
     copies, laid, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own], scratch[4][own]
-    (bounds, blocks), sequence = places, 0
+    (asking, bounds, blocks), sequence = places, 0
     task = next_task(counter)
     while task < blocks[-1] * heads:
         place = task // heads
         while blocks[sequence + 1] <= place:
             sequence += 1
         start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
-        first, right = start + (place - blocks[sequence]) * BLOCK, left + size
+        first, last, right = asking[sequence] + (place - blocks[sequence]) * BLOCK, asking[sequence + 1], left + size
         count = copy_kept(key[start:stop], value[start:stop], kept[start:stop], left, copies, laid)
-        for row in range(first, min(first + BLOCK, stop), COLUMNS):
-            end = min(row + COLUMNS, first + BLOCK, stop)
+        for row in range(first, min(first + BLOCK, last), COLUMNS):
+            end = min(row + COLUMNS, first + BLOCK, last)
             transpose(query[row:end, left:right], turned[0])  # lanes that have no query keep what they had
             attend_lanes(turned, laid, copies[1, :count], scores[:count], sums)
             transpose(turned[1][:, : end - row], context[row:end, left:right])

@@ -43,23 +43,32 @@ def prepare_query_key_value(ops, query_weight, query_bias, key_weight, key_bias,
 def attention(ops, query, key, value, bounds, key_mask, heads):
     """query, key, value (N, D), bounds (S+1,), key_mask (N,) bool or None, heads H -> (N, D).
 
+    Or query (S, D), one of each sequence -> (S, D).
+
     softmax(q kᵀ / √Dh) v for each sequence and head by itself ("Attention Is All You Need", 3.2.1); a key whose mask
     is False is not looked at.
     """
     context = np.empty_like(query)
-    for start, stop, probabilities in attention_probabilities(ops, query, key, bounds, key_mask, heads):
+    found = attention_probabilities(ops, query, key, bounds, key_mask, heads)
+    asking = query_bounds(query, bounds)
+    for first, last, start, stop, probabilities in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:], found):
         per_head = split_heads(value[start:stop], heads)  # (H, L, Dh)
-        context[start:stop] = (probabilities @ per_head).transpose(1, 0, 2).reshape(stop - start, -1)  # (L, D)
+        context[first:last] = (probabilities @ per_head).transpose(1, 0, 2).reshape(last - first, -1)
     return context
 
 
+def query_bounds(query, bounds):
+    """Where each sequence's queries begin and end (S+1,): one for each of its keys, or one alone."""
+    return bounds if len(query) == bounds[-1] else np.arange(len(bounds))
+
+
 def attention_probabilities(ops, query, key, bounds, key_mask, heads):
-    """As `attention`; for each sequence of L tokens in turn -> start, stop, probabilities (H, L, L)."""
-    scale = 1 / math.sqrt(query.shape[1] // heads)
-    for start, stop in zip(bounds[:-1], bounds[1:]):
-        per_head = split_heads(query[start:stop], heads)  # (H, L, Dh)
+    """As `attention`; for each sequence of L tokens in turn -> probabilities (H, L, L), or (H, 1, L) of one query."""
+    scale, asking = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
+    for first, last, start, stop in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:]):
+        per_head = split_heads(query[first:last], heads)  # (H, L, Dh)
         scores = per_head @ split_heads(key[start:stop], heads).transpose(0, 2, 1) * scale  # (H, L, L)
-        yield start, stop, ops.softmax(scores, None if key_mask is None else key_mask[start:stop])
+        yield ops.softmax(scores, None if key_mask is None else key_mask[start:stop])
 
 
 def split_heads(x, heads):

@@ -1,4 +1,5 @@
-"""Word + type + position, then layer norm: the first layer. The formula is `composed.embed`."""
+"""Rows of tables. Word + type + position, then layer norm: the first layer, whose formula is `composed.embed`; and `take`,
+rows as they are."""
 
 from __future__ import annotations
 
@@ -84,3 +85,22 @@ def embed_tasks(counter, scratch, ids, tables, norm, y, size):
                 stream(y[row], to, 1)
                 stream(y[other], to_other, 1)
         task = next_task(counter)
+
+
+@variant("take", tolerance=0, why="nothing is computed", noted=True)
+def take_vector(x, rows):
+    """Rows of x, copied by kernels, so that a pass need not be interrupted for them."""
+    x, rows = np.ascontiguousarray(x), np.ascontiguousarray(rows, np.int64)
+    y = empty(len(rows), x.shape[1])
+    run(take_rows, -(-y.size // TASK), x, rows, y)
+    return y
+
+
+@jit(nogil=True, error_model="numpy")
+def take_rows(counter, x, rows, y):
+    row = next_task(counter)
+    while row < len(y):
+        source, target = x[rows[row]], y[row]
+        for i in range(len(target)):
+            target[i] = source[i]
+        row = next_task(counter)

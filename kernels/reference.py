@@ -30,6 +30,12 @@ def linear(x, weight, bias):
 
 
 @reference
+def take(x, rows):
+    """x (N, D), rows (R,) -> those rows of it (R, D)."""
+    return x[rows]
+
+
+@reference
 def softmax(scores, mask=None):
     """scores (..., L), mask (L,) bool or None -> (..., L): exp(scores) over its sum; 0 where the mask is False.
 

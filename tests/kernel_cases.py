@@ -69,6 +69,10 @@ def attention_case(random, rows, inputs, outputs):
     return (*(random.normal(size=(rows, width)) for _ in range(3)), bounds, None, HEADS), ()
 
 
+def take_case(random, rows, inputs, outputs):
+    return (random.normal(size=(rows, inputs)), random.integers(0, rows, rows // 2 + 1)), ()
+
+
 def masked_softmax():
     random = np.random.default_rng(5)
     scores, mask = random.normal(size=(2, 5, 33)), random.random(33) < 0.5
@@ -81,12 +85,15 @@ def masked_softmax():
     }
 
 
-def masked_attention():
+def special_attention():
     (query, key, value, _, _, heads), _ = attention_case(np.random.default_rng(6), 20, 32, 0)
     bounds = np.array([0, 1, 9, 20])
     masks = {"masked": np.arange(20) % 3 > 0, "all but one masked": np.isin(np.arange(20), (0, 4, 19))}
     masks["a sequence wholly masked"] = np.arange(20) < 9
-    return {name: ((query, key, value, bounds, mask, heads), ()) for name, mask in masks.items()}
+    made = {name: ((query, key, value, bounds, mask, heads), ()) for name, mask in masks.items()}
+    one = query[bounds[:-1]]  # of each sequence
+    return made | {"one query each": ((one, key, value, bounds, None, heads), ()),
+                   "one query each, masked": ((one, key, value, bounds, masks["masked"], heads), ())}  # fmt: skip
 
 
 def extreme_values():
@@ -102,10 +109,11 @@ MAKERS = {
     "layer_norm": layer_norm_case,
     "embed": embed_case,
     "attention": attention_case,
+    "take": take_case,
 }
 EXTRA = {
     "softmax": masked_softmax,
-    "attention": masked_attention,
+    "attention": special_attention,
     **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu"), extreme_values),
 }
 

@@ -223,7 +223,8 @@ def test_the_steps_of_a_forward_pass_are_told_apart_and_add_up(monkeypatch):
     monkeypatch.setattr(stages, "ENOUGH", 0)
     found = stages.measure(small, ids, mask)
     assert list(found) == ["embedding + norm", "query, key, value", "attention", "attention output", "norms",
-                           "feed-forward in + gelu", "feed-forward out", "head", stages.ELSEWHERE]  # fmt: skip
+                           "feed-forward in + gelu", "feed-forward out", "the first tokens' rows", "head",
+                           stages.ELSEWHERE]  # fmt: skip
     assert min(seconds for step, seconds in found.items() if step != stages.ELSEWHERE) > 0
     assert small.kernels is kernels
     np.testing.assert_array_equal(small(ids, attention_mask=mask).logits, before)

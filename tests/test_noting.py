@@ -55,6 +55,20 @@ def test_noted_and_made_again_the_bits_are_those_of_calls_made_at_once(kernels, 
     assert np.array_equal(np.concatenate([found[0], found[1, :9]]), at_once(made, ids, mask))
 
 
+@pytest.mark.parametrize("kernels", PRESETS)
+@pytest.mark.parametrize("sizes", [WIDE, ODD], ids=["wide", "odd"])
+def test_a_classifier_s_last_layer_ends_with_first_tokens_and_the_bits_are_those_of_a_whole_one(kernels, sizes, set_threads):
+    config = minibert.DistilBertConfig(**sizes, initializer_range=0.2)
+    made = minibert.DistilBertForSequenceClassification(config, kernels=kernels, seed=0)
+    ids, mask = np.concatenate([text(270), text(270, 1), text(270, 2)]), np.ones((3, 270), int)
+    mask[1, 9:], mask[2, 1:] = 0, 0
+    for given in ((text(1), None), (text(40), None), (text(40, 1), None), (ids, mask)):
+        packed = made.pack(*given)
+        alone, seen = made.encode(packed), made.encode(packed, Trace([], None))
+        assert alone.shape == (len(given[0]), config.dim) and np.array_equal(alone, seen)
+        assert np.array_equal(made(*given).logits, made(*given, output_hidden_states=True).logits)
+
+
 def test_an_answer_that_is_held_stays_when_its_pass_is_made_again():
     made = model()
     first = made(text(12, 0)).last_hidden_state
@@ -69,7 +83,7 @@ def test_only_short_texts_passes_are_kept_and_one_for_each_length():
         for length in (5, SHORT, SHORT + 1):
             made(text(length, seed))
     made(np.concatenate([text(5), text(5, 1)]))
-    assert {tokens for tokens, _ in made.passes.kept} == {5, SHORT}
+    assert {tokens for tokens, *_ in made.passes.kept} == {5, SHORT}
     assert copy.deepcopy(made).passes.kept == {}
 
 

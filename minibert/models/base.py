@@ -22,7 +22,7 @@ from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weigh
 from .encoder import Trace, build_encoder
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
-from .passes import Passes
+from .passes import UNTRACED, Passes
 from .quantized import (
     METHOD,
     check_kernels,
@@ -43,6 +43,7 @@ class PreTrainedModel:
 
     config_class: type[PreTrainedConfig]
     output_class: type[ModelOutput] = BaseModelOutput
+    first_only = False  # whether nothing but each sequence's first token is read: the last layer ends with it
     has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
     tied: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
 
@@ -176,15 +177,18 @@ class PreTrainedModel:
         types = token_type_ids if NAMES[self.config.model_type].types else None
         return pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
 
-    def encode(self, packed: Packed, trace: Trace = Trace(None, None)) -> np.ndarray:
-        """Packed tokens -> hidden (N, D). WeightsError where they are no numbers: every answer would be NaN."""
+    def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool | None = None) -> np.ndarray:
+        """Packed tokens -> hidden (N, D); with `first_only`, which classes with such a head have by themselves, (S, D).
+        WeightsError where they are no numbers: every answer would be NaN."""
+        first_only = self.first_only if first_only is None else first_only
+        alone = first_only and trace == UNTRACED  # who sees a layer sees all of it
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            hidden = self.passes.encode(packed, self.encoder, self.kernels, trace)
+            hidden = self.passes.encode(packed, self.encoder, self.kernels, trace, alone)
             check_finite(hidden)
-        return hidden
+        return hidden[packed.first] if first_only and not alone else hidden
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
-        """hidden (N, D) -> the output's own fields."""
+        """hidden (N, D), or (S, D) where `first_only` -> the output's own fields."""
         return {"last_hidden_state": packed.unpack(hidden)}
 
     def num_parameters(self) -> int:

@@ -26,6 +26,7 @@ class SequenceClassifier(ModelWithHead):
     """A classifier on each sequence's first token: logits (B, labels)."""
 
     output_class: type[ModelOutput] = SequenceClassifierOutput
+    first_only = True
 
     @classmethod
     def outputs(cls, config: PreTrainedConfig) -> int:
@@ -43,7 +44,7 @@ class DistilBertClassifier(SequenceClassifier):
         return before | linear_shapes("classifier", cls.outputs(config), config.dim)
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": classify_distilbert(hidden[packed.first], self.head, self.kernels)}
+        return {"logits": classify_distilbert(hidden, self.head, self.kernels)}
 
 
 class BertClassifier(SequenceClassifier):
@@ -57,7 +58,7 @@ class BertClassifier(SequenceClassifier):
         return pooler | linear_shapes("classifier", cls.outputs(config), config.hidden_size)
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": classify_bert(hidden[packed.first], self.head, self.kernels)}
+        return {"logits": classify_bert(hidden, self.head, self.kernels)}
 
 
 class DistilBertForSequenceClassification(DistilBertClassifier):
@@ -73,6 +74,7 @@ class BertForNextSentencePrediction(ModelWithHead):
 
     config_class = BertConfig
     output_class = NextSentencePredictorOutput
+    first_only = True
     purpose = "tell whether a sentence follows another"
 
     @classmethod
@@ -81,7 +83,7 @@ class BertForNextSentencePrediction(ModelWithHead):
         return pooler | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": tell_sequence(hidden[packed.first], self.head, self.kernels)}
+        return {"logits": tell_sequence(hidden, self.head, self.kernels)}
 
 
 # --- One answer a choice ---------------------------------------------------------------------------------------------

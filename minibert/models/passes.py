@@ -44,7 +44,7 @@ class Passes:
     that comes meanwhile makes its pass as for a longer text."""
 
     def __init__(self):
-        self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads) -> its pass; None where it cannot be made again
+        self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads, first only) -> a pass; None where it cannot be made again
         self.held: dict[int, int] = {}  # what they hold of each buffer
         self.lock = Lock()
 
@@ -55,35 +55,35 @@ class Passes:
         with self.lock:
             self.kept, self.held = {}, {}
 
-    def encode(self, packed: Packed, encoder: Encoder, ops: Table, trace: Trace) -> np.ndarray:
+    def encode(self, packed: Packed, encoder: Encoder, ops: Table, trace: Trace, first_only: bool) -> np.ndarray:
         """As `encoder.encode`."""
         if not ops.noted or trace != UNTRACED:
-            return encode(packed, encoder, ops, trace)
+            return encode(packed, encoder, ops, trace, first_only)
         short = len(packed.kept) == 1 and len(packed.token_ids) <= SHORT and packed.key_mask is None
         if short and self.lock.acquire(blocking=False):
             try:
-                kept = self.of_length(packed, encoder, ops)
+                kept = self.alike(packed, encoder, ops, first_only)
                 if kept is not None:
                     return kept.again(packed)
             finally:
                 self.lock.release()
         with noting() as notes:
-            hidden = encode(packed, encoder, ops, trace)
+            hidden = encode(packed, encoder, ops, trace, first_only)
             make(notes)
         return hidden
 
-    def of_length(self, packed: Packed, encoder: Encoder, ops: Table) -> Pass | None:
+    def alike(self, packed: Packed, encoder: Encoder, ops: Table, first_only: bool) -> Pass | None:
         """A pass for texts of as many tokens as this one; None where it cannot be made again."""
-        key = len(packed.token_ids), get_num_threads()
+        key = len(packed.token_ids), get_num_threads(), first_only
         if key not in self.kept:
             keepers.add(self)
-            self.kept[key] = self.note(packed, encoder, ops)
+            self.kept[key] = self.note(packed, encoder, ops, first_only)
         return self.kept[key]
 
-    def note(self, packed: Packed, encoder: Encoder, ops: Table) -> Pass | None:
+    def note(self, packed: Packed, encoder: Encoder, ops: Table, first_only: bool) -> Pass | None:
         own = packed._replace(**{name: getattr(packed, name).astype(np.int64) for name in packed._fields[:3]})
         with noting(Notes(self.held)) as notes:
-            (hidden,) = notes.views((encode(own, encoder, ops, UNTRACED),))
+            (hidden,) = notes.views((encode(own, encoder, ops, UNTRACED, first_only),))
         if not notes.whole or not notes.calls:  # someone has looked at a result; or calls are not machine code
             return None
         self.held = notes.held
