@@ -26,6 +26,6 @@ def lay(values):
 
 def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
     """`parts` weights (N, K) -> the shapes of the panels, scales and columns that `linear_int8.pack` makes of them."""
-    wide, length = outputs + -outputs % COLUMNS, inputs + -inputs % (2 * MIXED)
+    wide, length = outputs + -outputs % COLUMNS, inputs + -inputs % MIXED
     spans = -(-length // SPAN)
     return (parts * wide // COLUMNS, length // GROUP, COLUMNS * GROUP), (spans, parts, wide), (2, parts, wide)

@@ -30,8 +30,6 @@ from .fused import PLAIN, fused
 from .int8_layout import COLUMNS, GROUP
 from .int8_layout import lay as lay_weights
 from .int8_reference import (
-    MIXED,
-    ROUNDS,
     SPAN,
     product_of_rounded,
     quantise_rows,
@@ -41,8 +39,8 @@ from .int8_reference import (
 from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import fetch, interleave
-from .vectors_int8 import WAY, add_scaled_product, mix_four_times, mix_once
+from .vectors import interleave
+from .vectors_int8 import WAY, add_scaled_product, mix, round_row
 
 F = np.float32
 VALUE = np.dtype(WAY.value)  # of x, rounded
@@ -107,30 +105,25 @@ def lay(x, scratch, laid, ranges):
     and zero: x, mixed, is near scale (value - zero)."""
     lines, values = scratch
     for row in range(len(x)):
-        fetch(x[min(row + 1, len(x) - 1)])
-        line, target = mix(x[row], lines), values[row].view(VALUE)
+        line = mixed(x[row], lines[0], x[min(row + 1, len(x) - 1)])
         scale, inverse, zero = range_of(line)
         ranges[row, 0], ranges[row, 1] = scale, zero
-        for i in range(len(line)):
-            target[i] = np.int32(min(max(np.rint(line[i] * inverse) + zero, F(0)), F(255)))
+        round_row(line, values[row].view(VALUE), inverse, zero)
     interleave(values[: len(x)].view(STEP), laid.view(STEP))
 
 
 @jit(inline="always", error_model="numpy")
-def mix(line, lines):
-    """A row (K,), and room for two of the length it is filled up to -> the row as `int8_reference.mix` has it."""
-    last = lines[1]
-    if len(line) == len(last) and len(line) % (16 * MIXED) == 0:
-        mix_four_times(line, lines[0])
-        mix_four_times(lines[0], last)
-        return last
+def mixed(line, room, coming):
+    """A row (K,), and room for what it is filled up to -> the row as `int8_reference.mix` has it."""
+    if len(line) == len(room):
+        mix(line, room, coming)
+        return room
     for i in range(len(line)):
-        last[i] = line[i]
-    for i in range(len(line), len(last)):
-        last[i] = 0
-    for turn in range(ROUNDS):  # an even number: it ends where it began
-        mix_once(lines[1 - turn % 2], lines[turn % 2])
-    return last
+        room[i] = line[i]
+    for i in range(len(line), len(room)):
+        room[i] = 0
+    mix(room, room, coming)
+    return room
 
 
 @jit(inline="always", error_model="numpy")
@@ -156,7 +149,7 @@ def range_of(line):
 
 
 def lines_and_values(steps):
-    return (2, GROUP * steps), (WAY.rows, steps * STEP.itemsize // 4)
+    return (1, GROUP * steps), (WAY.rows, steps * STEP.itemsize // 4)
 
 
 INT8 = Format(

@@ -52,6 +52,5 @@ WAY = way_of(FEATURES)
 
 # (y, x, panel, coming, scales, columns, ranges, first, last): y += scales · (xᵀ @ panel), a tile whose sums stay in registers
 add_scaled_product = Instruction("add_scaled_product", "minibert.kernels.intrinsics_tile")
-# target = the sums and the differences of source's halves, in turn
-mix_once = Instruction("mix_once", "minibert.kernels.intrinsics_int8")
-mix_four_times = Instruction("mix_four_times", "minibert.kernels.intrinsics_int8")
+round_row = Instruction("round_row", "minibert.kernels.intrinsics_int8")  # (source, target, factor, zero): to 0..255
+mix = Instruction("mix", "minibert.kernels.intrinsics_int8")  # (source, target, coming): a row, as `int8_reference.mix` has it

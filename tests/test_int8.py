@@ -48,9 +48,9 @@ def test_a_product_deeper_than_one_visit_to_y_is_numpys_to_the_bit(inputs):
     assert np.array_equal(made.function(x, *made.prepare(weight, weight[:, 0].copy())), expected)
 
 
-@pytest.mark.parametrize("inputs", [128, 256, 384, 768, 1536])
+@pytest.mark.parametrize("inputs", [16, 128, 256, 384, 432, 768, 1536])
 def test_rows_mixed_in_registers_have_the_same_bits(inputs):
-    """Whole vectors of 16, or of 8: four rounds at a time, as `mix_four_times` does them."""
+    """Parts of whole rows of neighbours, of whole vectors, of half ones, and of other lengths."""
     random = np.random.default_rng(inputs)
     x, weight = (random.normal(size=(rows, inputs)).astype(np.float32) for rows in (7, 33))
     made, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
@@ -148,7 +148,7 @@ def test_three_products_in_one_are_the_three():
 @pytest.mark.parametrize("inputs", [1, 4, 37, 288, 768])
 def test_mixing_is_an_orthogonal_matrix_times_sixteen(inputs):
     matrix = int8_reference.mix(np.eye(inputs))
-    assert np.array_equal(matrix @ matrix.T, np.eye(inputs) * 2**int8_reference.ROUNDS)
+    assert np.array_equal(matrix @ matrix.T, np.eye(inputs) * int8_reference.MIXED**2)
 
 
 def test_mixing_pays_where_one_column_is_large():
