@@ -25,6 +25,7 @@ from .packing import Packed, pack
 from .passes import UNTRACED, Passes
 from .quantized import (
     METHOD,
+    VERSION,
     check_kernels,
     computes_in_int8,
     is_quantized,
@@ -142,7 +143,7 @@ class PreTrainedModel:
         names, tensors, said = NAMES[self.config.model_type], self.tensors, {"dtype": "float32", "torch_dtype": None}
         if computes_in_int8(self.kernels, self.config.architecture):
             tensors = quantized_tensors(tensors, self.encoder.layers, names)
-            said["quantization_config"] = {"quant_method": METHOD}
+            said["quantization_config"] = {"quant_method": METHOD, "version": VERSION}
         saved = self.config.from_dict({**self.config.to_dict(), "architectures": [type(self).__name__], **said})
         prefix = names.prefix if self.has_head else ""
         outer = {*self.head_shapes(self.config)} - {"pooler.dense.weight", "pooler.dense.bias"}  # `transformers` has it so

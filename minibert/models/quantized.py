@@ -26,7 +26,7 @@ from ..config import Architecture, PreTrainedConfig, brief
 from ..errors import ConfigError, KernelError
 from ..weights import EncoderNames
 
-METHOD = "minibert-int8"
+METHOD, VERSION = "minibert-int8", 2  # 2: rows of weights are mixed by sixteens (`kernels/int8_reference.py`)
 PARTS = ("panels", "scales", "columns")
 PRODUCTS = {  # a layer's products, as `encoder.Layer` has them -> the modules each is made of, and its operation
     "query_key_value": (("query", "key", "value"), "query_key_value"),
@@ -45,6 +45,11 @@ def is_quantized(config: PreTrainedConfig) -> bool:
         raise ConfigError(
             f"minibert reads float weights, and those that it quantised itself ({METHOD}); quantization_config says "
             f"{brief(said)}. Take the checkpoint that it was made from."
+        )
+    if said.get("version") != VERSION:
+        raise ConfigError(
+            f"8-bit weights must be of the form that this minibert writes, version {VERSION}; quantization_config says "
+            f"{brief(said)}. Quantise the checkpoint that it was made from anew: minibert quantize MODEL FOLDER."
         )
     return True
 
