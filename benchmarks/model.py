@@ -38,7 +38,7 @@ LAYERS, WIDTH, FEED_FORWARD = 6, 768, 3072
 # of the largest logit: engines that add up in another order differ by some 1e-6; 8 bits round by some hundredths
 FARTHEST = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.25}
 BATCH = 32
-CEILING = "fp32 ceiling"
+CEILING, WHOLE_CEILING = "fp32 ceiling", "int8 ceiling"
 
 
 class Work(NamedTuple):
@@ -136,12 +136,13 @@ def checked(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Engine
 def compared(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     """All engines, checked and timed -> a README's table; the raw figures."""
     right, errors, missing = checked(options, folder)
-    rows: dict[str, dict] = {name: {} for name in (*errors, CEILING)}
+    ceilings = {CEILING: "fp32"} | ({WHOLE_CEILING: "int8"} if peaks.instruction("int8") else {})
+    rows: dict[str, dict] = {name: {} for name in (*errors, *ceilings)}
     seconds: dict[str, dict] = {}
     for work in works(options):
         calls = {name: lambda engine=engine: work.call(engine) for name, engine in right.items()}
         if work.operations:
-            calls[CEILING] = peaks.arithmetic(work.operations)
+            calls |= {name: peaks.arithmetic(work.operations, numbers) for name, numbers in ceilings.items()}
         timed = in_turn(calls, options.rounds)
         seconds[work.label] = {name: time._asdict() for name, time in timed.items()}
         for name, time in timed.items():
