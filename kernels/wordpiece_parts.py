@@ -28,8 +28,8 @@ class Tables(NamedTuple):
     nodes: np.ndarray  # int64: the trie
     values: np.ndarray  # int32: the ids of its pieces
     single: np.ndarray  # int32: by its code, the id of a word of one character, to be asked of those that stand alone
-    special: np.ndarray  # uint8: the bytes of added tokens, a 0 after each, a 0 after the last; each begins a slow text
-    special_first: np.ndarray  # (256,) uint8: 1 for the bytes that begin one
+    special: np.ndarray  # uint16: the units of added tokens, a 0 after each, a 0 after the last; each begins a slow text
+    special_first: np.ndarray  # (256,) uint8: 1 for the lower bytes of the units that begin one
     unknown: int  # the id of [UNK]
     longest: int  # characters of a word; a longer one is unknown
 
@@ -55,15 +55,11 @@ class Output(NamedTuple):
 
 @jit()
 def decode(text, at):
-    """A character of UTF-8 -> (code point, bytes it takes)."""
+    """A character of UTF-16 -> (code point, units it takes)."""
     first = np.int64(text[at])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | text[at + 1] & 0x3F, 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F, 3
-    return (first & 7) << 18 | (text[at + 1] & 0x3F) << 12 | (text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F, 4
+    if first >> 10 == 0x36:
+        return 0x10000 + ((first & 0x3FF) << 10 | text[at + 1] & 0x3FF), 2
+    return first, 1
 
 
 @jit()
@@ -125,11 +121,11 @@ def emit_word(scratch, size, last, tables, output, count, word):
 
 @jit()
 def encode_part(text, start, stop, tables, scratch, output, count):
-    """Bytes start to stop, which hold no space, as if they began a text -> (count of pieces now, characters, words);
+    """Units start to stop, which hold no space, as if they began a text -> (count of pieces now, characters, words);
     count −1: slow."""
     size, last, at, character, word = 0, 0, start, 0, 0
     while at < stop:
-        if tables.special_first[text[at]] and begins_special(text, at, tables.special):
+        if tables.special_first[text[at] & 255] and begins_special(text, at, tables.special):
             return -1, 0, 0
         code, width = decode(text, at)
         form = np.int64(tables.normal[code])

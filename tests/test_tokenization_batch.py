@@ -23,6 +23,7 @@ from tokenization_cases import (
 )
 
 from minibert.errors import InputError, InputTypeError
+from minibert.kernels import strings, wordpiece_memory
 from minibert.tokenization import AddedToken, BertTokenizer
 from minibert.tokenization.batch import PackedEncoding
 
@@ -169,11 +170,19 @@ def test_slow_and_empty_texts_anywhere(plain, options, threads):
         check(plain, some, threads=threads, **options)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_text_may_hold_what_ends_one(plain, threads):
-    """Between texts the kernel wants a record separator with a space on either side."""
-    for some in (["\x1e"], ["a", " \x1e b", "c"], ["a\x1e", "\x1ea", "a\x1eb \x1e"], ["[MASK] \x1e a", "ab"], ["a \x1e \x1e", "", "[MASK]"]):
-        check(plain, some, threads=threads)
+@pytest.mark.parametrize("letter", ["a", "é", "Ж", "\U0001d51e"])
+def test_texts_of_any_number_of_parts(plain, letter):
+    """Parts are looked up 64 at a time; what follows a slow one must not be emitted."""
+    for count in (1, 63, 64, 65, 127, 128, 129, 200):
+        words = [letter * (1 + index % 3) for index in range(count)]
+        check(plain, [" ".join(words), "ab", " ".join([*words, "[MASK]"]), " ".join(words) + "  ", "[MASK] " + " ".join(words)])
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "Ж", "\U0001d51e"])
+def test_spaces_anywhere_in_a_block(plain, letter):
+    """They are looked for 32 or 64 units at a time."""
+    for size in (15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129):
+        check(plain, [letter * size, f"{letter * size} ab", f" {letter * size}  {letter} ", f"ab {letter * size}"])
 
 
 def test_truncation_on_the_left_is_a_calls():
@@ -204,12 +213,12 @@ def test_a_special_token_may_end_a_text_and_what_only_begins_one_is_text(plain):
 
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 127, 128, 129, 200])
 def test_any_count_of_texts_is_joined_whole(plain, count):
-    """They are made bytes by 64: none may be lost or run into another at the seams, nor be measured by the widest."""
+    """Each is read by its own width, and none is lost at the ends."""
     check(plain, [("ab c", "é", "中 un", "\U0001f600", "")[index % 5] for index in range(count)])
 
 
-def test_a_part_is_read_before_its_turn_but_not_beyond_the_end(plain):
-    """The kernel reads the part behind the one it is at, in whatever the last text leaves there."""
+def test_what_a_longer_text_left_in_its_place_is_not_read(plain):
+    """The kernel has room for two texts, which all of them use in turn."""
     for size in range(40):
         check(plain, ["ab " * 3 + "c" * size, "a" + " " * size, " " * size + "b", "c" * size + " " + "中" * size])
 
@@ -218,7 +227,66 @@ def test_a_very_long_text_and_a_very_long_part(plain):
     check(plain, ["a" * 100_000, "ab," * 30_000, "é" * 101, "中" * 5000, "abc " * 30_000])
 
 
+# --- Python's strings ---
+
+
+class Marked(str):
+    """A string that shows itself otherwise; its characters are those of the text."""
+
+    def __str__(self):
+        return f"<{self[:]}>"
+
+
+def test_types_made_from_strings_are_texts(plain):
+    some = ["ab c", Marked("é a"), np.str_("中 un"), Marked("a \U0001f600"), Marked("[MASK] a")]
+    check(plain, some)
+    assert rows(plain.encode_packed(some)) == calls(plain, ["".join([text, ""]) for text in some])
+
+
+def test_this_pythons_strings_are_read():
+    found = strings.Layout(*strings.layout().tolist())
+    for text in (*strings.SAMPLES, "", "a" * 100, "\xff", "\u0100", "\U0010ffff"):
+        assert strings.is_read(text, found), ascii(text)
+
+
+@pytest.mark.parametrize("field", strings.Layout._fields)
+def test_a_layout_that_is_wrong_in_any_field_is_seen(field):
+    found = strings.Layout(*strings.layout().tolist())
+    wrong = found._replace(**{field: getattr(found, field) + (8 if field in ("type", "length", "state") else 1)})
+    assert not all(strings.is_read(text, wrong) for text in strings.SAMPLES)
+
+
+def test_where_strings_are_kept_otherwise_each_text_is_a_call(plain, monkeypatch):
+    monkeypatch.setattr(strings, "layout", lambda: None)
+    monkeypatch.setattr(plain._pipeline, "batch", None)
+    check(plain, ["ab c", "", "é", "[MASK]"])
+    with pytest.raises(InputTypeError, match="encode_packed takes a list of texts"):
+        plain.encode_packed(["a", None])
+
+
 # --- the memory ---
+
+
+def of_one_mark():
+    """Two parts of eight characters whose hashes differ in nothing that the index has."""
+    mix, most = int(wordpiece_memory.MIX), 1 << 64
+    keys = [(int.from_bytes(b"abcdefgh", "little") * mix % most + low) * pow(mix, -1, most) % most for low in range(2000)]
+    parts = [key.to_bytes(8, "little").decode("latin-1") for key in keys]
+    return [part for part in parts if not {" ", "\0"} & set(part)][:2]
+
+
+def test_parts_of_one_mark_are_told_apart(plain):
+    one, other = of_one_mark()
+    assert one != other
+    check(plain, [one, other, f"{one} {other} {one}", other])
+    check(plain, [other, one])
+
+
+def test_an_answer_is_the_callers_own(plain):
+    first = plain.encode_packed(["ab c"] * 1000)
+    before = rows(first)
+    plain.encode_packed(["un é"] * 1000)
+    assert rows(first) == before
 
 
 def test_what_is_remembered_is_what_was_found(plain):
@@ -270,6 +338,12 @@ def test_arrays_are_of_the_kinds_a_model_takes(plain):
 def test_half_a_surrogate_pair_is_refused_as_in_a_call(plain):
     with pytest.raises(InputTypeError, match=r"whole characters; at 1 it has U\+D800"):
         plain.encode_packed(["fine", "a\ud800"])
+
+
+def test_a_pair_of_surrogates_as_two_characters_is_refused(plain):
+    for text in ("\ud83d\ude00", "\ud83d\ude00 \U0001f600", "a" * 40 + "\udfff"):
+        with pytest.raises(InputTypeError, match="whole characters"):
+            plain.encode_packed(["fine", text, "ab"])
 
 
 @pytest.mark.parametrize("some", ["a text", b"bytes", ["a", None], [b"a"], [["a", "b"]]], ids=str)

@@ -26,9 +26,7 @@ from .pipeline import check_characters
 from .unicode import unicode_table
 
 NO_ROOM = 1 << 60  # more pieces than a text has
-KEPT_ROWS = 1 << 22  # up to here the output's memory is kept for the next call: fresh pages took half of the time
-JOINED = 64  # texts
-NO_OUTPUT = (np.empty(0, np.int32),) * 3
+KEPT_ROWS = 1 << 22  # up to here the output's memory is used again by the next call: fresh pages took half of the time
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
 
@@ -43,7 +41,7 @@ class PackedEncoding(NamedTuple):
 
 def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_length, places, threads):
     """As `Tokenizer.encode_packed`."""
-    texts = list(texts) if not isinstance(texts, (str, bytes)) else [None]
+    texts = tuple(texts) if not isinstance(texts, (str, bytes)) else (None,)
     if type(threads) is not int or threads < 1:
         raise InputError(f"threads must be a whole number, 1 or more; got {threads!r}.")
     one_by_one = partial(
@@ -52,8 +50,7 @@ def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_lengt
     )  # fmt: skip
     frame = frame_of(tokenizer, add_special_tokens, truncation, max_length)
     if frame is None:
-        join(texts)
-        return joined([row_of(one_by_one(text)) for text in texts], places)
+        return joined([row_of(one_by_one(text)) for text in plain_texts(texts)], places)
     work = partial(encode_share, tokenizer._pipeline.batch, frame, places, one_by_one)
     if threads == 1 or len(texts) < 2:
         return work(texts)
@@ -63,10 +60,10 @@ def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_lengt
         return joined(list(pool.map(work, shares)), places)
 
 
-def join(texts, end=" "):
-    """The texts with `end` between; refuses what is no text, which is the quickest way to find it."""
+def plain_texts(texts):
+    """The texts as plain strings, not of a type made from `str`; refuses what is no text."""
     try:
-        return end.join(texts)
+        return tuple(["".join((text, "")) for text in texts])
     except TypeError:
         raise InputTypeError(
             "encode_packed takes a list of texts; call the tokenizer itself for one text, or for pairs."
@@ -76,6 +73,8 @@ def join(texts, end=" "):
 def frame_of(tokenizer, add_special_tokens, truncation, max_length):
     """What the kernel puts before and after a text (ids, −1 for none), and how many pieces it keeps of one; None where
     this tokenizer's texts are to be done one by one."""
+    from minibert.kernels import strings  # which must know how this Python keeps them
+
     pipeline = tokenizer._pipeline
     request = resolve(
         tokenizer, padding=False, truncation=truncation, max_length=max_length, stride=0, pad_to_multiple_of=None,
@@ -84,7 +83,7 @@ def frame_of(tokenizer, add_special_tokens, truncation, max_length):
     before, after = tokenizer._around if add_special_tokens else ([-1], [-1])
     simple = pipeline.parts_at_spaces and not pipeline.normal.targets and len(before) == len(after) == 1
     simple = simple and not any("\0" in token for token in pipeline.raw.targets)  # which ends a token in the tables
-    if not simple or (request.truncation and tokenizer.truncation_side != "right"):
+    if not simple or strings.layout() is None or (request.truncation and tokenizer.truncation_side != "right"):
         return None
     if not request.truncation:
         return before[0], after[0], NO_ROOM
@@ -136,61 +135,54 @@ class BatchEncoder:
     """A tokenizer's tables for the kernel, and a memory of parts for each thread that runs it."""
 
     def __init__(self, pipeline):
-        from minibert.kernels import machine_code, wordpiece, wordpiece_parts, wordpiece_trie
+        from minibert.kernels import (
+            buffers, machine_code, strings, wordpiece, wordpiece_memory, wordpiece_parts, wordpiece_trie,
+        )  # fmt: skip
 
-        self.kernel, self.bind = wordpiece, machine_code.bind
+        self.kernel, self.strings, self.bind, self.empty = wordpiece, strings, machine_code.bind, buffers.empty
+        self.make_memory = wordpiece_memory.make_memory
         self.tables = make_tables(wordpiece_parts, wordpiece_trie, self.bind, pipeline)
         self.idle: dict = {False: [], True: []}  # memories that no call is using: a row of ids alone would lack places
         self.lock = Lock()
 
-    def encode(self, texts: list, frame: tuple, places: bool):
+    def encode(self, texts: tuple, frame: tuple, places: bool):
         """Texts -> (PackedEncoding, slow): those that are slow are empty in it."""
-        kernel, data = self.kernel, self.to_bytes(texts)
-        size, rows, idle = len(data) - kernel.LOOK_AHEAD, len(data) + kernel.MORE, self.idle[places]
+        layout, needs = self.strings.layout(), np.empty(2, np.int64)
+        items = id(texts) + tuple.__basicsize__  # there a tuple has the addresses of what it holds
+        self.bind(self.strings.measure, items, len(texts), layout, needs)()
+        if needs[0] < 0:
+            return self.encode(plain_texts(texts), frame, places)
         bounds, slow = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
+        output = self.make_output(int(needs[0]) + 2 * len(texts), places)
         with self.lock:
-            memory, scratch, output = idle.pop() if idle else self.make_memory()
-        if len(output[0]) < rows:  # a byte gives a piece at the most, and pages that are not written cost nothing
-            output = tuple(np.empty(count, np.int32) for count in (rows, 2 * rows * places, rows * places))
+            memory = self.idle[places].pop() if self.idle[places] else self.make_memory()
+        arguments = items, layout, self.tables, memory, self.make_scratch(int(needs[1])), (*frame, int(places)), output
         try:
-            self.bind(kernel.encode, data, size, self.tables, memory, scratch, (*frame, int(places)), output, bounds, slow)()
-            columns = [column[: bounds[-1] * width] for column, width in zip(output, (1, 2, 1))]
-            if rows <= KEPT_ROWS:
-                columns = [column.copy() for column in columns]
+            self.bind(self.kernel.encode, *arguments, (bounds, slow))()
         finally:
             with self.lock:
-                idle.append((memory, scratch, output if rows <= KEPT_ROWS else NO_OUTPUT))
-        if bounds[0] < 0:  # a text holds what should end one
-            strange = [kernel.SEPARATOR in text for text in texts]
-            found, slow = self.encode(["" if one else text for text, one in zip(texts, strange)], frame, places)
-            return found, slow | np.array(strange, np.uint8)
+                self.idle[places].append(memory)
+        if bounds[0] < 0:
+            for text in texts:
+                check_characters(text)
+        columns = [column[: bounds[-1] * width] for column, width in zip(output, (1, 2, 1))]
+        if len(output[0]) <= KEPT_ROWS:
+            columns = [column.copy() for column in columns]
         ids, offsets, words = columns
         return PackedEncoding(ids, bounds, offsets.reshape(-1, 2) if places else None, words if places else None), slow
 
-    def to_bytes(self, texts):
-        """Texts -> UTF-8, each ended, and so many spaces behind as the kernel may look ahead. Joined a few at a time, the
-        wide strings stay in the cache: a quarter to a third less time than all at once."""
-        end = f" {self.kernel.SEPARATOR} "
-        try:
-            shares = [join(texts[start : start + JOINED], end).encode() for start in range(0, len(texts), JOINED)]
-        except UnicodeEncodeError:
-            for text in texts:
-                check_characters(text)
-            raise
-        return np.frombuffer(end.encode().join([*shares, b" " * self.kernel.LOOK_AHEAD]), np.uint8)
+    def make_output(self, pieces, places):
+        """The kernel's `output` for so many pieces at the most; pages that are not written cost nothing."""
+        rows = pieces + self.kernel.MORE
+        size = 4 * rows if places else rows
+        one = self.empty(size).view(np.int32) if rows <= KEPT_ROWS else np.empty(size, np.int32)
+        return one[:rows], one[rows : 3 * rows], one[3 * rows :]
 
-    def make_memory(self):
-        """The kernel's `memory`, `scratch` and, once it is known how large it must be, `output`."""
-        kernel, longest = self.kernel, self.tables[-1] + 2
-        scratch = tuple(np.empty(size, np.int64) for size in (longest, longest, longest, longest, 8))
-        return lines_of_cache(kernel.ROW, 1 << kernel.ROW_BITS), scratch, NO_OUTPUT
-
-
-def lines_of_cache(line, count):
-    """Zeros, (line * count,) bytes; a row that lay across two lines would take two reads from memory."""
-    raw = np.zeros((count + 1) * line, np.uint8)
-    skip = -raw.ctypes.data % line
-    return raw[skip : skip + count * line]
+    def make_scratch(self, units):
+        """The kernel's `scratch` for texts of so many units."""
+        words, units = max(self.tables[-1] + 2, 8), units + self.strings.BEHIND
+        of_texts = np.empty((2, units), np.uint8), np.empty((2, units), np.uint16)
+        return np.empty((5, words), np.int64), *of_texts, np.empty((2, 3, self.kernel.LISTED), np.int64)
 
 
 def make_tables(parts, trie, bind, pipeline):
@@ -198,15 +190,15 @@ def make_tables(parts, trie, bind, pipeline):
     model = pipeline.model
     codes, nodes, values = make_trie(trie, bind, model)
     normal, images = normal_forms(parts, codes, pipeline.normalizer)
-    special = [token.encode(errors="surrogatepass") + b"\0" for token in pipeline.raw.targets]
+    special = [np.frombuffer((token + "\0").encode("utf-16-le", "surrogatepass"), np.uint16) for token in pipeline.raw.targets]
     special_first = np.zeros(256, np.uint8)
-    special_first[[token[0] for token in special]] = 1
+    special_first[[token[0] & 255 for token in special]] = 1
     unknown = model.vocab[model.unk_token]
     single = np.full(codes.max() + 1, unknown, np.int32)
     for token, number in model.vocab.items():
         if len(token) == 1 <= model.max_characters:
             single[codes[ord(token)]] = number
-    ends = np.frombuffer(b"".join(special) + b"\0", np.uint8)
+    ends = np.concatenate([*special, np.zeros(1, np.uint16)])
     return normal, images, nodes, values, single, ends, special_first, unknown, model.max_characters
 
 
