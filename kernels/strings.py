@@ -53,7 +53,14 @@ def layout() -> np.ndarray | None:
     state = ctypes.c_uint32.from_address(id(new) + head + 16).value
     shift = (state & -state).bit_length() - 1  # the lowest bit of one byte a character
     found = Layout(head - 8, head, head + 16, shift, sys.getsizeof("") - 1, sys.getsizeof(chr(0x4E00)) - 4, id(str))
-    return np.array(found, np.int64) if all(is_read(sample, found) for sample in SAMPLES) else None
+    held = [ctypes.c_int64.from_address(items_of(SAMPLES) + 8 * number).value for number in range(len(SAMPLES))]
+    fits = held == list(map(id, SAMPLES)) and all(is_read(sample, found) for sample in SAMPLES)
+    return np.array(found, np.int64) if fits else None
+
+
+def items_of(texts: tuple) -> int:
+    """Where a tuple has the addresses of what it holds."""
+    return id(texts) + tuple.__basicsize__
 
 
 def is_read(text: str, found: Layout) -> bool:

@@ -148,7 +148,7 @@ class BatchEncoder:
     def encode(self, texts: tuple, frame: tuple, places: bool):
         """Texts -> (PackedEncoding, slow): those that are slow are empty in it."""
         layout, needs = self.strings.layout(), np.empty(2, np.int64)
-        items = id(texts) + tuple.__basicsize__  # there a tuple has the addresses of what it holds
+        items = self.strings.items_of(texts)
         self.bind(self.strings.measure, items, len(texts), layout, needs)()
         if needs[0] < 0:
             return self.encode(plain_texts(texts), frame, places)
