@@ -36,6 +36,7 @@ STEPS = {
     ("linear_relu", ""): "head",
     ("linear", ""): "head",
     ("relu", "linear"): "head",  # where no kernel does both
+    ("tanh", "linear"): "head",
 }
 ENOUGH = 2.0
 ELSEWHERE = "between them"  # checking and packing the input, and the interpreter

@@ -1,4 +1,4 @@
-"""gelu, gelu_tanh, relu, silu: each value by itself, whatever the array's shape. The formulas are in `reference.py`."""
+"""gelu, gelu_tanh, relu, silu, tanh: each value by itself, whatever the array's shape. The formulas are in `reference.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .buffers import SMALL, beyond_caches, empty
-from .functions import GELU, GELU_TANH, RELU, SILU, gelu, gelu_tanh, relu, silu
+from .functions import GELU, GELU_TANH, RELU, SILU, TANH, gelu, gelu_tanh, relu, silu, tanh
 from .jit import jit
 from .registry import variant
 from .threads import run
@@ -59,6 +59,16 @@ def silu_naive(x):
     return y
 
 
+@variant("tanh", tolerance=2e-7, why=ONE_VALUE)
+@jit()
+def tanh_naive(x):
+    """The C library's tanh for each value."""
+    y = np.empty_like(x)
+    for i in range(x.size):
+        y.flat[i] = math.tanh(np.float64(x.flat[i]))
+    return y
+
+
 TASK = 16_384  # values: 64 KiB, 5 to 10 µs
 LONG = 131_072  # of a result that is larger than the caches: a task's beginning is read before its reading ahead has begun
 BLOCK = 512  # values: what is written past the caches stays in the nearest until a block is whole
@@ -98,6 +108,12 @@ def silu_vector(x):
     return on_threads(SILU, x)
 
 
+@variant("tanh", tolerance=2e-7, why=VECTOR, noted=True)
+def tanh_vector(x):
+    """One exp, a vector of values at a time; blocks on threads."""
+    return on_threads(TANH, x)
+
+
 @jit(nogil=True, error_model="numpy")
 def activate(counter, scratch, x, y, function, size):
     """Do one task after another until none is left, a block at a time; what is beyond the caches is written past them."""
@@ -125,6 +141,9 @@ def activate_block(x, y, function):
     elif function == RELU:
         for i in range(len(x)):
             y[i] = relu(x[i])
-    else:
+    elif function == SILU:
         for i in range(len(x)):
             y[i] = silu(x[i])
+    else:
+        for i in range(len(x)):
+            y[i] = tanh(x[i])

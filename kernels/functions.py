@@ -35,11 +35,16 @@ LIMIT = F(5.4**2)  # there Φ is 1 - 3e-8
 
 
 @jit(inline="always", error_model="numpy")
-def exp_near(r):
-    """eʳ for |r| < ln 2 / 2: a polynomial of degree 6."""
+def exp_near_less_one(r):
+    """eʳ - 1 for |r| < ln 2 / 2: a polynomial of degree 6."""
     square = r * r
     high = fma(square, fma(r, EXP[4], EXP[3]), fma(r, EXP[2], EXP[1]))
-    return fma(square, fma(r, high, EXP[0]), r) + F(1)
+    return fma(square, fma(r, high, EXP[0]), r)
+
+
+@jit(inline="always", error_model="numpy")
+def exp_near(r):
+    return exp_near_less_one(r) + F(1)
 
 
 @jit(inline="always", error_model="numpy")
@@ -111,5 +116,16 @@ def relu(x):
     return at_least(x, F(0))
 
 
-GELU, GELU_TANH, RELU, SILU = range(4)
-ACTIVATIONS = {GELU: gelu, GELU_TANH: gelu_tanh, RELU: relu, SILU: silu}
+@jit(inline="always", error_model="numpy")
+def tanh(x):
+    """(eᵘ - 1) / (eᵘ + 1) with u = 2 |x|: eᵘ - 1 is 2ⁿ (eʳ - 1) + 2ⁿ - 1, so that small values keep all their bits."""
+    u = at_most(abs(x) * F(2), F(40))  # there it is 1
+    rounded = F(fma(u, LOG2_E, POWER))
+    n = rounded - POWER
+    power = np.int32(rounded.view(np.int32) << 23).view(F)
+    less = F(fma(power, exp_near_less_one(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, u))), power - F(1)))
+    return F(math.copysign(less / (less + F(2)), x))
+
+
+GELU, GELU_TANH, RELU, SILU, TANH = range(5)
+ACTIVATIONS = {GELU: gelu, GELU_TANH: gelu_tanh, RELU: relu, SILU: silu}  # that follow a product, in one with it

@@ -12,7 +12,7 @@ from functools import partial
 from .functions import GELU, GELU_TANH, RELU, SILU
 from .registry import Variant, register
 
-PLAIN = 4  # no activation
+PLAIN = -1  # no activation
 ACTIVATED = {"linear_gelu": GELU, "linear_gelu_tanh": GELU_TANH, "linear_relu": RELU, "linear_silu": SILU}
 
 

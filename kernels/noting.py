@@ -15,6 +15,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+BLOCK = 64
+
 
 class Notes:
     """Calls, each with the number of helpers it is to have. `held` is what other notes hold of the same buffers, if none of
@@ -24,6 +26,16 @@ class Notes:
         self.calls: list[tuple] = []
         self.held = dict(held or {})  # a buffer's id -> how many arrays in it only calls hold
         self.whole = True  # none of the calls has been made and crossed out
+        self.counters: list[np.ndarray] = []  # blocks (BLOCK, 4) that are cleared at once when calls are made again
+        self.counted = BLOCK  # rows of the last block that are a call's
+
+    def counter(self) -> np.ndarray:
+        """A call's counter (4,), zeros."""
+        if self.counted == BLOCK:
+            self.counters.append(np.zeros((BLOCK, 4), np.int64))
+            self.counted = 0
+        self.counted += 1
+        return self.counters[-1][self.counted - 1]
 
     def views(self, arguments: tuple) -> tuple:
         """A call's arguments, with arrays that nobody else holds in the place of those that somebody may."""

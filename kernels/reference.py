@@ -79,6 +79,12 @@ def silu(x):
     return x * (1 + np.tanh(x * 0.5)) * 0.5
 
 
+@reference
+def tanh(x):
+    """x -> (exp(2 x) − 1) / (exp(2 x) + 1)."""
+    return np.tanh(x)
+
+
 # NumPy has no erf. Its values at multiples of 1/128 and, from there, three terms of the Taylor series (every derivative
 # of erf is its slope times a polynomial): at most 1e-10 off, below float32's spacing by a factor of 600.
 STEP = 1 / 128

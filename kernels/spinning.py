@@ -16,6 +16,7 @@ So a helper that is busy for another caller, or sleeps, is never waited for. `th
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -82,10 +83,11 @@ def serve(box, patience):
 
 
 class Program:
-    """Calls that are made one after another, each together with so many helpers; as often as one likes."""
+    """Calls that are made one after another, each together with so many helpers; as often as one likes, if their counters
+    are cleared before."""
 
-    def __init__(self, calls: list[tuple[Call, int]]):
-        self.calls = calls
+    def __init__(self, calls: list[tuple[Call, int]], counters: Sequence[np.ndarray] = ()):
+        self.calls, self.counters = calls, counters
         self.listed = np.array([(*call.addresses, helpers) for call, helpers in calls], np.int64)
         self.helpers = max(helpers for _, helpers in calls)
 

@@ -140,8 +140,8 @@ def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], 
     """
     workers = max(min(threads, tasks), 1)
     own = (tuple(empty(workers, *shape) for shape in scratch),) if scratch else ()
-    arguments = (np.zeros(4, np.int64), *own, *arguments)
     notes = here.notes
+    arguments = (np.zeros(4, np.int64) if notes is None else notes.counter(), *own, *arguments)
     call = bind(kernel, *(arguments if notes is None else notes.views(arguments)))
     if not isinstance(call, Call):
         settle()
@@ -180,6 +180,6 @@ def make(notes: Notes) -> None:
 
 def make_again(program: Program) -> None:
     """Make noted calls once more, on what their arrays hold now."""
-    for call, _ in program.calls:
-        call.arguments[0].fill(0)  # the counter
+    for counters in program.counters:
+        counters.fill(0)
     spinners.share(program)

@@ -65,10 +65,10 @@ def product(form: Format, finish: int, x, weights: Weights, residual=None):
         other = y[0][:0] if residual is None else filled_up(residual, width)
         size = (form.rows, tall, wide, get_num_threads())
         run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
-    if weights.outputs == width:
-        return y
-    settle()
-    return np.ascontiguousarray(y[:, :, : weights.outputs])
+    found = y[:, :, : weights.outputs]
+    if not found.flags.c_contiguous:
+        settle()
+    return np.ascontiguousarray(found)
 
 
 def filled_up(residual, width):

@@ -70,7 +70,7 @@ def attention_case(random, rows, inputs, outputs):
 
 
 def take_case(random, rows, inputs, outputs):
-    return (random.normal(size=(rows, inputs)), random.integers(0, rows, rows // 2 + 1)), ()
+    return (random.normal(size=(rows, inputs)), random.integers(0, rows, rows)), ()
 
 
 def masked_softmax():
@@ -102,7 +102,7 @@ def extreme_values():
 
 MAKERS = {
     **dict.fromkeys(("linear", "linear_gelu", "linear_gelu_tanh", "linear_relu", "linear_silu"), linear_case),
-    **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu"), elementwise_case),
+    **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu", "tanh"), elementwise_case),
     "linear_add": linear_add_case,
     "query_key_value": query_key_value_case,
     "softmax": softmax_case,
@@ -114,7 +114,7 @@ MAKERS = {
 EXTRA = {
     "softmax": masked_softmax,
     "attention": special_attention,
-    **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu"), extreme_values),
+    **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu", "tanh"), extreme_values),
 }
 
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from minibert.kernels.functions import exp, exp_below, gelu
+from minibert.kernels.functions import exp, exp_below, gelu, tanh
 
 
 def each(function):
@@ -21,7 +21,7 @@ def each(function):
     return kernel
 
 
-each_exp, each_exp_below, each_gelu = map(each, (exp, exp_below, gelu))
+each_exp, each_exp_below, each_gelu, each_tanh = map(each, (exp, exp_below, gelu, tanh))
 
 
 def every_float(step, limit):
@@ -70,6 +70,19 @@ def test_gelu_is_exact_to_2_3_ulp_and_below_0_to_that_of_x(step):
     each_gelu(x, y)
     ulp = np.abs(y - exact) / np.spacing(np.abs(np.where(x > 0, exact, wide)).astype(np.float32))
     assert ulp.max() < 2.3  # measured: 2.227, at 3.74
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_tanh_is_exact_to_2_5_ulp_near_0_as_well(step):
+    x = every_float(step, 30)
+    x = x[np.abs(x) > 1e-37]
+    assert worst_ulp(each_tanh, np.tanh(x.astype(np.float64)), x) < 2.5
+
+
+def test_tanh_at_the_ends():
+    x, y = np.array([np.inf, -np.inf, 0.0, -0.0, np.nan, 1e30], np.float32), np.empty(6, np.float32)
+    each_tanh(x, y)
+    assert y[0] == y[5] == 1 and y[1] == -1 and not y[2:4].any() and np.signbit(y[3]) and np.isnan(y[4])
 
 
 def test_exp_and_gelu_at_the_ends():

@@ -6,7 +6,7 @@ A class says only which head it has. Next: `modeling.py` and its neighbours, whe
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from .. import hub
 from ..config import PreTrainedConfig, config_of
 from ..errors import ConfigError, InputError, InputTypeError, MinibertWarning, WeightsError, brief
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
-from .encoder import Trace, build_encoder
+from .encoder import UNTRACED, Trace, build_encoder, encode
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
-from .passes import UNTRACED, Passes
+from .passes import Fields, Passes
 from .quantized import (
     METHOD,
     VERSION,
@@ -44,7 +44,7 @@ class PreTrainedModel:
 
     config_class: type[PreTrainedConfig]
     output_class: type[ModelOutput] = BaseModelOutput
-    first_only = False  # whether nothing but each sequence's first token is read: the last layer ends with it
+    first_only = False  # whether the head reads nothing but each sequence's first token: the last layer ends with it
     has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
     tied: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
 
@@ -166,11 +166,7 @@ class PreTrainedModel:
             [] if wanted(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if wanted(self.config, "output_attentions", output_attentions) else None,
         )
-        hidden = self.encode(packed, trace)
-        with np.errstate(all="ignore"):
-            answer = self.answer(packed, hidden)
-            check_finite(*answer.values())
-        output = self.output_class(**answer, **unpack_trace(packed, trace, self.encoder.heads))
+        output = self.output_class(**self.answered(packed, trace), **unpack_trace(packed, trace, self.encoder.heads))
         return output.to_tuple() if return_dict is False else output
 
     def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
@@ -178,18 +174,37 @@ class PreTrainedModel:
         types = token_type_ids if NAMES[self.config.model_type].types else None
         return pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
 
-    def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool | None = None) -> np.ndarray:
-        """Packed tokens -> hidden (N, D); with `first_only`, which classes with such a head have by themselves, (S, D).
-        WeightsError where they are no numbers: every answer would be NaN."""
-        first_only = self.first_only if first_only is None else first_only
-        alone = first_only and trace == UNTRACED  # who sees a layer sees all of it
-        with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            hidden = self.passes.encode(packed, self.encoder, self.kernels, trace, alone)
-            check_finite(hidden)
-        return hidden[packed.first] if first_only and not alone else hidden
+    def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
+        """Packed tokens -> hidden (N, D); with `first_only`, of each sequence's first token (S, D)."""
 
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
-        """hidden (N, D), or (S, D) where `first_only` -> the output's own fields."""
+        def compute(packed: Packed) -> Fields:
+            return {"hidden": encode(packed, self.encoder, self.kernels, trace, first_only)}
+
+        return self.run(compute, packed, f"encode {first_only}" if trace == UNTRACED else None)["hidden"]
+
+    def answered(self, packed: Packed, trace: Trace) -> Fields:
+        """Packed tokens -> the output's own fields."""
+        if self.first_only and trace == UNTRACED:
+
+            def compute(packed: Packed) -> Fields:
+                return self.answer(packed, encode(packed, self.encoder, self.kernels, trace, first_only=True))
+
+            return self.run(compute, packed, "answer")
+        hidden = self.encode(packed, trace)  # who sees a layer sees all of it
+        read = hidden[packed.first] if self.first_only else hidden
+        return self.run(lambda packed: self.answer(packed, read), packed, None)
+
+    def run(self, compute: Callable[[Packed], Fields], packed: Packed, kind: str | None) -> Fields:
+        """compute(packed), as one of the kind's `passes`, or at once. WeightsError where it makes no numbers of the
+        weights."""
+        with np.errstate(all="ignore"):  # not a warning for each operation, but one error
+            found = compute(packed) if kind is None else self.passes.run(compute, packed, self.kernels, kind)
+            check_finite(*found.values())
+        return found
+
+    def answer(self, packed: Packed, hidden: np.ndarray) -> Fields:
+        """hidden (N, D) -> the output's own fields. Or hidden (S, D) where `first_only`: then all that it does is to call
+        operations, so that it can be noted (`passes.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 
     def num_parameters(self) -> int:

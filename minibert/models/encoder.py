@@ -53,7 +53,10 @@ class Trace(NamedTuple):
     attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)
 
 
-def encode(packed: Packed, encoder: Encoder, ops: Table, trace: Trace, first_only: bool = False) -> np.ndarray:
+UNTRACED = Trace(None, None)
+
+
+def encode(packed: Packed, encoder: Encoder, ops: Table, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
     """Packed tokens -> the last layer's hidden states (N, D); with `first_only`, those of each sequence's first token
     (S, D), for heads that read no others: of six layers that leaves out an eighth of all products."""
     hidden = ops.embed(

@@ -15,7 +15,7 @@ from minibert.kernels.registry import Table
 
 def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
     """BERT's pooler: each sequence's first hidden state (S, D) -> tanh of a linear (S, D)."""
-    return np.tanh(ops.linear(first, *head["pooler.dense"]))
+    return ops.tanh(ops.linear(first, *head["pooler.dense"]))
 
 
 def classify_bert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:

@@ -10,6 +10,7 @@ padding on the left moves positions and changes answers, there and here; `positi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
         if any(values is not None for values in given.values()):
             raise InputError(f"texts that are packed have no {', '.join(given)}; pass them alone.")
-        return checked(pack_joined(input_ids), made)
+        return checked(pack_joined(input_ids), made, given=())
     ids = whole_numbers(input_ids, "input_ids")
     if ids.ndim == 1:
         raise InputError(
@@ -77,7 +78,8 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
         key_mask=None if mask[:, 0].all() else mask[kept],
         kept=kept,
     )
-    return checked(packed, made)
+    others = {"token_type_ids": token_type_ids, "position_ids": position_ids}
+    return checked(packed, made, given=[name for name, values in others.items() if values is not None])
 
 
 def pack_joined(encoding) -> Packed:
@@ -95,17 +97,20 @@ def pack_joined(encoding) -> Packed:
     )
 
 
-def checked(packed: Packed, made: Architecture) -> Packed:
-    """The same, or InputError for an id or a length that the model does not have."""
+def checked(packed: Packed, made: Architecture, given: Sequence[str]) -> Packed:
+    """The same, or InputError for an id or a length that the model does not have; types and positions that were not
+    `given` count from 0."""
     check_range(packed.token_ids, made.vocabulary, "input_ids", "Was another model's tokenizer used?")
-    check_range(packed.type_ids, made.types, "token_type_ids", "Was another model's tokenizer used?")
+    if "token_type_ids" in given:
+        check_range(packed.type_ids, made.types, "token_type_ids", "Was another model's tokenizer used?")
     longest = int(packed.position_ids.max(initial=0)) + 1
     if longest > made.positions:
         raise InputError(
             f"a sequence may have {made.positions} tokens, the positions this model has; got {longest}. "
             "Call the tokenizer with truncation=True."
         )
-    check_range(packed.position_ids, made.positions, "position_ids", "Positions count from 0.")
+    if "position_ids" in given:
+        check_range(packed.position_ids, made.positions, "position_ids", "Positions count from 0.")
     return packed
 
 

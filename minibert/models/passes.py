@@ -1,12 +1,14 @@
-"""How the encoder is run: at once; or noted as a whole and then made, without Python between one kernel and the next; or,
-for a short text, made again as it was noted for another of the same length.
+"""How a model is run: at once; or noted as a whole and then made, without Python between one kernel and the next; or, for
+a short text, made again as it was noted for another of the same length.
 
-What is computed is `encoder.py`, and the bits are the same. The interpreter takes 1 to 2 ms for a pass of six layers,
-whose kernels have swept it out of the caches meanwhile: a quarter of a short text's time in int8.
+What is computed is `encoder.py`, with the head where that too is made of operations alone, and the bits are the same. The
+interpreter takes 1 to 2 ms for a pass of six layers, whose kernels have swept it out of the caches meanwhile: a quarter of
+a short text's time in int8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
@@ -18,25 +20,24 @@ from minibert.kernels.registry import Table
 from minibert.kernels.spinning import Program
 from minibert.kernels.threads import get_num_threads, make, make_again, noting
 
-from .encoder import Encoder, Trace, encode
 from .packing import Packed
 
 SHORT = 128  # tokens of a text whose pass is kept. A DistilBERT-base's, of all 128 lengths, take 40 MiB
-UNTRACED = Trace(None, None)
+Fields = dict[str, np.ndarray]
 
 
 class Pass(NamedTuple):
-    """The noted forward pass of one text."""
+    """The noted pass of one text."""
 
     packed: Packed  # its own, which each text is written into
     program: Program
-    hidden: np.ndarray
+    found: Fields
 
-    def again(self, packed: Packed) -> np.ndarray:
+    def again(self, packed: Packed) -> Fields:
         for own, given in zip(self.packed[:3], packed[:3]):
             own[:] = given
         make_again(self.program)
-        return self.hidden.copy()
+        return {name: array.copy() for name, array in self.found.items()}
 
 
 class Passes:
@@ -44,7 +45,7 @@ class Passes:
     that comes meanwhile makes its pass as for a longer text."""
 
     def __init__(self):
-        self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads, first only) -> a pass; None where it cannot be made again
+        self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads, kind) -> a pass; None where it cannot be made again
         self.held: dict[int, int] = {}  # what they hold of each buffer
         self.lock = Lock()
 
@@ -55,36 +56,38 @@ class Passes:
         with self.lock:
             self.kept, self.held = {}, {}
 
-    def encode(self, packed: Packed, encoder: Encoder, ops: Table, trace: Trace, first_only: bool) -> np.ndarray:
-        """As `encoder.encode`."""
-        if not ops.noted or trace != UNTRACED:
-            return encode(packed, encoder, ops, trace, first_only)
+    def run(self, compute: Callable[[Packed], Fields], packed: Packed, ops: Table, kind: str) -> Fields:
+        """compute(packed), in which nothing but operations of `ops` looks at a result. Of one kind it is always the same
+        for the same tokens."""
+        if not ops.noted:
+            return compute(packed)
         short = len(packed.kept) == 1 and len(packed.token_ids) <= SHORT and packed.key_mask is None
         if short and self.lock.acquire(blocking=False):
             try:
-                kept = self.alike(packed, encoder, ops, first_only)
+                kept = self.alike(compute, packed, kind)
                 if kept is not None:
                     return kept.again(packed)
             finally:
                 self.lock.release()
         with noting() as notes:
-            hidden = encode(packed, encoder, ops, trace, first_only)
+            found = compute(packed)
             make(notes)
-        return hidden
+        return found
 
-    def alike(self, packed: Packed, encoder: Encoder, ops: Table, first_only: bool) -> Pass | None:
+    def alike(self, compute: Callable[[Packed], Fields], packed: Packed, kind: str) -> Pass | None:
         """A pass for texts of as many tokens as this one; None where it cannot be made again."""
-        key = len(packed.token_ids), get_num_threads(), first_only
+        key = len(packed.token_ids), get_num_threads(), kind
         if key not in self.kept:
             keepers.add(self)
-            self.kept[key] = self.note(packed, encoder, ops, first_only)
+            self.kept[key] = self.note(compute, packed)
         return self.kept[key]
 
-    def note(self, packed: Packed, encoder: Encoder, ops: Table, first_only: bool) -> Pass | None:
+    def note(self, compute: Callable[[Packed], Fields], packed: Packed) -> Pass | None:
         own = packed._replace(**{name: getattr(packed, name).astype(np.int64) for name in packed._fields[:3]})
         with noting(Notes(self.held)) as notes:
-            (hidden,) = notes.views((encode(own, encoder, ops, UNTRACED, first_only),))
+            found = compute(own)
+            found = dict(zip(found, notes.views(tuple(found.values()))))
         if not notes.whole or not notes.calls:  # someone has looked at a result; or calls are not machine code
             return None
         self.held = notes.held
-        return Pass(own, Program(notes.calls), hidden)
+        return Pass(own, Program(notes.calls, notes.counters), found)
