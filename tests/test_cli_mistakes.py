@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import make_checkpoint, rewrite_config
+from checkpoints import make_checkpoint
 from minibert.files import LARGEST_JSON
 from test_cli import run  # noqa: F401 - a fixture
 

@@ -17,7 +17,6 @@ the reference crashes, wraps round, or does nothing:
 """
 
 import warnings
-from os import PathLike
 
 from minibert.errors import InputError, MinibertWarning
 
