@@ -58,7 +58,8 @@ def attention(ops, query, key, value, bounds, key_mask, heads):
 
 
 def query_bounds(query, bounds):
-    """Where each sequence's queries begin and end (S+1,): one for each of its keys, or one alone."""
+    """Where each sequence's queries begin and end (S+1,): one for each of its keys, or one alone. (As many queries as
+    keys are both, if each sequence has one.)"""
     return bounds if len(query) == bounds[-1] else np.arange(len(bounds))
 
 

@@ -50,7 +50,7 @@ def mix_sixteen(x):
 
 def quantise_weight(weight):
     """weight (N, K) -> whole numbers (N, K) int8, and their scales (spans, N), for rows that `mix` has mixed."""
-    some = range(0, len(weight), 32)  # rows that the caches hold through all rounds
+    some = range(0, len(weight), 32)  # rows that the caches hold while they are mixed
     mixed = np.concatenate([mix(weight[row : row + 32].astype(F)) for row in some])
     scales = [np.maximum(np.abs(span).max(axis=1), F(1e-30)) / F(127) for span in spans(mixed)]
     values = [np.rint(span / scale[:, None]).astype(np.int8) for span, scale in zip(spans(mixed), scales)]

@@ -29,10 +29,10 @@ def mix(typing, source, target, coming):
         begun, ended, later = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         count = builder.extract_value(arrays[0].shape, 0)
         part = builder.udiv(count, INT(MIXED))
-        whole = builder.icmp_unsigned("==", builder.urem(part, INT(MIXED)), INT(0))
-        with builder.if_else(whole) as (at_once, in_turn):
+        fits = builder.icmp_unsigned("==", builder.urem(part, INT(MIXED)), INT(0))
+        with builder.if_else(fits) as (at_once, in_turn):
             with at_once:
-                mix_parts(builder, begun, ended, part, INT(0), MIXED, later)
+                mix_parts(builder, begun, ended, part, INT(0), MIXED, whole=True, later=later)
             with in_turn:
                 done = INT(0)
                 for lanes in (WIDTH, WIDTH // 2, 1):
@@ -44,9 +44,9 @@ def mix(typing, source, target, coming):
     return types.void(source, target, coming), emit
 
 
-def mix_parts(builder, begun, ended, part, first, lanes, later=None) -> ir.Value:
-    """From place `first` of each part on, as long as there are so many `lanes`; the neighbours, too, where something is to
-    be asked for. -> the place that is next."""
+def mix_parts(builder, begun, ended, part, first, lanes, whole=False, later=None) -> ir.Value:
+    """From place `first` of each part on, as long as there are so many `lanes` -> the place that is next. If they are
+    `whole` rows of neighbours, these are mixed, too, and `later` is asked for."""
     vector = ir.VectorType(FLOAT, lanes)
     groups = builder.udiv(builder.sub(part, first), INT(lanes))
     with for_range(builder, groups) as group:
@@ -54,7 +54,7 @@ def mix_parts(builder, begun, ended, part, first, lanes, later=None) -> ir.Value
         distances = [builder.mul(INT(4), builder.add(place, builder.mul(INT(number), part))) for number in range(MIXED)]
         held = [loaded(builder, moved(builder, begun, distance), vector) for distance in distances]
         for value, distance in zip(across(builder, held), distances):
-            if later is not None:
+            if whole:
                 prefetch(builder, moved(builder, later, distance))
                 value = within(builder, value)
             stored(builder, value, moved(builder, ended, distance))

@@ -11,8 +11,8 @@ from .intrinsics import ADDRESS, FLOAT, INT, WORD, each_height, loaded, moved, s
 from .vectors import ROWS, WIDTH
 
 
-def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int, combine=lambda a, b: (a, b)) -> list[ir.Value]:
-    """So many rounds of: each vector and the one half the list further on are combined, and their lanes put in turn.
+def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int) -> list[ir.Value]:
+    """So many rounds of: the lanes of each vector and of the one half the list further on are put in turn.
 
     [a b c d] -> [a0 c0 a1 c1 ...] [... a3 c3] [b0 d0 ...] [...]: after log2(lanes) rounds, as many vectors as they have
     lanes are transposed.
@@ -20,8 +20,7 @@ def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int, combine=la
     lanes = held[0].type.count
     order = [lanes_of(half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)) for half in (0, 1)]
     for _ in range(rounds):
-        pairs = [combine(*pair) for pair in zip(held, held[len(held) // 2 :])]
-        held = [builder.shuffle_vector(*pair, half) for pair in pairs for half in order]
+        held = [builder.shuffle_vector(*pair, half) for pair in zip(held, held[len(held) // 2 :]) for half in order]
     return held
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-BLOCK = 64
+COUNTERS = 64  # of a block
 
 
 class Notes:
@@ -26,13 +26,13 @@ class Notes:
         self.calls: list[tuple] = []
         self.held = dict(held or {})  # a buffer's id -> how many arrays in it only calls hold
         self.whole = True  # none of the calls has been made and crossed out
-        self.counters: list[np.ndarray] = []  # blocks (BLOCK, 4) that are cleared at once when calls are made again
-        self.counted = BLOCK  # rows of the last block that are a call's
+        self.counters: list[np.ndarray] = []  # blocks (COUNTERS, 4) that are cleared at once when calls are made again
+        self.counted = COUNTERS  # rows of the last block that are a call's
 
     def counter(self) -> np.ndarray:
         """A call's counter (4,), zeros."""
-        if self.counted == BLOCK:
-            self.counters.append(np.zeros((BLOCK, 4), np.int64))
+        if self.counted == COUNTERS:
+            self.counters.append(np.zeros((COUNTERS, 4), np.int64))
             self.counted = 0
         self.counted += 1
         return self.counters[-1][self.counted - 1]

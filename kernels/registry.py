@@ -131,6 +131,11 @@ class Table:
             for operation, made in self.chosen.items()
         }
 
+    @property
+    def wanted(self) -> str | dict[str, str]:
+        """What `table` makes this one of."""
+        return self.preset or {name: made.name for name, made in self.chosen.items() if isinstance(made, Variant)}
+
     def __repr__(self) -> str:
         width = max(map(len, self.chosen))
         first = [f"preset: {self.preset}"] if self.preset else []

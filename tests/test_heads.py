@@ -135,3 +135,15 @@ def test_the_auto_class_of_a_head_finds_its_class(kind, head, tmp_path):
 def test_a_task_that_distilbert_has_no_head_for_says_so():
     with pytest.raises(ConfigError, match="NextSentencePrediction wants a BertConfig; got DistilBertConfig"):
         minibert.AutoModelForNextSentencePrediction.from_config(small_config())
+
+
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForNextSentencePrediction", "ForMultipleChoice"])
+def test_infinite_hidden_states_are_an_error_though_a_tanh_makes_numbers_of_them(head, kernels):
+    tensors = small_model("bert", head).tensors
+    norm = next(name for name in reversed(tensors) if name.endswith("output.LayerNorm.bias"))
+    tensors[norm] = np.where(np.arange(len(tensors[norm])) == 3, np.float32(np.inf), tensors[norm])
+    model = small_model("bert", head)
+    model.build(model.config, tensors, kernels)
+    with pytest.raises(WeightsError, match="these give NaN or infinity"):
+        model(IDS[None] if head == "ForMultipleChoice" else IDS)

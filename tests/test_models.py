@@ -3,7 +3,9 @@
 The numbers are held against transformers in test_parity_models.py.
 """
 
+import copy
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -323,3 +325,12 @@ def test_texts_that_are_packed_go_in_as_they_are(kernels):
         model(tokenizer.encode_packed(texts), attention_mask=[[1]])
     with pytest.raises(InputError, match="may have 512 tokens"):
         model(tokenizer.encode_packed(["a " * 600]))
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))], ids=["copied", "pickled"])
+@pytest.mark.parametrize("kernels", ["auto", "reference", "int8", {"linear": "naive"}, {"softmax": "naive"}], ids=str)
+def test_a_model_is_the_same_in_another_process(again, kernels):
+    model = AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=kernels)
+    other = again(model)
+    assert other.kernels.names == model.kernels.names
+    assert np.array_equal(other(IDS, MASK).logits, model(IDS, MASK).logits)

@@ -1,5 +1,7 @@
 """The compiled batch path gives what a call of the tokenizer gives for each text, which other tests hold to the reference."""
 
+import copy
+import pickle
 import random
 import threading
 
@@ -212,7 +214,7 @@ def test_a_special_token_may_end_a_text_and_what_only_begins_one_is_text(plain):
 
 
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 127, 128, 129, 200])
-def test_any_count_of_texts_is_joined_whole(plain, count):
+def test_any_count_of_texts_is_read_whole(plain, count):
     """Each is read by its own width, and none is lost at the ends."""
     check(plain, [("ab c", "é", "中 un", "\U0001f600", "")[index % 5] for index in range(count)])
 
@@ -356,3 +358,9 @@ def test_what_is_no_list_of_texts_is_refused(plain, some):
 def test_threads_are_counted_from_one(plain, threads):
     with pytest.raises(InputError, match="threads must be a whole number, 1 or more"):
         plain.encode_packed(["a"], threads=threads)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))], ids=["copied", "pickled"])
+def test_a_tokenizer_is_the_same_in_another_process(plain, again):
+    plain.encode_packed(["a text"])
+    assert rows(again(plain).encode_packed(["ab é", "c"])) == rows(plain.encode_packed(["ab é", "c"]))

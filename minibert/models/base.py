@@ -17,7 +17,7 @@ from minibert.kernels.registry import table
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import ConfigError, InputError, InputTypeError, MinibertWarning, WeightsError, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, WeightsError
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
 from .encoder import UNTRACED, Trace, build_encoder, encode
 from .outputs import BaseModelOutput, ModelOutput
@@ -33,6 +33,7 @@ from .quantized import (
     quantized_shapes,
     quantized_tensors,
 )
+from .random_weights import initial
 
 
 class PreTrainedModel:
@@ -67,6 +68,10 @@ class PreTrainedModel:
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
         self.passes = Passes()
         self.head = self.prepare_head()
+
+    def __reduce__(self):
+        """Pickled, for a process that another one starts: its tensors, which are then prepared anew."""
+        return rebuilt, (type(self), self.config, self.tensors, self.kernels.wanted)
 
     def prepare_head(self) -> dict[str, tuple]:
         """The head's linear layers by their names in a checkpoint -> what their operation takes after its input."""
@@ -133,9 +138,7 @@ class PreTrainedModel:
             warn_of_new_head(checkpoint.name, new, cls.purpose)
             random = np.random.default_rng()
             tensors |= {name: initial(name, head[name], config, random) for name in new}
-        model = cls.__new__(cls)
-        model.build(config, tensors, kernels)
-        return model
+        return rebuilt(cls, config, tensors, kernels)
 
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
@@ -180,25 +183,28 @@ class PreTrainedModel:
         def compute(packed: Packed) -> Fields:
             return {"hidden": encode(packed, self.encoder, self.kernels, trace, first_only)}
 
-        return self.run(compute, packed, f"encode {first_only}" if trace == UNTRACED else None)["hidden"]
+        if trace != UNTRACED:
+            return self.checked(compute, packed)["hidden"]
+        return self.checked(self.passes.run, compute, packed, self.kernels, ("encode", first_only))["hidden"]
 
     def answered(self, packed: Packed, trace: Trace) -> Fields:
         """Packed tokens -> the output's own fields."""
         if self.first_only and trace == UNTRACED:
 
             def compute(packed: Packed) -> Fields:
-                return self.answer(packed, encode(packed, self.encoder, self.kernels, trace, first_only=True))
+                hidden = encode(packed, self.encoder, self.kernels, trace, first_only=True)
+                return {"hidden": hidden, **self.answer(packed, hidden)}
 
-            return self.run(compute, packed, "answer")
+            found = self.checked(self.passes.run, compute, packed, self.kernels, ("answer",))
+            del found["hidden"]  # which was to be looked at, for a tanh makes numbers of what is infinite
+            return found
         hidden = self.encode(packed, trace)  # who sees a layer sees all of it
-        read = hidden[packed.first] if self.first_only else hidden
-        return self.run(lambda packed: self.answer(packed, read), packed, None)
+        return self.checked(self.answer, packed, hidden[packed.first] if self.first_only else hidden)
 
-    def run(self, compute: Callable[[Packed], Fields], packed: Packed, kind: str | None) -> Fields:
-        """compute(packed), as one of the kind's `passes`, or at once. WeightsError where it makes no numbers of the
-        weights."""
+    def checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
+        """compute(*arguments). WeightsError where the weights make of it what is no number."""
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            found = compute(packed) if kind is None else self.passes.run(compute, packed, self.kernels, kind)
+            found = compute(*arguments)
             check_finite(*found.values())
         return found
 
@@ -236,6 +242,12 @@ class ModelWithHead(PreTrainedModel):
         if any(name in stored for name in own):
             return []
         return own if any(name in stored for name in head) else head
+
+
+def rebuilt(kind: type[PreTrainedModel], config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels):
+    model = kind.__new__(kind)
+    model.build(config, tensors, kernels)
+    return model
 
 
 def config_for(checkpoint, given, expected: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> PreTrainedConfig:
@@ -289,26 +301,3 @@ def unpack_trace(packed: Packed, trace: Trace, heads: int) -> dict[str, tuple]:
     if trace.attentions is not None:
         shown["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in trace.attentions)
     return shown
-
-
-def initial(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random: np.random.Generator) -> np.ndarray:
-    """A tensor of a new model: weights normal around 0, biases 0, norms 1; DistilBERT's positions sines if it says so."""
-    if name.endswith(".bias"):
-        return np.zeros(shape, np.float32)
-    if len(shape) == 1:
-        return np.ones(shape, np.float32)
-    if name.endswith("position_embeddings.weight") and getattr(config, "sinusoidal_pos_embds", False):
-        return sinusoids(*shape)
-    tensor = random.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
-    if name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
-        if type(config.pad_token_id) is not int or not 0 <= config.pad_token_id < len(tensor):
-            raise ConfigError(f"pad_token_id must be from 0 to {len(tensor) - 1}; got {brief(config.pad_token_id)}.")
-        tensor[config.pad_token_id] = 0
-    return tensor
-
-
-def sinusoids(positions: int, width: int) -> np.ndarray:
-    """(P, D): sin and cos of position / 10000^(2i/D), by turns ("Attention Is All You Need", 3.5)."""
-    rate = 10000.0 ** -(2 * (np.arange(width) // 2) / width)
-    angle = np.arange(positions)[:, None] * rate  # (P, D)
-    return np.where(np.arange(width) % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)

@@ -76,7 +76,7 @@ def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Enco
                  asked: np.ndarray | None = None):  # fmt: skip
     """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum.
 
-    With `asked` (S,), a token of each sequence, -> theirs alone (S, D): others are looked at, and not computed further.
+    With `asked` (S,), one token of each sequence, -> theirs alone (S, D): others are looked at, and not computed further.
     """
     query, key, value = ops.query_key_value(hidden, *layer.query_key_value)
     if asked is not None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import Architecture
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, brief
 
 
 class Packed(NamedTuple):
@@ -84,14 +84,17 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
 
 def pack_joined(encoding) -> Packed:
     """A PackedEncoding's ids (N,) and bounds (S+1,), as they are -> Packed, each text counting its positions from 0."""
-    lengths = np.diff(encoding.bounds)
+    bounds = np.asarray(encoding.bounds)
+    lengths = np.diff(bounds)
+    if not len(bounds) or bounds[0] != 0 or bounds[-1] != len(encoding.ids) or lengths.min(initial=0) < 0:
+        raise InputError(f"bounds must rise from 0 to {len(encoding.ids)}, the number of ids; got {brief(bounds.tolist())}.")
     if not lengths.all():
         raise InputError("each text must have a token; got one of none. Leave add_special_tokens on, or the text out.")
     return Packed(
         token_ids=encoding.ids,
         type_ids=np.zeros(len(encoding.ids), np.intp),
-        position_ids=np.arange(len(encoding.ids)) - np.repeat(encoding.bounds[:-1], lengths),
-        bounds=encoding.bounds,
+        position_ids=np.arange(len(encoding.ids)) - np.repeat(bounds[:-1], lengths),
+        bounds=bounds,
         key_mask=None,
         kept=np.arange(lengths.max(initial=0)) < lengths[:, None],
     )

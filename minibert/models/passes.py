@@ -29,7 +29,7 @@ Fields = dict[str, np.ndarray]
 class Pass(NamedTuple):
     """The noted pass of one text."""
 
-    packed: Packed  # its own, which each text is written into
+    packed: Packed  # its own, which each text is written into; bounds are of one length, and stay
     program: Program
     found: Fields
 
@@ -45,20 +45,16 @@ class Passes:
     that comes meanwhile makes its pass as for a longer text."""
 
     def __init__(self):
-        self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads, kind) -> a pass; None where it cannot be made again
+        self.kept: dict[tuple, Pass | None] = {}  # (tokens, threads, *kind) -> a pass; None where it cannot be made again
         self.held: dict[int, int] = {}  # what they hold of each buffer
         self.lock = Lock()
-
-    def __deepcopy__(self, memo) -> Passes:
-        return Passes()
 
     def clear(self) -> None:
         with self.lock:
             self.kept, self.held = {}, {}
 
-    def run(self, compute: Callable[[Packed], Fields], packed: Packed, ops: Table, kind: str) -> Fields:
-        """compute(packed), in which nothing but operations of `ops` looks at a result. Of one kind it is always the same
-        for the same tokens."""
+    def run(self, compute: Callable[[Packed], Fields], packed: Packed, ops: Table, kind: tuple) -> Fields:
+        """compute(packed), in which nothing but operations of `ops` looks at a result. All of a kind compute the same."""
         if not ops.noted:
             return compute(packed)
         short = len(packed.kept) == 1 and len(packed.token_ids) <= SHORT and packed.key_mask is None
@@ -74,16 +70,16 @@ class Passes:
             make(notes)
         return found
 
-    def alike(self, compute: Callable[[Packed], Fields], packed: Packed, kind: str) -> Pass | None:
+    def alike(self, compute: Callable[[Packed], Fields], packed: Packed, kind: tuple) -> Pass | None:
         """A pass for texts of as many tokens as this one; None where it cannot be made again."""
-        key = len(packed.token_ids), get_num_threads(), kind
+        key = len(packed.token_ids), get_num_threads(), *kind
         if key not in self.kept:
             keepers.add(self)
             self.kept[key] = self.note(compute, packed)
         return self.kept[key]
 
     def note(self, compute: Callable[[Packed], Fields], packed: Packed) -> Pass | None:
-        own = packed._replace(**{name: getattr(packed, name).astype(np.int64) for name in packed._fields[:3]})
+        own = packed._replace(**{name: getattr(packed, name).astype(np.int64) for name in packed._fields[:4]})
         with noting(Notes(self.held)) as notes:
             found = compute(own)
             found = dict(zip(found, notes.views(tuple(found.values()))))

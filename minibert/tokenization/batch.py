@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -142,8 +141,8 @@ class BatchEncoder:
         self.kernel, self.strings, self.bind, self.empty = wordpiece, strings, machine_code.bind, buffers.empty
         self.make_memory = wordpiece_memory.make_memory
         self.tables = make_tables(wordpiece_parts, wordpiece_trie, self.bind, pipeline)
-        self.idle: dict = {False: [], True: []}  # memories that no call is using: a row of ids alone would lack places
-        self.lock = Lock()
+        # Memories that no call is using, of ids alone and with places. To take one, or add it, is one step of the interpreter.
+        self.idle: dict[bool, list] = {False: [], True: []}
 
     def encode(self, texts: tuple, frame: tuple, places: bool):
         """Texts -> (PackedEncoding, slow): those that are slow are empty in it."""
@@ -154,14 +153,15 @@ class BatchEncoder:
             return self.encode(plain_texts(texts), frame, places)
         bounds, slow = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
         output = self.make_output(int(needs[0]) + 2 * len(texts), places)
-        with self.lock:
-            memory = self.idle[places].pop() if self.idle[places] else self.make_memory()
+        try:
+            memory = self.idle[places].pop()
+        except IndexError:
+            memory = self.make_memory()
         arguments = items, layout, self.tables, memory, self.make_scratch(int(needs[1])), (*frame, int(places)), output
         try:
             self.bind(self.kernel.encode, *arguments, (bounds, slow))()
         finally:
-            with self.lock:
-                self.idle[places].append(memory)
+            self.idle[places].append(memory)
         if bounds[0] < 0:
             for text in texts:
                 check_characters(text)

@@ -78,6 +78,10 @@ class FastPipeline(Pipeline):
         reordering = reordering_characters() if drop_accents in self.normalizer.steps else ()
         return SpacedCharacters(self.normalizer, {*reordering, *(target[0] for target in self.raw.targets)})
 
+    def __getstate__(self):
+        """What is copied or pickled: not the compiled form, which is this process's."""
+        return {name: value for name, value in self.__dict__.items() if name != "batch"}
+
     @cached_property
     def batch(self):
         """The same for many texts at once, compiled: batch.py."""
