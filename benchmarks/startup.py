@@ -26,6 +26,7 @@ from minibert.quantize import quantize
 from .export import export
 from .measuring import document, markdown, write
 
+FIRST = 3  # of those that begin with an empty cache of kernels
 SENTENCE = "We are very happy to show you this library."
 OURS = """
 from minibert import pipeline
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     rows = []
     for name, pairs in found.items():
         seconds, peaks = zip(*pairs)
-        ever = first_ever(ours[name], folder) if name in ours else None
+        ever = statistics.median(first_ever(ours[name], folder) for _ in range(FIRST)) if name in ours else None
         rows.append([name, statistics.median(seconds), max(peaks), ever])
     columns = ["engine", "start to answer, s", "peak, MiB", "first ever, s"]
     print(markdown(columns, rows))
