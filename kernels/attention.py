@@ -19,7 +19,8 @@ from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, fma, interleave, 
 def attention_naive(query, key, value, bounds, key_mask, heads):
     """One query, one head at a time: its scores, their softmax, the values' weighted sum."""
     kept = np.ones(len(key), np.bool_) if key_mask is None else key_mask
-    return attention_rows(query, key, value, query_bounds(query, bounds), np.asarray(bounds), kept, heads)
+    bounds = np.asarray(bounds)
+    return attention_rows(query, key, value, query_bounds(query, bounds), bounds, kept, heads)
 
 
 @jit()

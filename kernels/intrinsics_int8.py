@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import for_range
 from numba.extending import intrinsic
 
+from .functions import WHOLE
 from .int8_reference import MIXED
 from .intrinsics import ADDRESS, FLOAT, INT, WORD, loaded, moved, multiply_add, prefetch, spread, stored
 from .intrinsics_layout import lanes_of
 from .vectors import WIDTH
 
 ROW, WORDS = ir.VectorType(FLOAT, MIXED), ir.VectorType(WORD, MIXED)
-WHOLE = 1.5 * 2**23  # added to a float32 below 2²², it leaves no bit for a fraction: the last ones are the whole number
 
 
 @intrinsic
@@ -97,11 +98,11 @@ def round_row(typing, source, target, factor, zero):
         source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values[:2]))
         begun, ended = (builder.bitcast(array.data, ADDRESS) for array in (source, target))
         factor, zero = spread(builder, values[2], MIXED), builder.fptosi(values[3], WORD)
-        start = spread(builder, builder.sub(zero, ir.Constant(FLOAT, WHOLE).bitcast(WORD)), MIXED)
+        start = spread(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), MIXED)
         with for_range(builder, builder.udiv(builder.extract_value(source.shape, 0), INT(MIXED))) as group:
             first = builder.mul(group.index, INT(MIXED))
             value = builder.fmul(loaded(builder, moved(builder, begun, builder.mul(first, INT(4))), ROW), factor)
-            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE] * MIXED)), WORDS)
+            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * MIXED)), WORDS)
             number = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
                 limit = ir.Constant(WORDS, [limit] * MIXED)

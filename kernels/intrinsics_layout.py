@@ -1,4 +1,4 @@
-"""Values put elsewhere, in registers: a riffle of vectors, a block transposed, rows laid side by side."""
+"""Values put elsewhere, in registers: a block transposed, rows laid side by side."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .intrinsics import ADDRESS, FLOAT, INT, WORD, each_height, loaded, moved, s
 from .vectors import ROWS, WIDTH
 
 
-def riffled(builder: ir.IRBuilder, held: list[ir.Value], rounds: int) -> list[ir.Value]:
-    """So many rounds of: the lanes of each vector and of the one half the list further on are put in turn.
+def transposed(builder: ir.IRBuilder, held: list[ir.Value]) -> list[ir.Value]:
+    """As many vectors as they have lanes: log2(lanes) times, the lanes of each and of the one half the list further on are
+    put in turn.
 
-    [a b c d] -> [a0 c0 a1 c1 ...] [... a3 c3] [b0 d0 ...] [...]: after log2(lanes) rounds, as many vectors as they have
-    lanes are transposed.
+    [a b c d] -> [a0 c0 a1 c1 ...] [... a3 c3] [b0 d0 ...] [...]
     """
-    lanes = held[0].type.count
+    lanes = len(held)
     order = [lanes_of(half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)) for half in (0, 1)]
-    for _ in range(rounds):
+    for _ in range(lanes.bit_length() - 1):
         held = [builder.shuffle_vector(*pair, half) for pair in zip(held, held[len(held) // 2 :]) for half in order]
     return held
 
@@ -32,7 +32,7 @@ def transpose_block(typing, source, target):
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values)]
         source, target = (rows_of(builder, array, WIDTH) for array in arrays)
         held = [loaded(builder, place, ir.VectorType(FLOAT, WIDTH)) for place in source]
-        for value, place in zip(riffled(builder, held, WIDTH.bit_length() - 1), target):
+        for value, place in zip(transposed(builder, held), target):
             stored(builder, value, place)
 
     return types.void(source, target), emit

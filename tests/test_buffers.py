@@ -1,8 +1,7 @@
 """Memory used again: never while anyone holds it, aligned, and given back."""
 
-import threading
-
 import numpy as np
+from callers import at_the_same_time
 
 from minibert.kernels import buffers
 from minibert.kernels.buffers import LINE, SMALL, Buffers, aligned, empty, free_buffers
@@ -47,11 +46,7 @@ def test_threads_never_get_the_same_memory():
             if not (mine == number).all():
                 wrong.append(number)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_the_same_time(work, 8)
     assert not wrong
 
 

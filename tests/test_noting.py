@@ -1,9 +1,8 @@
 """Calls that are noted: made in their order, in the memory that they need at one time; and short texts' passes, kept."""
 
-import threading
-
 import numpy as np
 import pytest
+from callers import at_the_same_time
 
 import minibert
 from minibert.errors import InputError, WeightsError
@@ -192,12 +191,8 @@ def test_threads_that_call_one_model_get_what_is_theirs():
             if not np.array_equal(made(texts[number]).last_hidden_state[0], expected[number]):
                 wrong.append(number)
 
-    callers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join(60)
-    assert not wrong and not any(caller.is_alive() for caller in callers)
+    at_the_same_time(work, 4)
+    assert not wrong
 
 
 def test_an_error_in_a_pass_leaves_nothing_noted():

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from callers import at_the_same_time
 
 from minibert.errors import KernelError
 from minibert.kernels import threads
@@ -99,19 +100,15 @@ def test_one_that_is_busy_for_another_caller_is_not_waited_for():
 def test_eight_callers_at_once_get_what_is_theirs():
     faults = []
 
-    def call():
+    def call(number):
         for _ in range(200):
             done = np.zeros(2, np.int64)
             threads.run(meet, 2, done, 1)
             if done[0] == 0:
                 faults.append(done.tolist())
 
-    callers = [threading.Thread(target=call) for _ in range(8)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join(60)
-    assert not faults and not any(caller.is_alive() for caller in callers)
+    at_the_same_time(call, 8)
+    assert not faults
 
 
 def test_a_status_that_is_none_of_the_good_ones_is_an_error():

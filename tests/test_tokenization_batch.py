@@ -3,10 +3,10 @@
 import copy
 import pickle
 import random
-import threading
 
 import numpy as np
 import pytest
+from callers import at_the_same_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenization_cases import (
@@ -282,11 +282,7 @@ def test_tokens_added_later_are_found():
 def test_calls_at_the_same_time_do_not_meet(plain):
     some = list(random_texts(500, seed=13))
     expected, found = calls(plain, some), []
-    workers = [threading.Thread(target=lambda: found.append(rows(plain.encode_packed(some, threads=2)))) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    at_the_same_time(lambda number: found.append(rows(plain.encode_packed(some, threads=2))), 3)
     assert found == [expected] * 3
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from minibert.tokenization import AddedToken, BertTokenizer
+from minibert.tokenization import BertTokenizer
 
 SCALARS = [*range(0xD800), *range(0xE000, 0x110000)]
 CONTEXTS = ("{}", "a{}b", "e\u0323{}\u0301", "!{}\u0e38.")  # alone, within a word, among marks, beside punctuation
