@@ -25,9 +25,10 @@ def embed(ops, token_ids, type_ids, position_ids, tables, weight, bias, eps):
 
 
 @composition("linear")
-def query_key_value(ops, x, query, key, value):
-    """x (M, K) and three pairs of weight (N, K), bias (N,) -> three of (M, N), from one reading of x where fused."""
-    return ops.linear(x, *query), ops.linear(x, *key), ops.linear(x, *value)
+def query_key_value(ops, asking, x, query, key, value):
+    """x (M, K), rows of it that ask (A, K), or x itself, and three pairs of weight (N, K), bias (N,) -> the queries (A, N),
+    and keys and values (M, N); from one reading of x where fused."""
+    return ops.linear(asking, *query), ops.linear(x, *key), ops.linear(x, *value)
 
 
 @query_key_value.prepare

@@ -1,7 +1,8 @@
 """A product and what follows it as one operation, for every ladder: linear_gelu, linear_add, query_key_value, ...
 
-`fused("register", product, pack, ...)` makes variants of them from product(finish, x, *packed, residual=None) -> (parts,
-M, N), whose tiles end with the activation that `finish` names, or with the residual. Their formulas are in `composed.py`.
+`fused("register", product, pack, ...)` makes variants of them from product(finish, x, *packed, residual=None, parts=slice)
+-> (parts, M, N), whose tiles end with the activation that `finish` names, or with the residual; `parts` are those of the
+packed weights that x is multiplied with. Their formulas are in `composed.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ def fused(name: str, product: Callable, prepare: Callable, *, tolerance: float, 
     def added(x, residual, *packed):
         return product(PLAIN, x, *packed, residual=residual)[0]
 
-    def query_key_value(x, *packed):  # one product from three weights' panels: x is read once, and threads meet once
-        return tuple(product(PLAIN, x, *packed))
+    def query_key_value(asking, x, *packed):
+        if asking is x:  # one product from three weights' panels: x is read once, and threads meet once
+            return tuple(product(PLAIN, x, *packed))
+        return *product(PLAIN, asking, *packed, parts=slice(0, 1)), *product(PLAIN, x, *packed, parts=slice(1, 3))
 
     functions = {operation: partial(activated, finish) for operation, finish in ACTIVATED.items()}
     for operation, function in {**functions, "linear_add": added, "query_key_value": query_key_value}.items():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .int8_reference import MIXED, SPAN
+from .int8_reference import MIXED, span_of
 
 GROUP, COLUMNS = 4, 32  # GROUP is what vpdpbusd takes at once
 
@@ -27,5 +27,5 @@ def lay(values):
 def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
     """`parts` weights (N, K) -> the shapes of the panels, scales and columns that `linear_int8.pack` makes of them."""
     wide, length = outputs + -outputs % COLUMNS, inputs + -inputs % MIXED
-    spans = -(-length // SPAN)
-    return (parts * wide // COLUMNS, length // GROUP, COLUMNS * GROUP), (spans, parts, wide), (2, parts, wide)
+    spans = -(-length // span_of(length))
+    return (parts * wide // COLUMNS, length // GROUP, COLUMNS * GROUP), (parts, spans, wide), (parts, 2, wide)

@@ -1,12 +1,12 @@
 """A product in whole numbers, in NumPy: the formulas that the compiled variants must meet to the bit.
 
     mix     x → x R, w → w R             R orthogonal: x wᵀ stays, and no value stands out any more
-    weight  w  ≈  scale q,               q from -127 to 127, a scale for each output and SPAN of k
+    weight  w  ≈  scale q,               q from -127 to 127, a scale for each output and span of k
     x       x  ≈  scale (q - zero),      q from 0 to 255, one scale and zero a row, so that no text changes another's
 
     x wᵀ    ≈  scale_x (Σ scale_w Σ q_x q_w  -  zero Σ scale_w Σ q_w)
 
-The inner sums, over a span, are of whole numbers: exact, in any order. The outer ones go over K / SPAN spans.
+The inner sums, over a span, are of whole numbers: exact, in any order. The outer ones go over up to 8 spans.
 
 Next: `vectors_int8.py`, how a machine adds such products; `linear_int8.py`, the kernel, and what it costs in accuracy.
 """
@@ -17,7 +17,6 @@ import numpy as np
 
 F = np.float32
 MIXED = 16  # values that are mixed at once; twice, so that each becomes part of 256
-SPAN = 128  # of k, which share a weight's scale
 
 
 def mix(x):
@@ -57,8 +56,17 @@ def quantise_weight(weight):
     return np.concatenate(values, axis=1), np.stack(scales) / F(MIXED**2)
 
 
+def span_of(inputs: int) -> int:
+    """How many of K share a weight's scale: a power of two from 64 on, so that there are up to 8 scales; 1,024 at most."""
+    span = 64
+    while 8 * span < inputs and span < 1024:
+        span *= 2
+    return span
+
+
 def spans(x):
-    return [x[:, k : k + SPAN] for k in range(0, x.shape[1], SPAN)]
+    span = span_of(x.shape[1])
+    return [x[:, k : k + span] for k in range(0, x.shape[1], span)]
 
 
 def weighted_sums(weight, scales):

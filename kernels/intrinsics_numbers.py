@@ -13,9 +13,8 @@ from llvmlite.binding import llvm_version_info
 
 from . import int8_layout
 from .int8_layout import GROUP
-from .int8_reference import SPAN
 from .intrinsics import BYTE, FLOAT, WORD, call, loaded, moved, multiply_add, spread
-from .vectors import CHUNK, COLUMNS, PAIRED, ROWS, WIDTH
+from .vectors import COLUMNS, PAIRED, ROWS, WIDTH
 from .vectors_int8 import WAY
 
 SHORT = ir.IntType(16)
@@ -25,7 +24,6 @@ class Numbers(NamedTuple):
     """What a kind of numbers is to the tile."""
 
     rows: int  # of a tile at most
-    chunk: int  # steps in a running sum
     columns: int  # outputs of a panel
     outputs: int  # of one vector; a panel wider than two is taken in several parts
     x_bytes: int  # of a row, in a step
@@ -54,18 +52,18 @@ PAIRS = ir.VectorType(BFloat(), 2 * WIDTH) if llvm_version_info[0] >= 16 else WO
 
 
 def float32() -> Numbers:
-    return Numbers(ROWS, CHUNK, COLUMNS, WIDTH, 4, FLOATS, FLOATS, add_floats, as_they_are, plus_bias)
+    return Numbers(ROWS, COLUMNS, WIDTH, 4, FLOATS, FLOATS, add_floats, as_they_are, plus_bias)
 
 
 def bf16() -> Numbers:
     add = add_pairs_at_once if PAIRED else add_pairs_widened
-    return Numbers(ROWS, CHUNK // 2, COLUMNS, WIDTH, 4 if PAIRED else 8, WORDS, FLOATS, add, as_they_are, plus_bias)
+    return Numbers(ROWS, COLUMNS, WIDTH, 4 if PAIRED else 8, WORDS, FLOATS, add, as_they_are, plus_bias)
 
 
 def int8() -> Numbers:
     add, sums, unite = WAYS[WAY.name]
     weights = ir.VectorType(BYTE, WAY.outputs * GROUP)
-    return Numbers(WAY.rows, SPAN // GROUP, int8_layout.COLUMNS, WAY.outputs, WAY.x_bytes, weights,
+    return Numbers(WAY.rows, int8_layout.COLUMNS, WAY.outputs, WAY.x_bytes, weights,
                    ir.VectorType(WORD, sums * WAY.outputs), in_both(add), scaled(unite), dequantised)  # fmt: skip
 
 

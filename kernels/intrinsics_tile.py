@@ -34,6 +34,9 @@ from .intrinsics_numbers import Numbers, bf16, float32, int8
 from .vectors import TOTALS_IN_REGISTERS
 
 
+AT_ONCE = 2  # rows of which both lines of y and of the residual are asked for at a time
+
+
 class Arguments(NamedTuple):
     """What a tile is called with: addresses, distances in bytes, and numbers."""
 
@@ -53,33 +56,37 @@ class Arguments(NamedTuple):
     residual_row: ir.Value
     steps: ir.Value
     ahead: ir.Value  # bytes of `coming` a step
+    chunk: ir.Value  # steps in a running sum
     first: ir.Value  # whether y is yet to be begun
     last: ir.Value  # whether it is then whole
     adds: ir.Value  # whether the residual is then added
 
 
 @intrinsic
-def add_product(typing, y, x, panel, coming, scales, columns, ranges, residual, first, last):
-    """float32: y (R, C) += x (K, R)ᵀ @ panel (K, 4 C bytes); at last + columns (1, C), the bias, and + residual (R, C),
-    or (0, C). Of what else follows nothing is read."""
-    return signature(y, x, panel, coming, scales, columns, ranges, residual), emitter(float32())
+def add_product(typing, y, x, panel, coming, scales, columns, ranges, residual, place, first, last):
+    """float32: the tile of y at (row, column) += x (K, R)ᵀ @ panel (K, 4 C bytes); at last + columns (1, ·), the bias, and
+    + residual, an array like y, or an empty one. Of what else follows nothing is read.
+
+    `place` is (row, R, column, where in x the tile begins, which line of `coming` is asked for first, how many bytes of it
+    a step, steps of a running sum): numbers, because each array that is cut costs a tile some 15 instructions."""
+    return signature(y, x, panel, coming, scales, columns, ranges, residual, place), emitter(float32())
 
 
 @intrinsic
-def add_product_of_pairs(typing, y, x, panel, coming, scales, columns, ranges, residual, first, last):
-    """bf16: y (R, C) += x (K / 2, ·)ᵀ @ panel (K / 2, 4 C bytes); x has two bf16 a step if PAIRED, else two floats."""
-    return signature(y, x, panel, coming, scales, columns, ranges, residual), emitter(bf16())
+def add_product_of_pairs(typing, y, x, panel, coming, scales, columns, ranges, residual, place, first, last):
+    """bf16: y += x (K / 2, ·)ᵀ @ panel (K / 2, 4 C bytes); x has two bf16 a step if PAIRED, else two floats."""
+    return signature(y, x, panel, coming, scales, columns, ranges, residual, place), emitter(bf16())
 
 
 @intrinsic
-def add_scaled_product(typing, y, x, panel, coming, scales, columns, ranges, residual, first, last):
-    """int8: y (R, C) += scales[span] · (x (K / 4, ·)ᵀ @ panel (K / 4, 4 C bytes)) of each span, whose sums are exact; at
-    last with columns (2, C), the bias and the weights' sums, and ranges (R, 2), each row's scale and zero."""
-    return signature(y, x, panel, coming, scales, columns, ranges, residual), emitter(int8())
+def add_scaled_product(typing, y, x, panel, coming, scales, columns, ranges, residual, place, first, last):
+    """int8: y += scales[span] · (x (K / 4, ·)ᵀ @ panel (K / 4, 4 C bytes)) of each span, whose sums are exact; at last with
+    columns (2, ·), the bias and the weights' sums, and ranges (M, 2), each row's scale and zero."""
+    return signature(y, x, panel, coming, scales, columns, ranges, residual, place), emitter(int8())
 
 
-def signature(*arrays):
-    return types.void(*arrays, types.boolean, types.boolean)
+def signature(*arguments):
+    return types.void(*arguments, types.boolean, types.boolean)
 
 
 def emitter(numbers: Numbers) -> Callable:
@@ -87,30 +94,36 @@ def emitter(numbers: Numbers) -> Callable:
     one: a step's bytes for each row, the next step's, ..."""
 
     def emit(context, builder, signature, values):
-        *arrays, first, last = values
+        *arrays, place, first, last = values
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, arrays)]
-        y, x, panel, coming, scales, columns, _, residual = arrays
+        y, x, panel, coming, scales, columns, ranges, residual = arrays
+        row, rows, column, start, asked, ahead, chunk = (builder.extract_value(place, i) for i in range(7))
+        y_row, coming_row, ranges_row, *distances = (
+            builder.extract_value(array.strides, 0) for array in (y, coming, ranges, panel, scales, columns, residual)
+        )
         x_step = None if signature.args[1].ndim == 1 else builder.extract_value(x.strides, 0)
+        across = builder.mul(INT(4), column)
+        begins = [
+            [builder.mul(row, y_row), across], [builder.mul(INT(4), start)], [], [builder.mul(asked, coming_row)],
+            [across], [across], [builder.mul(row, ranges_row)], [builder.mul(row, distances[-1]), across],
+        ]  # fmt: skip
+        places = [moved(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, begins)]
         steps = builder.extract_value(panel.shape, 0)
-        lines, length = (builder.extract_value(coming.shape, axis) for axis in (0, 1))
-        ahead = builder.udiv(builder.mul(lines, length), steps)
-        places = [builder.bitcast(array.data, ADDRESS) for array in arrays]
-        y_row, *distances = (builder.extract_value(array.strides, 0) for array in (y, panel, scales, columns, residual))
-        adds = builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0))
-        for count in each_height(builder, builder.extract_value(y.shape, 0), numbers.rows):
+        adds = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
+        for count in each_height(builder, rows, numbers.rows):
             tile = tile_of(builder.module, numbers, count)
             for column in range(0, numbers.columns, 2 * numbers.outputs):
                 further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
                 starts = [moved(builder, place, distance) for place, distance in zip(places, further)]
                 step = x_step or INT(count * numbers.x_bytes)
-                builder.call(tile, [*starts, y_row, step, *distances, steps, ahead, first, last, adds])
+                builder.call(tile, [*starts, y_row, step, *distances, steps, ahead, chunk, first, last, adds])
 
     return emit
 
 
 def tile_of(module: ir.Module, numbers: Numbers, rows: int) -> ir.Function:
     """The tile of so many rows, as a function that all places in a module call: a copy takes a second to compile."""
-    kind = ir.FunctionType(ir.VoidType(), [ADDRESS] * 8 + [INT] * 8 + [ir.IntType(1)] * 3)
+    kind = ir.FunctionType(ir.VoidType(), [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
     tile = get_or_insert_function(module, kind, f"minibert_tile_{numbers.add.__name__}_{rows}")
     if tile.is_declaration:
         tile.linkage = "internal"
@@ -126,32 +139,44 @@ class Tile:
         self.builder, self.numbers, self.rows, self.given = builder, numbers, rows, given
         self.size, self.floats = 4 * numbers.outputs, ir.VectorType(FLOAT, numbers.outputs)
         self.halves = [(row, half * self.size) for row in range(rows) for half in (0, 1)]
-        self.places = [self.at(given.y, half, (row, given.y_row)) for row, half in self.halves]
-        self.residuals = [self.at(given.residual, half, (row, given.residual_row)) for row, half in self.halves]
 
     def at(self, address: ir.Value, distance: ir.Value | int, *steps: tuple) -> ir.Value:
         """An address, so many bytes further on, and so many steps of a length."""
         counted = [self.builder.mul(INT(count) if isinstance(count, int) else count, length) for count, length in steps]
         return moved(self.builder, address, distance, *counted)
 
+    def places(self) -> list[ir.Value]:
+        return [self.at(self.given.y, half, (row, self.given.y_row)) for row, half in self.halves]
+
+    def residuals(self) -> list[ir.Value]:
+        return [self.at(self.given.residual, half, (row, self.given.residual_row)) for row, half in self.halves]
+
     def read(self) -> list[ir.Value]:
-        return [loaded(self.builder, place, self.floats) for place in self.places]
+        return [loaded(self.builder, place, self.floats) for place in self.places()]
 
     def write(self, values: list[ir.Value]) -> None:
-        for place, value in zip(self.places, values, strict=True):
+        for place, value in zip(self.places(), values, strict=True):
             stored(self.builder, value, place)
 
     def begin(self) -> list[ir.Value]:
         """What the totals begin with: 0 the first time, then what is in y. Nothing, where y itself keeps them."""
         builder, zero = self.builder, ir.Constant(self.floats, None)
-        for place, residual in zip(self.places, self.residuals):
-            prefetch(builder, place, to_write=True)
-            prefetch(builder, residual)
         if TOTALS_IN_REGISTERS:
             return [builder.select(self.given.first, zero, found) for found in self.read()]
         with builder.if_then(self.given.first):
-            self.write([zero] * len(self.places))
+            self.write([zero] * len(self.halves))
         return []
+
+    def ask(self, chunk: ir.Value) -> None:
+        """Some rows of y and of the residual are asked for: with the first chunk the first rows, with the next the next. Of
+        many lines that are asked for at once, a Zen 4 forgets what is too much."""
+        builder, given, most = self.builder, self.given, AT_ONCE
+        with builder.if_then(builder.icmp_unsigned("<", chunk, INT(-(-self.rows // most)))):
+            first = builder.mul(chunk, INT(most))
+            for row, half in self.halves[: 2 * most]:
+                number = builder.add(first, INT(row))
+                prefetch(builder, self.at(given.y, half, (number, given.y_row)), to_write=True)
+                prefetch(builder, self.at(given.residual, half, (number, given.residual_row)))
 
     def step(self, k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         """The sums, with one line's products added."""
@@ -177,22 +202,22 @@ class Tile:
 
     def end(self, totals: list[ir.Value]) -> None:
         """The totals into y; the last time what follows is done to them."""
-        given, finished = self.given, []
-        with self.builder.if_else(given.last) as (whole, partial):
+        builder, given = self.builder, self.given
+        with builder.if_else(given.last) as (whole, partial):
             with whole:
-                for total, residual, (row, half) in zip(totals, self.residuals, self.halves):
+                finished = []
+                for total, (row, half) in zip(totals, self.halves):
                     columns, ranges = self.at(given.columns, half), self.at(given.ranges, 8 * row)
                     following = self.at(columns, given.columns_line)
-                    value = self.numbers.finish(self.builder, total, columns, following, ranges)
-                    finished.append(self.builder.fadd(value, self.other(residual)))
-                self.write(finished)
+                    finished.append(self.numbers.finish(builder, total, columns, following, ranges))
+                with builder.if_else(given.adds) as (added, alone):
+                    with added:
+                        others = [loaded(builder, residual, self.floats) for residual in self.residuals()]
+                        self.write([builder.fadd(value, other) for value, other in zip(finished, others)])
+                    with alone:
+                        self.write(finished)
             with partial:
                 self.write(totals)
-
-    def other(self, residual: ir.Value) -> ir.Value:
-        """A vector of the residual; zeros where there is none."""
-        found = loaded(self.builder, residual, self.floats)
-        return self.builder.select(self.given.adds, found, ir.Constant(self.floats, None))
 
 
 def emit_tile(builder: ir.IRBuilder, numbers: Numbers, rows: int, given: Arguments) -> None:
@@ -208,16 +233,18 @@ def emit_tile(builder: ir.IRBuilder, numbers: Numbers, rows: int, given: Argumen
     builder.position_at_end(chunk)
     number, start = builder.phi(INT), builder.phi(INT)
     totals = [builder.phi(tile.floats) for _ in begun]
-    wanted = builder.add(start, INT(numbers.chunk))
+    tile.ask(number)
+    wanted = builder.add(start, given.chunk)
     stop = builder.select(builder.icmp_signed("<", wanted, given.steps), wanted, given.steps)
+    asked = builder.block
     builder.branch(step)
 
     builder.position_at_end(step)
-    k, sums = builder.phi(INT), [builder.phi(numbers.sums) for _ in tile.places]
+    k, sums = builder.phi(INT), [builder.phi(numbers.sums) for _ in tile.halves]
     new = tile.step(k, sums)
     next_k = builder.add(k, INT(1))
     builder.cbranch(builder.icmp_signed("<", next_k, stop), step, added)
-    join([k, *sums], chunk, [start, *[ir.Constant(numbers.sums, None)] * len(sums)], step, [next_k, *new])
+    join([k, *sums], asked, [start, *[ir.Constant(numbers.sums, None)] * len(sums)], step, [next_k, *new])
 
     builder.position_at_end(added)
     later, next_number = tile.add_up(totals, new, number), builder.add(number, INT(1))

@@ -15,7 +15,7 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import for_range
+from numba.core.cgutils import for_range, get_or_insert_function
 from numba.extending import intrinsic
 
 from .functions import ACTIVATIONS
@@ -111,20 +111,37 @@ def traced(kernel: Kernel, builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
 
 
 @intrinsic
-def activate_rows(typing, y, function):
-    """The activation of y (R, C), in its place; a row is contiguous, and whole pairs of vectors."""
+def activate_tile(typing, y, place, function):
+    """The activation of the tile of y that `place` tells, its (row, rows, column, columns), in its place. A row of y is
+    contiguous, and the tile's are whole pairs of vectors."""
 
     def emit(context, builder, signature, values):
         array = context.make_array(y)(context, builder, values[0])
-        rows, columns = (builder.extract_value(array.shape, axis) for axis in (0, 1))
-        start, line = builder.bitcast(array.data, ADDRESS), builder.extract_value(array.strides, 0)
-        after = builder.append_basic_block("activated")
-        choose = builder.switch(values[1], after)
+        row, rows, column, columns = (builder.extract_value(values[1], i) for i in range(4))
+        line = builder.extract_value(array.strides, 0)
+        start = moved(builder, builder.bitcast(array.data, ADDRESS), builder.mul(row, line), builder.mul(column, INT(4)))
+        builder.call(activation(builder.module), [values[2], start, line, rows, builder.udiv(columns, INT(2 * WIDTH))])
+
+    return types.void(y, place, types.int64), emit
+
+
+def activation(module: ir.Module) -> ir.Function:
+    """(which, where, bytes from row to row, rows, pairs of vectors in each), as a function: were its lines written into the
+    loop that calls it, the constants of a gelu would be fetched for each tile, whether it has one or not."""
+    kind = ir.FunctionType(ir.VoidType(), [INT, ADDRESS, INT, INT, INT])
+    made = get_or_insert_function(module, kind, "minibert_activation")
+    if made.is_declaration:
+        made.linkage = "internal"
+        made.attributes.add("noinline")
+        which, start, line, rows, pairs = made.args
+        builder = ir.IRBuilder(made.append_basic_block("entry"))
+        after = made.append_basic_block("activated")
+        choose = builder.switch(which, after)
         for number, kernel in ACTIVATIONS.items():
             block = builder.append_basic_block(kernel.__name__)
             choose.add_case(INT(number), block)
             builder.position_at_end(block)
-            with for_range(builder, rows) as row, for_range(builder, builder.udiv(columns, INT(2 * WIDTH))) as pair:
+            with for_range(builder, rows) as row, for_range(builder, pairs) as pair:
                 place = moved(builder, start, builder.mul(row.index, line), builder.mul(pair.index, INT(8 * WIDTH)))
                 places = [place, moved(builder, place, 4 * WIDTH)]
                 found = [traced(kernel, builder, loaded(builder, one, FLOATS)) for one in places]
@@ -132,5 +149,5 @@ def activate_rows(typing, y, function):
                     stored(builder, value, one)
             builder.branch(after)
         builder.position_at_end(after)
-
-    return types.void(y, types.int64), emit
+        builder.ret_void()
+    return made

@@ -13,7 +13,7 @@ from .fused import PLAIN, fused
 from .jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import COLUMNS, PAIRED, ROWS, add_product_of_pairs, interleave
+from .vectors import CHUNK, COLUMNS, PAIRED, ROWS, add_product_of_pairs, interleave
 
 STEP = np.dtype(np.uint32 if PAIRED else np.uint64)  # what a row has in a step
 BOUND = {"tolerance": 0.01, "why": "weights keep 8 of 24 bits, each is off by up to 1/512; and so does x if PAIRED"}
@@ -32,16 +32,16 @@ def pack(*arrays):
     outputs, inputs = weights[0].shape
     across = -(-outputs // COLUMNS)
     panels = np.zeros((len(weights), across, COLUMNS, inputs + inputs % 2), np.uint16)
-    columns = np.zeros((1, len(weights), across * COLUMNS), np.float32)
+    columns = np.zeros((len(weights), 1, across * COLUMNS), np.float32)
     for part, weight in enumerate(weights):
         panels[part].reshape(across * COLUMNS, -1)[:outputs, :inputs] = to_bf16(weight)
-        columns[0, part, :outputs] = biases[part]
+        columns[part, 0, :outputs] = biases[part]
     words = panels.view("<u4").reshape(-1, COLUMNS, panels.shape[-1] // 2)  # the first of a pair is the lower half
     return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), columns, columns, outputs)
 
 
 @jit(error_model="numpy")
-def lay(x, scratch, laid, ranges):
+def lay(x, coming, scratch, laid, ranges):
     """A tile's rows of x (R, K) -> laid: for each step the rows' two neighbours of k, 0 after an odd last one; rounded and
     put into one word if PAIRED, else as two floats. Nothing is in `ranges`."""
     rows, inputs = x.shape
@@ -75,11 +75,14 @@ def lines(steps):
     return (1,), (ROWS, steps * STEP.itemsize // 4)
 
 
-BF16 = Format(ROWS, STEP.itemsize, multiply.using("multiply_bf16", lay=lay, add_tile=add_product_of_pairs), lines)
+BF16 = Format(
+    ROWS, STEP.itemsize, multiply.using("multiply_bf16", lay=lay, add_tile=add_product_of_pairs),
+    lambda steps: CHUNK // 2, lines,
+)  # fmt: skip
 
 
-def multiplied(finish, x, *packed, residual=None):
-    return product(BF16, finish, x, Weights(*packed), residual)
+def multiplied(finish, x, *packed, **options):
+    return product(BF16, finish, x, packed, **options)
 
 
 @variant("linear", prepare=pack, **BOUND, noted=True)

@@ -12,7 +12,7 @@ from .buffers import aligned
 from .fused import PLAIN, fused
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
-from .vectors import COLUMNS, ROWS
+from .vectors import CHUNK, COLUMNS, ROWS
 
 BOUND = {"tolerance": 2e-6, "why": "float32 rounding: sums of 128 products, added up"}
 
@@ -26,9 +26,9 @@ def pack(*arrays):
     outputs, inputs = weights[0].shape
     across = -(-outputs // COLUMNS)
     panels = aligned(len(weights) * across, inputs, COLUMNS)
-    columns = np.zeros((1, len(weights), across * COLUMNS), np.float32)
+    columns = np.zeros((len(weights), 1, across * COLUMNS), np.float32)
     for part, weight in enumerate(weights):
-        columns[0, part, :outputs] = biases[part]
+        columns[part, 0, :outputs] = biases[part]
         for number in range(across):
             lines = weight[number * COLUMNS : (number + 1) * COLUMNS]
             panels[part * across + number, :, : len(lines)] = lines.T
@@ -36,11 +36,11 @@ def pack(*arrays):
     return Weights(panels.view(np.uint8), columns, columns, outputs)
 
 
-FLOAT32 = Format(ROWS, 4, multiply)
+FLOAT32 = Format(ROWS, 4, multiply, lambda steps: CHUNK)
 
 
-def multiplied(finish, x, *packed, residual=None):
-    return product(FLOAT32, finish, x, Weights(*packed), residual)
+def multiplied(finish, x, *packed, **options):
+    return product(FLOAT32, finish, x, packed, **options)
 
 
 @variant("linear", prepare=pack, **BOUND, noted=True)

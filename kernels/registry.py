@@ -66,7 +66,7 @@ PRESETS = {
     "naive": ("naive", "reference"),
     "fast": ("register", "vector"),
     "bf16": ("bf16", "paired", "register", "vector"),
-    "int8": ("int8", "register", "vector"),
+    "int8": ("int8", "paired", "register", "vector"),
 }
 AUTO = "fast"  # what "auto" picks
 

@@ -21,16 +21,15 @@ import numpy as np
 
 from .buffers import empty
 from .fused import PLAIN
-from .int8_layout import GROUP
-from .int8_reference import SPAN as VALUES_OF_A_SCALE
 from .jit import Kernel, jit
 from .spinning import pause, seen
 from .threads import get_num_threads, run, settle
-from .vectors import activate_rows, interleave, next_task
+from .vectors import activate_tile, interleave, next_task
 from .vectors import add_product as add_tile
 
-SPAN = 768  # steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2
-SCALED = VALUES_OF_A_SCALE // GROUP  # steps of int8 that share a scale; a divisor of SPAN
+# Steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2. It is a multiple of
+# every format's chunk.
+SPAN = 768
 BLOCK = 16  # tiles of a task at most: 16 × 6 rows × SPAN × 4 bytes are 290 KiB, a third of a common L2
 WIDE = 24  # panels of a task at most, whose part of y stays in L2 with it
 
@@ -41,6 +40,7 @@ class Format(NamedTuple):
     rows: int  # of a tile at most
     x_bytes: int  # of a row, in a step
     multiply: Kernel  # the one below, with its own `lay` and `add_tile`
+    chunk: Callable  # steps -> how many of them are summed up before they are added to a total, or scaled
     scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of what `lay` needs for itself
 
 
@@ -48,27 +48,38 @@ class Weights(NamedTuple):
     """One weight, or three that are multiplied with the same x, packed."""
 
     panels: np.ndarray  # (P, steps, 4 C bytes): a panel is C outputs; the last of each weight is filled up with 0
-    scales: np.ndarray  # (chunks, weights, ·) float32 for each output; not read where numbers need none
-    columns: np.ndarray  # (1 or 2, weights, ·) float32: each output's bias, and what else a tile ends with
+    scales: np.ndarray  # (weights, chunks, ·) float32 for each output; not read where numbers need none
+    columns: np.ndarray  # (weights, 1 or 2, ·) float32: each output's bias, and what else a tile ends with
     outputs: int  # of one weight, without those that fill its last panel
 
+    def parts(self, some: slice) -> Weights:
+        """Some of the weights."""
+        each = len(self.panels) // len(self.columns)
+        first, last, _ = some.indices(len(self.columns))
+        return Weights(self.panels[first * each : last * each], self.scales[some], self.columns[some], self.outputs)
 
-def product(form: Format, finish: int, x, weights: Weights, residual=None):
-    """x (M, K) -> y (weights, M, N), followed by an activation or PLAIN (`fused.py`)."""
-    x = np.ascontiguousarray(x)
-    steps, (_, parts, width) = weights.panels.shape[1], weights.columns.shape
-    y = empty(parts, len(x), width)
+
+ALL = slice(None)
+
+
+def product(form: Format, finish: int, x, packed: tuple, residual=None, parts: slice = ALL):
+    """x (M, K), times these parts of the packed weights -> y (parts, M, N), followed by an activation or PLAIN (`fused.py`)."""
+    x, weights = np.ascontiguousarray(x), Weights(*packed).parts(parts)
+    steps, (count, _, width) = weights.panels.shape[1], weights.columns.shape
+    y = empty(count, len(x), width)
     if len(x):
         tiles = -(-len(x) // form.rows)
         laid = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
-        (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // parts, parts)
+        (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // count, count)
         other = y[0][:0] if residual is None else filled_up(residual, width)
-        size = (form.rows, tall, wide, get_num_threads())
+        size = (form.rows, tall, wide, get_num_threads(), form.chunk(steps))
         run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
     found = y[:, :, : weights.outputs]
-    if not found.flags.c_contiguous:
-        settle()
-    return np.ascontiguousarray(found)
+    if found.flags.c_contiguous:
+        return found
+    narrow = empty(*found.shape)
+    run(cut, count * len(x), y, narrow)
+    return narrow
 
 
 def filled_up(residual, width):
@@ -96,10 +107,22 @@ def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[t
     return (tall, wide), blocks * parts * -(-panels // wide)
 
 
+@jit(nogil=True, error_model="numpy")
+def cut(counter, wide, narrow):
+    """narrow (P, M, N) = the first columns of wide (P, M, ·), a row a task."""
+    parts, rows, columns = narrow.shape
+    task = next_task(counter)
+    while task < parts * rows:
+        source, target = wide[task // rows, task % rows], narrow[task // rows, task % rows]
+        for i in range(columns):
+            target[i] = source[i]
+        task = next_task(counter)
+
+
 @jit(error_model="numpy")
-def lay(x, scratch, laid, ranges):
+def lay(x, coming, scratch, laid, ranges):
     """A tile's rows of x (R, K) -> laid (K R,), side by side. Other numbers than float32 have a `lay` of their own, with
-    some scratch and two values of each row in `ranges`."""
+    a row that is worth asking for, some scratch, and two values of each row in `ranges`."""
     interleave(x, laid)
 
 
@@ -109,7 +132,7 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     ahead, at a task's end, are the weights of the one that this thread will probably do next."""
     words, ranges = laid
     panels, scales, columns = weights
-    height, tall, wide, threads = size
+    height, tall, wide, threads, chunk = size
     parts, rows, _ = y.shape
     steps, across = panels.shape[1], panels.shape[2] // 4
     tiles, each = -(-rows // height), len(panels) // parts
@@ -119,7 +142,9 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     own, tile = next_task(counter[1:]), next_task(counter[2:])
     while tile < tiles:
         top, bottom = top_of(tile, split), top_of(tile + 1, split)
-        lay(x[top:bottom], (scratch[0][own], scratch[1][own]), words[top * length : bottom * length], ranges[top:bottom])
+        coming = x[top_of(min(tile + threads, tiles - 1), split)]  # what this thread will probably lay next begins there
+        lines = scratch[0][own], scratch[1][own]
+        lay(x[top:bottom], coming, lines, words[top * length : bottom * length], ranges[top:bottom])
         next_task(counter[3:])
         tile = next_task(counter[2:])
     turn = 0
@@ -130,27 +155,24 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     while task < -(-tiles // tall) * parts * strips:
         part, first_tile, first = task // strips % parts, task // (parts * strips) * tall, task % strips * wide
         last_tile, last = min(first_tile + tall, tiles), min(first + wide, each)
+        target, column = y[part], columns[part]
         for k in range(0, steps, SPAN):
-            end = min(k + SPAN, steps)
+            end, scale = min(k + SPAN, steps), scales[part, k // chunk :]
             asked = -(-(end - k) // (last_tile - first_tile))  # lines asked for ahead by each tile
+            ahead = asked * panels.shape[2] // (end - k)
             for number in range(first, last):
-                left, right = number * across, (number + 1) * across
-                panel, follows = panels[part * each + number, k:end], part * each + number + 1
+                left, follows = number * across, part * each + number + 1
                 if number + 1 == last:
                     follows = (task + threads) // strips % parts * each + (task + threads) % strips * wide
-                later, target = panels[follows, k:end], y[part, :, left:right]
-                scale, column = scales[k // SCALED :, part, left:right], columns[:, part, left:right]
+                panel, coming = panels[part * each + number, k:end], panels[follows, k:end]
                 bottom = top_of(first_tile, split)
                 for tile in range(first_tile, last_tile):
                     top, bottom = bottom, top_of(tile + 1, split)
-                    begin, step = top * length, (bottom - top) * (length // steps)
-                    coming = later[(tile - first_tile) * asked : (tile - first_tile + 1) * asked]
-                    add_tile(
-                        target[top:bottom], words[begin + k * step : begin + end * step], panel, coming, scale, column,
-                        ranges[top:bottom], residual[top:bottom, left:right], k == 0, end == steps,
-                    )  # fmt: skip
+                    start = top * length + k * (bottom - top) * (length // steps)
+                    place = top, bottom - top, left, start, (tile - first_tile) * asked, ahead, chunk
+                    add_tile(target, words, panel, coming, scale, column, ranges, residual, place, k == 0, end == steps)
                     if finish != PLAIN and end == steps:
-                        activate_rows(target[top:bottom], finish)
+                        activate_tile(target, (top, bottom - top, left, across), finish)
         task = next_task(counter)
 
 

@@ -48,7 +48,7 @@ fma = Instruction("fma")  # (a, b, c) -> a b + c, rounded once where the machine
 next_task = Instruction("next_task")  # (counter) -> its number, which becomes one larger
 # (source, target): WIDTH rows of WIDTH values, transposed
 transpose_block = Instruction("transpose_block", "minibert.kernels.intrinsics_layout")
-# (y, x, panel, coming, scales, columns, ranges, first, last): y += xᵀ @ panel, a tile in registers
+# (y, x, panel, coming, scales, columns, ranges, residual, place, first, last): y += xᵀ @ panel, a tile in registers
 add_product = Instruction("add_product", "minibert.kernels.intrinsics_tile")
 add_product_of_pairs = Instruction("add_product_of_pairs", "minibert.kernels.intrinsics_tile")  # the same in bf16
 # (source, target): target[k R + r] = source[r, k], for words of 32 or 64 bits
@@ -59,5 +59,5 @@ plus = Instruction("plus", "minibert.kernels.intrinsics_elementwise")  # (a, b) 
 larger = Instruction("larger", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> the larger of two numbers
 at_most = Instruction("at_most", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> b if a > b else a
 at_least = Instruction("at_least", "minibert.kernels.intrinsics_elementwise")  # (a, b) -> b if a < b else a
-# (y, function): an activation of `functions.py`, of whole pairs of vectors in y (R, C)
-activate_rows = Instruction("activate_rows", "minibert.kernels.intrinsics_traced")
+# (y, place, function): an activation of `functions.py`, of a tile of y
+activate_tile = Instruction("activate_tile", "minibert.kernels.intrinsics_traced")

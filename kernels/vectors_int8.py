@@ -1,7 +1,7 @@
 """Whole numbers: which instructions this machine adds their products with.
 
 Three ways to add a line's products, told by what the machine has. All of them give the same numbers, for nothing is
-rounded, and the SPAN products that share a scale are less than a 32-bit sum holds:
+rounded, and the products that share a scale are less than a 32-bit sum holds:
 
     vnni      vpdpbusd: four products for each of 16 (or 8) outputs, added to their sums, in one instruction
     pairs     the weights widened to 16 bits, pmaddwd: two products an output; the two halves are added after the loop.
@@ -50,7 +50,7 @@ def way_of(found: set[str]) -> Way:
 
 WAY = way_of(FEATURES)
 
-# (y, x, panel, coming, scales, columns, ranges, first, last): y += scales · (xᵀ @ panel), a tile whose sums stay in registers
+# as `vectors.add_product`: y += scales · (xᵀ @ panel)
 add_scaled_product = Instruction("add_scaled_product", "minibert.kernels.intrinsics_tile")
 round_row = Instruction("round_row", "minibert.kernels.intrinsics_int8")  # (source, target, factor, zero): to 0..255
 mix = Instruction("mix", "minibert.kernels.intrinsics_int8")  # (source, target, coming): a row, as `int8_reference.mix` has it

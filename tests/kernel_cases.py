@@ -42,7 +42,7 @@ def query_key_value_case(random, rows, inputs, outputs):
     x, parameters = random.normal(size=(rows, inputs)), []
     for _ in range(3):
         parameters += [random.normal(size=(outputs, inputs)) / np.sqrt(inputs), random.normal(size=outputs)]
-    return (x,), tuple(parameters)
+    return (x, x), tuple(parameters)
 
 
 def elementwise_case(random, rows, inputs, outputs):
@@ -96,6 +96,14 @@ def special_attention():
                    "one query each, masked": ((one, key, value, bounds, masks["masked"], heads), ())}  # fmt: skip
 
 
+def some_ask():
+    """Queries of a few rows, and keys and values of all; these have outliers, or are not contiguous."""
+    (_, x), parameters = query_key_value_case(np.random.default_rng(7), 25, 64, 40)
+    large = np.where(np.arange(64) == 3, x * 1000, x)
+    apart = np.repeat(x, 2, axis=1)[:, ::2]
+    return {f"some ask, {name}": ((y[[0, 7, 8]], y), parameters) for name, y in {"outliers": large, "strided": apart}.items()}
+
+
 def extreme_values():
     return {"extreme values": ((np.array([[-1e4, -90, -6, -1e-30, 0, 1e-30, 6, 90, 1e4]]),), ())}
 
@@ -114,6 +122,7 @@ MAKERS = {
 EXTRA = {
     "softmax": masked_softmax,
     "attention": special_attention,
+    "query_key_value": some_ask,
     **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu", "tanh"), extreme_values),
 }
 
@@ -143,9 +152,10 @@ def strided(case):
 
 
 def cast(value, kind):
-    """Float arrays of a nested tuple to `kind`, with their strides' order kept."""
+    """Float arrays of a nested tuple to `kind`, with their strides' order kept; what is there twice stays one array."""
     if isinstance(value, tuple):
-        return tuple(cast(item, kind) for item in value)
+        made = {id(item): cast(item, kind) for item in value}
+        return tuple(made[id(item)] for item in value)
     if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating):
         if value.flags.c_contiguous:
             return value.astype(kind)
@@ -198,7 +208,7 @@ def assembly_of(form: str, panels, scratch: str = "array(2), array(2)") -> str:
         f"from minibert.kernels.{module} import {name};"
         "from minibert.kernels.machine_code import ArrayKind, numba_type; array = lambda rank: ArrayKind('f', rank);"
         f"weights = ({panels!r}, array(3), array(3)); compiled = {name}.multiply.compiled;"
-        f"kinds = [ArrayKind('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 4, 'int'];"
+        f"kinds = [ArrayKind('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 5, 'int'];"
         "compiled.compile(tuple(map(numba_type, kinds)));"
         "print(*compiled.inspect_asm().values())"
     )

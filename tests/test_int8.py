@@ -16,6 +16,7 @@ import minibert
 from minibert.kernels import int8_reference
 from minibert.kernels.machine_code import ArrayKind
 from minibert.kernels.registry import table, variants
+from minibert.kernels.vectors import PAIRED
 
 MODEL = minibert.DistilBertModel(
     minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels="int8", seed=0
@@ -140,7 +141,7 @@ def test_three_products_in_one_are_the_three():
     x, *weights = (random.normal(size=(40, 72)).astype(np.float32) for _ in range(4))
     made, plain = variants("query_key_value")["int8"], variants("linear")["int8_tile"]
     pairs = [(weight, weight[:, 0].copy()) for weight in weights]
-    together = made.function(x, *made.prepare(*pairs[0], *pairs[1], *pairs[2]))
+    together = made.function(x, x, *made.prepare(*pairs[0], *pairs[1], *pairs[2]))
     for found, pair in zip(together, pairs):
         assert np.array_equal(found, plain.function(x, *plain.prepare(*pair)))
 
@@ -210,7 +211,7 @@ def dev(sst2):
 
 
 def test_the_bundled_classifiers_labels_stay(dev):
-    """None of 872 differs. The differences of logits have a root mean square of 0.008, and the largest is 0.13."""
+    """One of 872 differs. The differences of logits have a root mean square of 0.007, and the largest is 0.04."""
     tokenizer = minibert.AutoTokenizer.from_pretrained("minibert-sst2")
     models = [minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=name)
               for name in ("fast", "int8")]  # fmt: skip
@@ -221,9 +222,9 @@ def test_the_bundled_classifiers_labels_stay(dev):
 
 
 def test_sentence_vectors_stay_where_they_were(minilm, dev):
-    """The least cosine is 0.99905; of ONNX Runtime's dynamic int8, 0.79."""
+    """The least cosine is 0.99904, or 0.99883 with attention in float32; of ONNX Runtime's dynamic int8, 0.79."""
     tokenizer = minibert.AutoTokenizer.from_pretrained(minilm)
     exact, rounded = (answers(minibert.AutoModel.from_pretrained(minilm, kernels=name), tokenizer, dev)
                       for name in ("fast", "int8"))  # fmt: skip
     cosine = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
-    assert cosine.min() > 0.999
+    assert cosine.min() > (0.999 if PAIRED else 0.9988) and cosine.mean() > 0.9997

@@ -61,7 +61,7 @@ def test_the_products_take_a_quarter_of_the_bytes(tmp_path):
     exact = 4 * 4 * (4 * 256 * 256 + 2 * 256 * 288)
     assert packed < 0.27 * exact
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config["quantization_config"] == {"quant_method": "minibert-int8", "version": 2}
+    assert config["quantization_config"] == {"quant_method": "minibert-int8", "version": 3}
 
 
 @pytest.mark.parametrize("kernels", ["reference", "fast", "bf16", {"linear": "register"}])
@@ -77,10 +77,10 @@ def test_what_others_quantised_is_refused(folder, said):
         load(folder)
 
 
-@pytest.mark.parametrize("version", [{}, {"version": 1}, {"version": "2"}])
+@pytest.mark.parametrize("version", [{}, {"version": 2}, {"version": "3"}])
 def test_what_another_version_quantised_is_refused(folder, version):
     rewrite_config(folder, quantization_config={"quant_method": "minibert-int8", **version})
-    with pytest.raises(ConfigError, match="of the form that this minibert writes, version 2; .* minibert quantize"):
+    with pytest.raises(ConfigError, match="of the form that this minibert writes, version 3; .* minibert quantize"):
         load(folder)
 
 

@@ -78,14 +78,13 @@ def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Enco
 
     With `asked` (S,), one token of each sequence, -> theirs alone (S, D): others are looked at, and not computed further.
     """
-    query, key, value = ops.query_key_value(hidden, *layer.query_key_value)
-    if asked is not None:
-        query, hidden = ops.take(query, asked), ops.take(hidden, asked)
+    asking = hidden if asked is None else ops.take(hidden, asked)
+    query, key, value = ops.query_key_value(asking, hidden, *layer.query_key_value)
     context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads)
     if trace.attentions is not None:
         found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads)
         trace.attentions.append(list(found))
-    hidden = ops.layer_norm(ops.linear_add(context, hidden, *layer.attention_out), *layer.attention_norm)
+    hidden = ops.layer_norm(ops.linear_add(context, asking, *layer.attention_out), *layer.attention_norm)
 
     activated_linear = getattr(ops, encoder.activated_linear)
     inner = activated_linear(hidden, *layer.feed_forward_in)  # (N, F)
