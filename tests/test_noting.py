@@ -10,7 +10,7 @@ from minibert.kernels import buffers, threads
 from minibert.kernels.noting import here
 from minibert.kernels.registry import table, variants
 from minibert.models.encoder import Trace, encode
-from minibert.models.passes import SHORT
+from minibert.models.passes import FEW, LONG, SHORT
 from minibert.tokenization.batch import PackedEncoding
 
 WIDE = {"dim": 128, "n_heads": 4, "n_layers": 3, "hidden_dim": 256, "vocab_size": 500, "max_position_embeddings": 300}
@@ -91,13 +91,54 @@ def test_an_answer_that_is_held_stays_when_its_pass_is_made_again():
     assert np.array_equal(first, copied)
 
 
-def test_only_short_texts_passes_are_kept_and_one_for_each_length():
+def kept(made):
+    """The bounds of the passes that a model keeps."""
+    return {tuple(np.frombuffer(key, np.int64).tolist()) for key, *_ in made.passes.kept}
+
+
+def test_short_texts_passes_are_kept_and_one_for_each_length():
     made = model()
     for seed in range(3):
-        for length in (5, SHORT, SHORT + 1):
+        for length in (5, SHORT, SHORT + 1 + seed):
             made(text(length, seed))
     made(np.concatenate([text(5), text(5, 1)]))
-    assert {tokens for tokens, *_ in made.passes.kept} == {5, SHORT}
+    assert kept(made) == {(0, 5), (0, SHORT)}
+
+
+@pytest.mark.parametrize("kernels", ["fast", "int8"])
+def test_what_comes_twice_in_a_row_is_kept_by_the_lengths_of_its_texts(kernels):
+    made = model(kernels)
+    batches = [np.concatenate([text(90, seed), text(90, seed + 1)]) for seed in range(4)]
+    uneven = np.ones((2, 90), int)
+    uneven[0, 80:] = 0
+    for _ in range(3):
+        for ids in batches:
+            assert np.array_equal(made(ids).last_hidden_state.reshape(-1, made.config.dim), at_once(made, ids))
+    assert kept(made) == {(0, 90, 180)}
+    for number in range(2):
+        whole = [made(batches[0][row : row + 1, : 80 + 10 * row]).last_hidden_state[0] for row in (0, 1)]
+        found = made(batches[0], uneven).last_hidden_state
+        assert np.array_equal(found[0, :80], whole[0]) and np.array_equal(found[1], whole[1])
+        assert ((0, 80, 170) in kept(made)) == (number == 1)
+    made(text(200)), made(text(201)), made(text(200))
+    assert (0, 200) not in kept(made)
+
+
+def test_a_classifier_s_narrow_head_is_noted_for_a_batch_as_well():
+    made = minibert.DistilBertForSequenceClassification(minibert.DistilBertConfig(**WIDE), kernels="fast", seed=0)
+    ids = np.concatenate([text(9, seed) for seed in range(3)])
+    alone = np.concatenate([made(row[None]).logits for row in ids])
+    for _ in range(3):
+        assert np.array_equal(made(ids).logits, alone)
+    assert None not in made.passes.kept.values() and kept(made) == {(0, 9), (0, 9, 18, 27)}
+
+
+def test_few_passes_of_many_tokens_are_kept_and_none_of_more():
+    made = model()
+    many = np.concatenate([text(LONG // 4, seed) for seed in range(5)])
+    for ids in (*(text(length) for length in range(SHORT + 1, SHORT + FEW + 2)), many):
+        made(ids), made(ids)
+    assert kept(made) == {(0, SHORT + FEW + 1)}
 
 
 def test_a_pass_in_which_numpy_looks_at_a_result_is_not_kept():
