@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert import DistilBertForSequenceClassification, set_num_threads
+from minibert import AutoTokenizer, DistilBertForSequenceClassification, set_num_threads
 from minibert.errors import KernelError
 from minibert.kernels.registry import PRESETS
 
@@ -46,7 +46,7 @@ class Work(NamedTuple):
 
     label: str
     call: Callable[[Engine], object]
-    operations: float = 0.0  # of a shape: multiplications and additions
+    operations: float = 0.0  # multiplications and additions of a shape, or of texts one by one
     sentences: int = 0  # of SST-2
 
     @property
@@ -58,9 +58,9 @@ class Work(NamedTuple):
 
 
 def floating_operations(rows: int, length: int) -> float:
-    """Multiplications and additions of the products and of attention, in one forward pass: of the last layer, query, key
-    and value of all tokens, and the rest of each row's first, which is all that the classifier reads."""
-    to_look, looked = 3 * WIDTH**2, WIDTH**2 + 2 * WIDTH * FEED_FORWARD + 2 * WIDTH * length  # of a token, in a layer
+    """Multiplications and additions of the products and of attention, in one forward pass: of the last layer, key and value
+    of all tokens, and the rest of each row's first, which is all that the classifier reads."""
+    to_look, looked = 2 * WIDTH**2, 2 * WIDTH**2 + 2 * WIDTH * FEED_FORWARD + 2 * WIDTH * length  # of a token, in a layer
     return 2.0 * rows * (length * (LAYERS * to_look + (LAYERS - 1) * looked) + looked)
 
 
@@ -77,7 +77,7 @@ def sentences(data: Path) -> list[str]:
     return [line.split("\t")[1] for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
 
 
-def works(options: argparse.Namespace) -> Iterator[Work]:
+def works(options: argparse.Namespace, folder: Path) -> Iterator[Work]:
     for shape in options.shapes:
         ids, mask = batch(shape)
         yield Work(shape.replace("x", "×"), lambda engine, ids=ids, mask=mask: engine.logits(ids, mask),
@@ -87,10 +87,13 @@ def works(options: argparse.Namespace) -> Iterator[Work]:
         as_they_come = [dev[i : i + BATCH] for i in range(0, len(dev), BATCH)]
         by_length = sorted(dev, key=lambda text: len(text.split()))
         in_order = [by_length[i : i + BATCH] for i in range(0, len(dev), BATCH)]
-        for label, batches in (("SST-2 one by one", [[text] for text in dev]), (f"SST-2 by {BATCH}", as_they_come),
-                               (f"SST-2 by {BATCH}, sorted", in_order)):  # fmt: skip
+        lengths = map(len, AutoTokenizer.from_pretrained(folder)(dev)["input_ids"])
+        alone = sum(floating_operations(1, length) for length in lengths)
+        for label, batches, operations in (("SST-2 one by one", [[text] for text in dev], alone),
+                                           (f"SST-2 by {BATCH}", as_they_come, 0),
+                                           (f"SST-2 by {BATCH}, sorted", in_order, 0)):  # fmt: skip
             yield Work(label, lambda engine, batches=batches: [engine.classify(texts) for texts in batches],
-                       sentences=len(dev))  # fmt: skip
+                       operations, len(dev))  # fmt: skip
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Peer]:
@@ -139,7 +142,7 @@ def compared(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     ceilings = {CEILING: "fp32"} | ({WHOLE_CEILING: "int8"} if peaks.instruction("int8") else {})
     rows: dict[str, dict] = {name: {} for name in (*errors, *ceilings)}
     seconds: dict[str, dict] = {}
-    for work in works(options):
+    for work in works(options, folder):
         calls = {name: lambda engine=engine: work.call(engine) for name, engine in right.items()}
         if work.operations:
             calls |= {name: peaks.arithmetic(work.operations, numbers) for name, numbers in ceilings.items()}

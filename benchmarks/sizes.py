@@ -56,7 +56,8 @@ def product_sizes(operation: str, counts: tuple[int, ...]) -> Iterator[Size]:
     weights = [array for array in parameters if array.ndim == 2]
     for rows in counts:
         called_on, _ = made(operation, rows, inputs, 1 if operation != "linear_add" else outputs)
-        moved = sum(array.nbytes for array in (*called_on, *parameters)) + 4 * rows * sum(map(len, weights))
+        different = {id(array): array.nbytes for array in (*called_on, *parameters)}
+        moved = sum(different.values()) + 4 * rows * sum(map(len, weights))
         work = 2 * rows * sum(weight.size for weight in weights)
         yield Size(f"{rows} × {inputs} → {sum(map(len, weights))}", called_on, parameters, work, moved, True)
 
