@@ -159,7 +159,7 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
         for k in range(0, steps, SPAN):
             end, scale = min(k + SPAN, steps), scales[part, k // chunk :]
             asked = -(-(end - k) // (last_tile - first_tile))  # lines asked for ahead by each tile
-            ahead = asked * panels.shape[2] // (end - k)
+            ahead = -(-asked * panels.shape[2] // (end - k))  # bytes a step; not one line less: it would be waited for
             for number in range(first, last):
                 left, follows = number * across, part * each + number + 1
                 if number + 1 == last:
