@@ -151,8 +151,8 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     while seen(counter, 3) < tiles:
         turn += 1
         pause(turn)
-    task = next_task(counter)
-    while task < -(-tiles // tall) * parts * strips:
+    task, tasks = next_task(counter), -(-tiles // tall) * parts * strips
+    while task < tasks:
         part, first_tile, first = task // strips % parts, task // (parts * strips) * tall, task % strips * wide
         last_tile, last = min(first_tile + tall, tiles), min(first + wide, each)
         target, column = y[part], columns[part]
@@ -162,8 +162,10 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
             ahead = -(-asked * panels.shape[2] // (end - k))  # bytes a step; not one line less: it would be waited for
             for number in range(first, last):
                 left, follows = number * across, part * each + number + 1
-                if number + 1 == last:
+                if number + 1 == last and task + threads < tasks:
                     follows = (task + threads) // strips % parts * each + (task + threads) % strips * wide
+                elif number + 1 == last:
+                    follows = part * each + number  # which is there already
                 panel, coming = panels[part * each + number, k:end], panels[follows, k:end]
                 bottom = top_of(first_tile, split)
                 for tile in range(first_tile, last_tile):
