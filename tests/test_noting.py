@@ -242,3 +242,11 @@ def test_an_error_in_a_pass_leaves_nothing_noted():
     with pytest.raises(WeightsError):
         made(np.full((1, 5), 3))
     assert here.notes is None and np.isfinite(made(np.full((1, 5), 4)).last_hidden_state).all()
+
+
+def test_packed_ids_are_the_models_own():
+    """They are checked once: what becomes of the caller's later must not reach a kernel."""
+    ids = text(7).astype(np.intp)
+    packed = model().pack(ids)
+    ids[:] = 10**9
+    assert packed.token_ids.max() < 500

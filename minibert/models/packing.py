@@ -68,14 +68,15 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
         raise InputError(f"input_ids must be of shape (B, T) with T at least 1; got {ids.shape}.")
     kept, key_mask = read_mask(attention_mask, ids.shape)
     if np.logical_and.reduce(kept, axis=None):  # this and what else is short here: NumPy's functions take ten times as
-        token_ids, columns = ids.ravel(), np.arange(ids.size) % ids.shape[1]  # long after a pass has filled the caches
+        token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]  # long after a pass has filled the caches
         bounds = np.arange(len(ids) + 1) * ids.shape[1]
     else:
         token_ids, columns = ids[kept], kept.nonzero()[1].copy()
         bounds = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    types = np.zeros(len(token_ids), np.intp) if token_type_ids is None else spread(token_type_ids, kept, "token_type_ids")
     packed = Packed(
         token_ids=token_ids,
-        type_ids=np.zeros(len(token_ids), np.intp) if token_type_ids is None else spread(token_type_ids, kept, "token_type_ids"),
+        type_ids=types,
         position_ids=columns if position_ids is None else spread(position_ids, kept, "position_ids"),
         bounds=bounds,
         key_mask=key_mask,

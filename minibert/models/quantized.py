@@ -5,7 +5,7 @@
 takes, to be used where it lies:
 
     transformer.layer.0.query_key_value.panels     int8     the weights, as `kernels/int8_layout.py` lays them
-    transformer.layer.0.query_key_value.scales     float32  of each output and span of k (`span_of` in `kernels/int8_reference.py`)
+    transformer.layer.0.query_key_value.scales     float32  of each output and span of k (`span_of`, `kernels/int8_reference.py`)
     transformer.layer.0.query_key_value.columns    float32  each output's bias, and the sum of its weights
     ... attention_out, feed_forward_in, feed_forward_out
 
@@ -26,7 +26,7 @@ from ..config import Architecture, PreTrainedConfig, brief
 from ..errors import ConfigError, KernelError
 from ..weights import EncoderNames
 
-METHOD, VERSION = "minibert-int8", 3  # 2: rows of weights are mixed by sixteens; 3: up to 8 scales each (`kernels/int8_reference.py`)
+METHOD, VERSION = "minibert-int8", 3  # 2: a weight's rows are mixed by sixteens; 3: they have up to 8 scales each
 PARTS = ("panels", "scales", "columns")
 PRODUCTS = {  # a layer's products, as `encoder.Layer` has them -> the modules each is made of, and its operation
     "query_key_value": (("query", "key", "value"), "query_key_value"),
