@@ -8,7 +8,7 @@ import numpy as np
 
 from .buffers import SMALL, beyond_caches, empty
 from .functions import GELU, GELU_TANH, RELU, SILU, TANH, gelu, gelu_tanh, relu, silu, tanh
-from .jit import jit
+from .compiler.jit import jit
 from .registry import variant
 from .threads import run
 from .vectors import next_task, stream

@@ -9,7 +9,7 @@ import numpy as np
 from .buffers import empty
 from .composed import query_bounds
 from .functions import exp_below
-from .jit import jit
+from .compiler.jit import jit
 from .registry import variant
 from .threads import run
 from .vectors import CHUNK, COLUMNS, ROWS, WIDTH, add_product, fma, interleave, larger, next_task, transpose_block

@@ -10,7 +10,7 @@ import numpy as np
 
 from .attention import attend, attention_on_threads, exponentials, find_largest
 from .attention import gather as gather_floats
-from .jit import jit
+from .compiler.jit import jit
 from .linear_bf16 import rounded
 from .registry import variant
 from .vectors import CHUNK, PAIRED, ROWS, add_product_of_pairs, interleave
@@ -84,5 +84,5 @@ def attend_lanes(turned, laid, values, scores, sums):
             line[lane] *= total[lane]
 
 
-gather = gather_floats.using("gather_pairs", put_key=put_halves)
-attend_pairs = attend.using("attend_pairs", copy_kept=copy_pairs, attend_lanes=attend_lanes)
+gather = gather_floats.specialize("gather_pairs", put_key=put_halves)
+attend_pairs = attend.specialize("attend_pairs", copy_kept=copy_pairs, attend_lanes=attend_lanes)

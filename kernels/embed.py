@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .buffers import SMALL, beyond_caches, empty
-from .jit import jit
+from .compiler.jit import jit
 from .layer_norm import LONG, TASK, normalise
 from .registry import variant
 from .threads import run

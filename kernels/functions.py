@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from .jit import jit
+from .compiler.jit import jit
 from .vectors import at_least, at_most, fma
 
 F = np.float32

@@ -99,7 +99,7 @@ def wake(typing, box, index):
 
 @intrinsic
 def run_code(typing, code, words):
-    """The function at the address `code`, called with the address `words` -> its status (`machine_code.py`)."""
+    """The function at the address `code`, called with the address `words` -> its status (`compiler/call.py`)."""
 
     def emit(context, builder, signature, values):
         function = builder.inttoptr(values[0], ir.FunctionType(WORD, [ADDRESS]).as_pointer())

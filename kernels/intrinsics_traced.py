@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from .functions import ACTIVATIONS
 from .intrinsics import ADDRESS, FLOAT, INT, WORD, call, loaded, moved, multiply_add, stored
-from .jit import Kernel
+from .compiler.jit import Kernel
 from .vectors import WIDTH
 
 FLOATS, WORDS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(WORD, WIDTH)

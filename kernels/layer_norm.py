@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .buffers import SMALL, beyond_caches, empty
-from .jit import jit
+from .compiler.jit import jit
 from .registry import variant
 from .threads import run
 from .vectors import fma, next_task, stream

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import jit
+from .compiler.jit import jit
 from .registry import variant
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .fused import PLAIN, fused
-from .jit import jit
+from .compiler.jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
 from .vectors import CHUNK, COLUMNS, PAIRED, ROWS, add_product_of_pairs, interleave
@@ -76,7 +76,7 @@ def lines(steps):
 
 
 BF16 = Format(
-    ROWS, STEP.itemsize, multiply.using("multiply_bf16", lay=lay, add_tile=add_product_of_pairs),
+    ROWS, STEP.itemsize, multiply.specialize("multiply_bf16", lay=lay, add_tile=add_product_of_pairs),
     lambda steps: CHUNK // 2, lines,
 )  # fmt: skip
 

@@ -42,7 +42,7 @@ from .int8_reference import (
     span_of,
     weighted_sums,
 )
-from .jit import jit
+from .compiler.jit import jit
 from .registry import variant
 from .tiles import Format, Weights, multiply, product
 from .vectors import interleave
@@ -159,7 +159,7 @@ def lines_and_values(steps):
 
 
 INT8 = Format(
-    WAY.rows, STEP.itemsize, multiply.using("multiply_int8", lay=lay, add_tile=add_scaled_product),
+    WAY.rows, STEP.itemsize, multiply.specialize("multiply_int8", lay=lay, add_tile=add_scaled_product),
     lambda steps: span_of(GROUP * steps) // GROUP, lines_and_values,
 )  # fmt: skip
 

@@ -55,6 +55,14 @@ class Notes:
         return calls
 
 
+class KernelList(Notes):
+    """Takes down which kernels would be called, for what types of arguments, in the place of calling them."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels: dict[tuple, None] = {}  # (kernel, signature)
+
+
 class Here(threading.local):
     """This thread's notes; None where each call is made at once."""
 

@@ -111,6 +111,7 @@ class Table:
     def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
         self.chosen = dict(chosen)
         self.preset = preset
+        self.compiled = False  # whether object files of all its kernels are known to be there: `models/precompile.py`
         self.noted = all(isinstance(made, Variant) and made.noted for made in self.chosen.values())
         for operation, made in self.chosen.items():
             ready = made.function if isinstance(made, Variant) else partial(made.function, self)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .buffers import SMALL, beyond_caches, empty
 from .functions import exp_below
-from .jit import jit
+from .compiler.jit import jit
 from .layer_norm import CHUNK
 from .registry import variant
 from .threads import run

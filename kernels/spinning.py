@@ -20,11 +20,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .jit import Instruction, jit
-from .machine_code import FINE, Call, bind, check
+from .compiler.trampoline import ArrayType
+from .compiler.jit import LazyIntrinsic, jit
+from .compiler.call import OK_STATUSES, BoundCall, bind, check
 
 seen, show, exchange, pause, sleep, wake, run_code = (
-    Instruction(name, "minibert.kernels.intrinsics_threads")
+    LazyIntrinsic(name, "minibert.kernels.intrinsics_threads")
     for name in ("seen", "show", "exchange", "pause", "sleep", "wake", "run_code")
 )
 
@@ -55,11 +56,11 @@ def lead(boxes, calls, result):
                 while seen(box, STATE) != DONE:
                     turn += 1
                     pause(turn)
-                if box[STATUS] not in FINE:
+                if box[STATUS] not in OK_STATUSES:
                     status = box[STATUS]
                 show(box, STATE, FREE)
         result[0] = status
-        if status not in FINE:
+        if status not in OK_STATUSES:
             return
 
 
@@ -86,7 +87,7 @@ class Program:
     """Calls that are made one after another, each together with so many helpers; as often as one likes, if their counters
     are cleared before."""
 
-    def __init__(self, calls: list[tuple[Call, int]], counters: Sequence[np.ndarray] = ()):
+    def __init__(self, calls: list[tuple[BoundCall, int]], counters: Sequence[np.ndarray] = ()):
         self.calls, self.counters = calls, counters
         self.listed = np.array([(*call.addresses, helpers) for call, helpers in calls], np.int64)
         self.helpers = max(helpers for _, helpers in calls)
@@ -97,6 +98,7 @@ class Spinners:
     """Threads that serve boxes; started when first needed."""
 
     MOST = 64
+    SIGNATURES = {lead: (ArrayType("l", 2), ArrayType("l", 2), ArrayType("l", 1)), serve: (ArrayType("l", 1), "int")}
 
     def __init__(self):
         self.boxes = np.zeros((self.MOST, SIZE), np.int64)

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import Instruction, jit
+from .compiler.jit import LazyIntrinsic, jit
 
 bytes_at, halves_at, words_at, numbers_at, copy, fill_with_spaces, has_surrogate = (
-    Instruction(name, "minibert.kernels.wordpiece_intrinsics")
+    LazyIntrinsic(name, "minibert.kernels.wordpiece_intrinsics")
     for name in ("bytes_at", "halves_at", "words_at", "numbers_at", "copy", "fill_with_spaces", "has_surrogate")
 )  # fmt: skip
 

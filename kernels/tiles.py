@@ -21,7 +21,7 @@ import numpy as np
 
 from .buffers import empty
 from .fused import PLAIN
-from .jit import Kernel, jit
+from .compiler.jit import Kernel, jit
 from .spinning import pause, seen
 from .threads import get_num_threads, run, settle
 from .vectors import activate_tile, interleave, next_task

@@ -18,7 +18,7 @@ import platform
 from typing import NamedTuple
 
 from .int8_layout import GROUP
-from .jit import Instruction
+from .compiler.jit import LazyIntrinsic
 from .vectors import FEATURES
 
 
@@ -51,6 +51,6 @@ def way_of(found: set[str]) -> Way:
 WAY = way_of(FEATURES)
 
 # as `vectors.add_product`: y += scales · (xᵀ @ panel)
-add_scaled_product = Instruction("add_scaled_product", "minibert.kernels.intrinsics_tile")
-round_row = Instruction("round_row", "minibert.kernels.intrinsics_int8")  # (source, target, factor, zero): to 0..255
-mix = Instruction("mix", "minibert.kernels.intrinsics_int8")  # (source, target, coming): a row, as `int8_reference.mix` has it
+add_scaled_product = LazyIntrinsic("add_scaled_product", "minibert.kernels.intrinsics_tile")
+round_row = LazyIntrinsic("round_row", "minibert.kernels.intrinsics_int8")  # (source, target, factor, zero): to 0..255
+mix = LazyIntrinsic("mix", "minibert.kernels.intrinsics_int8")  # (source, target, coming): a row, as `int8_reference.mix` has it

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import Instruction, jit
+from .compiler.jit import LazyIntrinsic, jit
 from .strings import layout_of, load_text
 from .wordpiece_memory import (
     CHARACTERS, COUNT, IDS, KEPT_BYTES, KEPT_PIECES, KIND, PIECES, PLACES, ROW, WIDE, WORDS, Memory, find_row, hash_of,
@@ -29,7 +29,7 @@ from .wordpiece_memory import (
 from .wordpiece_parts import Output, Scratch, Tables, emit, encode_part
 
 pointer, bytes_at, numbers_at, load_key, has_key, prefetch, spaces, lowest, widen, copy_six, spread_twelve, spread_eight = (
-    Instruction(name, "minibert.kernels.wordpiece_intrinsics")
+    LazyIntrinsic(name, "minibert.kernels.wordpiece_intrinsics")
     for name in (
         "pointer", "bytes_at", "numbers_at", "load_key", "has_key", "prefetch", "spaces", "lowest", "widen", "copy_six",
         "spread_twelve", "spread_eight",

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import Instruction, jit
+from .compiler.jit import LazyIntrinsic, jit
 
-store_word = Instruction("store_word", "minibert.kernels.wordpiece_intrinsics")
+store_word = LazyIntrinsic("store_word", "minibert.kernels.wordpiece_intrinsics")
 
 # A row, in bytes: the part, filled up with zeros; its pieces' ids; start and end of each in the part's characters; the word
 # of each, counted in the part; the part's kind; how many pieces, characters, and words.

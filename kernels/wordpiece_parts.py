@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import jit
+from .compiler.jit import jit
 from .wordpiece_trie import cut
 
 # What `Tables.normal` says of a character: the code of its normal form, perhaps with a mark; or one of these.

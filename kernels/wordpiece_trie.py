@@ -9,7 +9,7 @@ whether a piece ends there, and its base, 0 where nothing follows: then there is
 
 from __future__ import annotations
 
-from .jit import jit
+from .compiler.jit import jit
 
 WORDS, INNER = 0, 1  # the places of the two roots: of pieces that begin a word, and of those that go on
 CODE = (1 << 21) - 1  # the bits of a node for the character's code

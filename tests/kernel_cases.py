@@ -206,9 +206,11 @@ def assembly_of(form: str, panels, scratch: str = "array(2), array(2)") -> str:
     module, name = form.split(".")
     return (
         f"from minibert.kernels.{module} import {name};"
-        "from minibert.kernels.machine_code import ArrayKind, numba_type; array = lambda rank: ArrayKind('f', rank);"
-        f"weights = ({panels!r}, array(3), array(3)); compiled = {name}.multiply.compiled;"
-        f"kinds = [ArrayKind('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 5, 'int'];"
-        "compiled.compile(tuple(map(numba_type, kinds)));"
-        "print(*compiled.inspect_asm().values())"
+        "from minibert.kernels.compiler.lowering import compile_object, optimize, target_machine;"
+        "from minibert.kernels.compiler import lowering; from minibert.kernels.compiler.trampoline import ArrayType;"
+        "array = lambda rank: ArrayType('f', rank);"
+        "lowering.optimize = lambda module: (optimize(module), print(target_machine().emit_assembly(module)));"
+        f"weights = ({panels!r}, array(3), array(3));"
+        f"signature = [ArrayType('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 5, 'int'];"
+        f"compile_object({name}.multiply, tuple(signature))"
     )

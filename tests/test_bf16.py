@@ -16,7 +16,7 @@ from test_same_bits import SIZES, batches, check, settings
 
 import minibert
 from minibert.kernels.linear_bf16 import PAIRED, to_bf16
-from minibert.kernels.machine_code import ArrayKind
+from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.registry import variants
 from minibert.weights import WEIGHTS
 
@@ -74,7 +74,7 @@ def test_a_model_gives_a_sequence_the_same_bits_in_any_batch(batch, more_padding
 ])  # fmt: skip
 def test_the_tile_uses_the_processors_own_instruction(features, instruction, tmp_path):
     """Compiled here whether or not this machine could run it."""
-    code = assembly_of("linear_bf16.BF16", ArrayKind("B", 3), "array(2), array(3)")
+    code = assembly_of("linear_bf16.BF16", ArrayType("B", 3), "array(2), array(3)")
     environment = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.stdout.count(f"{instruction}\t") >= 12, done.stderr

@@ -14,7 +14,7 @@ from test_same_bits import SIZES, batches, check
 
 import minibert
 from minibert.kernels import int8_reference
-from minibert.kernels.machine_code import ArrayKind
+from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.registry import table, variants
 from minibert.kernels.vectors import PAIRED
 
@@ -111,7 +111,7 @@ def test_every_way_of_adding_gives_the_same_numbers(code, environment, said, tmp
 ])  # fmt: skip
 def test_the_tile_uses_the_processors_own_instruction(features, instruction, registers, tmp_path):
     """Compiled here whether or not this machine could run it."""
-    code = assembly_of("linear_int8.INT8", ArrayKind("b", 3), "array(3), array(3)")
+    code = assembly_of("linear_int8.INT8", ArrayType("b", 3), "array(3), array(3)")
     assembly = in_a_process(code, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path))
     assert sum(f"{instruction}\t" in line and registers in line for line in assembly.splitlines()) >= 12
 

@@ -14,8 +14,9 @@ import minibert
 from kernel_cases import assembly_of
 from minibert.errors import KernelError
 from minibert.kernels.activations import activate
-from minibert.kernels.jit import jit
-from minibert.kernels.machine_code import ArrayKind, bind
+from minibert.kernels.compiler.jit import jit
+from minibert.kernels.compiler.call import bind
+from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.threads import run
 
 
@@ -43,7 +44,7 @@ def test_a_kernel_compiled_once_is_called_without_numba_by_the_next_process(tmp_
 
 def test_a_kept_kernel_that_is_damaged_is_compiled_again(tmp_path):
     in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    (kept,) = tmp_path.glob("activations.activate.*.o")
+    (kept,) = tmp_path.rglob("activate.*.o")
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-100])
     assert "True" in in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
@@ -60,7 +61,7 @@ def test_a_kept_kernel_is_not_used_after_a_source_it_depends_on_has_changed(tmp_
     functions.write_text(changed, encoding="utf-8")
     halved = RUN + " assert abs(y - 0.8413447 / 2).max() < 1e-6"
     assert "minibert: compiling" in in_a_process(halved, tmp_path, NUMBA_CACHE_DIR=kept)
-    assert len(list(Path(kept).glob("activations.activate.*.o"))) == 1
+    assert len(list(Path(kept).rglob("activate.*.o"))) == 1
 
 
 def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
@@ -97,7 +98,7 @@ def test_kernels_compiled_for_the_least_of_processors_pass_their_tests(tmp_path)
     tests.append(str(Path(__file__).with_name("test_kernels.py")))
     done = subprocess.run(tests, env={**os.environ, **LESSER, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout
-    assert list(tmp_path.glob("tiles.multiply.*.o"))
+    assert list(tmp_path.rglob("multiply.*.o"))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")
@@ -105,7 +106,7 @@ def test_kernels_compiled_for_the_least_of_processors_pass_their_tests(tmp_path)
                                                             ("skylake-avx512", "+avx512f,+avx2,+fma", "zmm")])  # fmt: skip
 def test_a_tile_uses_the_widest_registers_of_the_processor(name, features, registers, tmp_path):
     """Compiled here whether or not this machine could run it."""
-    code = assembly_of("linear_register.FLOAT32", ArrayKind("B", 3))
+    code = assembly_of("linear_register.FLOAT32", ArrayType("B", 3))
     environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     found = in_a_process(code, **environment)
     assert next(name for name in ("zmm", "ymm", "xmm") if name in found) == registers

@@ -10,8 +10,8 @@ from callers import at_the_same_time
 
 from minibert.errors import KernelError
 from minibert.kernels import threads
-from minibert.kernels.jit import jit
-from minibert.kernels.machine_code import Call, bind, check
+from minibert.kernels.compiler.jit import jit
+from minibert.kernels.compiler.call import BoundCall, bind, check
 from minibert.kernels.spinning import ASLEEP, FREE, STATE, Program, pause, seen, show
 from minibert.kernels.vectors import next_task
 
@@ -56,7 +56,7 @@ def two_threads():
 
 def test_kernels_here_are_machine_code():
     """Else the tests below would look at the other helpers, those of `threads.py`."""
-    assert isinstance(bind(meet, np.zeros(4, np.int64), np.zeros(2, np.int64), 1), Call)
+    assert isinstance(bind(meet, np.zeros(4, np.int64), np.zeros(2, np.int64), 1), BoundCall)
 
 
 def met():

@@ -12,7 +12,7 @@ import pytest
 import minibert
 from minibert.errors import InputError, InputTypeError
 from minibert.kernels import threads
-from minibert.kernels.machine_code import kinds_of
+from minibert.kernels.compiler.call import signature_of
 
 SIZES = dict(vocab_size=50, dim=192, n_layers=2, n_heads=3, hidden_dim=400, max_position_embeddings=300)
 IDS = np.random.default_rng(0).integers(0, 50, (3, 200))
@@ -55,7 +55,7 @@ class Kernel:
 
     def __init__(self, work):
         self.work = work
-        self.codes = {kinds_of((np.zeros(4, np.int64),), []): self}
+        self.native = {signature_of((np.zeros(4, np.int64),), []): self}
 
     def __call__(self, counter, *arguments):
         self.work(*arguments)

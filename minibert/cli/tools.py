@@ -1,4 +1,4 @@
-"""The commands beside the tasks: `tokenize`, `models`, `kernels`, `quantize`, `warmup`."""
+"""The commands beside the tasks: `tokenize`, `models`, `kernels`, `quantize`, `cache`, `warmup`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def add_commands(commands) -> None:
     smaller.add_argument("model", metavar="MODEL", help="a folder, a bundled model or one of the Hugging Face hub")
     smaller.add_argument("folder", metavar="FOLDER", help="where to write it; made where it is not there")
     smaller.add_argument("--revision", help="a branch, tag or commit of the hub")
+    cache = command(commands, "cache", show_cache, "print the folder of compiled kernels, and its size")
+    cache.add_argument("--clear", action="store_true", help="delete what is in it")
     add_kernels(command(commands, "warmup", compile_kernels, "compile the kernels now, so that no first answer waits"))
 
 
@@ -77,6 +79,14 @@ def compile_kernels(options: argparse.Namespace) -> None:
     from ..pipelines.warm_up import warm_up
 
     warm_up(options.kernels)
+
+
+def show_cache(options: argparse.Namespace) -> None:
+    from ..kernels.compiler import object_cache
+
+    if options.clear:
+        object_cache.clear_cache()
+    print(f"{object_cache.cache_root() or 'no folder'}\t{object_cache.cache_size() / 1e6:.1f} MB")
 
 
 def quantize_model(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from .encoder import UNTRACED, Trace, build_encoder, encode
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
 from .passes import Fields, Passes
+from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
     VERSION,
@@ -204,6 +205,8 @@ class PreTrainedModel:
 
     def checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
         """compute(*arguments). WeightsError where the weights make of it what is no number."""
+        if not self.kernels.compiled:
+            ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
             found = compute(*arguments)
             check_finite(*found.values())

@@ -135,10 +135,11 @@ class BatchEncoder:
 
     def __init__(self, pipeline):
         from minibert.kernels import (
-            buffers, machine_code, strings, wordpiece, wordpiece_memory, wordpiece_parts, wordpiece_trie,
+            buffers, strings, wordpiece, wordpiece_memory, wordpiece_parts, wordpiece_trie,
         )  # fmt: skip
+        from minibert.kernels.compiler.call import bind
 
-        self.kernel, self.strings, self.bind, self.empty = wordpiece, strings, machine_code.bind, buffers.empty
+        self.kernel, self.strings, self.bind, self.empty = wordpiece, strings, bind, buffers.empty
         self.make_memory = wordpiece_memory.make_memory
         self.tables = make_tables(wordpiece_parts, wordpiece_trie, self.bind, pipeline)
         # Memories that no call is using, of ids alone and with places. To take one, or add it, is one step of the interpreter.

@@ -1,0 +1,11 @@
+"""From a Python function to a callable address. Reading order:
+
+    jit.py            `@jit`: a kernel, compiled when it is first called
+    cpu.py            the processor that it is compiled for
+    lowering.py       Numba types it and writes LLVM IR; LLVM optimizes that as one module
+    trampoline.py     the entry of the compiled code: unpacks NumPy arrays
+    object_cache.py   object files in the user's cache folder
+    call.py           `bind(kernel, *arguments)`: a call that needs neither Numba nor the interpreter's lock
+
+Nothing here knows what a kernel computes. Next: `runtime/`, which runs kernels on threads.
+"""

@@ -1,0 +1,156 @@
+"""Calls of compiled kernels, without Numba.
+
+    bind(kernel, x, y)   a call that any thread can make, without the interpreter's lock
+
+Importing Numba and calling one function out of its cache takes half a second and 90 MiB; reading an object file with
+llvmlite, a tenth of that. A kernel that allocates or returns something has no object file, and is called through Numba.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from minibert.errors import KernelError
+
+from .jit import COMPILE_LOCK, Kernel
+from .object_cache import compile_lock, object_path, read_object, store_object
+from .trampoline import ENTRY, ArrayType, struct_format
+
+OK_STATUSES = (0, -2)  # what Numba's functions return after `return` and at their end
+BYTES_DATA_OFFSET = bytes.__basicsize__ - 1  # where the content of a bytes object begins
+# Made once: some are looked up in each call.
+ARRAY_TYPES = {(char, rank): ArrayType(char, rank) for char in np.typecodes["All"] for rank in range(5)}
+
+
+class NativeKernel(NamedTuple):
+    """A kernel for one signature, as machine code."""
+
+    entry: Callable  # (packed arguments) -> status
+    address: int  # the entry's
+    pack: Callable  # (numbers) -> packed arguments
+
+
+class BoundCall:
+    """A kernel with its arguments, which live as long as the call."""
+
+    __slots__ = ("native", "packed", "arguments")
+
+    def __init__(self, native: NativeKernel, numbers: list, arguments: tuple):
+        self.native, self.packed, self.arguments = native, native.pack(*numbers), arguments
+
+    def __call__(self) -> None:
+        check(self.native.entry(self.packed))
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Of the entry, and of the packed arguments."""
+        return self.native.address, id(self.packed) + BYTES_DATA_OFFSET
+
+
+def check(status: int) -> None:
+    """KernelError if a kernel has not ended well."""
+    if status not in OK_STATUSES:
+        raise KernelError(f"a compiled kernel raised an exception (Numba's status {status}); kernels must not.")
+
+
+def bind(kernel: Kernel, *arguments) -> Callable[[], object]:
+    """-> a call of kernel(*arguments). It is compiled first if there is no object file for arguments of these types."""
+    numbers: list = []
+    signature = signature_of(arguments, numbers)
+    native = kernel.native.get(signature)
+    if native is None:
+        with COMPILE_LOCK:
+            native = kernel.native.get(signature) or native_kernel(kernel, signature)
+            kernel.native[signature] = native
+    return BoundCall(native, numbers, arguments) if type(native) is NativeKernel else lambda: kernel(*arguments)
+
+
+def signature_of(arguments: tuple, numbers: list) -> tuple:
+    """The types of arguments: an ArrayType, "int", "float", or a tuple of these for each. `numbers` gets each argument's
+    number, or the address of its object."""
+    signature = []  # one loop and few calls: a short text's product takes some 50 µs, and this was 10
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            if not argument.flags.c_contiguous:
+                shape, strides = argument.shape, argument.strides
+                raise KernelError(f"a kernel's arrays are contiguous; got strides {strides} for {shape}.")
+            signature.append(ARRAY_TYPES[argument.dtype.char, argument.ndim])
+            numbers.append(id(argument))
+        elif isinstance(argument, tuple):
+            signature.append(signature_of(argument, numbers))
+        else:
+            signature.append("float" if isinstance(argument, float) else "int")
+            numbers.append(argument)
+    return tuple(signature)
+
+
+def native_kernel(kernel: Kernel, signature: tuple) -> NativeKernel | Kernel:
+    """Its machine code, from a file or compiled now; the kernel itself if it must be called through Numba."""
+    if not runs_natively():
+        return kernel
+    code = read_object(object_path(kernel, signature))
+    if code is None:
+        with compile_lock():  # another process may compile the same
+            code = read_object(object_path(kernel, signature)) or compile_and_store(kernel, signature)
+    if code is None:
+        return kernel
+    entry, address = link_object(code)
+    return NativeKernel(entry, address, struct.Struct(struct_format(signature)).pack)
+
+
+def runs_natively() -> bool:
+    """Whether kernels are called without Numba here: nobody has tried it elsewhere."""
+    from .cpu import ARCH, FUTEX
+
+    return sys.platform == "linux" and ARCH in FUTEX
+
+
+def compile_and_store(kernel: Kernel, signature: tuple, announced: bool = False) -> bytes | None:
+    """-> its object file, which is also stored; None if it cannot be one."""
+    from .lowering import compile_object
+
+    if not announced:
+        announce()
+    code = compile_object(kernel, signature)
+    if code is not None:
+        store_object(object_path(kernel, signature), code)
+    return code
+
+
+@cache
+def announce() -> None:
+    """Say, once in a process, why this call takes longer."""
+    if sys.stderr is not None:
+        print("minibert: compiling kernels for this processor.", file=sys.stderr, flush=True)
+
+
+def link_object(code: bytes) -> tuple[Callable, int]:
+    """An object file -> its entry, as a function of the packed arguments, and the entry's address."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), loading_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(ENTRY)
+    entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address)
+    entry.engine = engine  # which owns the memory
+    return entry, address
+
+
+@cache
+def loading_machine():
+    """What links object files; for which processor they are makes no difference to it."""
+    import llvmlite.binding as llvm
+
+    from .lowering import initialize
+
+    initialize()
+    return llvm.Target.from_default_triple().create_target_machine()

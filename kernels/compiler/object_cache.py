@@ -1,0 +1,226 @@
+"""Compiled kernels on disk, in the user's cache folder and never in the package's own.
+
+    <cache>/                               NUMBA_CACHE_DIR if set, else ~/.cache/minibert or what the platform has
+        kernels-<sources>/                 one for each copy of these sources
+            sources                        the folder they are in; when that is gone, so is this one
+            lock                           held by the process that compiles
+            <modules>-<source hash>/       deleted when one of the modules has changed
+                <kernel>.<machine>.o       an object file behind its SHA-256
+                ...                        and what Numba caches of the same modules
+
+Two processes never write one file: each writes under a name of its own, and renames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from minibert.errors import MinibertWarning, ModelFileError
+from minibert.files import write_whole
+
+from .jit import SOURCES, Kernel, missing_compiler, source_hash
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no object files are kept either
+    fcntl = None
+
+
+def cache_root() -> Path | None:
+    """The folder for everything that is kept; None if there is no home to have one in."""
+    environment = os.environ
+    if environment.get("NUMBA_CACHE_DIR"):
+        return Path(environment["NUMBA_CACHE_DIR"])
+    if sys.platform == "win32" and environment.get("LOCALAPPDATA"):
+        return Path(environment["LOCALAPPDATA"]) / "minibert" / "Cache"
+    if sys.platform not in ("win32", "darwin") and environment.get("XDG_CACHE_HOME"):
+        return Path(environment["XDG_CACHE_HOME"]) / "minibert"
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and no entry for this user
+        return None
+    if sys.platform == "win32":
+        return home / "AppData" / "Local" / "minibert" / "Cache"
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "minibert"
+
+
+def sources_dir() -> Path | None:
+    """The part of the cache that belongs to this copy of the sources."""
+    root = cache_root()
+    return None if root is None else root / f"kernels-{digest(str(SOURCES))}"
+
+
+def kernel_dir(kernel: Kernel) -> Path | None:
+    """Where a kernel's files are, for the sources as they are now."""
+    folder = sources_dir()
+    return None if folder is None else folder / f"{'+'.join(kernel.modules)}-{kernel.source_hash}"
+
+
+def object_path(kernel: Kernel, signature: tuple) -> Path | None:
+    """The object file of a kernel for these argument types, on this machine."""
+    folder = kernel_dir(kernel)
+    return None if folder is None else folder / f"{kernel.__name__}.{digest((signature, kernel.options, machine()))}.o"
+
+
+@cache
+def machine() -> tuple:
+    """What machine code depends on beside the kernel."""
+    try:
+        import llvmlite
+
+        from .cpu import CPU, FEATURES
+    except Exception as error:
+        raise missing_compiler(error) from error
+    compiler = source_hash("compiler.lowering", "compiler.trampoline")
+    return CPU, sorted(FEATURES), llvmlite.__version__, compiler, object.__basicsize__, np.intp(0).itemsize
+
+
+def digest(value) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def read_object(path: Path | None) -> bytes | None:
+    """A stored object file; None if there is none, or it is damaged."""
+    try:
+        content = b"" if path is None else path.read_bytes()
+    except OSError:
+        return None
+    return content[32:] if content and hashlib.sha256(content[32:]).digest() == content[:32] else None
+
+
+def store_object(path: Path | None, code: bytes) -> None:
+    """Write it, and delete what other sources left; warn once if that cannot be."""
+    try:
+        if path is None:
+            raise OSError
+        write_whole(path, lambda temporary: temporary.write_bytes(hashlib.sha256(code).digest() + code))
+        remove_outdated(path.parent.parent)
+    except (OSError, ModelFileError):
+        warn_of_no_cache()
+
+
+def cache_writable() -> bool:
+    """Whether compiled kernels can be stored."""
+    folder = sources_dir()
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return folder is not None and os.access(folder, os.W_OK | os.X_OK)
+
+
+def remove_outdated(folder: Path) -> None:
+    """Delete what was compiled from sources that have changed since, or of which the whole copy is gone."""
+    note = folder / "sources"
+    if not note.exists():
+        note.write_text(str(SOURCES), encoding="utf-8")
+    for entry in folder.iterdir():
+        modules, _, hashed = entry.name.rpartition("-")
+        if modules and entry.is_dir() and source_hash(*modules.split("+")) != hashed:
+            shutil.rmtree(entry, ignore_errors=True)
+    for other in kept_dirs():
+        sources = (other / "sources").read_text(encoding="utf-8") if (other / "sources").is_file() else ""
+        if other != folder and sources and not os.path.isdir(sources):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def kept_dirs() -> list[Path]:
+    """The folders in the cache that are minibert's."""
+    root = cache_root()
+    return [] if root is None else sorted(path for path in root.glob("kernels-*") if path.is_dir())
+
+
+def cache_size() -> int:
+    """Bytes of everything that is kept."""
+    return sum(path.stat().st_size for folder in kept_dirs() for path in folder.rglob("*") if path.is_file())
+
+
+def clear_cache() -> None:
+    """Delete everything that is kept. OSError if a file cannot be deleted."""
+    for folder in kept_dirs():
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def compile_lock(on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Of all processes with this cache one at a time; the system frees it when its owner dies. Where a file system has no
+    locks, or nothing can be written, all go ahead: files are renamed into place, so the worst is work done twice."""
+    folder, file = sources_dir(), None
+    try:
+        if folder is not None and fcntl is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = open(folder / "lock", "ab")  # noqa: SIM115 - closing it is what frees the lock
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if file is not None:
+            file.close()
+
+
+@cache
+def warn_of_no_cache() -> None:
+    warnings.warn(
+        "no folder for compiled kernels can be written, so each process compiles its own; "
+        "set NUMBA_CACHE_DIR to a writable folder to keep them.",
+        MinibertWarning,
+        stacklevel=2,
+    )
+
+
+def numba_cache(kernel: Kernel, function):
+    """Numba's own cache of a function, in this kernel's folder; None if there is no folder that can be written."""
+    from numba.core import caching
+
+    folder = kernel_dir(kernel)
+    try:
+        if folder is None:
+            raise OSError
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        remove_outdated(folder.parent)
+    except OSError:
+        warn_of_no_cache()
+        return None
+
+    class Locator(caching._CacheLocator):
+        """Says where, and for which sources: Numba's own looks at one file only, and prefers the package's folder."""
+
+        def get_cache_path(self):
+            return str(folder)
+
+        def get_source_stamp(self):
+            return kernel.source_hash
+
+        def get_disambiguator(self):
+            return digest(kernel.options)
+
+        @classmethod
+        def from_function(cls, py_func, py_file):
+            return cls()
+
+    class CacheImpl(caching.CompileResultCacheImpl):
+        _locator_classes = (Locator,)
+
+    class KernelCache(caching.FunctionCache):
+        _impl_class = CacheImpl
+
+    return KernelCache(function)
