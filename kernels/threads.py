@@ -22,7 +22,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from minibert.errors import InputError, InputTypeError
+from minibert.errors import InputError, InputTypeError, brief
 
 from . import buffers
 from .buffers import empty
@@ -101,8 +101,9 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+MAX_THREADS = 1024
 helpers, spinners = Helpers(), Spinners()
-threads = usable_cores()
+threads = min(usable_cores(), MAX_THREADS)
 
 
 def start_anew() -> None:
@@ -122,13 +123,13 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """For every model of this process, from its next call on. InputError below 1."""
+    """For every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
     global threads
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise InputTypeError(f"the number of threads is a whole number, 1 or more; got {count!r}.")
-    if count < 1:
-        raise InputError(f"the number of threads is 1 or more; got {count}.")
-    threads = count
+    if isinstance(count, bool) or not hasattr(count, "__index__") or isinstance(count, np.ndarray):
+        raise InputTypeError(f"the number of threads must be an integer from 1 to {MAX_THREADS}; got {brief(count)}.")
+    if not 1 <= count <= MAX_THREADS:
+        raise InputError(f"the number of threads must be from 1 to {MAX_THREADS}; got {brief(count)}.")
+    threads = int(count)
 
 
 def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], ...] = ()) -> None:

@@ -108,7 +108,7 @@ def test_the_number_of_threads():
 @pytest.mark.parametrize(("count", "error"), [(0, InputError), (-1, InputError), (2.0, InputTypeError),
                                               (True, InputTypeError), ("2", InputTypeError), (None, InputTypeError)])  # fmt: skip
 def test_a_number_of_threads_that_cannot_be_is_refused(count, error):
-    with pytest.raises(error, match="the number of threads is"):
+    with pytest.raises(error, match="the number of threads must be"):
         threads.set_num_threads(count)
 
 
