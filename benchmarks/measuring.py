@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.threads import get_num_threads
+from minibert.kernels.runtime.thread_count import get_num_threads
 
 PAUSE = 0.3  # seconds: OpenMP's threads go on spinning for 0.2 s, and would spin in the next engine's time
 COPIED = 4 << 20  # floats, 16 MiB: more than a core's own caches

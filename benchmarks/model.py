@@ -26,7 +26,7 @@ import numpy as np
 
 from minibert import AutoTokenizer, DistilBertForSequenceClassification, set_num_threads
 from minibert.errors import KernelError
-from minibert.kernels.registry import PRESETS
+from minibert.kernels.catalog import PRESETS
 
 from . import goals, peaks, stages
 from .export import VOCABULARY, export

@@ -21,7 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.kernels.registry import REGISTRY, Table, operations, table, variants
+from minibert.kernels.catalog import make_ops, operations, variants
+from minibert.kernels.registry import REGISTRY, Ops
 
 from . import measuring, peaks
 from .measuring import document, in_turn, seconds_of, write
@@ -56,18 +57,18 @@ class Result(NamedTuple):
     operations_a_second: float = 0.0
 
 
-def candidates(operation: str) -> dict[str, tuple[Table, float]]:
+def candidates(operation: str) -> dict[str, tuple[Ops, float]]:
     """name -> a table that does the operation this way, and its tolerance. A fused operation meets its parts first."""
     found = {}
     if operation in REGISTRY.compositions:
-        ops = Table({**table("fast").chosen, operation: REGISTRY.compositions[operation]})
+        ops = Ops({**make_ops("fast").chosen, operation: REGISTRY.compositions[operation]})
         found["composed"] = ops, tolerance(ops, operation)
     for name, made in variants(operation).items():
         found[name] = table_with(made), made.tolerance
     return found
 
 
-def checked(operation: str) -> tuple[dict[str, Table], dict[str, float], dict[str, str]]:
+def checked(operation: str) -> tuple[dict[str, Ops], dict[str, float], dict[str, str]]:
     """-> the variants that are right, as tables; the seconds of each one's first call; what is wrong with the others."""
     right, first, wrong = {}, {}, {}
     for name, (ops, allowed) in candidates(operation).items():
@@ -155,7 +156,7 @@ def table_of(rows: dict[str, dict]) -> dict:
 
 
 def run(options: argparse.Namespace) -> list[Result]:
-    from minibert.kernels.threads import get_num_threads, set_num_threads
+    from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
 
     every = operations(("fast",))
     if unknown := set(options.operations) - set(every):

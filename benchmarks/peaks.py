@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.threads import get_num_threads
+from minibert.kernels.runtime.thread_count import get_num_threads
 
 CHAINS = 12  # sums that do not wait for one another: more than latency times units, fewer than registers
 TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken away for a while holds nobody up

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from minibert.kernels.registry import operations, table, variants
+from minibert.kernels.catalog import make_ops, operations, variants
 
 from .measuring import markdown
 
@@ -36,7 +36,7 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTA
 
 def kernels_table() -> str:
     """Operation, the plain ones it can be composed of, and its own variants in rising order."""
-    formulas, rows = table("reference").chosen, []
+    formulas, rows = make_ops("reference").chosen, []
     for operation in operations(("fast",)):
         parts = getattr(formulas[operation], "parts", ())
         rows.append([named([operation]), named(parts, " + "), named(variants(operation))])

@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minibert.kernels import threads
-from minibert.kernels.registry import Table
-from minibert.kernels.spinning import Program
+from minibert.kernels.registry import Ops
+from minibert.kernels.runtime import threads
+from minibert.kernels.runtime.capture import Program
 
 from .measuring import seconds_of
 
@@ -43,7 +43,7 @@ ELSEWHERE = "between them"  # checking and packing the input, and the interprete
 Step = tuple[str, float, float]  # operation, begun, ended
 
 
-def watched(ops: Table, log: list[Step]) -> Table:
+def watched(ops: Ops, log: list[Step]) -> Ops:
     """The same operations; each call of one is noted in `log`. What a composed one calls is its own time."""
     made = copy.copy(ops)
     made.noted = False  # each is made when it is called
@@ -70,7 +70,7 @@ def watch_kernels(operation: str, function: Callable, log: list[Step]) -> Callab
         with threads.noting() as notes:
             output = function(*arguments)
         if notes.calls:
-            watch(operation, threads.spinners.share, log)(Program(notes.cross_out()))
+            watch(operation, threads.share, log)(Program(notes.cross_out()))
         return output
 
     return call

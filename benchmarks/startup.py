@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from minibert.kernels.registry import PRESETS
-from minibert.kernels.threads import get_num_threads
+from minibert.kernels.catalog import PRESETS
+from minibert.kernels.runtime.thread_count import get_num_threads
 from minibert.quantize import quantize
 
 from .export import export

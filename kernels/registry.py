@@ -4,20 +4,16 @@
     @composition("linear", "gelu")                    in composed.py: defines one made of others
     @variant("linear", tolerance=1e-6, why="...")     in linear.py: another way to do it
 
-A model asks `table("reference")`, or `table({"linear": "naive"})`, once, when it is loaded, and gets a `Table`: one
-ready function an operation (`ops.linear(x, *parameters)`), and `ops.prepare("linear", weight, bias)`, which makes the
-parameters that the chosen variant wants. Compiled variants are imported only when one is asked for, so the reference
-runs without Numba.
+A model is loaded with an `Ops`: one ready function an operation (`ops.linear(x, *parameters)`), and
+`ops.prepare("linear", weight, bias)`, which makes the parameters that the chosen variant takes. Next: `catalog.py`, which
+makes it from a preset's name.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-
-from minibert.errors import KernelError, brief
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -55,20 +51,6 @@ class Registry:
 
 
 REGISTRY = Registry()
-# Where the compiled variants stand: importing these registers them.
-LADDERS = (
-    "linear", "linear_register", "linear_int8", "linear_bf16", "softmax", "attention", "attention_bf16", "layer_norm",
-    "activations", "embed",
-)  # fmt: skip
-# A preset is the names to look for, best first; an operation made of others that has none of them is composed.
-PRESETS = {
-    "reference": ("reference",),
-    "naive": ("naive", "reference"),
-    "fast": ("register", "vector"),
-    "bf16": ("bf16", "paired", "register", "vector"),
-    "int8": ("int8", "paired", "register", "vector"),
-}
-AUTO = "fast"  # what "auto" picks
 
 
 def reference(function: Callable) -> Callable:
@@ -105,7 +87,7 @@ def register(made: Variant) -> None:
     REGISTRY.variants.setdefault(made.operation, {})[made.name] = made
 
 
-class Table:
+class Ops:
     """One ready function an operation: what the encoder calls. `print(table)` shows which variant each one is."""
 
     def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
@@ -134,72 +116,10 @@ class Table:
 
     @property
     def wanted(self) -> str | dict[str, str]:
-        """What `table` makes this one of."""
+        """What `make_ops` makes this one of."""
         return self.preset or {name: made.name for name, made in self.chosen.items() if isinstance(made, Variant)}
 
     def __repr__(self) -> str:
         width = max(map(len, self.chosen))
         first = [f"preset: {self.preset}"] if self.preset else []
         return "\n".join(first + [f"{operation:{width}}  {name}" for operation, name in self.names.items()])
-
-
-def table(kernels: str | Mapping[str, str] = "auto") -> Table:
-    """A preset's name, or {operation: variant} over what "auto" picks -> the table. KernelError for an unknown name."""
-    if isinstance(kernels, Mapping):
-        return mapped(kernels)
-    if not isinstance(kernels, str) or kernels not in (*PRESETS, "auto"):
-        names = ", ".join(repr(name) for name in ("auto", *PRESETS))
-        raise KernelError(
-            f"kernels is one of {names}, or a mapping of an operation to a variant; got {brief(kernels)}. "
-            "`minibert kernels` lists the operations and their variants."
-        )
-    preset = AUTO if kernels == "auto" else kernels
-    wanted = PRESETS[preset]
-    return Table({operation: preferred(operation, wanted) for operation in operations(wanted)}, preset)
-
-
-def preferred(operation: str, wanted: tuple[str, ...]) -> Variant | Composition:
-    known = REGISTRY.variants[operation]
-    for name in wanted:
-        if name in known:
-            return known[name]
-    return REGISTRY.compositions[operation]
-
-
-def mapped(kernels: Mapping[str, str]) -> Table:
-    """An operation one of whose parts is named is composed anew, so that the named part is really used."""
-    chosen = table("auto").chosen
-    for operation, name in kernels.items():
-        known = variants(operation)
-        if not isinstance(name, str) or name not in known:
-            choice = ", ".join(known) or "none: it is composed of " + " + ".join(chosen[operation].parts)
-            raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")
-        chosen[operation] = known[name]
-    for operation, made in REGISTRY.compositions.items():
-        if operation not in kernels and any(part in kernels for part in made.parts):
-            chosen[operation] = made
-    return Table(chosen)
-
-
-def operations(wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The names of all operations, plain ones first; imports the compiled files where `wanted` names more than the
-    reference."""
-    load(compiled=any(name != "reference" for name in wanted))
-    return tuple(REGISTRY.variants)
-
-
-def variants(operation: str) -> dict[str, Variant]:
-    """name -> variant of one operation, in rising order, the reference first."""
-    load(compiled=True)
-    if not isinstance(operation, str) or operation not in REGISTRY.variants:
-        raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {brief(operation)}.")
-    return REGISTRY.variants[operation]
-
-
-@cache
-def load(compiled: bool) -> None:
-    """Import the files that register: this module is the list, they are its lines."""
-    importlib.import_module("minibert.kernels.reference")
-    importlib.import_module("minibert.kernels.composed")
-    for ladder in LADDERS if compiled else ():
-        importlib.import_module(f"minibert.kernels.{ladder}")

@@ -38,8 +38,8 @@ PLACES = {
             "AutoModelForTokenClassification",
         ),
         "models.heads": ("sigmoid", "softmax"),
-        "kernels.buffers": ("free_buffers",),
-        "kernels.threads": ("get_num_threads", "set_num_threads"),
+        "kernels.runtime.buffer_pool": ("free_buffers",),
+        "kernels.runtime.thread_count": ("get_num_threads", "set_num_threads"),
         "errors": (
             "CheckpointError", "ConfigError", "DataFileError", "DownloadError", "GatedModelError", "InputError",
             "InputTypeError", "KernelError", "MinibertError", "MinibertWarning", "ModelFileError", "ModelNotFoundError",

@@ -13,8 +13,9 @@ import test_files
 import test_sentence_encoder
 import test_weights
 from checkpoints import rewrite_config, rewrite_weights, safetensors_bytes, stored_tensors
-from minibert import SentenceEncoder, pipeline
 from test_tokenization_files import tokenizer_json
+
+from minibert import SentenceEncoder, pipeline
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
 from checkpoints import make_checkpoint
+from mutations import mutate
+
 from minibert import AutoTokenizer, KernelError, MinibertError, MinibertWarning, SentenceEncoder, pipeline
 from minibert.quantize import quantize
-from mutations import mutate
 
 SECONDS = 20  # of the processor; a case takes some 20 ms
 MEMORY = 400 << 20  # bytes of address space beyond what the process has when it begins

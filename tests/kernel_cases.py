@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minibert.kernels.registry import REGISTRY, Composition, Table, Variant, table
+from minibert.kernels.catalog import make_ops
+from minibert.kernels.registry import REGISTRY, Composition, Ops, Variant
 
 SIZES = {"one row": (1, 64, 48), "odd": (7, 61, 37), "tile edges": (25, 128, 96), "tall": (130, 32, 33),
          "chunk edges": (13, 259, 65), **{f"{rows} rows": (rows, 19, 17) for rows in range(2, 13)}}  # M, K, N  # fmt: skip
@@ -163,16 +164,16 @@ def cast(value, kind):
     return value
 
 
-def run(ops: Table, operation: str, case, kind):
+def run(ops: Ops, operation: str, case, kind):
     """A table's operation on a case in one float type -> its outputs, as a tuple."""
     inputs, parameters = cast(case, kind)
     output = getattr(ops, operation)(*inputs, *ops.prepare(operation, *parameters))
     return output if isinstance(output, tuple) else (output,)
 
 
-def error(ops: Table, operation: str, case) -> float:
+def error(ops: Ops, operation: str, case) -> float:
     """The largest |difference| from the reference in float64, over the reference's largest value."""
-    expected = run(table("reference"), operation, cast(cast(case, np.float32), np.float64), np.float64)
+    expected = run(make_ops("reference"), operation, cast(cast(case, np.float32), np.float64), np.float64)
     found = run(ops, operation, case, np.float32)
     worst = 0.0
     for want, got in zip(expected, found, strict=True):
@@ -182,12 +183,12 @@ def error(ops: Table, operation: str, case) -> float:
     return worst
 
 
-def table_with(made: Variant) -> Table:
+def table_with(made: Variant) -> Ops:
     """The reference's table with one operation done by this variant."""
-    return Table({**table("reference").chosen, made.operation: made})
+    return Ops({**make_ops("reference").chosen, made.operation: made})
 
 
-def tolerance(ops: Table, operation: str) -> float:
+def tolerance(ops: Ops, operation: str) -> float:
     """What the chosen variant promises; a composition, what its parts do together."""
     made = ops.chosen[operation]
     if isinstance(made, Composition):
@@ -197,13 +198,13 @@ def tolerance(ops: Table, operation: str) -> float:
 
 
 def all_operations() -> list[str]:
-    table("naive")  # every file that registers is imported
+    make_ops("naive")  # every file that registers is imported
     return list(REGISTRY.variants)
 
 
 def assembly_of(form: str, panels, scratch: str = "array(2), array(2)") -> str:
     """Code for a process that prints the instructions of a format's product, of panels and scratch of these kinds."""
-    module, name = form.split(".")
+    module, _, name = form.rpartition(".")
     return (
         f"from minibert.kernels.{module} import {name};"
         "from minibert.kernels.compiler.lowering import compile_object, optimize, target_machine;"

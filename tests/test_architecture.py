@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,19 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "": {"errors"},
 }
+# The same inside kernels/: from the formulas and the compiler up to the ladders, and the catalog that imports these.
+KERNELS_MAY_IMPORT = {
+    "registry": set(),
+    "reference": {"registry"},
+    "composed": {"registry"},
+    "compiler": set(),
+    "simd": {"compiler"},
+    "runtime": {"compiler", "simd"},
+    "gemm": {"compiler", "simd", "runtime"},
+    "tokenizer": {"compiler", "simd", "runtime"},
+    "ops": {"registry", "composed", "compiler", "simd", "runtime", "gemm"},
+    "catalog": {"registry", "reference", "composed", "compiler", "ops"},
+}
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow"}
 ONLY_IN = {"pyarrow": {"run"}, "huggingface_hub": {"_download"}, "safetensors": {"weights"}, "numba": {"kernels"}, "llvmlite": {"kernels"}}
 # hub and tokenization name these inside the one function that needs them
@@ -39,8 +53,8 @@ def sources():
     for path in sorted((ROOT / "minibert").rglob("*.py")):
         if "kernels" not in path.parts:
             yield path, path.relative_to(ROOT / "minibert")
-    for path in sorted((ROOT / "kernels").glob("*.py")):
-        yield path, Path("kernels") / path.name
+    for path in sorted((ROOT / "kernels").rglob("*.py")):
+        yield path, path.relative_to(ROOT)
 
 
 def imported(path, inside):
@@ -73,7 +87,33 @@ def test_imports_point_down(path, inside):
             assert room in ONLY_IN.get(top, {room}), f"{inside} imports {name}"
 
 
+@pytest.mark.parametrize(("path", "inside"), [pytest.param(*pair, id=str(pair[1])) for pair in sources() if "kernels" in pair[1].parts])
+def test_the_rooms_of_kernels_are_layers(path, inside):
+    """Imports, within functions too, and modules that are named in strings."""
+    room = inside.parts[1].removesuffix(".py")
+    strings = re.findall(r"""["']minibert\.kernels\.([\w.]+)["']""", path.read_text(encoding="utf-8"))
+    names = [name.removeprefix("minibert.kernels.") for name in imported(path, inside) if name.startswith("minibert.kernels.")]
+    for name in [*strings, *names]:
+        target = name.partition(".")[0]
+        assert target == room or target in KERNELS_MAY_IMPORT[room], f"{inside} imports {name}"
+
+
+def test_no_file_of_kernels_imports_itself_in_a_circle():
+    files = {str(inside.with_suffix("")).replace(os.sep, "."): (path, inside) for path, inside in sources() if "kernels" in inside.parts}
+    imports = {
+        name: {target for target in (found.removeprefix("minibert.") for found in imported(*pair)) if target in files} - {name}
+        for name, pair in files.items()
+    }
+    while imports:
+        leaves = [name for name, targets in imports.items() if not targets & set(imports)]
+        assert leaves, f"these import each other in a circle: {sorted(imports)}"
+        for name in leaves:
+            del imports[name]
+
+
 def test_every_room_has_its_rule():
+    rooms = {inside.parts[1].removesuffix(".py") for _, inside in sources() if "kernels" in inside.parts}
+    assert rooms == set(KERNELS_MAY_IMPORT)
     assert {room_of(inside) for _, inside in sources()} - {"bundled"} == set(MAY_IMPORT)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from minibert import DistilBertConfig, DistilBertForSequenceClassification
-from minibert.kernels.registry import REGISTRY, operations, variants
-from minibert.kernels.threads import get_num_threads
+from minibert.kernels.catalog import operations, variants
+from minibert.kernels.registry import REGISTRY
+from minibert.kernels.runtime.thread_count import get_num_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -157,7 +158,7 @@ def test_a_kernel_of_whole_numbers_is_measured_against_its_own_ceiling(monkeypat
 @pytest.mark.parametrize("operation", operations(("fast",)))
 def test_every_operation_has_sizes_that_it_takes(operation):
     size = next(sizes.sizes_of(operation, quick=True))
-    ops_table = ops.table("reference")
+    ops_table = ops.make_ops("reference")
     assert size.operations > 0 and size.bytes > 0
     getattr(ops_table, operation)(*size.inputs, *ops_table.prepare(operation, *size.parameters))
 

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from test_same_bits import SIZES, batches, check, settings
 
 import minibert
-from minibert.kernels.linear_bf16 import PAIRED, to_bf16
+from minibert.kernels.catalog import variants
 from minibert.kernels.compiler.trampoline import ArrayType
-from minibert.kernels.registry import variants
+from minibert.kernels.ops.linear_bf16 import HAS_AVX512_BF16, to_bf16
 from minibert.weights import WEIGHTS
 
 MODEL = minibert.DistilBertModel(
@@ -44,7 +44,7 @@ def test_rounding_finds_the_nearest_and_of_two_the_even_one(value):
     assert int(found[0]) == best
 
 
-@pytest.mark.skipif(PAIRED, reason="this machine rounds x as well")
+@pytest.mark.skipif(HAS_AVX512_BF16, reason="this machine rounds x as well")
 @pytest.mark.parametrize("operation", ["linear", "linear_gelu", "linear_silu"])
 def test_a_product_is_the_float32_one_with_rounded_weights_to_the_bit(operation):
     random = np.random.default_rng(0)
@@ -74,7 +74,7 @@ def test_a_model_gives_a_sequence_the_same_bits_in_any_batch(batch, more_padding
 ])  # fmt: skip
 def test_the_tile_uses_the_processors_own_instruction(features, instruction, tmp_path):
     """Compiled here whether or not this machine could run it."""
-    code = assembly_of("linear_bf16.BF16", ArrayType("B", 3), "array(2), array(3)")
+    code = assembly_of("ops.linear_bf16.BF16", ArrayType("B", 3), "array(2), array(3)")
     environment = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.stdout.count(f"{instruction}\t") >= 12, done.stderr
@@ -89,7 +89,7 @@ def test_a_checkpoint_in_bf16_is_used_as_it_is(tmp_path):
     ids = np.arange(12).reshape(2, 6)
     half, whole = (minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits
                    for name in ("bf16", "fast"))  # fmt: skip
-    assert np.array_equal(half, whole) if not PAIRED else np.allclose(half, whole, atol=0.05)
+    assert np.array_equal(half, whole) if not HAS_AVX512_BF16 else np.allclose(half, whole, atol=0.05)
 
 
 def store_as_bf16(path):

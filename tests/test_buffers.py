@@ -3,8 +3,8 @@
 import numpy as np
 from callers import at_the_same_time
 
-from minibert.kernels import buffers
-from minibert.kernels.buffers import LINE, SMALL, Buffers, aligned, empty, free_buffers
+from minibert.kernels.runtime import buffer_pool as buffers
+from minibert.kernels.runtime.buffer_pool import LINE, SMALL, Buffers, aligned, empty, free_buffers
 
 
 def test_a_buffer_serves_again_once_its_array_and_every_view_of_it_are_gone():

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from checkpoints import make_checkpoint, rewrite_config
+
 from minibert import hub
 from minibert.cli import main
-from minibert.kernels.registry import operations, variants
+from minibert.kernels.catalog import operations, variants
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = {0: "NEG", 1: "POS", 2: "NEU"}

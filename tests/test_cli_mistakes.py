@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from checkpoints import make_checkpoint
-from minibert.files import LARGEST_JSON
 from test_cli import run  # noqa: F401 - a fixture
+
+from minibert.files import LARGEST_JSON
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = {"classify": "ForSequenceClassification", "ner": "ForTokenClassification", "fill-mask": "ForMaskedLM",

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-
 from checkpoints import make_checkpoint
-from minibert import SentenceEncoder, pipeline
 from test_cli import run  # noqa: F401 - a fixture
+
+from minibert import SentenceEncoder, pipeline
 
 HEADS = {"ner": "ForTokenClassification", "fill-mask": "ForMaskedLM", "ask": "ForQuestionAnswering", "embed": "Model"}
 TEXT = "a [MASK] movie"

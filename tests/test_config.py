@@ -6,8 +6,8 @@ import math
 import pickle
 
 import pytest
-
 from checkpoints import SIZES, make_checkpoint, rewrite_config, small_config
+
 from minibert import (
     AutoConfig,
     BertConfig,

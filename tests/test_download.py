@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from hub_client import CONFIG, FILES, LOADED, WEIGHTS, Client, write
 from hub_server import HubServer
+
 from minibert import _download, hub
 from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
 

@@ -16,10 +16,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-
 import test_weights
 from checkpoints import make_checkpoint, rewrite_config
 from faults import FAULTS, classify, embed, settings
+
 from minibert import AutoModel, MinibertError, errors
 
 ROOT = Path(__file__).resolve().parents[1]

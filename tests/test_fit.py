@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 import pytest
-
 from checkpoints import make_checkpoint, rewrite_config, rewrite_weights, safetensors_bytes, small_config, stored_tensors
+
 from minibert import (
     AutoModel,
     AutoModelForSequenceClassification,

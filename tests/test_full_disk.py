@@ -7,10 +7,10 @@ import os
 import subprocess
 
 import pytest
-
 from checkpoints import make_checkpoint, small_model
 from hub_client import CONFIG, FILES, LOADED, WEIGHTS, Client
 from hub_server import HubServer
+
 from minibert import AutoModel, AutoTokenizer, ModelFileError
 from minibert.files import write_whole
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from minibert.kernels.functions import exp, exp_below, gelu, tanh
+from minibert.kernels.simd.scalar_math import exp, exp_below, gelu, tanh
 
 
 def each(function):

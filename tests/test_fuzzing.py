@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from checkpoints import make_checkpoint, rewrite_config, rewrite_weights, safetensors_bytes, stored_tensors
+from mutations import dump, mutate
+
 from minibert import AutoTokenizer, ConfigError, SentenceEncoder, VocabularyError, WeightsError, pipeline
 from minibert.tokenization import PreTrainedTokenizerFast
-from mutations import dump, mutate
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = 300

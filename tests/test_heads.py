@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model
 from safetensors.numpy import load_file
 
 import minibert
-from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model
 from minibert import ConfigError, InputError, MinibertWarning, WeightsError
 
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hub_client import CONFIG, FILES, WEIGHTS, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub_client import CONFIG, FILES, WEIGHTS, write
 from minibert import hub
 from minibert.errors import InputError, InputTypeError, MinibertError, ModelFileError, ModelNotFoundError
 from minibert.hub import Checkpoint, bundled_models, cached_models, locate

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-
 from hub_client import FILES, write
-from minibert.errors import DownloadError, InputError, ModelNotFoundError
-from minibert.hub import locate
 from test_download import client, running_client, running_server, server  # noqa: F401 - fixtures
 from test_hub import COMMIT, no_network, write_cache  # noqa: F401
+
+from minibert.errors import DownloadError, InputError, ModelNotFoundError
+from minibert.hub import locate
 
 POOLING = "1_Pooling/config.json"
 

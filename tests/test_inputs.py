@@ -5,9 +5,9 @@ test_models.py has the rules one by one, for a classifier.
 
 import numpy as np
 import pytest
+from checkpoints import NAMES, small_model
 
 import minibert
-from checkpoints import NAMES, small_model
 from minibert import InputError, InputTypeError
 
 HEADS = ["Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM",

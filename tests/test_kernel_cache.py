@@ -15,9 +15,9 @@ import pytest
 
 import minibert
 from minibert.errors import KernelError, MinibertWarning
-from minibert.kernels import precompile
+from minibert.kernels.catalog import make_ops
 from minibert.kernels.compiler import object_cache
-from minibert.kernels.registry import table
+from minibert.kernels.runtime import precompile
 from minibert.models.precompile import needed_kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def test_nothing_is_written_into_the_package_and_a_callers_own_cache_stays_its_o
     source = "import numba\n@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n"
     (caller / "mine.py").write_text(source, encoding="utf-8")
     before = written(PACKAGE.resolve()) | written(ROOT / "kernels")
-    linear = "minibert.kernels.registry.variants('linear')['naive'].function"
+    linear = "minibert.kernels.catalog.variants('linear')['naive'].function"
     code = f"{ANSWER}\nimport sys, numpy as np; sys.path.insert(0, {str(caller)!r}); import mine; mine.double(1)\n"
     code += f"x = np.ones((2, 2), np.float32); {linear}(x, x, x[0])"
     finish(start(code, tmp_path / "cache"))
@@ -124,7 +124,7 @@ def test_what_a_helper_fails_at_is_compiled_all_the_same(tmp_path, monkeypatch):
     """One that does not start, one that dies, one that answers nonsense."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(precompile, "get_num_threads", lambda: 2)
-    small = [each for each in needed_kernels(table("fast")) if each[0].__name__ in ("take_rows", "serve", "lead")]
+    small = [each for each in needed_kernels(make_ops("fast")) if each[0].__name__ in ("take_rows", "serve", "lead")]
     for helper in ("raise SystemExit(3)", "input()", "import sys\nfor line in sys.stdin: print('what?', flush=True)"):
         object_cache.clear_cache()
         monkeypatch.setattr(precompile, "HELPER", helper)
@@ -144,7 +144,7 @@ def test_on_a_terminal_the_message_counts_and_vanishes(tmp_path):
                 shown += os.read(ours, 4096)
             except OSError:  # the other side is closed
                 break
-    total = len(needed_kernels(table("fast")))
+    total = len(needed_kernels(make_ops("fast")))
     lines = shown.decode().split("\r")
     counts = [line for line in lines if line.startswith("minibert: compiling kernels for this processor: ")]
     assert counts == [f"minibert: compiling kernels for this processor: {done} of {total}" for done in range(total + 1)]
@@ -156,7 +156,7 @@ def test_what_was_compiled_from_sources_that_are_gone_is_deleted(tmp_path, monke
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     gone, foreign = tmp_path / "kernels-0123", tmp_path / "kernels-of-somebody-else"
     here = object_cache.sources_dir()
-    outdated, current = here / "softmax-0000", here / f"softmax-{object_cache.source_hash('softmax')}"
+    outdated, current = here / "ops.softmax-0000", here / f"ops.softmax-{object_cache.source_hash('ops.softmax')}"
     for folder in (gone, foreign, outdated, current):
         folder.mkdir(parents=True)
     (gone / "sources").write_text(str(tmp_path / "not there"), encoding="utf-8")
@@ -164,9 +164,9 @@ def test_what_was_compiled_from_sources_that_are_gone_is_deleted(tmp_path, monke
     assert not gone.exists() and not outdated.exists() and foreign.exists() and current.exists()
 
 
-def test_the_hash_covers_imports_in_other_folders_and_names_in_strings(tmp_path):
-    """`attention` imports `buffers` directly, `compiler.jit` in a folder, and `intrinsics_tile` by a string in `vectors`."""
-    code = "from minibert.kernels.compiler.jit import source_hash; print(source_hash('attention'))"
+def test_the_hash_changes_with_a_file_of_any_room_that_a_kernel_uses(tmp_path):
+    """One file of each room that attention stands on; and one that it does not use."""
+    code = "from minibert.kernels.compiler.source_hash import source_hash; print(source_hash('ops.attention'))"
     copy = tmp_path / "minibert"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
 
@@ -175,12 +175,12 @@ def test_the_hash_covers_imports_in_other_folders_and_names_in_strings(tmp_path)
         return done.stdout
 
     seen = {current()}
-    for changed in ("buffers", "compiler/jit", "intrinsics_tile", "intrinsics"):
+    for changed in ("composed", "ops/attention", "gemm/microkernel", "gemm/dtypes", "simd/emit", "runtime/buffer_pool", "compiler/jit"):
         with open(copy / "kernels" / f"{changed}.py", "a", encoding="utf-8") as file:
             file.write("# changed\n")
         assert current() not in seen
         seen.add(current())
-    with open(copy / "kernels" / "softmax.py", "a", encoding="utf-8") as file:
+    with open(copy / "kernels" / "ops" / "softmax.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
     assert current() in seen  # which attention does not use
 
@@ -190,7 +190,7 @@ def test_the_cache_command_prints_and_empties_the_folder(tmp_path, monkeypatch, 
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     (tmp_path / "other").touch()
-    folder = object_cache.sources_dir() / f"softmax-{object_cache.source_hash('softmax')}"
+    folder = object_cache.sources_dir() / f"ops.softmax-{object_cache.source_hash('ops.softmax')}"
     object_cache.store_object(folder / "kernel.o", b"0" * 1_000_000)
     assert main(["cache"]) == 0 and capsys.readouterr().out == f"{tmp_path}\t1.0 MB\n"
     assert main(["cache", "--clear"]) == 0 and capsys.readouterr().out == f"{tmp_path}\t0.0 MB\n"

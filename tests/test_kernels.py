@@ -9,9 +9,10 @@ import pytest
 from kernel_cases import MAKERS, all_operations, cases, cast, error, table_with, tolerance
 
 from minibert.errors import KernelError
-from minibert.kernels import buffers
+from minibert.kernels.catalog import PRESETS, make_ops, variants
 from minibert.kernels.reference import erf
-from minibert.kernels.registry import PRESETS, Variant, table, variants
+from minibert.kernels.registry import Variant
+from minibert.kernels.runtime import buffer_pool as buffers
 
 EVERY = [(operation, name) for operation in all_operations() for name in variants(operation)]
 
@@ -26,7 +27,7 @@ def test_a_variant_agrees_with_the_reference_on_every_case(operation, name):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("operation", all_operations())
 def test_a_preset_agrees_with_the_reference_on_every_operation(preset, operation):
-    ops = table(preset)
+    ops = make_ops(preset)
     for case, arrays in cases(operation).items():
         assert error(ops, operation, arrays) <= tolerance(ops, operation), case
 
@@ -47,14 +48,14 @@ def test_every_operation_has_cases():
 BROKEN = {
     "linear forgets the bias": ("linear", lambda x, weight, bias: x @ weight.T),
     "linear forgets the last column": ("linear", lambda x, weight, bias: x[:, :-1] @ weight[:, :-1].T + bias),
-    "softmax forgets the mask": ("softmax", lambda scores, mask: table("reference").softmax(scores, None)),
+    "softmax forgets the mask": ("softmax", lambda scores, mask: make_ops("reference").softmax(scores, None)),
     "layer_norm forgets the mean": ("layer_norm", lambda x, w, b, eps: x / np.sqrt((x * x).mean(-1)[:, None]) * w + b),
-    "gelu is the other gelu": ("gelu", lambda x: table("reference").gelu_tanh(x)),
+    "gelu is the other gelu": ("gelu", lambda x: make_ops("reference").gelu_tanh(x)),
     "relu gives NaN": ("relu", lambda x: x * np.float32(np.nan)),
-    "silu gives float64": ("silu", lambda x: table("reference").silu(x.astype(np.float64))),
+    "silu gives float64": ("silu", lambda x: make_ops("reference").silu(x.astype(np.float64))),
     "attention sees its neighbours": (
         "attention",
-        lambda q, k, v, bounds, mask, heads: table("reference").attention(q, k, v, bounds[[0, -1]], mask, heads),
+        lambda q, k, v, bounds, mask, heads: make_ops("reference").attention(q, k, v, bounds[[0, -1]], mask, heads),
     ),
 }
 
@@ -82,14 +83,14 @@ def test_the_reference_runs_without_importing_numba():
 
 
 def test_a_mapping_puts_a_variant_into_every_operation_made_of_it():
-    chosen = table({"linear": "naive"}).names
-    assert chosen["linear"] == "naive" and chosen["softmax"] == table("auto").names["softmax"]
+    chosen = make_ops({"linear": "naive"}).names
+    assert chosen["linear"] == "naive" and chosen["softmax"] == make_ops("auto").names["softmax"]
     assert chosen["query_key_value"] == "linear" and chosen["linear_gelu"] == "linear + gelu"
 
 
 def test_a_table_prints_what_was_chosen():
-    assert "attention         naive" in str(table("naive"))
-    assert str(table("auto")).startswith("preset: fast\n") and not str(table({})).startswith("preset")
+    assert "attention         naive" in str(make_ops("naive"))
+    assert str(make_ops("auto")).startswith("preset: fast\n") and not str(make_ops({})).startswith("preset")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_table_prints_what_was_chosen():
 )
 def test_an_unknown_kernel_is_refused_with_the_ones_there_are(kernels, message):
     with pytest.raises(KernelError, match=message):
-        table(kernels)
+        make_ops(kernels)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="protects memory as Linux does")
@@ -112,7 +113,7 @@ def test_a_tile_reads_nothing_past_the_end_of_a_residual_that_is_no_whole_panels
     """The residual ends where memory does; in a process of its own, which reading on would end."""
     code = """
 import ctypes, numpy as np
-from minibert.kernels.registry import variants
+from minibert.kernels.catalog import variants
 system, size = ctypes.CDLL(None), 1 << 16
 system.mmap.restype = ctypes.c_void_p
 system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]

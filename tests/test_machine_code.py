@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernel_cases import assembly_of
 
 import minibert
-from kernel_cases import assembly_of
 from minibert.errors import KernelError
-from minibert.kernels.activations import activate
-from minibert.kernels.compiler.jit import jit
 from minibert.kernels.compiler.call import bind
+from minibert.kernels.compiler.jit import jit
 from minibert.kernels.compiler.trampoline import ArrayType
-from minibert.kernels.threads import run
+from minibert.kernels.ops.activations import activate
+from minibert.kernels.runtime.threads import run
 
 
 def in_a_process(code: str, folder: Path | None = None, **environment: str) -> str:
     """What Python prints to stdout and stderr when it runs this code after the line below."""
-    begin = "import numpy as np; from minibert.kernels.threads import run; from minibert.kernels.activations import activate;"
+    begin = "import numpy as np; from minibert.kernels.runtime.threads import run; from minibert.kernels.ops.activations import activate;"
     begin += "x = np.ones(8, np.float32); y = np.zeros_like(x);"
     environment = {**os.environ, **environment}
     done = subprocess.run(
@@ -56,7 +56,7 @@ def test_a_kept_kernel_is_not_used_after_a_source_it_depends_on_has_changed(tmp_
     shutil.copytree(Path(minibert.__file__).parent, tmp_path / "minibert", ignore=shutil.ignore_patterns("__pycache__"))
     kept = str(tmp_path / "kept")
     assert "True" in in_a_process(CALL, tmp_path, NUMBA_CACHE_DIR=kept)
-    functions = tmp_path / "minibert/kernels/functions.py"
+    functions = tmp_path / "minibert/kernels/simd/scalar_math.py"
     changed = functions.read_text(encoding="utf-8").replace("fma(distance,", "F(0.5) * fma(distance,")
     functions.write_text(changed, encoding="utf-8")
     halved = RUN + " assert abs(y - 0.8413447 / 2).max() < 1e-6"
@@ -106,7 +106,7 @@ def test_kernels_compiled_for_the_least_of_processors_pass_their_tests(tmp_path)
                                                             ("skylake-avx512", "+avx512f,+avx2,+fma", "zmm")])  # fmt: skip
 def test_a_tile_uses_the_widest_registers_of_the_processor(name, features, registers, tmp_path):
     """Compiled here whether or not this machine could run it."""
-    code = assembly_of("linear_register.FLOAT32", ArrayType("B", 3))
+    code = assembly_of("ops.linear_f32.FLOAT32", ArrayType("B", 3))
     environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     found = in_a_process(code, **environment)
     assert next(name for name in ("zmm", "ymm", "xmm") if name in found) == registers

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-
 from checkpoints import WORDS, make_checkpoint, small_config, small_model
+
 from minibert import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -24,7 +24,8 @@ from minibert import (
     InputTypeError,
     KernelError,
 )
-from minibert.kernels.registry import REGISTRY, Variant, table
+from minibert.kernels.catalog import make_ops
+from minibert.kernels.registry import REGISTRY, Variant
 
 KINDS = ["bert", "distilbert"]
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])
@@ -288,7 +289,7 @@ def test_kernels_are_chosen_by_a_preset_or_a_mapping_and_can_be_printed(tmp_path
     assert mixed.kernels.names["softmax"] == "naive" and plain.kernels.names["softmax"] == "reference"
     lines = dict(line.split(maxsplit=1) for line in str(mixed.kernels).splitlines())
     assert lines == mixed.kernels.names and lines["linear_relu"] == "linear + relu"
-    assert set(lines) == set(table("auto").names)
+    assert set(lines) == set(make_ops("auto").names)
 
 
 @pytest.mark.parametrize("kernels", ["fastest", "", None, 5, {"linear": "fastest"}, {"matmul": "naive"}, {"relu": None}])

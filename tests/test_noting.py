@@ -6,9 +6,11 @@ from callers import at_the_same_time
 
 import minibert
 from minibert.errors import InputError, WeightsError
-from minibert.kernels import buffers, threads
-from minibert.kernels.noting import here
-from minibert.kernels.registry import table, variants
+from minibert.kernels.catalog import make_ops, variants
+from minibert.kernels.runtime import buffer_pool as buffers
+from minibert.kernels.runtime import threads
+from minibert.kernels.runtime.capture import here
+from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
 from minibert.models.encoder import Trace, encode
 from minibert.models.passes import FEW, LONG, SHORT
 from minibert.tokenization.batch import PackedEncoding
@@ -34,10 +36,10 @@ def at_once(made, ids, mask=None):
 
 @pytest.fixture(params=[1, 2])
 def set_threads(request):
-    before = threads.get_num_threads()
-    threads.set_num_threads(request.param)
+    before = get_num_threads()
+    set_num_threads(request.param)
     yield
-    threads.set_num_threads(before)
+    set_num_threads(before)
 
 
 @pytest.mark.parametrize("kernels", PRESETS)
@@ -150,7 +152,7 @@ def test_a_pass_in_which_numpy_looks_at_a_result_is_not_kept():
 @pytest.mark.parametrize("kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "turned"}])
 def test_what_is_not_made_of_kernels_alone_is_never_noted(kernels):
     made = model(kernels)
-    assert not table(kernels).noted
+    assert not make_ops(kernels).noted
     made(text(5))
     assert not made.passes.kept
 
@@ -212,7 +214,7 @@ def test_a_kernel_that_is_called_through_numba_is_not_noted_and_finds_what_was(m
         return call if len(bound) % 2 else lambda: call()
 
     monkeypatch.setattr(threads, "bind", bind_alternately)
-    monkeypatch.setattr(threads.helpers, "share", lambda call, count: call())
+    monkeypatch.setattr(threads, "run_parallel", lambda call, workers: call())
     for _ in range(2):
         bound, found = [], [x]
         with threads.noting() as notes:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from test_parity_models import batch, compare, pair, torch, transformers  # noqa: F401 - pair is a fixture
 
 import minibert
-from test_parity_models import batch, compare, pair, torch, transformers  # noqa: F401 - pair is a fixture
 
 pytestmark = pytest.mark.parity
 

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from checkpoints import WORDS, make_checkpoint
 
 import minibert
-from checkpoints import WORDS, make_checkpoint
 
 torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
 transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from checkpoints import make_checkpoint
+
 from minibert import InputError, InputTypeError, MinibertWarning, pipeline, softmax
 
 TAGS = {0: "O", 1: "B-PER", 2: "I-PER"}

@@ -5,8 +5,8 @@ from itertools import count
 
 import numpy as np
 import pytest
-
 from checkpoints import make_checkpoint, rewrite_config, small_model
+
 from minibert import (
     AutoModel,
     AutoModelForSequenceClassification,

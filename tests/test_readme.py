@@ -10,8 +10,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-
 from checkpoints import make_checkpoint
+
 from minibert import SentenceEncoder, pipeline
 from minibert.pipelines import TASKS
 

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-
 from checkpoints import make_checkpoint
+from test_cli import process, run  # noqa: F401 - a fixture
+
 from minibert import SentenceEncoder, get_num_threads, pipeline, set_num_threads
 from minibert.pipelines import streaming
-from test_cli import process, run  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = {0: "NEG", 1: "POS"}

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from test_cli import run  # noqa: F401 - a fixture
 
 from minibert.cli import main
 from minibert.errors import InputError
@@ -20,7 +21,6 @@ from minibert.run import job, reading
 from minibert.run.progress import Progress
 from minibert.run.tasks import Task
 from minibert.run.writing import Journal, Results
-from test_cli import run  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIX = pytest.mark.skipif(os.name == "nt", reason="Unix's fork and kill")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minibert
-from minibert.kernels.registry import table, variants
-from minibert.kernels.threads import get_num_threads, set_num_threads
+from minibert.kernels.catalog import make_ops, variants
+from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
 
 SIZES = {
     "tiny": dict(vocab_size=50, dim=24, n_layers=2, n_heads=3, hidden_dim=37, max_position_embeddings=64),
@@ -90,7 +90,7 @@ def test_a_row_of_a_product_is_the_same_whatever_the_number_of_rows(operation):
 def test_a_fused_write_out_is_the_activation_of_the_product_to_the_bit():
     random = np.random.default_rng(0)
     x, weight = (random.normal(size=size).astype(np.float32) for size in ((33, 70), (45, 70)))
-    ops = table("fast")
+    ops = make_ops("fast")
     packed = ops.prepare("linear", weight, weight[:, 0].copy())
     for activation in ("gelu", "gelu_tanh", "relu", "silu"):
         apart = getattr(ops, activation)(ops.linear(x, *packed))

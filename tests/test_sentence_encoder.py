@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from checkpoints import make_checkpoint
 from safetensors.numpy import save_file
 
-from checkpoints import make_checkpoint
 from minibert import ConfigError, InputError, InputTypeError, SentenceEncoder, WeightsError
 
 TEXTS = ["A man is eating food.", "Someone  eats.", "", "The cat slept on the mat all day long.", "x " * 400]

@@ -9,11 +9,12 @@ import pytest
 from callers import at_the_same_time
 
 from minibert.errors import KernelError
-from minibert.kernels import threads
-from minibert.kernels.compiler.jit import jit
 from minibert.kernels.compiler.call import BoundCall, bind, check
-from minibert.kernels.spinning import ASLEEP, FREE, STATE, Program, pause, seen, show
-from minibert.kernels.vectors import next_task
+from minibert.kernels.compiler.jit import jit
+from minibert.kernels.runtime import threads
+from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
+from minibert.kernels.runtime.worker_pool import ASLEEP, FREE, STATE, Program, pause, seen, show
+from minibert.kernels.simd.emit import next_task
 
 LONG = 3_000_000  # turns, some tenths of a second: then a test fails and does not hang
 
@@ -48,10 +49,10 @@ def hold(counter, flags):
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    before = threads.get_num_threads()
-    threads.set_num_threads(2)
+    before = get_num_threads()
+    set_num_threads(2)
     yield
-    threads.set_num_threads(before)
+    set_num_threads(before)
 
 
 def test_kernels_here_are_machine_code():
@@ -129,5 +130,5 @@ def test_a_bad_status_ends_a_program_and_is_its_error(status):
             self.addresses = ctypes.cast(self.entry, ctypes.c_void_p).value, 0
 
     with pytest.raises(KernelError, match=rf"status {status}\)"):
-        threads.spinners.share(Program([(Standing(result), 0) for result in (0, -2, status, 0)]))
+        threads.share(Program([(Standing(result), 0) for result in (0, -2, status, 0)]))
     assert made == [0, -2, status]

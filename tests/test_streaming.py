@@ -4,10 +4,10 @@ from itertools import count, islice
 
 import numpy as np
 import pytest
+from checkpoints import make_checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoints import make_checkpoint
 from minibert import InputError, InputTypeError, SentenceEncoder, pipeline
 from minibert.pipelines import streaming
 from minibert.pipelines.streaming import attempted, batches_of_tokens, portions

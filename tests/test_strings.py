@@ -5,7 +5,7 @@ import pytest
 from test_tokenization_batch import calls, check, plain, rows  # noqa: F401 - plain is a fixture
 
 from minibert.errors import InputTypeError
-from minibert.kernels import strings
+from minibert.kernels.tokenizer import cpython_strings as strings
 
 
 class Marked(str):

@@ -11,8 +11,9 @@ import pytest
 
 import minibert
 from minibert.errors import InputError, InputTypeError
-from minibert.kernels import threads
 from minibert.kernels.compiler.call import signature_of
+from minibert.kernels.runtime import threads
+from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
 
 SIZES = dict(vocab_size=50, dim=192, n_layers=2, n_heads=3, hidden_dim=400, max_position_embeddings=300)
 IDS = np.random.default_rng(0).integers(0, 50, (3, 200))
@@ -20,9 +21,9 @@ IDS = np.random.default_rng(0).integers(0, 50, (3, 200))
 
 @pytest.fixture(autouse=True)
 def threads_as_before():
-    before = threads.get_num_threads()
+    before = get_num_threads()
     yield
-    threads.set_num_threads(before)
+    set_num_threads(before)
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def model():
 
 
 def test_eight_threads_may_call_one_model(model):
-    threads.set_num_threads(2)
+    set_num_threads(2)
     expected = model(IDS)[0]
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: model(IDS)[0], range(24)):
@@ -40,7 +41,7 @@ def test_eight_threads_may_call_one_model(model):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_model_works_in_a_forked_child_and_still_in_its_parent(model):
-    threads.set_num_threads(2)
+    set_num_threads(2)
     expected = model(IDS)[0]
     child = os.fork()
     if child == 0:
@@ -62,7 +63,7 @@ class Kernel:
 
 
 def test_the_caller_waits_for_a_helper_that_has_begun_and_not_for_one_that_has_not():
-    threads.set_num_threads(2)
+    set_num_threads(2)
     begun, go_on, ended = threading.Event(), threading.Event(), []
 
     def work():
@@ -80,7 +81,7 @@ def test_the_caller_waits_for_a_helper_that_has_begun_and_not_for_one_that_has_n
 
 
 def test_what_a_helper_raises_reaches_the_caller():
-    threads.set_num_threads(2)
+    set_num_threads(2)
     begun = threading.Event()
 
     def work():
@@ -95,25 +96,25 @@ def test_what_a_helper_raises_reaches_the_caller():
 
 def test_a_single_task_stays_with_the_caller():
     names = []
-    threads.set_num_threads(4)
+    set_num_threads(4)
     threads.run(Kernel(lambda: names.append(threading.current_thread())), 1)
     assert names == [threading.current_thread()]
 
 
 def test_the_number_of_threads():
-    threads.set_num_threads(3)
-    assert threads.get_num_threads() == 3
+    set_num_threads(3)
+    assert get_num_threads() == 3
 
 
 @pytest.mark.parametrize(("count", "error"), [(0, InputError), (-1, InputError), (2.0, InputTypeError),
                                               (True, InputTypeError), ("2", InputTypeError), (None, InputTypeError)])  # fmt: skip
 def test_a_number_of_threads_that_cannot_be_is_refused(count, error):
     with pytest.raises(error, match="the number of threads must be"):
-        threads.set_num_threads(count)
+        set_num_threads(count)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("3", 3), ("", None), ("many", None), ("0", None)])
 def test_numba_num_threads_is_honoured(value, expected):
     expected = expected or len(os.sched_getaffinity(0))
-    code = f"from minibert.kernels.threads import get_num_threads; raise SystemExit(get_num_threads() != {expected})"
+    code = f"from minibert.kernels.runtime.thread_count import get_num_threads; raise SystemExit(get_num_threads() != {expected})"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "NUMBA_NUM_THREADS": value}).returncode == 0

@@ -25,7 +25,7 @@ from tokenization_cases import (
 )
 
 from minibert.errors import InputError, InputTypeError
-from minibert.kernels import wordpiece_memory
+from minibert.kernels.tokenizer import part_cache as wordpiece_memory
 from minibert.tokenization import AddedToken, BertTokenizer
 from minibert.tokenization.batch import PackedEncoding
 

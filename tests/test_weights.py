@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoints import make_checkpoint, rewrite_weights, safetensors_bytes, stored_tensors
 from safetensors.numpy import load_file
 
-from checkpoints import make_checkpoint, rewrite_weights, safetensors_bytes, stored_tensors
 from minibert import AutoModel, AutoModelForSequenceClassification, MinibertError, WeightsError, hub
 from minibert.weights import LARGEST_HEADER, let_go, open_weights
 

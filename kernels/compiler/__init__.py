@@ -1,6 +1,9 @@
 """From a Python function to a callable address. Reading order:
 
+    toolchain.py      Numba, imported only when something is compiled
+    intrinsic.py      `@intrinsic`: functions that write LLVM IR
     jit.py            `@jit`: a kernel, compiled when it is first called
+    source_hash.py    of all files that a kernel is compiled from
     cpu.py            the processor that it is compiled for
     lowering.py       Numba types it and writes LLVM IR; LLVM optimizes that as one module
     trampoline.py     the entry of the compiled code: unpacks NumPy arrays

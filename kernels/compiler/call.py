@@ -11,8 +11,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ import numpy as np
 from minibert.errors import KernelError
 
 from .jit import COMPILE_LOCK, Kernel
-from .object_cache import compile_lock, object_path, read_object, store_object
+from .object_cache import compile_lock, read_object, store_object
 from .trampoline import ENTRY, ArrayType, struct_format
 
 OK_STATUSES = (0, -2)  # what Numba's functions return after `return` and at their end
@@ -96,10 +95,10 @@ def native_kernel(kernel: Kernel, signature: tuple) -> NativeKernel | Kernel:
     """Its machine code, from a file or compiled now; the kernel itself if it must be called through Numba."""
     if not runs_natively():
         return kernel
-    code = read_object(object_path(kernel, signature))
+    code = read_object(kernel.object_path(signature))
     if code is None:
         with compile_lock():  # another process may compile the same
-            code = read_object(object_path(kernel, signature)) or compile_and_store(kernel, signature)
+            code = read_object(kernel.object_path(signature)) or compile_and_store(kernel, signature)
     if code is None:
         return kernel
     entry, address = link_object(code)
@@ -121,7 +120,7 @@ def compile_and_store(kernel: Kernel, signature: tuple, announced: bool = False)
         announce()
     code = compile_object(kernel, signature)
     if code is not None:
-        store_object(object_path(kernel, signature), code)
+        store_object(kernel.object_path(signature), code)
     return code
 
 

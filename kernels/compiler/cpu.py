@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 
-from .jit import missing_compiler
+from .toolchain import missing_compiler
 
 try:
     import llvmlite.binding as llvm

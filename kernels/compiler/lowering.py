@@ -18,7 +18,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from .jit import COMPILE_LOCK, Kernel, import_numba
+from .jit import COMPILE_LOCK, Kernel
+from .toolchain import import_numba
 from .trampoline import ENTRY, build_trampoline, numba_types
 
 # No reference counts, boxing or machine code of Numba's: a kernel here neither allocates nor sees a Python object.

@@ -29,7 +29,8 @@ import numpy as np
 from minibert.errors import MinibertWarning, ModelFileError
 from minibert.files import write_whole
 
-from .jit import SOURCES, Kernel, missing_compiler, source_hash
+from .source_hash import SOURCES, source_hash
+from .toolchain import missing_compiler
 
 try:
     import fcntl
@@ -61,16 +62,16 @@ def sources_dir() -> Path | None:
     return None if root is None else root / f"kernels-{digest(str(SOURCES))}"
 
 
-def kernel_dir(kernel: Kernel) -> Path | None:
-    """Where a kernel's files are, for the sources as they are now."""
+def kernel_dir(modules: tuple[str, ...]) -> Path | None:
+    """Where the files of kernels from these modules are, for the sources as they are now."""
     folder = sources_dir()
-    return None if folder is None else folder / f"{'+'.join(kernel.modules)}-{kernel.source_hash}"
+    return None if folder is None else folder / f"{'+'.join(modules)}-{source_hash(*modules)}"
 
 
-def object_path(kernel: Kernel, signature: tuple) -> Path | None:
-    """The object file of a kernel for these argument types, on this machine."""
-    folder = kernel_dir(kernel)
-    return None if folder is None else folder / f"{kernel.__name__}.{digest((signature, kernel.options, machine()))}.o"
+def object_path(modules: tuple[str, ...], name: str, key: object) -> Path | None:
+    """The object file of a kernel on this machine; `key` is what else it depends on, its argument types and options."""
+    folder = kernel_dir(modules)
+    return None if folder is None else folder / f"{name}.{digest((key, machine()))}.o"
 
 
 @cache
@@ -186,11 +187,11 @@ def warn_of_no_cache() -> None:
     )
 
 
-def numba_cache(kernel: Kernel, function):
-    """Numba's own cache of a function, in this kernel's folder; None if there is no folder that can be written."""
+def numba_cache(modules: tuple[str, ...], options: dict, function):
+    """Numba's own cache of a function, in the folder of a kernel from these modules; None if there is no folder that can be written."""
     from numba.core import caching
 
-    folder = kernel_dir(kernel)
+    folder = kernel_dir(modules)
     try:
         if folder is None:
             raise OSError
@@ -208,10 +209,10 @@ def numba_cache(kernel: Kernel, function):
             return str(folder)
 
         def get_source_stamp(self):
-            return kernel.source_hash
+            return source_hash(*modules)
 
         def get_disambiguator(self):
-            return digest(kernel.options)
+            return digest(options)
 
         @classmethod
         def from_function(cls, py_func, py_file):

@@ -94,7 +94,7 @@ def run_file(options: argparse.Namespace) -> int:
 
 def use_threads(count: int) -> None:
     """For the compiled kernels, and for the libraries NumPy may use, which read their variables when it is imported."""
-    from ..kernels.threads import set_num_threads
+    from ..kernels.runtime.thread_count import set_num_threads
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)

@@ -69,7 +69,7 @@ def runs_here(config: Path) -> bool:
 
 
 def list_kernels(options: argparse.Namespace) -> None:
-    from ..kernels.registry import operations, variants
+    from ..kernels.catalog import operations, variants
 
     for operation in operations():
         print(f"{operation}\t{', '.join(variants(operation)) or 'composed of others'}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from minibert.kernels.registry import table
+from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig
@@ -26,7 +26,7 @@ class AutoClass:
                         cache_dir: str | PathLike | None = None, token: str | bool | None = None,
                         local_files_only: bool = False, **overrides: Any):  # fmt: skip
         """As `PreTrainedModel.from_pretrained`, for whichever model type the checkpoint has."""
-        table(kernels)
+        make_ops(kernels)
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )

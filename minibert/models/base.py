@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.kernels.registry import table
+from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
@@ -66,7 +66,7 @@ class PreTrainedModel:
         made = config.architecture
         self.config = config
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
-        self.kernels = table(kernels)
+        self.kernels = make_ops(kernels)
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
         self.passes = Passes()
         self.head = self.prepare_head()
@@ -107,7 +107,7 @@ class PreTrainedModel:
         float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError where a file
         cannot be had, ConfigError and WeightsError where it cannot be used.
         """
-        table(kernels)  # a name that is wrong is known before anything is downloaded
+        make_ops(kernels)  # a name that is wrong is known before anything is downloaded
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
@@ -120,7 +120,7 @@ class PreTrainedModel:
         names, made = NAMES[config.model_type], config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, kernels)
         if quantized:
-            check_kernels(table(kernels), made, checkpoint.name)
+            check_kernels(make_ops(kernels), made, checkpoint.name)
         stored = canonical(open_weights(checkpoint), names.prefix)
         if config.architecture.layers > len(stored):  # before a list of a billion layers' shapes is made
             layers = config.architecture.layers

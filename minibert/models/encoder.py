@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert.kernels.composed import attention_probabilities
-from minibert.kernels.registry import Table
+from minibert.kernels.registry import Ops
 
 from ..config import Architecture
 from ..weights import EncoderNames, let_go
@@ -56,7 +56,7 @@ class Trace(NamedTuple):
 UNTRACED = Trace(None, None)
 
 
-def encode(packed: Packed, encoder: Encoder, ops: Table, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
+def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
     """Packed tokens -> the last layer's hidden states (N, D); with `first_only`, those of each sequence's first token
     (S, D), for heads that read no others: of six layers that leaves out an eighth of all products."""
     hidden = ops.embed(
@@ -72,7 +72,7 @@ def encode(packed: Packed, encoder: Encoder, ops: Table, trace: Trace = UNTRACED
     return hidden
 
 
-def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Encoder, ops: Table, trace: Trace,
+def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Encoder, ops: Ops, trace: Trace,
                  asked: np.ndarray | None = None):  # fmt: skip
     """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum.
 
@@ -91,7 +91,7 @@ def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Enco
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
 
 
-def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, made: Architecture, ops: Table) -> Encoder:
+def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, made: Architecture, ops: Ops) -> Encoder:
     """Tensors by their checkpoint names -> the encoder's parameters, prepared once for the chosen kernels."""
 
     def pair(module: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,30 +10,30 @@ from collections.abc import Mapping
 import numpy as np
 
 from minibert.kernels import reference
-from minibert.kernels.registry import Table
+from minibert.kernels.registry import Ops
 
 
-def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Ops) -> np.ndarray:
     """BERT's pooler: each sequence's first hidden state (S, D) -> tanh of a linear (S, D)."""
     return ops.tanh(ops.linear(first, *head["pooler.dense"]))
 
 
-def classify_bert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+def classify_bert(first: np.ndarray, head: Mapping[str, tuple], ops: Ops) -> np.ndarray:
     """(S, D) -> pooler -> classifier -> logits (S, labels)."""
     return ops.linear(pool(first, head, ops), *head["classifier"])
 
 
-def classify_distilbert(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+def classify_distilbert(first: np.ndarray, head: Mapping[str, tuple], ops: Ops) -> np.ndarray:
     """(S, D) -> linear -> relu -> classifier -> logits (S, labels)."""
     return ops.linear(ops.relu(ops.linear(first, *head["pre_classifier"])), *head["classifier"])
 
 
-def tell_sequence(first: np.ndarray, head: Mapping[str, tuple], ops: Table) -> np.ndarray:
+def tell_sequence(first: np.ndarray, head: Mapping[str, tuple], ops: Ops) -> np.ndarray:
     """(S, D) -> pooler -> it follows, it does not (S, 2)."""
     return ops.linear(pool(first, head, ops), *head["cls.seq_relationship"])
 
 
-def guess_words(hidden: np.ndarray, head: Mapping[str, tuple], activated_linear: str, ops: Table) -> np.ndarray:
+def guess_words(hidden: np.ndarray, head: Mapping[str, tuple], activated_linear: str, ops: Ops) -> np.ndarray:
     """(N, D) -> linear + activation -> norm -> the product with the word embeddings (N, V)."""
     transformed = getattr(ops, activated_linear)(hidden, *head["transform"])
     return ops.linear(ops.layer_norm(transformed, *head["norm"]), *head["words"])

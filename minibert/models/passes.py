@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.buffers import keepers
-from minibert.kernels.noting import Notes
-from minibert.kernels.registry import Table
-from minibert.kernels.spinning import Program
-from minibert.kernels.threads import get_num_threads, make, make_again, noting
+from minibert.kernels.registry import Ops
+from minibert.kernels.runtime.buffer_pool import keepers
+from minibert.kernels.runtime.capture import Notes, Program
+from minibert.kernels.runtime.thread_count import get_num_threads
+from minibert.kernels.runtime.threads import make, make_again, noting
 
 from .packing import Packed
 
@@ -65,7 +65,7 @@ class Passes:
     def forget(self) -> None:
         self.kept, self.held, self.large = {}, {}, 0
 
-    def run(self, compute: Callable[[Packed], Fields], packed: Packed, ops: Table, kind: tuple) -> Fields:
+    def run(self, compute: Callable[[Packed], Fields], packed: Packed, ops: Ops, kind: tuple) -> Fields:
         """compute(packed), in which nothing but operations of `ops` looks at a result. All of a kind compute the same."""
         if not ops.noted:
             return compute(packed)

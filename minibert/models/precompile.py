@@ -9,29 +9,30 @@ from threading import Lock
 
 import numpy as np
 
-from minibert.kernels.registry import Table, table
+from minibert.kernels.catalog import make_ops
+from minibert.kernels.registry import Ops
 
 from ..config import DistilBertConfig
 
 PASS_LOCK = Lock()
 
 
-def ensure_compiled(ops: Table) -> None:
+def ensure_compiled(ops: Ops) -> None:
     """Have an object file for each kernel of a table; for a table that runs through Numba or NumPy, do nothing."""
     with PASS_LOCK:
         if not ops.compiled and ops.noted:
-            from minibert.kernels.precompile import precompile
+            from minibert.kernels.runtime.precompile import precompile
 
             precompile(needed_kernels(ops), __name__, ops.wanted)
         ops.compiled = True
 
 
-def needed_kernels(ops: Table) -> list[tuple]:
+def needed_kernels(ops: Ops) -> list[tuple]:
     """(kernel, signature) of all that a model with this table calls; none where kernels are called through Numba."""
     from minibert.kernels.compiler.call import runs_natively
-    from minibert.kernels.noting import KernelList
-    from minibert.kernels.spinning import Spinners
-    from minibert.kernels.threads import noting
+    from minibert.kernels.runtime.capture import KernelList
+    from minibert.kernels.runtime.threads import noting
+    from minibert.kernels.runtime.worker_pool import Spinners
 
     from .base import rebuilt
     from .classification import DistilBertForSequenceClassification as Tiny
@@ -50,9 +51,9 @@ def needed_kernels(ops: Table) -> list[tuple]:
 
 
 def help_compile(wanted: str) -> None:
-    """What a helper of `kernels/precompile.py` runs; `wanted` is JSON of what the table is made of."""
+    """What a helper of `kernels/runtime/precompile.py` runs; `wanted` is JSON of what the table is made of."""
     import json
 
-    from minibert.kernels.precompile import help_compile
+    from minibert.kernels.runtime.precompile import help_compile
 
-    help_compile(needed_kernels(table(json.loads(wanted))))
+    help_compile(needed_kernels(make_ops(json.loads(wanted))))

@@ -4,8 +4,8 @@
 "quantization_config", and in the place of a layer's float weights and biases its model.safetensors holds what the kernel
 takes, to be used where it lies:
 
-    transformer.layer.0.query_key_value.panels     int8     the weights, as `kernels/int8_layout.py` lays them
-    transformer.layer.0.query_key_value.scales     float32  of each output and span of k (`span_of`, `kernels/int8_reference.py`)
+    transformer.layer.0.query_key_value.panels     int8     the weights, as `kernels/gemm/int8_layout.py` lays them
+    transformer.layer.0.query_key_value.scales     float32  of each output and span of k (`span_of`, `kernels/ops/quantization.py`)
     transformer.layer.0.query_key_value.columns    float32  each output's bias, and the sum of its weights
     ... attention_out, feed_forward_in, feed_forward_out
 
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from minibert.kernels.int8_layout import packed_shapes
-from minibert.kernels.registry import Table
+from minibert.kernels.gemm.int8_layout import packed_shapes
+from minibert.kernels.registry import Ops
 
 from ..config import Architecture, PreTrainedConfig, brief
 from ..errors import ConfigError, KernelError
@@ -59,13 +59,13 @@ def kernels_for(config: PreTrainedConfig, kernels: Any):
     return "int8" if kernels == "auto" and is_quantized(config) else kernels
 
 
-def computes_in_int8(ops: Table, made: Architecture) -> bool:
+def computes_in_int8(ops: Ops, made: Architecture) -> bool:
     """Whether all products of a layer are done by the int8 variants."""
     names = {operation.format(activation=made.activation) for _, operation in PRODUCTS.values()}
     return all(ops.names[name] == "int8" for name in names)
 
 
-def check_kernels(ops: Table, made: Architecture, source: str) -> None:
+def check_kernels(ops: Ops, made: Architecture, source: str) -> None:
     """KernelError where the table cannot compute with 8-bit weights."""
     if not computes_in_int8(ops, made):
         raise KernelError(

@@ -72,10 +72,10 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from .. import hub
     from ..config import config_of
-    from ..kernels.registry import table
+    from ..kernels.catalog import make_ops
     from ..tokenization import AutoTokenizer
 
-    table(kernels)
+    make_ops(kernels)
     checkpoint = hub.locate(name, **where)
     config = config_of(checkpoint)
     auto_class = pipeline_class(task or task_of(config.architectures or [])).auto_class()

@@ -1,4 +1,4 @@
-"""Many texts at once: the stages in one compiled loop (`kernels/wordpiece.py`), arrays out, nothing in lists.
+"""Many texts at once: the stages in one compiled loop (`kernels/tokenizer/encode.py`), arrays out, nothing in lists.
 
     packed = tokenizer.encode_packed(texts)
     packed.ids      [CLS] hello [SEP] [CLS] hey , you [SEP]      (N,)
@@ -72,7 +72,7 @@ def plain_texts(texts):
 def frame_of(tokenizer, add_special_tokens, truncation, max_length):
     """What the kernel puts before and after a text (ids, −1 for none), and how many pieces it keeps of one; None where
     this tokenizer's texts are to be done one by one."""
-    from minibert.kernels import strings  # which must know how this Python keeps them
+    from minibert.kernels.tokenizer import cpython_strings as strings  # which must know how this Python keeps them
 
     pipeline = tokenizer._pipeline
     request = resolve(
@@ -134,14 +134,13 @@ class BatchEncoder:
     """A tokenizer's tables for the kernel, and a memory of parts for each thread that runs it."""
 
     def __init__(self, pipeline):
-        from minibert.kernels import (
-            buffers, strings, wordpiece, wordpiece_memory, wordpiece_parts, wordpiece_trie,
-        )  # fmt: skip
         from minibert.kernels.compiler.call import bind
+        from minibert.kernels.runtime.buffer_pool import empty
+        from minibert.kernels.tokenizer import cpython_strings, encode, part_cache, segment, trie
 
-        self.kernel, self.strings, self.bind, self.empty = wordpiece, strings, bind, buffers.empty
-        self.make_memory = wordpiece_memory.make_memory
-        self.tables = make_tables(wordpiece_parts, wordpiece_trie, self.bind, pipeline)
+        self.kernel, self.strings, self.bind, self.empty = encode, cpython_strings, bind, empty
+        self.make_memory = part_cache.make_memory
+        self.tables = make_tables(segment, trie, self.bind, pipeline)
         # Memories that no call is using, of ids alone and with places. To take one, or add it, is one step of the interpreter.
         self.idle: dict[bool, list] = {False: [], True: []}
 

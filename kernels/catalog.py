@@ -1,0 +1,92 @@
+"""Presets, and the table of operations that a model is loaded with: `make_ops("fast")`, `make_ops({"linear": "naive"})`.
+
+Compiled variants are imported only when one is chosen, so the reference runs without Numba. They register themselves; every
+file of `ops/` is imported, so a new one needs nothing but itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from minibert.errors import KernelError, brief
+
+from . import composed, reference  # noqa: F401 - they register
+from .registry import REGISTRY, Composition, Ops, Variant
+
+# A preset is the names to look for, best first; an operation made of others that has none of them is composed.
+PRESETS = {
+    "reference": ("reference",),
+    "naive": ("naive", "reference"),
+    "fast": ("register", "vector"),
+    "bf16": ("bf16", "paired", "register", "vector"),
+    "int8": ("int8", "paired", "register", "vector"),
+}
+AUTO = "fast"  # what "auto" picks
+
+
+def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
+    """A preset's name, or {operation: variant} over what "auto" picks -> the table. KernelError for an unknown name."""
+    if isinstance(kernels, Mapping):
+        return ops_from_mapping(kernels)
+    if not isinstance(kernels, str) or kernels not in (*PRESETS, "auto"):
+        known = ", ".join(repr(name) for name in ("auto", *PRESETS))
+        raise KernelError(
+            f"kernels is one of {known}, or a mapping of an operation to a variant; got {brief(kernels)}. "
+            "`minibert kernels` lists the operations and their variants."
+        )
+    preset = AUTO if kernels == "auto" else kernels
+    names = PRESETS[preset]
+    return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
+
+
+def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:
+    known = REGISTRY.variants[operation]
+    for name in names:
+        if name in known:
+            return known[name]
+    return REGISTRY.compositions[operation]
+
+
+def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
+    """An operation one of whose parts is named is composed anew, so that the named part is really used."""
+    chosen = make_ops("auto").chosen
+    for operation, name in kernels.items():
+        known = variants(operation)
+        if not isinstance(name, str) or name not in known:
+            choice = ", ".join(known) or "none: it is composed of " + " + ".join(chosen[operation].parts)
+            raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")
+        chosen[operation] = known[name]
+    for operation, made in REGISTRY.compositions.items():
+        if operation not in kernels and any(part in kernels for part in made.parts):
+            chosen[operation] = made
+    return Ops(chosen)
+
+
+def operations(names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The names of all operations, plain ones first; imports the compiled files if `names` has more than the
+    reference."""
+    load(compiled=any(name != "reference" for name in names))
+    return tuple(REGISTRY.variants)
+
+
+def variants(operation: str) -> dict[str, Variant]:
+    """name -> variant of one operation, in rising order, the reference first."""
+    load(compiled=True)
+    if not isinstance(operation, str) or operation not in REGISTRY.variants:
+        raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {brief(operation)}.")
+    return REGISTRY.variants[operation]
+
+
+@cache
+def load(compiled: bool) -> None:
+    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any new file."""
+    if compiled:
+        from .compiler import cpu  # noqa: F401 - one clear error without llvmlite, which the others import too
+        from .ops import LADDERS
+
+        files = sorted(file.stem for file in Path(__file__).parent.joinpath("ops").glob("[!_]*.py"))
+        for name in dict.fromkeys([*LADDERS, *files]):
+            import_module(f"{__package__}.ops.{name}")

@@ -1,0 +1,35 @@
+"""How many threads a call may use: `get_num_threads()`, `set_num_threads(n)`."""
+
+from __future__ import annotations
+
+import os
+
+from minibert.errors import InputError, InputTypeError, brief
+
+MAX_THREADS = 1024
+
+
+def available_cpus() -> int:
+    """The cores this process may run on; NUMBA_NUM_THREADS where it is set."""
+    named = os.environ.get("NUMBA_NUM_THREADS", "")
+    if named.isdecimal() and int(named) > 0:
+        return int(named)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+num_threads = min(available_cpus(), MAX_THREADS)
+
+
+def get_num_threads() -> int:
+    """How many threads one call may use, the calling one among them."""
+    return num_threads
+
+
+def set_num_threads(count: int) -> None:
+    """For every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
+    global num_threads
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise InputTypeError(f"the number of threads must be an integer from 1 to {MAX_THREADS}; got {brief(count)}.")
+    if not 1 <= count <= MAX_THREADS:
+        raise InputError(f"the number of threads must be from 1 to {MAX_THREADS}; got {brief(count)}.")
+    num_threads = int(count)
