@@ -43,7 +43,7 @@ def tokenizer_config(tokenizer):
 
 def tokenizer_json(tokenizer):
     """tokenizer.json: everything, in the layout of the `tokenizers` library."""
-    normalizer, model = tokenizer._normalizer, tokenizer._model
+    model = tokenizer._model
     added = [{"id": number, **asdict(token)} for number, token in tokenizer.added_tokens_decoder.items()]
     template = tokenizer._template
     special = [part for part in (*template.single, *template.pair) if part.sequence is None]
@@ -52,14 +52,8 @@ def tokenizer_json(tokenizer):
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": normalizer.steps and {
-            "type": "BertNormalizer",
-            "clean_text": normalizer.clean_text,
-            "handle_chinese_chars": normalizer.handle_chinese_chars,
-            "strip_accents": normalizer.strip_accents,
-            "lowercase": normalizer.lowercase,
-        } or None,
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "normalizer": tokenizer._normalizer.saved,
+        "pre_tokenizer": tokenizer._pre_tokenizer.saved,
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [_piece(part) for part in template.single],

@@ -140,6 +140,7 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
         content = read_json(tokenizer_file, VocabularyError, largest=LARGEST_VOCABULARY)
         file = read_tokenizer_json(content, tokenizer_file)
         special = {name: options.pop(name, None) for name in NAMED}
+        self._pre_tokenizer = file.pre_tokenizer
         super().__init__(
             file.normalizer,
             WordPiece(**file.model),

@@ -12,6 +12,7 @@ from minibert.errors import InputError, InputTypeError
 
 from .added_tokens import AddedToken, Matcher
 from .fast_pipeline import FastPipeline
+from .pre_tokenizer import BERT
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -19,9 +20,12 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 class Vocabulary:
     """The part of a tokenizer that knows tokens. Needs a Normalizer and a WordPiece model."""
 
+    _pre_tokenizer = BERT
+
     def __init__(self, normalizer, model):
         self._normalizer, self._model = normalizer, model
         self._added = {}  # id -> AddedToken
+        self._shown = {}  # id -> how it is written in an answer, which is the normal form of a normalized token
         self._added_ids = {}  # content -> id
         self._next_id = len(model.vocab)
         self._specials, self._others = {}, {}  # contents, in the order that decides between two of one normal form
@@ -86,9 +90,14 @@ class Vocabulary:
         for content in (*self._specials, *self._others):
             number = self._token_id(content)
             token = self._added[number]
-            target = self._normalizer.normalize(content)[0] if token.normalized else content
-            targets[token.normalized].setdefault(target, (number, token))
-        return FastPipeline(self._normalizer, self._model, Matcher(targets[False]), Matcher(targets[True]))
+            targets[token.normalized].setdefault(self._shown_as(token), (number, token))
+        raw, normal = Matcher(targets[False]), Matcher(targets[True])
+        self._shown = {number: self._shown_as(token) for number, token in self._added.items()}
+        return FastPipeline(self._normalizer, self._model, raw, normal, self._pre_tokenizer)
+
+    def _shown_as(self, token):
+        """How an added token comes back from its id: as it is looked for."""
+        return self._normalizer.normalize(token.content)[0] if token.normalized else token.content
 
     @cached_property
     def _pipeline(self):
@@ -101,8 +110,8 @@ class Vocabulary:
         return self._model.vocab.get(token) if number is None else number
 
     def _token(self, number):
-        token = self._added.get(number)
-        return self._model.tokens.get(number) if token is None else token.content
+        token = self._shown.get(number)
+        return self._model.tokens.get(number) if token is None else token
 
     def convert_tokens_to_ids(self, tokens):
         """A token or a list of them -> its id; an unknown one gets the id of unk_token."""
