@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.errors import InputError, InputTypeError
+from minibert.errors import InputTypeError
 
-from .arguments import resolve, room
+from .arguments import as_flag, as_list, resolve, room, whole_number
 from .normalizer import CHINESE, SpacedCharacters, clean, decompose, drop_accents, drop_marks, space_out_chinese
 from .pipeline import check_characters
 from .unicode import unicode_table
@@ -40,9 +40,9 @@ class PackedEncoding(NamedTuple):
 
 def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_length, places, threads):
     """As `Tokenizer.encode_packed`."""
-    texts = tuple(texts) if not isinstance(texts, (str, bytes)) else (None,)
-    if type(threads) is not int or threads < 1:
-        raise InputError(f"threads must be a whole number, 1 or more; got {threads!r}.")
+    texts = (None,) if isinstance(texts, (str, bytes)) else tuple(as_list(texts, "texts"))
+    threads, places = whole_number("threads", threads, least=1), as_flag("places", places)
+    add_special_tokens = as_flag("add_special_tokens", add_special_tokens)
     one_by_one = partial(
         tokenizer, add_special_tokens=add_special_tokens, truncation=truncation, max_length=max_length, verbose=False,
         return_offsets_mapping=True,
@@ -88,7 +88,7 @@ def frame_of(tokenizer, add_special_tokens, truncation, max_length):
     if not request.truncation:
         return before[0], after[0], NO_ROOM
     single = tokenizer.num_special_tokens_to_add()
-    return before[0], after[0], room(request.max_length, single if add_special_tokens else 0, 0, single)
+    return before[0], after[0], min(room(request.max_length, single if add_special_tokens else 0, 0, single), NO_ROOM)
 
 
 def encode_share(encoder, frame, places, one_by_one, texts):
