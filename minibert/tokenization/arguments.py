@@ -75,8 +75,9 @@ def _refuse_idle(strategy, filling, max_length, stride, pad_to_multiple_of, padd
 
 def _choose(name, value, choices):
     """The key of `choices` that is meant."""
-    value = getattr(value, "value", value) if not isinstance(value, type) else value  # transformers' enumerations
-    value = bool(value) if is_bool(value) else value
+    if type(value) is not bool and value is not None:
+        value = getattr(value, "value", value) if not isinstance(value, type) else value  # transformers' enumerations
+        value = bool(value) if is_bool(value) else value
     if not isinstance(value, (bool, str, type(None))) or value not in choices:
         raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}; got {brief(value)}.")
     return value
@@ -97,6 +98,8 @@ def whole_number(name, value, least=0):
 
 def as_int(value):
     """An integer of any type, as an int; None for what is none, as a boolean is."""
+    if type(value) is int:
+        return value
     if is_bool(value):
         return None
     try:
@@ -112,6 +115,8 @@ def is_bool(value):
 
 def as_flag(name, value):
     """An option that is on or off -> bool. None, 0 and 1 will do as well."""
+    if type(value) is bool:
+        return value
     if is_bool(value) or value is None or (type(value) is int and value in (0, 1)):
         return bool(value)
     raise InputTypeError(f"{name} must be True or False; got {brief(value)}.")
@@ -119,7 +124,7 @@ def as_flag(name, value):
 
 def plain(value, what):
     """Arrays and tensors as lists or numbers, anything else as it is."""
-    if isinstance(value, type) or not hasattr(value, "tolist"):
+    if type(value) in (list, tuple, int) or isinstance(value, type) or not hasattr(value, "tolist"):
         return value
     try:
         return value.tolist()
@@ -129,6 +134,8 @@ def plain(value, what):
 
 def as_list(value, what):
     """Anything that can be gone through, as a list. An iterator's own exceptions pass through."""
+    if type(value) is list:
+        return value.copy()
     value = plain(value, what)
     if isinstance(value, (str, bytes, bytearray)) or hasattr(value, "keys"):
         raise InputTypeError(f"{what} must be a list; got {type(value).__name__}: {brief(value)}.")

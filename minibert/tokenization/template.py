@@ -102,3 +102,16 @@ def combine(windows_of_each, second_first=False):
         return [choice[::-1] for choice in combine(windows_of_each[::-1])]
     (first, *rest), others = windows_of_each
     return [(first, others[0]), *((a, b) for a in rest for b in others), *((first, b) for b in others[1:])]
+
+
+def parts_for(choice, windows_of_each, parts):
+    """The parts of a template for a choice of windows.
+
+    As in the reference, a window that is not the first of its sequence has the sequence's own type, 0 or 1, and not the
+    template's. They differ in templates that put the second sequence first.
+    """
+    return [
+        part if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
+        else Part(part.sequence, part.sequence)
+        for part in parts
+    ]  # fmt: skip

@@ -24,7 +24,7 @@ from .arguments import as_flag, as_list, filled_length, plain, refuse_unknown, r
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .decoding import clean_up, join_tokens
 from .encoding import Encoding, Padding, Sequence
-from .template import combine, cut
+from .template import combine, cut, parts_for
 from .texts import read_texts
 from .vocabulary import Vocabulary, as_id
 
@@ -147,7 +147,7 @@ class Tokenizer(Vocabulary):
         space = room(request.max_length, taken, request.stride, self.num_special_tokens_to_add())
         windows = cut(lengths, space, request.truncation, request.stride, self.truncation_side)
         choices = combine(windows, self._template.second_first)
-        first, *others = (Encoding(sequences, choice, parts) for choice in choices)
+        first, *others = (Encoding(sequences, choice, parts_for(choice, windows, parts)) for choice in choices)
         first.overflowing = others
         return first
 

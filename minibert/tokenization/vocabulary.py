@@ -149,7 +149,7 @@ class Vocabulary:
         ids = plain(ids, "token ids")
         if isinstance(ids, str) or not hasattr(ids, "__iter__"):
             return self._token(as_id(ids))
-        numbers = [as_id(number) for number in as_list(ids, "token ids")]
+        numbers = list(map(as_id, as_list(ids, "token ids")))
         skipped = set(self.all_special_ids) if skips else ()
         return [self._token(number) for number in numbers if number not in skipped]
 
