@@ -183,7 +183,8 @@ def test_what_cannot_be_meant_is_an_error_of_miniberts(call, message):
 
 
 def test_unknown_keywords_are_a_type_error_too(tokenizer):
-    for call in (tokenizer, tokenizer.encode, tokenizer.tokenize, tokenizer.decode, tokenizer.convert_ids_to_tokens, tokenizer.pad):
+    names = ("__call__", "encode", "tokenize", "decode", "convert_ids_to_tokens", "pad")
+    for call in (getattr(tokenizer, name) for name in names):
         with pytest.raises(InputTypeError, match="nonsense"):
             call([], nonsense=1)
     with pytest.raises(InputTypeError, match="got nonsense"):
@@ -201,7 +202,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_numpy_integers_and_booleans_count_as_those_of_python(tokenizer):
     texts, limit, true = ["a b c d", "a"], np.int64(4), np.bool_(True)
-    mine = tokenizer(texts, padding=true, truncation=true, max_length=limit, return_offsets_mapping=true, stride=np.int32(0))
+    options = {"return_offsets_mapping": true, "stride": np.int32(0)}
+    mine = tokenizer(texts, padding=true, truncation=true, max_length=limit, **options)
     assert mine == tokenizer(texts, padding=True, truncation=True, max_length=4, return_offsets_mapping=True)
     assert tokenizer.decode(np.int64(5)) == tokenizer.decode(np.array(5)) == tokenizer.decode(np.array([5])) == tokenizer.decode(5)
     assert tokenizer.convert_ids_to_tokens(np.array([5])) == [tokenizer.convert_ids_to_tokens(np.int32(5))]

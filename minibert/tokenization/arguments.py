@@ -189,7 +189,9 @@ def filled_length(lengths, request):
     length = request.max_length if request.padding == "max_length" else max(lengths, default=0)
     length += -length % (request.pad_to_multiple_of or 1)
     if length > LONGEST:
-        raise InputError(f"rows can be filled up to {LONGEST} tokens; max_length and pad_to_multiple_of ask for {brief(length)}.")
+        raise InputError(
+            f"rows can be filled up to {LONGEST} tokens; max_length and pad_to_multiple_of ask for {brief(length)}."
+        )
     return length
 
 

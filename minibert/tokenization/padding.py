@@ -83,4 +83,6 @@ def _to_list(value, name):
     """Arrays, and lists of arrays, as lists."""
     if hasattr(value, "tolist") and not isinstance(value, type):
         return as_list(value, name)
-    return [_to_list(item, name) if hasattr(item, "tolist") else item for item in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [_to_list(item, name) if hasattr(item, "tolist") else item for item in value]
+    return value

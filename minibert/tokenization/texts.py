@@ -16,7 +16,8 @@ def read_texts(text, text_pair, words):
     batched = isinstance(text, (list, tuple)) and (not words or bool(text) and isinstance(text[0], (list, tuple)))
     if not batched:
         # As transformers has it, an empty second text is no second text here; in a batch it is one.
-        row = (text,) if text_pair is None or (isinstance(text_pair, (str, list, tuple)) and not text_pair) else (text, text_pair)
+        empty = text_pair is None or (isinstance(text_pair, (str, list, tuple)) and not text_pair)
+        row = (text,) if empty else (text, text_pair)
         return [tuple(_check(part, words) for part in row)], False
     if text_pair is None:
         return [_row(item, words) for item in text], True

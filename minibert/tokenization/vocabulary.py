@@ -75,7 +75,8 @@ class Vocabulary:
             named.setdefault("extra_special_tokens", named.pop("additional_special_tokens"))
         unknown = [name for name in named if name not in (*self._named, "extra_special_tokens")]
         if unknown:
-            raise InputError(f"special tokens are named {', '.join(self._named)} or extra_special_tokens; got {brief(unknown)}.")
+            known = ", ".join(self._named)
+            raise InputError(f"special tokens are named {known} or extra_special_tokens; got {brief(unknown)}.")
         if "extra_special_tokens" in named:
             extra = named["extra_special_tokens"]
             named["extra_special_tokens"] = [] if extra is None else as_list(extra, "extra_special_tokens")

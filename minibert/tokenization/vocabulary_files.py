@@ -143,8 +143,9 @@ def _steps(name, part, key, allowed):
             stack += reversed(member(step, key, list))
         else:
             steps.append(step)
-    kinds = [step.get("type") if isinstance(step, dict) else step for step in steps]
-    unknown = list(dict.fromkeys(brief(kind) for kind in kinds if not (isinstance(kind, str) and kind in allowed)))
+    kinds = [step.get("type") if isinstance(step, dict) else None for step in steps]
+    known = [isinstance(kind, str) and kind in allowed for kind in kinds]
+    unknown = [brief(kind or step) for step, kind, is_known in zip(steps, kinds, known) if not is_known]
     if unknown:
         raise VocabularyError(
             f"the {name} of a tokenizer.json must be {', '.join(allowed)}, or a Sequence of them; got {', '.join(unknown)}."
@@ -157,11 +158,10 @@ def _normalizer(part):
         return Normalizer(False, False, False, False)
     simple = {"NFD": [decompose], "Lowercase": [lower], "StripAccents": [drop_marks]}
     parts = _steps("normalizer", part, "normalizers", ("BertNormalizer", *simple))
-    normalizers = [_bert_normalizer(step) if step["type"] == "BertNormalizer" else step for step in parts]
     if part["type"] == "BertNormalizer":
-        return normalizers[0]
-    steps = [simple.get(step["type"]) if isinstance(step, dict) else step.steps for step in normalizers]
-    return SequenceNormalizer([step for several in steps for step in several], part)
+        return _bert_normalizer(part)
+    each = [simple.get(step["type"]) or _bert_normalizer(step).steps for step in parts]
+    return SequenceNormalizer([step for steps in each for step in steps], part)
 
 
 def _bert_normalizer(part):
