@@ -28,7 +28,7 @@ def both_from(folder, **options):
     """The same with options of from_pretrained."""
     import transformers
 
-    return tuple(kind.from_pretrained(folder, **options) for kind in (BertTokenizer, transformers.BertTokenizer))
+    return tuple(owner.from_pretrained(folder, **options) for owner in (BertTokenizer, transformers.BertTokenizer))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_normalized_token_comes_back_in_its_normal_form(lower):
     assert ours.convert_ids_to_tokens(ids) == theirs.convert_ids_to_tokens(ids)
     assert ours.decode(ids) == theirs.decode(ids)
     assert ours.decode(ids, skip_special_tokens=True) == theirs.decode(ids, skip_special_tokens=True)
-    assert [ours.decode([number]) for number in ids] == [theirs.decode([number]) for number in ids]
+    assert [ours.decode([token_id]) for token_id in ids] == [theirs.decode([token_id]) for token_id in ids]
     names = [token["content"] for token in ADDED] + ours.convert_ids_to_tokens(ids)
     assert ours.convert_tokens_to_ids(names) == theirs.convert_tokens_to_ids(names)
     assert ours.get_vocab() == theirs.get_vocab()
@@ -79,7 +79,7 @@ def test_a_normalized_token_comes_back_in_its_normal_form(lower):
 def test_fill_mask_shows_a_normalized_token_in_its_normal_form():
     import minibert
 
-    vocabulary = {token: number for number, token in enumerate("[PAD] [UNK] [CLS] [SEP] [MASK] a".split())}
+    vocabulary = {token: token_id for token_id, token in enumerate("[PAD] [UNK] [CLS] [SEP] [MASK] a".split())}
     tokenizer = BertTokenizer(vocabulary)
     tokenizer.add_tokens(["Été"])
     config = minibert.BertConfig(
@@ -222,7 +222,7 @@ def test_the_class_of_a_saved_sequence_reads_its_own_normalizer(tmp_path, folder
     content = json.loads((folder / "tokenizer.json").read_text())
     content["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]}
     (folder / "tokenizer.json").write_text(json.dumps(content))
-    for kind in ("BertTokenizer", "PreTrainedTokenizerFast"):
-        change_config(folder, tokenizer_class=kind)
-        ours, theirs = AutoTokenizer.from_pretrained(folder), getattr(transformers, kind).from_pretrained(folder)
+    for class_name in ("BertTokenizer", "PreTrainedTokenizerFast"):
+        change_config(folder, tokenizer_class=class_name)
+        ours, theirs = AutoTokenizer.from_pretrained(folder), getattr(transformers, class_name).from_pretrained(folder)
         assert ours.tokenize("É Ab") == theirs.tokenize("É Ab")

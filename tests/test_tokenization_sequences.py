@@ -21,11 +21,11 @@ PRE_TOKENIZERS = (
 BEHAVIORS = ("isolated", "removed", "merged_with_previous", "merged_with_next", "contiguous")
 
 
-def step_of(module, kind, names=""):
+def step_of(module, step_type, names=""):
     """A step of the reference's library; `names` are those of a Sequence."""
-    if kind == "Sequence":
+    if step_type == "Sequence":
         return module.Sequence([step_of(module, name) for name in names.split()])
-    return getattr(module, kind)()
+    return getattr(module, step_type)()
 
 
 def reference(normalizer, pre_tokenizer):

@@ -89,11 +89,11 @@ def _count(name, value, least=0):
 
 def whole_number(name, value, least=0):
     """A whole number of any type, NumPy's too, as an int; refused if it is below `least`, if there is one."""
-    number = as_int(value)
-    if number is None or (least is not None and number < least):
+    integer = as_int(value)
+    if integer is None or (least is not None and integer < least):
         rule = "an integer" if least is None else f"an integer from {least} up"
-        raise (InputTypeError if number is None else InputError)(f"{name} must be {rule}; got {brief(value)}.")
-    return number
+        raise (InputTypeError if integer is None else InputError)(f"{name} must be {rule}; got {brief(value)}.")
+    return integer
 
 
 def as_int(value):

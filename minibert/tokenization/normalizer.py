@@ -170,14 +170,14 @@ def reordering_characters(steps):
     Only they can change the order of what is left. Of BERT's steps these are 83 characters.
     """
     table, characters = unicode_table(), set()
-    for place, step in enumerate(steps):
+    for position, step in enumerate(steps):
         if step is not decompose:
             continue
-        later = [other for other in steps[place + 1 :] if other is not decompose]
+        later = [other for other in steps[position + 1 :] if other is not decompose]
         marks = {chr(code) for code in table.combining if all(other(chr(code)) for other in later)}
         holders = {chr(code) for code, parts in table.decomposed.items() if not marks.isdisjoint(parts)}
         characters |= marks | holders
-        if lower in steps[:place]:
+        if lower in steps[:position]:
             characters |= {chr(code) for code, small in table.lower.items() if not characters.isdisjoint(small)}
     return frozenset(characters)
 

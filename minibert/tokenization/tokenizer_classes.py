@@ -37,8 +37,8 @@ class LoadableTokenizer(Tokenizer):
     ):  # fmt: skip
         refuse_unknown(type(self).__name__, [name for name in own if not is_own(name, own[name])], option_names(type(self)))
         if not isinstance(model_specific_special_tokens, (dict, type(None))):
-            given = brief(model_specific_special_tokens)
-            raise InputTypeError(f"model_specific_special_tokens must be a dictionary of names and tokens; got {given}.")
+            value = brief(model_specific_special_tokens)
+            raise InputTypeError(f"model_specific_special_tokens must be a dictionary of names and tokens; got {value}.")
         super().__init__(normalizer, model)
         self.name_or_path, self._decoder, self._warned = name_or_path, decoder, False
         self.model_max_length = model_max_length
@@ -195,12 +195,12 @@ def read_flag(name, value):
 
 def read_length(length):
     """model_max_length as an int: files have 1e30 for none."""
-    number = as_int(length) if not isinstance(length, float) else length
+    limit = as_int(length) if not isinstance(length, float) else length
     if length is None:
         return NO_LIMIT
-    if number is None or not number >= 1:
+    if limit is None or not limit >= 1:
         raise InputError(f"model_max_length must be a number, 1 or more; got {brief(length)}.")
-    return int(min(number, NO_LIMIT))
+    return int(min(limit, NO_LIMIT))
 
 
 def read_input_names(names):

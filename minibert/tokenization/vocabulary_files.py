@@ -143,9 +143,9 @@ def _steps(name, part, key, allowed):
             stack += reversed(member(step, key, list))
         else:
             steps.append(step)
-    kinds = [step.get("type") if isinstance(step, dict) else None for step in steps]
-    known = [isinstance(kind, str) and kind in allowed for kind in kinds]
-    unknown = [brief(kind or step) for step, kind, is_known in zip(steps, kinds, known) if not is_known]
+    types = [step.get("type") if isinstance(step, dict) else None for step in steps]
+    known = [isinstance(name_of_type, str) and name_of_type in allowed for name_of_type in types]
+    unknown = [brief(name_of_type or step) for step, name_of_type, is_known in zip(steps, types, known) if not is_known]
     if unknown:
         raise VocabularyError(
             f"the {name} of a tokenizer.json must be {', '.join(allowed)}, or a Sequence of them; got {', '.join(unknown)}."
