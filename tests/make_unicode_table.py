@@ -39,6 +39,7 @@ def probe(codes=SCALARS):
         "lower": {code: low for code in codes if (low := lower(chr(code))) != chr(code)},
         "decomposed": {c: nfd(chr(c)) for c in codes if c not in HANGUL and nfd(chr(c)) != chr(c)},
         "accents": {code for code in codes if nfd(chr(code)) == chr(code) and not strip(chr(code))},
+        "marks": {code for code in codes if not normalizers.StripAccents().normalize_str(chr(code))},
         "word": word_characters(codes),
         "combining": combining_ranks(nfd, codes),
     }
@@ -90,6 +91,7 @@ def runs(codes):
 def pack(facts):
     """The facts as bytes; minibert/tokenization/unicode.py is the way back."""
     packed = {name: runs(facts[name]) for name in ("removed", "white_space", "punctuation", "accents", "word")}
+    packed["marks"] = runs(facts["marks"] - facts["accents"])
     for name in ("lower", "decomposed", "combining"):
         codes = sorted(facts[name])
         packed[name] = [runs(codes), [facts[name][code] for code in codes]]

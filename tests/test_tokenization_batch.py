@@ -315,7 +315,7 @@ def test_what_is_no_list_of_texts_is_refused(plain, some):
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
 def test_threads_are_counted_from_one(plain, threads):
-    with pytest.raises(InputError, match="threads must be a whole number, 1 or more"):
+    with pytest.raises(InputError, match="threads must be an integer from 1 up"):
         plain.encode_packed(["a"], threads=threads)
 
 

@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenization_cases import troubled_vocab
 
-from minibert.errors import InputError, InputTypeError
-from minibert.tokenization import AddedToken, BertTokenizer
+from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError
+from minibert.tokenization import AddedToken, AutoTokenizer, BatchEncoding, BertTokenizer, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,6 +112,119 @@ def test_padding_needs_a_token_and_ids(tokenizer):
 def test_rows_made_of_ids_know_no_words(tokenizer):
     with pytest.raises(InputError, match="made of ids"):
         tokenizer.pad({"input_ids": [[1]]}).word_ids()
+
+
+ARRAY = np.array([1, 2])
+TORN = np.array(["a", None], object)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda t: t("a", text_pair=ARRAY), "a text must be a string; got ndarray"),
+    (lambda t: t(ARRAY), "a text must be a string; got ndarray"),
+    (lambda t: t("a", padding=ARRAY), "padding must be one of"),
+    (lambda t: t("a", truncation=ARRAY), "truncation must be one of"),
+    (lambda t: t("a", max_length=ARRAY), "max_length must be an integer"),
+    (lambda t: t("a", add_special_tokens=ARRAY), "add_special_tokens must be True or False"),
+    (lambda t: t("a", return_offsets_mapping=ARRAY), "return_offsets_mapping must be True or False"),
+    (lambda t: t("a", return_attention_mask=ARRAY), "return_attention_mask must be True or False"),
+    (lambda t: t("a", return_tensors=ARRAY), "return_tensors must be 'np'"),
+    (lambda t: t("a", padding_side=ARRAY, padding=True), "padding_side must be 'left' or 'right'"),
+    (lambda t: t("a", padding="max_length", max_length=10**30), "rows can be filled up to"),
+    (lambda t: t("a", padding=True, pad_to_multiple_of=10**5000), "rows can be filled up to"),
+    (lambda t: t("a", nonsense=1), "takes add_special_tokens, padding, .*; got nonsense"),
+    (lambda t: t.encode("a", nonsense=1), "got nonsense"),
+    (lambda t: t.tokenize("a", nonsense=1), "got nonsense"),
+    (lambda t: t.decode([1], nonsense=1), "decode takes token_ids, .*; got nonsense"),
+    (lambda t: t.decode({}), "must have 'input_ids'; got nothing"),
+    (lambda t: t.decode(b"ab"), "token ids must be a list; got bytes"),
+    (lambda t: t.decode([[[[[[[[[[1]]]]]]]]]]), "nested 8 deep"),
+    (lambda t: t.decode([10**30, -(10**5000)]), "a token id must be an integer from 0 up"),
+    (lambda t: t.decode([1], skip_special_tokens=ARRAY), "skip_special_tokens must be True or False"),
+    (lambda t: t.batch_decode(None), "rows of token ids must be a list"),
+    (lambda t: t.convert_ids_to_tokens(np.array(1.5)), "a token id must be an integer"),
+    (lambda t: t.convert_ids_to_tokens([[1]]), "a token id must be an integer"),
+    (lambda t: t.convert_tokens_to_ids(None), "tokens must be a list; got NoneType"),
+    (lambda t: t.convert_tokens_to_ids(TORN), "a token must be a string"),
+    (lambda t: t.convert_tokens_to_string([b"a"]), "tokens must be strings"),
+    (lambda t: t.add_tokens(3), "added tokens must be a list"),
+    (lambda t: t.add_tokens(ARRAY), "must be a string or an AddedToken; got 1"),
+    (lambda t: t.add_special_tokens({"mask_token": None}), "mask_token must be a string"),
+    (lambda t: t.add_special_tokens([]), "must be a dictionary of names"),
+    (lambda t: AddedToken(3), "an added token must be a string"),
+    (lambda t: AddedToken("a", lstrip=ARRAY), "lstrip of an added token must be True or False"),
+    (lambda t: t.pad(None), "pad takes a dictionary"),
+    (lambda t: t.pad([{"input_ids": [1]}, {"ids": [1]}]), "lacks 'input_ids'"),
+    (lambda t: t.pad({"input_ids": [[1], [None]]}), "must be rows of integers"),
+    (lambda t: t.pad({"input_ids": [[1], [2]], "attention_mask": [[1]]}), "as long as those of input_ids"),
+    (lambda t: t.pad({"input_ids": 3}), "input_ids must be a list"),
+    (lambda t: t.encode_packed(None), "texts must be a list"),
+    (lambda t: t.encode_packed(np.array("a")), "texts must be a list"),
+    (lambda t: t.encode_packed(["a"], places=ARRAY), "places must be True or False"),
+    (lambda t: t(["a"]).word_ids(3), "one of the 1 of the batch"),
+    (lambda t: t(["a"]).token_to_word(None, None), "a place must be an integer"),
+    (lambda t: t("a").char_to_token(-10), "one of the 3 of its row"),
+    (lambda t: t(["a"]).convert_to_tensors(ARRAY), "return_tensors must be 'np'"),
+    (lambda t: BatchEncoding({"a": [[1], ["x"]]}, tensor_type="np"), "'a' must hold integers"),
+    (lambda t: BatchEncoding(ARRAY), "data must be a dictionary"),
+    (lambda t: setattr(t, "model_max_length", ARRAY), "model_max_length must be a number"),
+    (lambda t: setattr(t, "model_input_names", ARRAY), "model_input_names must be"),
+    (lambda t: setattr(t, "pad_token", ARRAY), "pad_token must be a string"),
+    (lambda t: t.save_pretrained(None), "folder must be a path"),
+    (lambda t: t.save_pretrained("a\0b"), "no null character"),
+    (lambda t: BertTokenizer(3), "vocab must be a path; got int"),
+    (lambda t: BertTokenizer(cls_token=None), "cls_token must be a string"),
+    (lambda t: BertTokenizer(nonsense=1), "BertTokenizer takes vocab, .*; got nonsense"),
+    (lambda t: BertTokenizer(special={}), "got special"),
+    (lambda t: PreTrainedTokenizerFast(tokenizer_file=b"x"), "tokenizer_file must be a path"),
+])  # fmt: skip
+def test_what_cannot_be_meant_is_an_error_of_miniberts(call, message):
+    with pytest.raises(InputError, match=message):
+        call(BertTokenizer(troubled_vocab(), model_max_length=16))
+
+
+def test_unknown_keywords_are_a_type_error_too(tokenizer):
+    names = ("__call__", "encode", "tokenize", "decode", "convert_ids_to_tokens", "pad")
+    for call in (getattr(tokenizer, name) for name in names):
+        with pytest.raises(InputTypeError, match="nonsense"):
+            call([], nonsense=1)
+    with pytest.raises(InputTypeError, match="got nonsense"):
+        AutoTokenizer.from_pretrained("minibert-sst2", nonsense=1)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ModelNotFoundError, match="vocab must be the path of a file; there is none at .*missing.txt"):
+        BertTokenizer(tmp_path / "missing.txt")
+    with pytest.raises(ModelNotFoundError, match="tokenizer_file must be the path of a file"):
+        PreTrainedTokenizerFast(tokenizer_file=tmp_path / "missing.json")
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        BertTokenizer(tmp_path)
+
+
+def test_numpy_integers_and_booleans_count_as_those_of_python(tokenizer):
+    texts, limit, true = ["a b c d", "a"], np.int64(4), np.bool_(True)
+    options = {"return_offsets_mapping": true, "stride": np.int32(0)}
+    mine = tokenizer(texts, padding=true, truncation=true, max_length=limit, **options)
+    assert mine == tokenizer(texts, padding=True, truncation=True, max_length=4, return_offsets_mapping=True)
+    assert tokenizer.decode(np.int64(5)) == tokenizer.decode(np.array(5)) == tokenizer.decode(np.array([5])) == tokenizer.decode(5)
+    assert tokenizer.convert_ids_to_tokens(np.array([5])) == [tokenizer.convert_ids_to_tokens(np.int32(5))]
+    assert mine.word_ids(np.int64(1)) == mine.word_ids(1) and mine[np.int64(0)] is mine[0]
+    packed = [tokenizer.encode_packed(texts, truncation=True, max_length=size, threads=size) for size in (4, limit)]
+    assert packed[0].ids.tolist() == packed[1].ids.tolist()
+    changed = BertTokenizer(troubled_vocab(), do_lower_case=np.bool_(False), model_max_length=np.int64(9))
+    assert changed.do_lower_case is False and type(changed.model_max_length) is int
+
+
+def test_what_means_nothing_is_accepted(tokenizer):
+    assert tokenizer("a", stride=None, return_length=None) == tokenizer("a")
+    assert tokenizer.tokenize([]) == [] and tokenizer.add_tokens(None) == 0 and tokenizer.decode([]) == ""
+
+
+def test_half_a_surrogate_pair_cannot_be_saved(tmp_path):
+    tokenizer = BertTokenizer(troubled_vocab())
+    tokenizer.add_tokens(AddedToken("\ud800", normalized=False))
+    with pytest.raises(InputError, match="whole characters to be saved"):
+        tokenizer.save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 LARGE = """

@@ -148,7 +148,8 @@ def test_a_faulty_vocabulary_in_tokenizer_json_is_one_error(tmp_path, kind, voca
 @pytest.mark.parametrize("changes", [
     {"model": {"type": "BPE", "vocab": {}}}, {"model": 3}, {"normalizer": {"type": "NFC"}}, {"normalizer": {"type": "BertNormalizer"}},
     {"post_processor": {"type": "RobertaProcessing"}}, {"post_processor": {"type": "TemplateProcessing"}}, {"decoder": None},
-    {"pre_tokenizer": {"type": "Whitespace"}}, {"added_tokens": [{"id": 2**31, "content": "x"}]}, {"added_tokens": [{"id": 1}]},
+    {"pre_tokenizer": {"type": "Whitespaces"}}, {"pre_tokenizer": None}, {"pre_tokenizer": {"type": "Sequence", "pretokenizers": 3}},
+    {"pre_tokenizer": {"type": "Punctuation", "behavior": "x"}}, {"normalizer": {"type": "Sequence"}}, {"added_tokens": [{"id": 2**31, "content": "x"}]}, {"added_tokens": [{"id": 1}]},
     {"added_tokens": [{"id": 1, "content": "x", "lstrip": 3}]}, {"added_tokens": 3}, {"added_tokens": ["x"]}, {"normalizer": 3},
 ], ids=str)  # fmt: skip
 def test_what_is_no_bert_tokenizer_is_refused(tmp_path, changes):

@@ -10,12 +10,13 @@ Read next: pipeline.py.
 import re
 from dataclasses import dataclass
 
-from minibert.errors import InputError
+from minibert.errors import InputError, InputTypeError, brief
 
+from .arguments import is_bool, refuse_unknown
 from .unicode import unicode_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class AddedToken:
     """A token matched whole. Left unsaid, `normalized` is the opposite of `special`.
 
@@ -31,8 +32,22 @@ class AddedToken:
     normalized: bool | None = None
     special: bool = False
 
+    def __init__(self, content, single_word=False, lstrip=False, rstrip=False, normalized=None, special=False, **unknown):
+        refuse_unknown("AddedToken", unknown, FLAGS)
+        if not isinstance(content, str):
+            raise InputTypeError(f"an added token must be a string; got {type(content).__name__}: {brief(content)}.")
+        values = dict(zip(FLAGS, (single_word, lstrip, rstrip, normalized, special)))
+        for name, value in values.items():
+            if not is_bool(value) and not (name == "normalized" and value is None):
+                raise InputTypeError(f"{name} of an added token must be True or False; got {brief(value)}.")
+            object.__setattr__(self, name, None if value is None else bool(value))
+        object.__setattr__(self, "content", content)
+
     def __str__(self):
         return self.content
+
+
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 class Matcher:

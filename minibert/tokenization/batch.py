@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.errors import InputError, InputTypeError
+from minibert.errors import InputTypeError
 
-from .arguments import resolve, room
-from .normalizer import CHINESE, SpacedCharacters, drop_accents, reordering_characters
+from .arguments import as_flag, as_list, resolve, room, whole_number
+from .normalizer import CHINESE, SpacedCharacters, clean, decompose, drop_accents, drop_marks, space_out_chinese
 from .pipeline import check_characters
 from .unicode import unicode_table
 
@@ -40,9 +40,9 @@ class PackedEncoding(NamedTuple):
 
 def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_length, places, threads):
     """As `Tokenizer.encode_packed`."""
-    texts = tuple(texts) if not isinstance(texts, (str, bytes)) else (None,)
-    if type(threads) is not int or threads < 1:
-        raise InputError(f"threads must be a whole number, 1 or more; got {threads!r}.")
+    texts = (None,) if isinstance(texts, (str, bytes)) else tuple(as_list(texts, "texts"))
+    threads, places = whole_number("threads", threads, least=1), as_flag("places", places)
+    add_special_tokens = as_flag("add_special_tokens", add_special_tokens)
     one_by_one = partial(
         tokenizer, add_special_tokens=add_special_tokens, truncation=truncation, max_length=max_length, verbose=False,
         return_offsets_mapping=True,
@@ -80,14 +80,15 @@ def frame_of(tokenizer, add_special_tokens, truncation, max_length):
         padding_side=None, overflow=False,
     )  # fmt: skip
     before, after = tokenizer._around if add_special_tokens else ([-1], [-1])
-    simple = pipeline.parts_at_spaces and not pipeline.normal.targets and len(before) == len(after) == 1
+    simple = pipeline.parts_at_spaces and pipeline.pre_tokenizer.by_character
+    simple = simple and not pipeline.normal.targets and len(before) == len(after) == 1
     simple = simple and not any("\0" in token for token in pipeline.raw.targets)  # which ends a token in the tables
     if not simple or strings.layout() is None or (request.truncation and tokenizer.truncation_side != "right"):
         return None
     if not request.truncation:
         return before[0], after[0], NO_ROOM
     single = tokenizer.num_special_tokens_to_add()
-    return before[0], after[0], room(request.max_length, single if add_special_tokens else 0, 0, single)
+    return before[0], after[0], min(room(request.max_length, single if add_special_tokens else 0, 0, single), NO_ROOM)
 
 
 def encode_share(encoder, frame, places, one_by_one, texts):
@@ -189,7 +190,7 @@ def make_tables(parts, trie, bind, pipeline):
     """`parts.Tables` as a plain tuple."""
     model = pipeline.model
     codes, nodes, values = make_trie(trie, bind, model)
-    normal, images = normal_forms(parts, codes, pipeline.normalizer)
+    normal, images = normal_forms(parts, codes, pipeline.normalizer, pipeline.pre_tokenizer.alone)
     special = [np.frombuffer((token + "\0").encode("utf-16-le", "surrogatepass"), np.uint16) for token in pipeline.raw.targets]
     special_first = np.zeros(256, np.uint8)
     special_first[[token[0] & 255 for token in special]] = 1
@@ -224,31 +225,30 @@ def make_trie(trie, bind, model):
         size *= 2
 
 
-def normal_forms(parts, codes, normalizer):
+def normal_forms(parts, codes, normalizer, alone):
     """The kernel's table of characters, by asking the pure path about every one that is not its own normal form."""
-    table, spaced = unicode_table(), SpacedCharacters(normalizer)
+    table, spaced, steps = unicode_table(), SpacedCharacters(normalizer, alone=alone), normalizer.steps
     normal = codes.copy()
     images: list[int] = []
-    strips = drop_accents in normalizer.steps
-    if normalizer.handle_chinese_chars:
+    if space_out_chinese in steps:
         for first, last in CHINESE:
             normal[first : last + 1] |= parts.ALONE
-    if normalizer.clean_text:
+    if clean in steps:
         for first, end in zip(table.removed.bounds[::2], table.removed.bounds[1::2]):
             normal[first:end] = parts.DROPPED
-    if strips:
+    if decompose in steps:
         normal[HANGUL.start : HANGUL.stop] = parts.HANGUL
-    asked = {*table.white_space, *table.punctuation, *table.lower, *(table.decomposed if strips else ())}
-    if strips:
-        normal[list(table.accents)] = parts.DROPPED
+    asked = {*table.white_space, *table.punctuation, *table.lower, *(table.decomposed if decompose in steps else ())}
+    for step, dropped in ((drop_accents, table.accents), (drop_marks, table.marks)):
+        if step in steps:
+            normal[list(dropped)] = parts.DROPPED
     for code in asked:
         forms = form_codes(parts, codes, spaced[code])
         normal[code] = forms[0] if len(forms) == 1 else parts.SEVERAL + len(images) if forms else parts.DROPPED
         if len(forms) > 1:
             images += [*forms, parts.SPACE]
-    if strips:
-        for character in reordering_characters():
-            normal[ord(character)] = parts.SLOW
+    for character in normalizer.reordering:
+        normal[ord(character)] = parts.SLOW
     return normal, np.array(images or [parts.SPACE], np.int32)
 
 

@@ -4,9 +4,12 @@
 """
 
 from collections import UserDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from minibert.errors import InputError
+from minibert.errors import InputError, InputTypeError, brief
+
+from .arguments import as_int, refuse_unknown, whole_number
 
 
 class CharSpan(NamedTuple):
@@ -29,7 +32,13 @@ class BatchEncoding(UserDict):
     The look-ups take (row, place), or the place alone for row 0. What stands for nothing, as [CLS] does, gives None.
     """
 
-    def __init__(self, data=None, encodings=None, tensor_type=None):
+    def __init__(self, data=None, encodings=None, tensor_type=None, **unknown):
+        if unknown:
+            refuse_unknown("BatchEncoding", unknown, ("data", "encodings", "tensor_type"))
+        if data is not None and type(data) is not dict and not isinstance(data, Mapping):
+            raise InputTypeError(f"data must be a dictionary; got {type(data).__name__}: {brief(data)}.")
+        if type(encodings) is not list and encodings is not None:
+            raise InputTypeError(f"encodings must be a list, as a tokenizer makes it; got {type(encodings).__name__}.")
         self.data = dict(data or {})  # UserDict's own way of copying takes 4 µs
         self._encodings = encodings
         if tensor_type is not None:
@@ -38,16 +47,19 @@ class BatchEncoding(UserDict):
     def __getitem__(self, key):
         if isinstance(key, str):
             return self.data[key]
-        if isinstance(key, int) or (isinstance(key, slice) and self._encodings is not None):
+        if as_int(key) is not None or (isinstance(key, slice) and self._encodings is not None):
             return self.encodings_or_refuse()[key]
         if isinstance(key, slice):
             return {name: value[key] for name, value in self.data.items()}
-        raise KeyError(f"a key must be a name, a row or a slice; got {key!r}. The names: {', '.join(self.data)}.")
+        raise KeyError(f"a key must be a name, a row or a slice; got {brief(key)}. The names: {self._names()}.")
 
     def __getattr__(self, name):
         if name == "data" or name.startswith("__") or name not in self.data:
-            raise AttributeError(f"a BatchEncoding has no {name!r}; it holds {', '.join(self.__dict__.get('data', ()))}")
+            raise AttributeError(f"a BatchEncoding has no {name!r}; it holds {self._names()}")
         return self.data[name]
+
+    def _names(self):
+        return ", ".join(map(str, self.__dict__.get("data", ())))
 
     def keys(self):
         return self.data.keys()
@@ -58,8 +70,9 @@ class BatchEncoding(UserDict):
     def items(self):
         return self.data.items()
 
-    def convert_to_tensors(self, tensor_type="np"):
+    def convert_to_tensors(self, tensor_type="np", **unknown):
         """Make NumPy arrays of the lists, in place."""
+        refuse_unknown("convert_to_tensors", unknown, ("tensor_type",))
         check_tensor_type(tensor_type)
         if tensor_type is not None:
             for name, value in self.data.items():
@@ -87,48 +100,60 @@ class BatchEncoding(UserDict):
     def is_fast(self):
         return self._encodings is not None
 
-    def tokens(self, row=0):
-        return self.encodings_or_refuse()[row].tokens
+    def tokens(self, row=0, **unknown):
+        return self._row(row, unknown).tokens
 
-    def word_ids(self, row=0):
-        return self.encodings_or_refuse()[row].word_ids
+    def word_ids(self, row=0, **unknown):
+        return self._row(row, unknown).word_ids
 
-    def sequence_ids(self, row=0):
-        return self.encodings_or_refuse()[row].sequence_ids
+    def sequence_ids(self, row=0, **unknown):
+        return self._row(row, unknown).sequence_ids
 
-    def _at(self, row_or_place, place):
+    def _row(self, row, unknown=None):
+        """The Encoding of a row; a negative one counts from the end."""
+        refuse_unknown("this look-up", unknown, ("row",))
+        encodings, index = self.encodings_or_refuse(), whole_number("a row", row, least=None)
+        if not -len(encodings) <= index < len(encodings):
+            raise InputError(f"a row must be one of the {len(encodings)} of the batch; got {brief(row)}.")
+        return encodings[index]
+
+    def _at(self, row_or_place, place, unknown):
         """The Encoding meant, and the place in it; a negative place counts from the end."""
+        refuse_unknown("this look-up", unknown, ("a row and a place, or a place in row 0",))
         row, place = (0, row_or_place) if place is None else (row_or_place, place)
-        encoding = self.encodings_or_refuse()[row]
-        return encoding, place + len(encoding) if place < 0 else place
+        encoding, index = self._row(row), whole_number("a place", place, least=None)
+        index += len(encoding) if index < 0 else 0
+        if index < 0:
+            raise InputError(f"a place must be one of the {len(encoding)} of its row; got {brief(place)}.")
+        return encoding, index
 
-    def token_to_sequence(self, row_or_token, token=None):
-        encoding, token = self._at(row_or_token, token)
+    def token_to_sequence(self, row_or_token, token=None, **unknown):
+        encoding, token = self._at(row_or_token, token, unknown)
         return encoding.token_to_sequence(token)
 
-    def token_to_word(self, row_or_token, token=None):
-        encoding, token = self._at(row_or_token, token)
+    def token_to_word(self, row_or_token, token=None, **unknown):
+        encoding, token = self._at(row_or_token, token, unknown)
         return encoding.token_to_word(token)
 
-    def token_to_chars(self, row_or_token, token=None):
-        encoding, token = self._at(row_or_token, token)
+    def token_to_chars(self, row_or_token, token=None, **unknown):
+        encoding, token = self._at(row_or_token, token, unknown)
         return _span(CharSpan, encoding.token_to_chars(token))
 
-    def word_to_tokens(self, row_or_word, word=None, sequence_index=0):
-        encoding, word = self._at(row_or_word, word)
-        return _span(TokenSpan, encoding.word_to_tokens(word, sequence_index))
+    def word_to_tokens(self, row_or_word, word=None, sequence_index=0, **unknown):
+        encoding, word = self._at(row_or_word, word, unknown)
+        return _span(TokenSpan, encoding.word_to_tokens(word, whole_number("sequence_index", sequence_index)))
 
-    def word_to_chars(self, row_or_word, word=None, sequence_index=0):
-        encoding, word = self._at(row_or_word, word)
-        return _span(CharSpan, encoding.word_to_chars(word, sequence_index))
+    def word_to_chars(self, row_or_word, word=None, sequence_index=0, **unknown):
+        encoding, word = self._at(row_or_word, word, unknown)
+        return _span(CharSpan, encoding.word_to_chars(word, whole_number("sequence_index", sequence_index)))
 
-    def char_to_token(self, row_or_char, char=None, sequence_index=0):
-        encoding, char = self._at(row_or_char, char)
-        return encoding.char_to_token(char, sequence_index)
+    def char_to_token(self, row_or_char, char=None, sequence_index=0, **unknown):
+        encoding, char = self._at(row_or_char, char, unknown)
+        return encoding.char_to_token(char, whole_number("sequence_index", sequence_index))
 
-    def char_to_word(self, row_or_char, char=None, sequence_index=0):
-        encoding, char = self._at(row_or_char, char)
-        return encoding.char_to_word(char, sequence_index)
+    def char_to_word(self, row_or_char, char=None, sequence_index=0, **unknown):
+        encoding, char = self._at(row_or_char, char, unknown)
+        return encoding.char_to_word(char, whole_number("sequence_index", sequence_index))
 
 
 def _span(kind, pair):
@@ -136,9 +161,10 @@ def _span(kind, pair):
 
 
 def check_tensor_type(tensor_type):
-    if tensor_type not in (None, "np"):
+    if tensor_type is not None and (not isinstance(tensor_type, str) or tensor_type != "np"):
         raise InputError(
-            f"return_tensors must be 'np' or left out: minibert works on NumPy arrays; got {tensor_type!r}. Use 'np'."
+            "return_tensors must be 'np' or left out: minibert works on NumPy arrays; got"
+            f" {brief(tensor_type)}. Use 'np'."
         )
 
 
@@ -148,12 +174,17 @@ def to_array(name, value):
 
     if isinstance(value, np.ndarray):
         return value
-    if value and isinstance(value[0], (list, tuple)):
-        lengths = {len(row) for row in value}
+    rows = value if isinstance(value, (list, tuple)) else ()
+    if rows and isinstance(rows[0], (list, tuple)):
+        lengths = {len(row) for row in rows if isinstance(row, (list, tuple))}
         if len(lengths) > 1:
             raise InputError(
                 f"the rows of an array must be of one length; those of {name!r} have {min(lengths)} to {max(lengths)}."
                 " Pass padding=True, and truncation=True where texts may be too long."
             )
-    shape = (0, 0) if not value else None
-    return np.asarray(value, dtype=np.int64) if shape is None else np.zeros(shape, dtype=np.int64)
+    if isinstance(value, (list, tuple)) and not value:
+        return np.zeros((0, 0), np.int64)
+    try:
+        return np.asarray(value, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InputTypeError(f"{name!r} must hold integers to be an array; got {brief(value)}: {error}") from None

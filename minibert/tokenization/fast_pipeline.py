@@ -2,10 +2,11 @@
 
 What stands between two spaces gives the same pieces in every text, so each such part is remembered raw, with its
 pieces: "don't" -> don ' t. A part not met before is normalised and spaced out by one `str.translate`, and its words are
-looked up; only where that is not allowed (added tokens in it, marks that change places) does it go through
-`Pipeline.analyse`.
+looked up; only where that is not allowed (added tokens in it, marks that change places, a pre-tokenizer that looks at
+more than one character) does it go through `Pipeline.analyse`.
 
-A space may not lie within a token, nor be taken by one (lstrip, rstrip): with such tokens the whole text is one part.
+A space may not lie within a token, nor be taken by one (lstrip, rstrip): with such tokens the whole text is one part,
+as it is where the pre-tokenizer does not cut at spaces.
 """
 
 import re
@@ -15,8 +16,9 @@ from operator import sub
 
 from minibert.errors import InputTypeError
 
-from .normalizer import UNUSUAL, SpacedCharacters, drop_accents, reordering_characters
+from .normalizer import UNUSUAL, SpacedCharacters
 from .pipeline import Pipeline, check_characters
+from .pre_tokenizer import BERT
 
 WORD = re.compile("[^ ]+")
 LONG = 64  # characters; a longer part is unlikely to come again, and is not remembered
@@ -57,11 +59,11 @@ SPANS = Spans()
 class FastPipeline(Pipeline):
     """A Pipeline with memories. Its methods take a text and give columns of `analyse`."""
 
-    def __init__(self, normalizer, model, raw, normal):
-        super().__init__(normalizer, model, raw, normal)
+    def __init__(self, normalizer, model, raw, normal, pre_tokenizer=BERT):
+        super().__init__(normalizer, model, raw, normal, pre_tokenizer)
         self.part_ids = Memory(self._part_ids)
         self.part_pieces = Memory(self._part_pieces)
-        self.parts_at_spaces = not any(
+        self.parts_at_spaces = pre_tokenizer.at_spaces and not any(
             " " in target or token.lstrip or token.rstrip
             for matcher in (raw, normal)
             for target, (_, token) in matcher.targets.items()
@@ -70,13 +72,13 @@ class FastPipeline(Pipeline):
     @cached_property
     def spaced(self):
         """Each character's normal form, spaced out, whatever it stands beside."""
-        return SpacedCharacters(self.normalizer)
+        return SpacedCharacters(self.normalizer, alone=self.pre_tokenizer.alone)
 
     @cached_property
     def quickly_spaced(self):
         """The same, with a mark for what calls for a closer look: a token may begin there, or marks change places."""
-        reordering = reordering_characters() if drop_accents in self.normalizer.steps else ()
-        return SpacedCharacters(self.normalizer, {*reordering, *(target[0] for target in self.raw.targets)})
+        unusual = {*self.normalizer.reordering, *(target[0] for target in self.raw.targets)}
+        return SpacedCharacters(self.normalizer, unusual, self.pre_tokenizer.alone)
 
     def __getstate__(self):
         """What is copied or pickled: not the compiled form, which is this process's."""
@@ -200,7 +202,9 @@ class FastPipeline(Pipeline):
 
     def _spaced_out(self, part):
         """The part normalised, with a space between words; None where its characters do not go each its own way: a
-        token is in it, or marks change places."""
+        token is in it, marks change places, or the pre-tokenizer looks at neighbors."""
+        if not self.pre_tokenizer.by_character:
+            return None
         spaced = part.translate(self.quickly_spaced)
         if UNUSUAL in spaced:
             check_characters(part)

@@ -10,7 +10,8 @@ from pathlib import Path
 from minibert.errors import InputError, VocabularyError, brief
 
 from .added_tokens import AddedToken
-from .tokenizer_classes import BertTokenizer, DistilBertTokenizer, PreTrainedTokenizerFast
+from .arguments import refuse_unknown
+from .tokenizer_classes import BertTokenizer, DistilBertTokenizer, PreTrainedTokenizerFast, is_own
 from .vocabulary import NAMED
 from .vocabulary_files import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
 
@@ -24,8 +25,9 @@ MODEL_TYPES = {"bert": BertTokenizer, "distilbert": DistilBertTokenizer}
 FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 OPTIONS = (
     "model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces",
-    "extra_special_tokens", *NAMED,
+    "extra_special_tokens", "model_specific_special_tokens", *NAMED,
 )  # fmt: skip
+MAY_LACK = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: there is none
 
 
 class AutoTokenizer:
@@ -71,19 +73,18 @@ def load(cls, checkpoint, overrides):
     allowed = OPTIONS if whole else (*OPTIONS, *FLAGS)
     if "additional_special_tokens" in overrides:
         overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
-    unknown = sorted(set(overrides) - set(allowed))
-    if unknown:
-        raise InputError(f"{cls.__name__}.from_pretrained takes {', '.join(allowed)}; got {', '.join(unknown)}.")
+    unknown = [name for name, value in overrides.items() if name not in allowed and not is_own(name, value)]
+    refuse_unknown(f"{cls.__name__}.from_pretrained", unknown, allowed)
     config = _read(checkpoint, "tokenizer_config.json")
     tokens_path = checkpoint.optional("tokenizer.json")
     content = _read(checkpoint, "tokenizer.json") if tokens_path else {}
     added = _added_tokens(checkpoint, config, content)
-    options = {name: value for name, value in _known(config, allowed).items() if value is not None}
+    options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in MAY_LACK}
     sides = {} if whole else read_sides(content)  # PreTrainedTokenizerFast reads its own
     options = {**sides, **options, "model_max_length": _limit(checkpoint, config), **overrides}
     flags = {token.content: token for token in added}
     for name in NAMED:
-        if options.get(name) is not None:
+        if isinstance(options.get(name), (str, AddedToken)):
             options[name] = flags.get(str(options[name]), options[name])
     options.update(name_or_path=checkpoint.name, added_tokens=added)
     try:
@@ -111,7 +112,8 @@ def _known(config, allowed):
     config = dict(config)
     if isinstance(config.get("additional_special_tokens"), list):
         config.setdefault("extra_special_tokens", config["additional_special_tokens"])
-    return {name: _token(config[name], name) for name in allowed if name in config}
+    own = {name: value for name, value in config.items() if is_own(name, value)}
+    return {**own, **{name: _token(config[name], name) for name in allowed if name in config}}
 
 
 def _token(value, name):
@@ -119,12 +121,23 @@ def _token(value, name):
         return read_added_token(value, "tokenizer_config.json")
     if name in NAMED and not isinstance(value, (str, type(None))):
         raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {brief(value)}.")
+    if name == "model_specific_special_tokens":
+        return _named_tokens(value, name)
     if name == "extra_special_tokens":
-        entries = list(value.values()) if isinstance(value, dict) else [] if value is None else value
+        if isinstance(value, dict):
+            return _named_tokens(value, name)
+        entries = [] if value is None else value
         if not isinstance(entries, list) or not all(isinstance(entry, (str, dict)) for entry in entries):
             raise VocabularyError(f"{name} must be a list of strings and objects; got {brief(value)}.")
         return [read_added_token(entry, name) if isinstance(entry, dict) else entry for entry in entries]
     return value
+
+
+def _named_tokens(tokens, name):
+    """{"image_token": "<x>"}, the token a string or an object."""
+    if not isinstance(tokens, dict) or not all(isinstance(token, (str, dict)) for token in tokens.values()):
+        raise VocabularyError(f"{name} must map names to strings or objects; got {brief(tokens)}.")
+    return {own: read_added_token(token, name) if isinstance(token, dict) else token for own, token in tokens.items()}
 
 
 def _added_tokens(checkpoint, config, content):
@@ -133,7 +146,7 @@ def _added_tokens(checkpoint, config, content):
     if decoder is not None:
         return read_added_tokens(_numbered(decoder), "tokenizer_config.json")
     for name, value in _read(checkpoint, "special_tokens_map.json").items():
-        if name in (*NAMED, "additional_special_tokens", "extra_special_tokens"):
+        if name in (*NAMED, "additional_special_tokens", "extra_special_tokens") or is_own(name, value):
             config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
     if content:
         return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")

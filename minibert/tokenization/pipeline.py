@@ -12,16 +12,17 @@ import re
 
 from minibert.errors import InputTypeError
 
-from .pre_tokenizer import pre_tokenize
+from .pre_tokenizer import BERT
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Pipeline:
-    """A normaliser, a WordPiece model, and two matchers: of the tokens to be found raw, and of those found normalised."""
+    """A normaliser, a pre-tokenizer, a WordPiece model, and two matchers: of tokens to be found raw, and found normalised."""
 
-    def __init__(self, normalizer, model, raw, normal):
+    def __init__(self, normalizer, model, raw, normal, pre_tokenizer=BERT):
         self.normalizer, self.model, self.raw, self.normal = normalizer, model, raw, normal
+        self.pre_tokenizer = pre_tokenizer
 
     def analyse(self, text):
         """text -> [(id, token, start, end, word), ...]."""
@@ -49,7 +50,7 @@ class Pipeline:
             if number is not None:
                 yield start, end, number
             else:
-                for begin, stop in pre_tokenize(normal[start:end]):
+                for begin, stop in self.pre_tokenizer.split(normal[start:end]):
                     yield start + begin, start + stop, None
 
 

@@ -2,9 +2,13 @@
 
     "hey, you"  ->  (0, 3) (3, 4) (5, 8)
 
-White space separates words; every punctuation character is a word of its own.
+White space separates words; every punctuation character is a word of its own. That is BERT's way, `pre_tokenize`.
+A tokenizer.json may name other steps, each of which cuts further what the one before it left: `PreTokenizer`.
 Read next: wordpiece.py.
 """
+
+import re
+from functools import cache
 
 from .unicode import unicode_table
 
@@ -26,3 +30,87 @@ def pre_tokenize(text):
     if start is not None:
         spans.append((start, len(text)))
     return spans
+
+
+class PreTokenizer:
+    """Steps in order: functions as `pre_tokenize`. `saved` is how a tokenizer.json writes them.
+
+    at_spaces: whether no word has a space in it. by_character: whether it cuts at characters whatever stands beside
+    them, and if so, `alone` says whether punctuation characters are words of their own.
+    """
+
+    def __init__(self, steps, saved):
+        self.steps, self.saved = steps, saved
+        self.at_spaces = not {pre_tokenize, split_white_space, split_symbols}.isdisjoint(steps)
+        self.by_character = self.at_spaces and {pre_tokenize, split_white_space, isolate_punctuation}.issuperset(steps)
+        self.alone = not {pre_tokenize, isolate_punctuation}.isdisjoint(steps)
+
+    def split(self, text):
+        """text -> [(start, end), ...] of its words."""
+        spans = [(0, len(text))] if text else []
+        for step in self.steps:
+            spans = [(first + start, first + end) for first, last in spans for start, end in step(text[first:last])]
+        return spans
+
+
+def split_white_space(text):
+    """WhitespaceSplit: "a.b c" -> "a.b", "c"."""
+    white_space = unicode_table().white_space
+    return runs(text, lambda character: ord(character) not in white_space)
+
+
+def split_symbols(text):
+    """Whitespace: runs of letters, digits and marks, and runs of anything else but white space: "a.b!! c" -> a . b !! c."""
+    word, white_space = unicode_table().word, unicode_table().white_space
+    return runs(text, lambda c: 0 if ord(c) in white_space else 1 if ord(c) in word else 2)
+
+
+def runs(text, group_of):
+    """The spans of neighbors in one group; those of group 0 are left out."""
+    groups = [group_of(character) for character in text]
+    starts = [index for index, group in enumerate(groups) if not index or group != groups[index - 1]]
+    return [(start, end) for start, end in zip(starts, [*starts[1:], len(text)]) if groups[start]]
+
+
+# Punctuation, by what becomes of it: "a.b!!" ->
+
+
+def isolate_punctuation(text):
+    """a . b ! !"""
+    return [match.span() for match in _cuts("{p}|[^{p}]+").finditer(text)]
+
+
+def remove_punctuation(text):
+    """a b"""
+    return [match.span() for match in _cuts("[^{p}]+").finditer(text)]
+
+
+def merge_punctuation_back(text):
+    """a. b! !"""
+    return [match.span() for match in _cuts("[^{p}]+{p}?|{p}").finditer(text)]
+
+
+def merge_punctuation_on(text):
+    """a .b ! !"""
+    return [match.span() for match in _cuts("{p}?[^{p}]+|{p}").finditer(text)]
+
+
+def group_punctuation(text):
+    """a . b !!"""
+    return [match.span() for match in _cuts("{p}+|[^{p}]+").finditer(text)]
+
+
+PUNCTUATION = {
+    "Isolated": isolate_punctuation, "Removed": remove_punctuation, "MergedWithPrevious": merge_punctuation_back,
+    "MergedWithNext": merge_punctuation_on, "Contiguous": group_punctuation,
+}  # fmt: skip
+
+
+@cache
+def _cuts(pattern):
+    """A pattern in which {p} stands for a punctuation character, and [^{p}] for any other."""
+    characters = re.escape("".join(map(chr, sorted(unicode_table().punctuation))))
+    return re.compile(pattern.replace("[^{p}]", f"[^{characters}]").replace("{p}", f"[{characters}]"))
+
+
+BERT = PreTokenizer([pre_tokenize], {"type": "BertPreTokenizer"})

@@ -5,14 +5,21 @@ Each file is written under another name and then renamed, so none is ever half t
 
 import json
 from dataclasses import asdict
-from pathlib import Path
+
+from minibert.errors import InputError
+
+from .arguments import as_path
+from .pipeline import SURROGATE
+from .vocabulary import NAMED
+
+LEFT_OUT = ("pad_token", "mask_token")  # without a word in the file, a tokenizer would have them again
 
 
 def save(tokenizer, folder):
     """Write the files; returns their paths."""
     from minibert.files import write_whole
 
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     contents = {
         "tokenizer.json": _json(tokenizer_json(tokenizer)),
         "tokenizer_config.json": _json(tokenizer_config(tokenizer)),
@@ -20,6 +27,9 @@ def save(tokenizer, folder):
     tokens = [token for token, _ in sorted(tokenizer._model.vocab.items(), key=lambda item: item[1])]
     if [tokenizer._model.vocab[token] for token in tokens] == list(range(len(tokens))):
         contents["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
+    for text in contents.values():
+        if match := SURROGATE.search(text):
+            raise InputError(f"a token must hold whole characters to be saved; one has {ascii(match.group())}, half of a pair.")
     for name, text in contents.items():
         write_whole(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
     return tuple(str(folder / name) for name in contents)
@@ -34,7 +44,13 @@ def tokenizer_config(tokenizer):
     names = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "model_max_length", "padding_side",
              "truncation_side", "model_input_names", "clean_up_tokenization_spaces")  # fmt: skip
     config = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
-    config.update(tokenizer.special_tokens_map)
+    config.update((name, token) for name, token in tokenizer.special_tokens_map.items() if name in NAMED)
+    own = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
+    if own:  # as transformers 5 writes them
+        config["model_specific_special_tokens"] = own
+    for name in LEFT_OUT:
+        if getattr(tokenizer, name) is None:
+            config[name] = None
     if tokenizer.extra_special_tokens:
         config["extra_special_tokens"] = tokenizer.extra_special_tokens
     name = type(tokenizer).__name__
@@ -43,7 +59,7 @@ def tokenizer_config(tokenizer):
 
 def tokenizer_json(tokenizer):
     """tokenizer.json: everything, in the layout of the `tokenizers` library."""
-    normalizer, model = tokenizer._normalizer, tokenizer._model
+    model = tokenizer._model
     added = [{"id": number, **asdict(token)} for number, token in tokenizer.added_tokens_decoder.items()]
     template = tokenizer._template
     special = [part for part in (*template.single, *template.pair) if part.sequence is None]
@@ -52,14 +68,8 @@ def tokenizer_json(tokenizer):
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": normalizer.steps and {
-            "type": "BertNormalizer",
-            "clean_text": normalizer.clean_text,
-            "handle_chinese_chars": normalizer.handle_chinese_chars,
-            "strip_accents": normalizer.strip_accents,
-            "lowercase": normalizer.lowercase,
-        } or None,
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "normalizer": tokenizer._normalizer.saved,
+        "pre_tokenizer": tokenizer._pre_tokenizer.saved,
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [_piece(part) for part in template.single],

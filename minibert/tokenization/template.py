@@ -8,7 +8,7 @@ A long sequence is cut into windows, of which the first is the input and the oth
 Read next: encoding.py.
 """
 
-from minibert.errors import InputError
+from minibert.errors import InputError, brief
 
 
 class Part:
@@ -25,6 +25,7 @@ class Template:
 
     def __init__(self, single, pair):
         self.single, self.pair = single, pair
+        self.second_first = [part.sequence for part in pair if part.sequence is not None] == [1, 0]
         self._without = [[part for part in parts if part.sequence is not None] for parts in (single, pair)]
 
     def parts(self, pair, special):
@@ -83,16 +84,34 @@ def windows(length, size, stride, side):
     if size == 0:
         return [(0, 0), (0, length)]
     if stride >= size:
-        raise InputError(f"stride must be less than the {size} tokens a window holds; got {stride}.")
+        raise InputError(f"stride must be less than the {size} tokens a window holds; got {brief(stride)}.")
     starts = range(0, length, size - stride)
     found = [(start, min(start + size, length)) for start in starts]
     found = found[: next(i for i, (_, stop) in enumerate(found) if stop == length) + 1]
     return found if side == "right" else [(length - stop, length - start) for start, stop in found]
 
 
-def combine(windows_of_each):
-    """Windows of each sequence -> the choices to be encoded, the input first, in the order the reference overflows."""
+def combine(windows_of_each, second_first=False):
+    """Windows of each sequence -> the choices to be encoded, the input first, in the order the reference overflows.
+
+    It goes by which of two sequences the template has first.
+    """
     if len(windows_of_each) == 1:
         return [(window,) for window in windows_of_each[0]]
+    if second_first:
+        return [choice[::-1] for choice in combine(windows_of_each[::-1])]
     (first, *rest), others = windows_of_each
     return [(first, others[0]), *((a, b) for a in rest for b in others), *((first, b) for b in others[1:])]
+
+
+def parts_for(choice, windows_of_each, parts):
+    """The parts of a template for a choice of windows.
+
+    As in the reference, a window that is not the first of its sequence has the sequence's own type, 0 or 1, and not the
+    template's. They differ in templates that put the second sequence first.
+    """
+    return [
+        part if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
+        else Part(part.sequence, part.sequence)
+        for part in parts
+    ]  # fmt: skip

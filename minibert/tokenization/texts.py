@@ -6,7 +6,7 @@
     ["a", "b"]                 with is_split_into_words=True: one text of two words
 """
 
-from minibert.errors import InputError, InputTypeError
+from minibert.errors import InputError, InputTypeError, brief
 
 
 def read_texts(text, text_pair, words):
@@ -16,7 +16,8 @@ def read_texts(text, text_pair, words):
     batched = isinstance(text, (list, tuple)) and (not words or bool(text) and isinstance(text[0], (list, tuple)))
     if not batched:
         # As transformers has it, an empty second text is no second text here; in a batch it is one.
-        row = (text, text_pair) if text_pair else (text,)
+        empty = text_pair is None or (isinstance(text_pair, (str, list, tuple)) and not text_pair)
+        row = (text,) if empty else (text, text_pair)
         return [tuple(_check(part, words) for part in row)], False
     if text_pair is None:
         return [_row(item, words) for item in text], True
@@ -44,5 +45,5 @@ def _check(text, words):
     if words or not isinstance(text, str):
         kind = "a list of strings, as is_split_into_words=True says" if words else "a string"
         hint = " Decode bytes first." if isinstance(text, (bytes, bytearray)) else ""
-        raise InputTypeError(f"a text must be {kind}; got {type(text).__name__}: {text!r:.60}.{hint}")
+        raise InputTypeError(f"a text must be {kind}; got {type(text).__name__}: {brief(text)}.{hint}")
     return text

@@ -18,21 +18,25 @@ the reference crashes, wraps round, or does nothing:
 
 import warnings
 
-from minibert.errors import InputError, MinibertWarning
+from minibert.errors import InputError, InputTypeError, MinibertWarning, brief
 
-from .arguments import resolve, room
+from .arguments import as_flag, as_list, filled_length, plain, refuse_unknown, resolve, room
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .decoding import clean_up, join_tokens
 from .encoding import Encoding, Padding, Sequence
-from .template import combine, cut
+from .template import combine, cut, parts_for
 from .texts import read_texts
-from .vocabulary import Vocabulary
+from .vocabulary import Vocabulary, as_id
 
 # What a call returns -> the column of an Encoding that it is.
 COLUMNS = {
     "input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask",
     "special_tokens_mask": "special_tokens_mask", "offset_mapping": "offsets",
 }  # fmt: skip
+FLAGS = (
+    "add_special_tokens", "is_split_into_words", "return_overflowing_tokens", "return_special_tokens_mask",
+    "return_offsets_mapping", "return_length", "verbose", "split_special_tokens",
+)  # fmt: skip
 
 
 class Tokenizer(Vocabulary):
@@ -45,7 +49,7 @@ class Tokenizer(Vocabulary):
         stride=0, is_split_into_words=False, pad_to_multiple_of=None, padding_side=None, return_tensors=None,
         return_token_type_ids=None, return_attention_mask=None, return_overflowing_tokens=False,
         return_special_tokens_mask=False, return_offsets_mapping=False, return_length=False, verbose=True,
-        split_special_tokens=False,
+        split_special_tokens=False, **unknown,
     ):  # fmt: skip
         """A text, a pair, or a list of either -> BatchEncoding; see texts.py for what may be given.
 
@@ -53,12 +57,28 @@ class Tokenizer(Vocabulary):
         truncation: True cuts to max_length or the model's limit; "only_first" and "only_second" cut one of a pair.
         return_overflowing_tokens: what is cut off comes as rows of its own, `stride` tokens shared with the one before.
         """
-        check_tensor_type(return_tensors)
-        if split_special_tokens:
-            raise InputError(
-                "split_special_tokens must be false: a special token written in a text is that token here, and is not"
-                f" cut; got {split_special_tokens!r}. Leave it out, or take such tokens out of the text."
-            )
+        if unknown:
+            refuse_unknown("a tokenizer's call", unknown, CALL_OPTIONS)
+        if return_tensors is not None:
+            check_tensor_type(return_tensors)
+        if not (
+            add_special_tokens is True and is_split_into_words is False and return_overflowing_tokens is False
+            and return_special_tokens_mask is False and return_offsets_mapping is False and return_length is False
+            and verbose is True and split_special_tokens is False
+        ):  # fmt: skip
+            flags = (
+                add_special_tokens, is_split_into_words, return_overflowing_tokens, return_special_tokens_mask,
+                return_offsets_mapping, return_length, verbose, split_special_tokens,
+            )  # fmt: skip
+            (
+                add_special_tokens, is_split_into_words, return_overflowing_tokens, return_special_tokens_mask,
+                return_offsets_mapping, return_length, verbose, split_special_tokens,
+            ) = map(as_flag, FLAGS, flags)  # fmt: skip
+            if split_special_tokens:
+                raise InputError(
+                    "split_special_tokens must be false: a special token written in a text is that token here, and is not"
+                    " cut; got True. Leave it out, or take such tokens out of the text."
+                )
         request = resolve(
             self, padding=padding, truncation=truncation, max_length=max_length, stride=stride,
             pad_to_multiple_of=pad_to_multiple_of, padding_side=padding_side, overflow=return_overflowing_tokens,
@@ -91,18 +111,26 @@ class Tokenizer(Vocabulary):
         return self(text, text_pair, **options)["input_ids"]
 
     def encode_packed(
-        self, texts, *, add_special_tokens=True, truncation=None, max_length=None, places=True, threads=1
+        self, texts, *, add_special_tokens=True, truncation=None, max_length=None, places=True, threads=1, **unknown
     ):  # fmt: skip
         """A list of texts -> PackedEncoding: their ids in one array without padding, and with `places` their offsets
         and word ids. Compiled, for many texts; the pieces are those of a call for each. See batch.py."""
         from .batch import encode_packed
 
+        known = ("texts", "add_special_tokens", "truncation", "max_length", "places", "threads")
+        refuse_unknown("encode_packed", unknown, known)
         options = {"truncation": truncation, "max_length": max_length, "places": places, "threads": threads}
         return encode_packed(self, texts, add_special_tokens=add_special_tokens, **options)
 
     def tokenize(self, text, pair=None, add_special_tokens=False, **options):
-        """The tokens of a text or a pair, as strings; without [CLS] and [SEP] unless asked for."""
-        return self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **options).tokens()
+        """All tokens of a text or a pair, as strings; without [CLS] and [SEP] unless asked for.
+
+        Of a call's other options is_split_into_words alone counts: as in transformers nothing is cut, nor filled up.
+        """
+        refuse_unknown("tokenize", options.keys() - CALL_OPTIONS, ("text", "pair", *CALL_OPTIONS))
+        words = options.get("is_split_into_words", False)
+        batch = self(text, pair, add_special_tokens=add_special_tokens, is_split_into_words=words, verbose=False)
+        return batch.tokens() if batch.encodings else []
 
     def _encode(self, texts, request, special, offsets):
         """One text or pair -> Encoding, with what does not fit as its overflow."""
@@ -118,21 +146,20 @@ class Tokenizer(Vocabulary):
         taken = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
         space = room(request.max_length, taken, request.stride, self.num_special_tokens_to_add())
         windows = cut(lengths, space, request.truncation, request.stride, self.truncation_side)
-        first, *others = (Encoding(sequences, choice, parts) for choice in combine(windows))
+        choices = combine(windows, self._template.second_first)
+        first, *others = (Encoding(sequences, choice, parts_for(choice, windows, parts)) for choice in choices)
         first.overflowing = others
         return first
 
     def _fill(self, encodings, request):
         """Stage 5: rows of one length."""
-        length = request.max_length if request.padding == "max_length" else max(map(len, encodings), default=0)
-        multiple = request.pad_to_multiple_of or 1
-        length += -length % multiple
+        length = filled_length(map(len, encodings), request)
         padding = Padding(request.padding_side, self.pad_token_id, self.pad_token)
         for encoding in encodings:
             encoding.pad(length, padding)
 
     def _wants(self, name, asked):
-        return name in self.model_input_names if asked is None else asked
+        return name in self.model_input_names if asked is None else as_flag(f"return_{name}", asked)
 
     def _warn_of_length(self, length):
         """Say once that a row is longer than the model can take; the model itself refuses it."""
@@ -145,32 +172,61 @@ class Tokenizer(Vocabulary):
                 stacklevel=3,
             )
 
-    def num_special_tokens_to_add(self, pair=False):
+    def num_special_tokens_to_add(self, pair=False, **unknown):
         """How many tokens a call adds to a text, or to a pair."""
+        if unknown or type(pair) is not bool:
+            refuse_unknown("num_special_tokens_to_add", unknown, ("pair",))
+            pair = as_flag("pair", pair)
         return self._template.special_count(pair)
 
     # --- back to text ---
 
-    def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None):
+    def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None, **unknown):
         """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are passed over."""
-        ids = token_ids["input_ids"] if hasattr(token_ids, "keys") else token_ids
-        ids = ids.tolist() if hasattr(ids, "tolist") else ids
-        if hasattr(ids, "__iter__") and any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
-            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
-        tokens = self.convert_ids_to_tokens(list(ids) if hasattr(ids, "__iter__") else [ids])
-        hidden = self._specials if skip_special_tokens else ()
-        text = self.convert_tokens_to_string([token for token in tokens if token is not None and token not in hidden])
+        if unknown:
+            refuse_unknown("decode", unknown, ("token_ids", "skip_special_tokens", "clean_up_tokenization_spaces"))
+        hidden = self._specials if as_flag("skip_special_tokens", skip_special_tokens) else ()
         tidy = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        return self._decode(_ids_of(token_ids), hidden, as_flag("clean_up_tokenization_spaces", tidy))
+
+    def _decode(self, ids, hidden, tidy, depth=0):
+        """Of rows within rows, lists of strings within lists."""
+        ids = plain(ids, "token ids")
+        ids = as_list(ids, "token ids") if hasattr(ids, "__iter__") else [ids]
+        if any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
+            if depth == DEEPEST:
+                raise InputTypeError(f"token ids must be an integer, a row of them, or rows; got lists nested {DEEPEST} deep.")
+            return [self._decode(row, hidden, tidy, depth + 1) for row in ids]
+        tokens = [self._token(as_id(number)) for number in ids]
+        text = join_tokens([token for token in tokens if token is not None and token not in hidden], *self._decoder)
         return clean_up(text) if tidy else text
 
-    def batch_decode(self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None):
+    def batch_decode(self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, **unknown):
         """Rows of ids -> a list of strings."""
-        rows = sequences["input_ids"] if hasattr(sequences, "keys") else sequences
+        refuse_unknown("batch_decode", unknown, ("sequences", "skip_special_tokens", "clean_up_tokenization_spaces"))
+        rows = as_list(_ids_of(sequences), "rows of token ids")
         return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
 
-    def convert_tokens_to_string(self, tokens):
+    def convert_tokens_to_string(self, tokens, **unknown):
         """Tokens -> a string."""
+        refuse_unknown("convert_tokens_to_string", unknown, ("tokens",))
+        tokens = as_list(tokens, "tokens")
+        if not all(isinstance(token, str) for token in tokens):
+            raise InputTypeError(f"tokens must be strings; got {brief(tokens)}.")
         return join_tokens(tokens, *self._decoder)
+
+
+CALL_OPTIONS = tuple(Tokenizer.__call__.__kwdefaults__)
+DEEPEST = 8  # lists within lists of ids
+
+
+def _ids_of(value):
+    """The ids of what a tokenizer returned; anything else as it is."""
+    if isinstance(value, type) or not hasattr(value, "keys"):
+        return value
+    if "input_ids" not in value:
+        raise InputError(f"what is to be decoded must have 'input_ids'; got {', '.join(map(str, value)) or 'nothing'}.")
+    return value["input_ids"]
 
 
 def _collect(encodings, wanted, one, return_tensors):

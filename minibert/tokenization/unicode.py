@@ -7,6 +7,7 @@ Python's own `unicodedata` is of another version in every Python, and the refere
     white_space   the 25 characters that separate words
     punctuation   the characters that stand alone
     accents       non-spacing marks: dropped when accents are stripped
+    marks         all marks: dropped by a tokenizer.json's StripAccents; in the file, those that are not accents
     word          the reference's regular-expression class for letters, digits and marks: see added_tokens.py
     lower         capital -> small letter: {0x41: "a", ...}
     decomposed    composed character -> its parts: {0xE9: "e\u0301", ...}; Hangul is left to arithmetic
@@ -50,6 +51,7 @@ class UnicodeTable(NamedTuple):
     white_space: frozenset
     punctuation: frozenset
     accents: frozenset
+    marks: frozenset
     word: CodeSet
     lower: dict
     decomposed: dict
@@ -63,6 +65,7 @@ def unicode_table():
     sets = {name: CodeSet(packed[name]) for name in ("removed", "word")}
     for name in ("white_space", "punctuation", "accents"):  # small, and asked for more often
         sets[name] = frozenset(CodeSet(packed[name]))
+    sets["marks"] = sets["accents"] | frozenset(CodeSet(packed["marks"]))
     codes, shifts = packed["lower"]
     lower = {c: s if isinstance(s, str) else chr(c + s) for c, s in zip(CodeSet(codes), shifts)}
     codes, parts = packed["decomposed"]

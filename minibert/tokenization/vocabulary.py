@@ -8,10 +8,12 @@ already keeps its id, and is from then on matched whole.
 
 from functools import cached_property
 
-from minibert.errors import InputError, InputTypeError
+from minibert.errors import InputError, InputTypeError, brief
 
 from .added_tokens import AddedToken, Matcher
+from .arguments import as_flag, as_int, as_list, plain, refuse_unknown
 from .fast_pipeline import FastPipeline
+from .pre_tokenizer import BERT
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -19,9 +21,12 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 class Vocabulary:
     """The part of a tokenizer that knows tokens. Needs a Normalizer and a WordPiece model."""
 
+    _pre_tokenizer = BERT
+
     def __init__(self, normalizer, model):
         self._normalizer, self._model = normalizer, model
         self._added = {}  # id -> AddedToken
+        self._shown = {}  # id -> how it is written in an answer, which is the normal form of a normalized token
         self._added_ids = {}  # content -> id
         self._next_id = len(model.vocab)
         self._specials, self._others = {}, {}  # contents, in the order that decides between two of one normal form
@@ -30,11 +35,14 @@ class Vocabulary:
 
     # --- adding tokens ---
 
-    def add_tokens(self, new_tokens, special_tokens=False):
+    def add_tokens(self, new_tokens, special_tokens=False, **unknown):
         """Add a token, or a list of them (str or AddedToken); returns how many were new or changed."""
-        if isinstance(new_tokens, (str, AddedToken)):
-            new_tokens = [new_tokens]
-        tokens = [_resolve(token, special_tokens) for token in new_tokens]
+        refuse_unknown("add_tokens", unknown, ("new_tokens", "special_tokens"))
+        if new_tokens is None:
+            return 0
+        new_tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else as_list(new_tokens, "added tokens")
+        special = as_flag("special_tokens", special_tokens)
+        tokens = [_resolve(token, special) for token in new_tokens]
         before = dict(self._added), dict(self._added_ids), dict(self._specials), dict(self._others), self._next_id
         changed = [token for token in tokens if self._add(token)]
         try:
@@ -44,25 +52,38 @@ class Vocabulary:
             raise
         return len(changed)
 
-    def add_special_tokens(self, special_tokens_dict, replace_extra_special_tokens=True):
+    def add_special_tokens(self, special_tokens_dict, replace_extra_special_tokens=True, **unknown):
         """Name special tokens, {"mask_token": "<mask>", "extra_special_tokens": [...]}, and add them."""
-        named, tokens = dict(special_tokens_dict), []
+        refuse_unknown("add_special_tokens", unknown, ("special_tokens_dict", "replace_extra_special_tokens"))
+        replaces = as_flag("replace_extra_special_tokens", replace_extra_special_tokens)
+        named = self._read_special_tokens({} if special_tokens_dict is None else special_tokens_dict)
+        extra = named.get("extra_special_tokens", [])
+        kept = [] if extra and replaces else self._extra_special
+        extra = named["extra_special_tokens"] = [token for token in extra if str(token) not in kept]
+        tokens = [token for name in named for token in (extra if name == "extra_special_tokens" else [named[name]])]
+        changed = self.add_tokens([_special(token) for token in tokens], special_tokens=True)
+        self._extra_special = [*kept, *dict.fromkeys(map(str, named.pop("extra_special_tokens")))]
+        self._named.update({name: str(token) for name, token in named.items()})
+        return changed
+
+    def _read_special_tokens(self, special_tokens):
+        """A caller's dictionary, checked, under the names of today: the extra ones are a list."""
+        if not hasattr(special_tokens, "keys") or isinstance(special_tokens, type):
+            raise InputTypeError(f"special tokens must be a dictionary of names and tokens; got {brief(special_tokens)}.")
+        named = dict(special_tokens)
         if "additional_special_tokens" in named:
             named.setdefault("extra_special_tokens", named.pop("additional_special_tokens"))
-        unknown = sorted(set(named) - {*NAMED, "extra_special_tokens"})
+        unknown = [name for name in named if name not in (*self._named, "extra_special_tokens")]
         if unknown:
-            raise InputError(f"special tokens are named {', '.join(NAMED)} or extra_special_tokens; got {unknown}.")
-        extra = named.pop("extra_special_tokens", [])
-        if extra and replace_extra_special_tokens:
-            self._extra_special = []
-        for token in extra:
-            if str(token) not in self._extra_special:
-                self._extra_special.append(str(token))
-                tokens.append(token)
-        for name, token in named.items():
-            self._named[name] = str(token)
-            tokens.append(token)
-        return self.add_tokens([_special(token) for token in tokens], special_tokens=True)
+            known = ", ".join(self._named)
+            raise InputError(f"special tokens are named {known} or extra_special_tokens; got {brief(unknown)}.")
+        if "extra_special_tokens" in named:
+            extra = named["extra_special_tokens"]
+            named["extra_special_tokens"] = [] if extra is None else as_list(extra, "extra_special_tokens")
+        for name, value in named.items():
+            for token in value if name == "extra_special_tokens" else [value]:
+                check_token(name, token)
+        return named
 
     def _add(self, token):
         if not token.content:
@@ -86,9 +107,14 @@ class Vocabulary:
         for content in (*self._specials, *self._others):
             number = self._token_id(content)
             token = self._added[number]
-            target = self._normalizer.normalize(content)[0] if token.normalized else content
-            targets[token.normalized].setdefault(target, (number, token))
-        return FastPipeline(self._normalizer, self._model, Matcher(targets[False]), Matcher(targets[True]))
+            targets[token.normalized].setdefault(self._shown_as(token), (number, token))
+        raw, normal = Matcher(targets[False]), Matcher(targets[True])
+        self._shown = {number: self._shown_as(token) for number, token in self._added.items()}
+        return FastPipeline(self._normalizer, self._model, raw, normal, self._pre_tokenizer)
+
+    def _shown_as(self, token):
+        """How an added token comes back from its id: as it is looked for."""
+        return self._normalizer.normalize(token.content)[0] if token.normalized else token.content
 
     @cached_property
     def _pipeline(self):
@@ -101,30 +127,42 @@ class Vocabulary:
         return self._model.vocab.get(token) if number is None else number
 
     def _token(self, number):
-        token = self._added.get(number)
-        return self._model.tokens.get(number) if token is None else token.content
+        token = self._shown.get(number)
+        return self._model.tokens.get(number) if token is None else token
 
-    def convert_tokens_to_ids(self, tokens):
+    def convert_tokens_to_ids(self, tokens, **unknown):
         """A token or a list of them -> its id; an unknown one gets the id of unk_token."""
+        if unknown:
+            refuse_unknown("convert_tokens_to_ids", unknown, ("tokens",))
         if isinstance(tokens, str):
             number = self._token_id(tokens)
             return self._token_id(self.unk_token) if number is None else number  # None where that is unknown as well
+        tokens = as_list(tokens, "tokens")
+        if not all(isinstance(token, str) for token in tokens):
+            raise InputTypeError(f"a token must be a string; got {brief(tokens)}.")
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
+    def convert_ids_to_tokens(self, ids, skip_special_tokens=False, **unknown):
         """An id or a list of them -> its token; None for an id that is not in the vocabulary."""
-        if not hasattr(ids, "__iter__") or isinstance(ids, str):
+        if unknown:
+            refuse_unknown("convert_ids_to_tokens", unknown, ("ids", "skip_special_tokens"))
+        skips = as_flag("skip_special_tokens", skip_special_tokens)
+        ids = plain(ids, "token ids")
+        if isinstance(ids, str) or not hasattr(ids, "__iter__"):
             return self._token(as_id(ids))
-        skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(number) for number in map(as_id, ids) if number not in skipped]
+        numbers = list(map(as_id, as_list(ids, "token ids")))
+        skipped = set(self.all_special_ids) if skips else ()
+        return [self._token(number) for number in numbers if number not in skipped]
 
-    def get_vocab(self):
+    def get_vocab(self, **unknown):
         """{token: id}, added tokens too."""
+        refuse_unknown("get_vocab", unknown)
         return {**self._model.vocab, **self._added_ids}
 
     vocab = property(get_vocab)
 
-    def get_added_vocab(self):
+    def get_added_vocab(self, **unknown):
+        refuse_unknown("get_added_vocab", unknown)
         return {token.content: number for number, token in sorted(self._added.items())}
 
     @property
@@ -157,6 +195,27 @@ class Vocabulary:
     def extra_special_tokens(self):
         return list(self._extra_special)
 
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, tokens):
+        tokens = [] if tokens is None else as_list(tokens, "extra_special_tokens")
+        for token in tokens:
+            check_token("extra_special_tokens", token)
+        self._extra_special = [str(token) for token in tokens]
+
+    @property
+    def extra_special_tokens_ids(self):
+        return self.convert_tokens_to_ids(self._extra_special)
+
+    def __getattr__(self, name):
+        """Special tokens with names of their own, extra_special_tokens={"image": "<x>"}: `image` and `image_id`."""
+        named = self.__dict__.get("_named", {})
+        if name not in named and name.removesuffix("_id") not in named:
+            raise AttributeError(f"a {type(self).__name__} has no {name!r}")
+        if name in named:
+            return named[name]
+        token = named[name.removesuffix("_id")]
+        return None if token is None else self.convert_tokens_to_ids(token)
+
     @property
     def all_special_tokens(self):
         return list(dict.fromkeys([*self.special_tokens_map.values(), *self._extra_special]))
@@ -173,8 +232,8 @@ def _named_properties(name):
         return self._named[name]
 
     def set_token(self, token):
-        if token is not None and not isinstance(token, (str, AddedToken)):
-            raise InputTypeError(f"{name} must be a string or an AddedToken; got {token!r}.")
+        if token is not None:
+            check_token(name, token)
         self._named[name] = None if token is None else str(token)
 
     def token_id(self):
@@ -193,10 +252,15 @@ for _name in NAMED:
 
 def as_id(value):
     """An id as an int; NumPy's integers count, booleans, floats and negative numbers do not."""
-    number = value if type(value) is int else getattr(value, "__index__", lambda: None)()
-    if number is None or number < 0 or isinstance(value, bool):
-        raise InputTypeError(f"a token id must be an integer from 0 up; got {value!r}. Was it decoded already?")
+    number = value if type(value) is int else as_int(value)
+    if number is None or number < 0:
+        raise InputTypeError(f"a token id must be an integer from 0 up; got {brief(value)}. Was it decoded already?")
     return number
+
+
+def check_token(name, token):
+    if not isinstance(token, (str, AddedToken)):
+        raise InputTypeError(f"{name} must be a string or an AddedToken; got {brief(token)}.")
 
 
 def _special(token):
@@ -205,10 +269,9 @@ def _special(token):
 
 def _resolve(token, special):
     """A str or AddedToken -> an AddedToken with nothing left unsaid."""
+    check_token("an added token", token)
     if isinstance(token, str):
         return AddedToken(token, special=special, normalized=not special)
-    if not isinstance(token, AddedToken):
-        raise InputTypeError(f"an added token must be a string or an AddedToken; got {token!r}.")
     special = special or token.special
     normalized = not special if token.normalized is None else token.normalized
     return AddedToken(token.content, token.single_word, token.lstrip, token.rstrip, normalized, special)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from minibert.errors import VocabularyError, brief
 
 from .added_tokens import AddedToken
-from .normalizer import Normalizer
+from .normalizer import Normalizer, SequenceNormalizer, decompose, drop_marks, lower
+from .pre_tokenizer import BERT, PUNCTUATION, PreTokenizer, pre_tokenize, split_symbols, split_white_space
 from .template import Part, Template, bert_template
 from .unicode import unicode_table
 
@@ -60,7 +61,8 @@ class TokenizerFile(NamedTuple):
 
     model: dict  # vocab, unk_token, prefix, max_characters
     added: list  # of AddedToken, in the order of the file
-    normalizer: Normalizer
+    normalizer: SequenceNormalizer
+    pre_tokenizer: PreTokenizer
     template: Template
     decoder: tuple  # prefix, tidy
     sides: dict  # padding_side, truncation_side, where the file has them
@@ -72,8 +74,9 @@ def read_tokenizer_json(content, source):
         read_model(content, source),
         read_added_tokens(content.get("added_tokens") or [], source),
         _normalizer(content.get("normalizer")),
+        _pre_tokenizer(content.get("pre_tokenizer")),
         _template(content.get("post_processor")),
-        _decoder(content.get("decoder"), content.get("pre_tokenizer")),
+        _decoder(content.get("decoder")),
         read_sides(content),
     )
 
@@ -131,11 +134,53 @@ def _kind(name, part, allowed):
     return kind
 
 
+def _steps(name, part, key, allowed):
+    """A normalizer or pre_tokenizer -> its steps, those of each Sequence in its place. (By a stack: nesting may be deep.)"""
+    stack, steps = [part], []
+    while stack:
+        step = stack.pop()
+        if isinstance(step, dict) and step.get("type") == "Sequence":
+            stack += reversed(member(step, key, list))
+        else:
+            steps.append(step)
+    types = [step.get("type") if isinstance(step, dict) else None for step in steps]
+    known = [isinstance(name_of_type, str) and name_of_type in allowed for name_of_type in types]
+    unknown = [brief(name_of_type or step) for step, name_of_type, is_known in zip(steps, types, known) if not is_known]
+    if unknown:
+        raise VocabularyError(
+            f"the {name} of a tokenizer.json must be {', '.join(allowed)}, or a Sequence of them; got {', '.join(unknown)}."
+        )
+    return steps
+
+
 def _normalizer(part):
-    if _kind("normalizer", part, ("BertNormalizer", None)) is None:
+    if part is None:
         return Normalizer(False, False, False, False)
-    clean, chinese, lower = (member(part, name, bool) for name in ("clean_text", "handle_chinese_chars", "lowercase"))
-    return Normalizer(clean, chinese, member(part, "strip_accents", (bool, type(None))), lower)
+    simple = {"NFD": [decompose], "Lowercase": [lower], "StripAccents": [drop_marks]}
+    parts = _steps("normalizer", part, "normalizers", ("BertNormalizer", *simple))
+    if part["type"] == "BertNormalizer":
+        return _bert_normalizer(part)
+    each = [simple.get(step["type"]) or _bert_normalizer(step).steps for step in parts]
+    return SequenceNormalizer([step for steps in each for step in steps], part)
+
+
+def _bert_normalizer(part):
+    clean, chinese, small = (member(part, name, bool) for name in ("clean_text", "handle_chinese_chars", "lowercase"))
+    return Normalizer(clean, chinese, member(part, "strip_accents", (bool, type(None))), small)
+
+
+def _pre_tokenizer(part):
+    simple = {"BertPreTokenizer": pre_tokenize, "Whitespace": split_symbols, "WhitespaceSplit": split_white_space}
+    parts = _steps("pre_tokenizer", part, "pretokenizers", (*simple, "Punctuation"))
+    steps = [simple.get(step["type"]) or _punctuation(step) for step in parts]
+    return BERT if steps == BERT.steps else PreTokenizer(steps, part)
+
+
+def _punctuation(part):
+    behavior = member(part, "behavior", str, "Isolated")
+    if behavior not in PUNCTUATION:
+        raise VocabularyError(f"behavior in tokenizer.json must be {', '.join(PUNCTUATION)}; got {brief(behavior)}.")
+    return PUNCTUATION[behavior]
 
 
 def _template(part):
@@ -177,8 +222,7 @@ def _part(piece, special):
     return Part(None, type_id, ids, tokens)
 
 
-def _decoder(part, pre_tokenizer):
-    _kind("pre_tokenizer", pre_tokenizer, ("BertPreTokenizer",))
+def _decoder(part):
     _kind("decoder", part, ("WordPiece",))
     return member(part, "prefix", str), member(part, "cleanup", bool)
 
