@@ -15,6 +15,8 @@ from weakref import WeakSet
 
 import numpy as np
 
+from minibert.errors import strict_arguments
+
 from .noting import here
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache takes two reads
@@ -80,6 +82,7 @@ def beyond_caches(y: np.ndarray) -> bool:
     return y.size > LARGE and y.shape[-1] % (LINE // 4) == 0
 
 
+@strict_arguments
 def free_buffers() -> None:
     """Give back the memory that models keep for their results; what somebody still holds stays theirs."""
     for keeper in list(keepers):

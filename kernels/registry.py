@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 
-from minibert.errors import KernelError
+from minibert.errors import KernelError, brief
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def table(kernels: str | Mapping[str, str] = "auto") -> Table:
     if not isinstance(kernels, str) or kernels not in (*PRESETS, "auto"):
         names = ", ".join(repr(name) for name in ("auto", *PRESETS))
         raise KernelError(
-            f"kernels is one of {names}, or a mapping of an operation to a variant; got {kernels!r}. "
+            f"kernels is one of {names}, or a mapping of an operation to a variant; got {brief(kernels)}. "
             "`minibert kernels` lists the operations and their variants."
         )
     preset = AUTO if kernels == "auto" else kernels
@@ -170,9 +170,9 @@ def mapped(kernels: Mapping[str, str]) -> Table:
     chosen = table("auto").chosen
     for operation, name in kernels.items():
         known = variants(operation)
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             choice = ", ".join(known) or "none: it is composed of " + " + ".join(chosen[operation].parts)
-            raise KernelError(f"the variants of {operation!r} are: {choice}; got {name!r}.")
+            raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")
         chosen[operation] = known[name]
     for operation, made in REGISTRY.compositions.items():
         if operation not in kernels and any(part in kernels for part in made.parts):
@@ -191,7 +191,7 @@ def variants(operation: str) -> dict[str, Variant]:
     """name -> variant of one operation, in rising order, the reference first."""
     load(compiled=True)
     if operation not in REGISTRY.variants:
-        raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {operation!r}.")
+        raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {brief(operation)}.")
     return REGISTRY.variants[operation]
 
 

@@ -22,7 +22,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from minibert.errors import InputError, InputTypeError
+from minibert.errors import InputError, InputTypeError, brief, strict_arguments
 
 from . import buffers
 from .buffers import empty
@@ -30,6 +30,8 @@ from .jit import Kernel
 from .machine_code import Call, bind
 from .noting import Notes, here
 from .spinning import Program, Spinners
+
+MOST = 4096  # threads: more than machines have cores
 
 
 class Ticket:
@@ -116,19 +118,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=start_anew)
 
 
-def get_num_threads() -> int:
+def get_num_threads(**unknown) -> int:
     """How many threads one call may use, the calling one among them."""
+    if unknown:  # not strict_arguments, which costs more than this call: every product asks
+        raise InputTypeError(f"get_num_threads takes no arguments; got {', '.join(unknown)}.")
     return threads
 
 
+@strict_arguments
 def set_num_threads(count: int) -> None:
-    """For every model of this process, from its next call on. InputError below 1."""
+    """For every model of this process, from its next call on. InputError below 1, and above MOST."""
     global threads
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise InputTypeError(f"the number of threads is a whole number, 1 or more; got {count!r}.")
-    if count < 1:
-        raise InputError(f"the number of threads is 1 or more; got {count}.")
-    threads = count
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
+        raise InputTypeError(f"the number of threads is a whole number, 1 or more; got {brief(count)}.")
+    if not 1 <= count <= MOST:
+        raise InputError(f"the number of threads is 1 or more, and {MOST} at most; got {brief(count)}.")
+    threads = int(count)
 
 
 def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], ...] = ()) -> None:
