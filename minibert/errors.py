@@ -17,6 +17,8 @@
 Warnings are `MinibertWarning` (a UserWarning): the answer is there, and something about it deserves a look.
 """
 
+from functools import wraps
+
 
 class MinibertError(Exception):
     """The root: `except minibert.MinibertError` catches everything below, and nothing else."""
@@ -81,3 +83,22 @@ def brief(value: object) -> str:
     except (ValueError, RecursionError):  # an int of more than 4,300 digits; nested too deep
         return f"a value of type {type(value).__name__} too large to show"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def strict_arguments(function):
+    """The same function, but to call it with an unknown or a missing argument is an InputTypeError."""
+
+    @wraps(function)
+    def call(*arguments, **options):
+        try:
+            return function(*arguments, **options)
+        except TypeError as error:
+            if error.__traceback__.tb_next is not None:  # raised inside of the function, which has begun
+                raise
+            import inspect  # 12 ms, which only an error needs
+
+            names = ", ".join(name for name in inspect.signature(function).parameters if name not in ("self", "cls"))
+            message = f"{error}. It takes {names}." if names else f"{error}. It takes no arguments."
+            raise InputTypeError(message) from None
+
+    return call

@@ -118,7 +118,7 @@ def test_the_three_steps_by_hand_give_the_same(kind, tmp_path):
 
 def test_a_text_over_the_limit_is_refused_unless_it_may_be_cut(pipe):
     text = "good " * 30
-    with pytest.raises(InputError, match="may have 16 tokens, .*; got 32. Call the tokenizer with truncation=True"):
+    with pytest.raises(InputError, match=r"may have 16 tokens, .*; got 32. Cut it with pipe\(..., truncation=True\)"):
         pipe(text)
     assert pipe(text, truncation=True) == pipe("good " * 14)
     assert pipe(text, truncation=True, max_length=5) == pipe("good good good")
@@ -144,14 +144,14 @@ def test_the_problem_decides_what_makes_scores_of_logits_and_the_call_may_say_ot
     logits = pipe.model(**pipe.tokenizer(["bad movie"], return_tensors="np")).logits[0]
     spoken = {None: function, "softmax": softmax, "SIGMOID": sigmoid, "none": np.asarray}
     for name, expected in spoken.items():
-        scores = {answer["label"]: answer["score"] for answer in pipe("bad movie", function_to_apply=name)}
+        scores = {answer["label"]: answer["score"] for answer in pipe(["bad movie"], function_to_apply=name)[0]}
         assert scores == dict(zip(pipe.model.config.id2label.values(), map(float, expected(logits))))
 
 
 def test_options_of_the_pipeline_are_those_of_its_calls_which_may_differ(folder):
     made = pipeline("text-classification", folder, top_k=2, function_to_apply="none", batch_size=2, truncation=True)
-    assert is_ranking(made("good " * 30), 2) and is_ranking(made("bad", top_k=None))
-    assert made("bad", function_to_apply="softmax")[0]["score"] < 1
+    assert is_ranking(made(["good " * 30])[0], 2) and is_ranking(made("bad", top_k=None))
+    assert made(["bad"], function_to_apply="softmax")[0][0]["score"] < 1
 
 
 # --- What a pipeline is made of --------------------------------------------------------------------------------------
@@ -231,7 +231,6 @@ def test_what_is_no_model_for_the_task_is_refused(folder):
 
 
 OPTIONS = [
-    ({"return_all_scores": True}, "top_k=None returns every label"),
     ({"top_k": 0}, "top_k must be a whole number, 1 or more, or None for all; got 0"),
     ({"top_k": True}, "top_k must be .*; got True"),
     ({"top_k": "2"}, "top_k must be .*; got '2'"),

@@ -15,7 +15,13 @@ from weakref import WeakSet
 
 import numpy as np
 
+<<<<<<< HEAD:kernels/runtime/buffer_pool.py
 from .capture import here
+=======
+from minibert.errors import strict_arguments
+
+from .noting import here
+>>>>>>> h4:kernels/buffers.py
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache takes two reads
 LARGE = 4 << 20  # floats: 16 MiB, half of a large L3
@@ -80,6 +86,7 @@ def beyond_caches(y: np.ndarray) -> bool:
     return y.size > LARGE and y.shape[-1] % (LINE // 4) == 0
 
 
+@strict_arguments
 def free_buffers() -> None:
     """Give back the memory that models keep for their results; what somebody still holds stays theirs."""
     for keeper in list(keepers):

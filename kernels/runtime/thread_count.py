@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minibert.errors import InputError, InputTypeError, brief
+from minibert.errors import InputError, InputTypeError, brief, strict_arguments
 
 MAX_THREADS = 1024
 
@@ -25,6 +25,7 @@ def get_num_threads() -> int:
     return num_threads
 
 
+@strict_arguments
 def set_num_threads(count: int) -> None:
     """For every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
     global num_threads

@@ -67,7 +67,9 @@ def classified(pipe, texts: Iterable[str], size: int, options: argparse.Namespac
         for answer in answers:
             yield seen.pop(0), answer
     except InputError as error:
-        raise InputError(str(error).replace("Call the tokenizer with truncation=True.", "Cut it with --truncate.")) from None
+        from ..pipelines.streaming import CUT
+
+        raise InputError(str(error).replace(CUT, "Cut it with --truncate.")) from None
 
 
 def find_entities(options: argparse.Namespace) -> None:

@@ -11,7 +11,8 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, brief
+from .streaming import type_name
 
 TASKS = {
     "text-classification": "text_classification.TextClassificationPipeline",
@@ -32,6 +33,11 @@ HEADS = {  # what the end of a model's class says of its task
     "BertModel": "feature-extraction",  # DistilBertModel too
 }
 
+OTHER_HEADS = {  # those of models that no task here is for
+    "ForMultipleChoice": "multiple choice",
+    "ForNextSentencePrediction": "next sentence prediction",
+}
+
 log = logging.getLogger("minibert")
 
 
@@ -41,8 +47,10 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
     """A task's name -> a callable from text to answers.
 
     `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when
-    none is named, and a log line says so. `options` become the call's defaults: `pipeline(task, top_k=None)(text)` is `pipeline(task)(text, top_k=None)`.
+    none is named, and a log line says so. `options` become the call's defaults.
     """
+    from .base import check_model
+
     if task is None and model is None:
         raise InputError(f"a pipeline needs a task or a model; the tasks are {', '.join((*TASKS, *ALIASES))}.")
     where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
@@ -55,7 +63,7 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
             log.warning("No model was named: using the bundled %s. Name another with model=...", model)
     if isinstance(model, (str, PathLike)):
         model, tokenizer = load(task, model, tokenizer, kernels, where)
-    made = pipeline_class(task or task_of([type(model).__name__]))
+    made = pipeline_class(task or task_of_model(model))
     check_model(made, model)
     if tokenizer is None:
         raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
@@ -63,8 +71,6 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
         from ..tokenization import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
-    if not callable(tokenizer):
-        raise InputTypeError(f"tokenizer is a name, a folder or a loaded one; got {type(tokenizer).__name__}.")
     return made(model, tokenizer, **options)
 
 
@@ -78,7 +84,10 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
     make_ops(kernels)
     checkpoint = hub.locate(name, **where)
     config = config_of(checkpoint)
-    auto_class = pipeline_class(task or task_of(config.architectures or [])).auto_class()
+    architectures = config.architectures or []
+    task = task or task_of(architectures)
+    check_trained_for(task, architectures, checkpoint.name)
+    auto_class = pipeline_class(task).auto_class()
     if tokenizer is None:
         tokenizer = AutoTokenizer.from_pretrained(name, **{**where, "revision": checkpoint.commit or where["revision"]})
     return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels), tokenizer
@@ -86,10 +95,10 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
 
 def known_task(task: str) -> str:
     if not isinstance(task, str):
-        raise InputTypeError(f"a task is named by a string; got {type(task).__name__}.")
+        raise InputTypeError(f"a task is named by a string; got {type_name(task)}.")
     task = ALIASES.get(task, task)
     if task not in TASKS:
-        raise InputError(f"the tasks are {', '.join((*TASKS, *ALIASES))}; got {task!r}.")
+        raise InputError(f"the tasks are {', '.join((*TASKS, *ALIASES))}; got {brief(task)}.")
     return task
 
 
@@ -103,12 +112,35 @@ def task_of(architectures: list[str]) -> str:
     raise InputError(f"the task follows from a model's class, {known}; got {architectures or 'none'}. Name the task.")
 
 
-def check_model(made, model) -> None:
-    """InputTypeError for an object that is no model, or one whose head is for something else."""
-    classes = tuple(made.auto_class().classes.values())
-    if not isinstance(model, classes):
-        names = ", ".join(known.__name__ for known in classes)
-        raise InputTypeError(f"{made.task} wants a model's name, or one of class {names}; got {type(model).__name__}.")
+def task_of_model(model) -> str:
+    """A loaded model -> the task of its class."""
+    from ..models.base import PreTrainedModel
+    from .base import of_another_library
+
+    if not isinstance(model, PreTrainedModel):
+        raise InputTypeError(f"model is a name, a folder or a loaded one; got {of_another_library(model)}")
+    return task_of([type(model).__name__])
+
+
+def check_trained_for(task: str, architectures: list[str], name: str) -> None:
+    """InputError if config.json names a model whose head is for something else, which would answer at random.
+
+    Models without a head, or with the one they were pretrained with, are for every task to begin from.
+    """
+    heads = {**HEADS, **OTHER_HEADS}
+    trained_for = {
+        known: purpose for known in map(str, architectures) for head, purpose in heads.items() if known.endswith(head)
+    }
+    head_of_task = "text-classification" if task == "zero-shot-classification" else task
+    usable = {head_of_task, "fill-mask", "feature-extraction"}
+    if task == "feature-extraction" or not trained_for or usable & set(trained_for.values()):
+        return
+    architecture, purpose = next(iter(trained_for.items()))
+    remedy = f"Pass the task {purpose!r}, or another model." if purpose in TASKS else f"Pass a model for {task}."
+    raise InputError(
+        f"{task} needs a model that was trained for it; {name} was trained for {purpose}, for its config.json names "
+        f"{architecture}. {remedy}"
+    )
 
 
 def pipeline_class(task: str):

@@ -5,17 +5,24 @@ A task's class says which options it has, and turns rows into answers (`answers`
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError
-from .streaming import in_batches, stream
+from ..errors import InputError, InputTypeError, brief
+from ..tokenization.tokenizer import Tokenizer
+from .streaming import CUT, as_rows, in_batches, stream, type_name
 
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
 TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
+WITHOUT_EFFECT = (  # the tokenizer's options that change no answer, as a dictionary of its options may have them
+    "verbose", "return_attention_mask", "return_token_type_ids", "return_special_tokens_mask", "return_offsets_mapping",
+    "return_length",
+)  # fmt: skip
+MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
 class Pipeline:
@@ -28,26 +35,31 @@ class Pipeline:
     task: str
     option_names: tuple[str, ...] = ()
     tokenizer_options: tuple[str, ...] = TOKENIZER_OPTIONS
+    tokenizer_mapping = ""  # the option that is a dictionary of the tokenizer's options, if there is one
+    length_option = "max_length"  # what limits a text's tokens
     inputs = "a text, a list or an iterable of them"  # what a call takes, for an error's message
 
     def __init__(self, model, tokenizer, **options: Any):
+        check_model(type(self), model)
+        if not isinstance(tokenizer, Tokenizer):
+            raise InputTypeError(f"tokenizer is a name, a folder or a loaded one; got {of_another_library(tokenizer)}")
         self.model = model
         self.tokenizer = tokenizer
-        self.options = options
-        self.check(options)
+        self.options = self.read_options(options)
+        self.check(self.options)
 
     def __call__(self, inputs, **options: Any):
-        options = {**self.options, **options}
-        self.check(options)
+        options = self.chosen(options)
         size = options.pop("batch_size", BATCH if isinstance(inputs, list) else 1)
         if isinstance(inputs, (str, Mapping, tuple)):
             (answer,) = self.answers([inputs], size, **options)
-            return self.of_one(inputs, answer)
+            return answer
         if isinstance(inputs, list):
             return list(self.answers(inputs, size, **options))
-        if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-            return self.answers(inputs, size, **options)
-        raise InputTypeError(f"a pipeline takes {self.inputs}; got {type(inputs).__name__}.")
+        rows = as_rows(inputs)
+        if rows is None:
+            raise InputTypeError(f"a pipeline takes {self.inputs}; got {type_name(inputs)}.")
+        return self.answers(rows, size, **options)
 
     def stream(self, inputs: Iterable, **options: Any) -> Iterator:
         """An iterable of any length -> its answers, in order, those of `pipe(iterable)`; see streaming.py.
@@ -60,8 +72,7 @@ class Pipeline:
         """Options -> a function from rows to (place, answer) of each, the InputError of a row in its answer's place."""
         if "batch_size" in options:
             raise InputError("a stream's batches are of as many tokens, not rows; leave batch_size out.")
-        options = {**self.options, **options}
-        self.check(options)
+        options = self.chosen(options)
         options.pop("batch_size", None)
         return lambda rows: in_batches(rows, self.tokenizer, lambda batch: self.answers(batch, len(batch), **options))
 
@@ -69,22 +80,70 @@ class Pipeline:
         """Rows -> an answer each, reading no further than a batch ahead."""
         raise NotImplementedError
 
-    def of_one(self, inputs, answer):
-        """What a call with one row returns, of the row's answer."""
-        return answer
+    def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A call's options over those of the pipeline, checked."""
+        options = {**self.options, **self.read_options(options)}
+        self.check(options)
+        return options
+
+    def read_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of a call or of the pipeline -> the same with Python's own numbers, the tokenizer's beside the others.
+
+        InputError if a tokenizer's option is both there and in the dictionary, as `transformers` has it.
+        """
+        options = {name: plain(value) for name, value in options.items()}
+        more = options.pop(self.tokenizer_mapping, None)
+        if more is None:
+            return options
+        if not isinstance(more, Mapping):
+            raise InputTypeError(f"{self.tokenizer_mapping} is a dictionary of the tokenizer's options; got {brief(more)}.")
+        for name, value in more.items():
+            if name in WITHOUT_EFFECT:
+                continue
+            if name not in TOKENIZER_OPTIONS:
+                known = ", ".join(TOKENIZER_OPTIONS)
+                raise InputTypeError(f"the options of {self.tokenizer_mapping} are {known}; got {brief(name)}.")
+            if options.get(name) is not None:
+                raise InputError(
+                    f"an option is passed once; {name} is an option of the call and in {self.tokenizer_mapping} too. "
+                    "Leave one out."
+                )
+            options[name] = plain(value)
+        return options
 
     def check(self, options: Mapping[str, Any]) -> None:
         """InputError for an option that would fail later, or mean nothing."""
         known = (*self.option_names, "batch_size", *self.tokenizer_options)
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise InputError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.")
+            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.")
         check_count("batch_size", options.get("batch_size", 1))
+        if "max_length" in self.tokenizer_options and options.get("max_length") is not None:
+            least = 0 if "add_special_tokens" in self.tokenizer_options else self.tokenizer.num_special_tokens_to_add()
+            check_count("max_length", options["max_length"], least=least)
+
+    @property
+    def limit(self) -> int:
+        """How many tokens of a text the model can see at once."""
+        return min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
 
     def encode(self, texts: list, pairs: list | None = None, **options: Any):
-        """Texts, or pairs of texts -> the tokenizer's arrays, padded to one length."""
-        options = {"padding": True, "return_tensors": "np", "verbose": False, **options}
-        return self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
+        """Texts, or pairs of texts -> the tokenizer's arrays, padded to one length; InputError if the model takes no more."""
+        options = {"padding": True, "return_tensors": "np", "return_attention_mask": True, "verbose": False, **options}
+        if cuts(options.get("truncation")) and options.get("max_length") is None:
+            options["max_length"] = self.limit
+        encoded = self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
+        self.check_length(encoded["attention_mask"], options)
+        return encoded
+
+    def check_length(self, mask: np.ndarray, options: Mapping[str, Any]) -> None:
+        """InputError if a row of this mask (B, T) has tokens past the model's positions."""
+        longest = int(mask.any(axis=0).nonzero()[0].max(initial=-1)) + 1
+        positions = self.model.config.max_position_embeddings
+        if longest > positions:
+            long_option = options.get("max_length") is not None or "truncation" not in self.tokenizer_options
+            remedy = f"Pass {self.length_option}={positions} or less." if long_option else CUT
+            raise InputError(f"a sequence may have {positions} tokens, the positions this model has; got {longest}. {remedy}")
 
     def windows(self, texts: list, pairs: list | None = None, **options: Any):
         """As `encode`, but a text that is too long becomes several rows; with the first and last + 1 of each text's."""
@@ -95,8 +154,9 @@ class Pipeline:
 
     def run(self, encoded: Mapping[str, np.ndarray], batch_size: int) -> dict[str, np.ndarray]:
         """The tokenizer's arrays (R, T) -> the model's outputs, R rows each, computed `batch_size` rows at a time."""
-        inputs = {name: encoded[name] for name in self.tokenizer.model_input_names}
+        inputs = {name: encoded[name] for name in MODEL_INPUTS if name in encoded}
         rows = len(inputs["input_ids"])
+        batch_size = min(batch_size, max(rows, 1))
         parts = [
             self.model(**{name: array[start : start + batch_size] for name, array in inputs.items()})
             for start in range(0, rows, batch_size)
@@ -107,26 +167,70 @@ class Pipeline:
 def batches(rows: Iterable, size: int, read: Callable) -> Iterator[list]:
     """Lists of `size` rows, each row passed through `read`."""
     rows = iter(rows)
-    while batch := [read(row) for row in islice(rows, size)]:
+    while batch := [read(row) for row in islice(rows, min(size, sys.maxsize))]:
         yield batch
+
+
+def as_list(values) -> list | None:
+    """Many values of an option, in whatever form `as_rows` takes -> a list of them; None for what is no such form."""
+    rows = as_rows(values)
+    return None if rows is None else [plain(value) for value in rows]
+
+
+def plain(value):
+    """NumPy's integers, truth values and strings -> Python's; anything else as it is."""
+    return value.item() if isinstance(value, (np.integer, np.bool_, np.str_)) else value
+
+
+def cuts(truncation) -> bool:
+    """Whether this value of the tokenizer's option cuts texts; one that is none the tokenizer refuses."""
+    return isinstance(truncation, (bool, str)) and truncation not in (False, "do_not_truncate")
 
 
 def as_text(row) -> str:
     if not isinstance(row, str):
-        raise InputTypeError(f"each input is a text; got {type(row).__name__}.")
-    return row
+        raise InputTypeError(f"each input is a text; got {type_name(row)}.")
+    return row if type(row) is str else str.__str__(row)  # np.str_, which would stay in the answer
+
+
+def check_room(pipe: Pipeline, fixed: list[str], length: int, what: str) -> None:
+    """InputError if one of the texts that are never cut leaves its partner no token of `length`, in this pipeline's terms."""
+    special = pipe.tokenizer.num_special_tokens_to_add(pair=True)
+    longest = max(len(pipe.tokenizer.tokenize(text)) for text in fixed)
+    if length <= special + longest:
+        raise InputError(
+            f"{pipe.length_option} must leave room for a text beside {special} special tokens and a {what} of {longest}; "
+            f"got {length}. Make it shorter, or {pipe.length_option} larger."
+        )
+
+
+def check_model(pipeline_class: type[Pipeline], model) -> None:
+    """InputTypeError for an object that is no model, or one whose head is for something else."""
+    classes = tuple(pipeline_class.auto_class().classes.values())
+    if isinstance(model, classes):
+        return
+    names = ", ".join(known.__name__ for known in classes)
+    raise InputTypeError(
+        f"{pipeline_class.task} wants a model's name, or one of class {names}; got {of_another_library(model)}"
+    )
+
+
+def of_another_library(value) -> str:
+    """The end of a message about a model or a tokenizer that is none of minibert's."""
+    name = type_name(value)
+    return f"{name}, of another library. Pass the name or the folder that it was loaded from." if "." in name else f"{name}."
 
 
 def check_count(name: str, value, also: str = "", least: int = 1) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} must be a whole number, {least} or more{also}; got {value!r}.")
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} must be a whole number, {least} or more{also}; got {brief(value)}.")
 
 
 def check_flag(name: str, value) -> None:
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False; got {value!r}.")
+        raise InputError(f"{name} must be True or False; got {brief(value)}.")
 
 
 def check_choice(name: str, value, choices: Iterable[str]) -> None:
     if not isinstance(value, str) or value.lower() not in choices:
-        raise InputError(f"{name} is one of {', '.join(choices)}; got {value!r}.")
+        raise InputError(f"{name} is one of {', '.join(choices)}; got {brief(value)}.")

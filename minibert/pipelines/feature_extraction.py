@@ -11,12 +11,14 @@ from .base import Pipeline, as_text, batches, check_flag
 class FeatureExtractionPipeline(Pipeline):
     """`pipe("text")`: nested lists [1][tokens][dim], in the shapes of `transformers`; for a list, a list of those.
 
-    `return_tensors=True` gives arrays (1, T, D) instead. `tokenize_kwargs` or the tokenizer's options themselves:
-    `truncation=True`. For one vector a text, see `SentenceEncoder`.
+    `return_tensors=True` gives arrays (1, T, D) instead. The tokenizer's options stand beside the others
+    (`truncation=True`) or in `tokenize_kwargs`; one that is in both is an InputError. For one vector a text, see
+    `SentenceEncoder`.
     """
 
     task = "feature-extraction"
     option_names = ("return_tensors", "tokenize_kwargs")
+    tokenizer_mapping = "tokenize_kwargs"
 
     @staticmethod
     def auto_class():
@@ -25,9 +27,9 @@ class FeatureExtractionPipeline(Pipeline):
         return AutoModel
 
     def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False,
-                tokenize_kwargs: Mapping | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
+                **tokenizer_options: Any) -> Iterator:  # fmt: skip
         for texts in batches(inputs, batch_size, as_text):
-            encoded = self.encode(texts, **tokenizer_options, **(tokenize_kwargs or {}))
+            encoded = self.encode(texts, **tokenizer_options)
             hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
             for mask, row in zip(encoded["attention_mask"].astype(bool), hidden):
                 features = row[mask][None]  # (1, tokens, D)

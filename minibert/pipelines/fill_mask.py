@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning
+from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import softmax
-from .base import Pipeline, as_text, batches, check_count
+from .base import Pipeline, as_list, as_text, batches, check_count
 
 
 class FillMaskPipeline(Pipeline):
@@ -21,11 +21,13 @@ class FillMaskPipeline(Pipeline):
         pipe(["a [MASK]", "[MASK]"])  a list of those; of one text, that text's answer
 
     `top_k` words (5), or, with `targets`, the best of those; a target that is not a token stands for its first one, with
-    a warning. Scores are of all words. `tokenizer_kwargs` or the tokenizer's options themselves: `truncation=True`.
+    a warning. Scores are of all words. The tokenizer's options stand beside the others (`truncation=True`) or in
+    `tokenizer_kwargs`; one that is in both is an InputError.
     """
 
     task = "fill-mask"
     option_names = ("top_k", "targets", "tokenizer_kwargs")
+    tokenizer_mapping = "tokenizer_kwargs"
 
     @staticmethod
     def auto_class():
@@ -38,16 +40,21 @@ class FillMaskPipeline(Pipeline):
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
     def answers(self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None,
-                tokenizer_kwargs: Mapping | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
+                **tokenizer_options: Any) -> Iterator:  # fmt: skip
         if self.tokenizer.mask_token_id is None:
             raise InputError("fill-mask needs a tokenizer with a mask_token; this one has none.")
         choice = None if targets is None else self.target_ids(targets)
         for texts in batches(inputs, batch_size, as_text):
-            encoded = self.encode(texts, **tokenizer_options, **(tokenizer_kwargs or {}))
+            encoded = self.encode(texts, **tokenizer_options)
             masks = encoded["input_ids"] == self.tokenizer.mask_token_id  # (B, T)
             for text, row in zip(texts, masks):
                 if not row.any():
                     raise InputError(f"each text must have a {self.tokenizer.mask_token} to fill; got {text!r:.80}.")
+            if choice is not None and choice.max() >= self.model.config.vocab_size:
+                raise InputError(
+                    f"a target must be one of the model's {self.model.config.vocab_size} tokens; got the id {choice.max()}. "
+                    "Was a token added to the tokenizer alone?"
+                )
             logits = np.split(self.model.guess_at(masks, **encoded), masks.sum(axis=1).cumsum()[:-1])
             for ids, row in zip(encoded["input_ids"], logits):
                 yield self.filled(ids, row, 5 if top_k is None else top_k, choice)
@@ -70,11 +77,11 @@ class FillMaskPipeline(Pipeline):
         return {"score": float(scores[token]), "token": token, "token_str": self.tokenizer.decode([token]),
                 "sequence": sequence}  # fmt: skip
 
-    def target_ids(self, targets: str | list[str]) -> np.ndarray:
+    def target_ids(self, targets: list[str]) -> np.ndarray:
         """Words -> the ids of those that are tokens, and of the others' first tokens, each once."""
         vocabulary = self.tokenizer.get_vocab()
         found = []
-        for target in [targets] if isinstance(targets, str) else targets:
+        for target in targets:
             if target in vocabulary:
                 found.append(vocabulary[target])
                 continue
@@ -87,10 +94,20 @@ class FillMaskPipeline(Pipeline):
             found.append(pieces[0])
         return np.array(list(dict.fromkeys(found)))
 
+    def read_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = super().read_options(options)
+        if options.get("targets") is not None:
+            options["targets"] = read_targets(options["targets"])
+        return options
+
     def check(self, options: Mapping[str, Any]) -> None:
         super().check(options)
         if options.get("top_k") is not None:
             check_count("top_k", options["top_k"])
-        targets = options.get("targets")
-        if targets is not None and not (isinstance(targets, str) or targets and isinstance(targets, (list, tuple))):
-            raise InputTypeError(f"targets must be a word or a list of words; got {targets!r}.")
+
+
+def read_targets(targets) -> list[str]:
+    words = [targets] if isinstance(targets, str) else as_list(targets)
+    if not words or not all(isinstance(word, str) for word in words):
+        raise InputTypeError(f"targets must be a word or a list of words; got {brief(targets)}.")
+    return words

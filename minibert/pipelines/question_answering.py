@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, brief
 from ..models.heads import softmax
-from .base import Pipeline, batches, check_count, check_flag
+from .base import Pipeline, as_list, batches, check_count, check_flag, check_room
+from .streaming import type_name
 
 NEVER = -10000.0  # the logit of a token that cannot be in an answer
 FORM = "a question and a context: pipe(question=..., context=...), or {'question': ..., 'context': ...}"
@@ -34,6 +35,7 @@ class QuestionAnsweringPipeline(Pipeline):
     task = "question-answering"
     option_names = ("top_k", "doc_stride", "max_answer_len", "max_seq_len", "handle_impossible_answer", "align_to_words")
     tokenizer_options = ()
+    length_option = "max_seq_len"
     inputs = FORM
 
     @staticmethod
@@ -43,22 +45,28 @@ class QuestionAnsweringPipeline(Pipeline):
         return AutoModelForQuestionAnswering
 
     def __call__(self, inputs=None, context=None, *, question=None, **options: Any):
-        if isinstance(inputs, str):
+        if question is None and context is not None or isinstance(inputs, str):
             question, inputs = inputs, None
         if inputs is None:
             inputs = paired(question, context)
+        elif question is not None or context is not None:
+            raise InputError(f"this task takes {FORM}; got both.")
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
     def answers(self, inputs: Iterable, batch_size: int, *, top_k: int = 1, doc_stride: int | None = None,
                 max_seq_len: int | None = None, **options: Any) -> Iterator:  # fmt: skip
-        length = min(self.tokenizer.model_max_length, 384) if max_seq_len is None else max_seq_len
+        length = min(self.limit, 384) if max_seq_len is None else max_seq_len
         stride = min(length // 2, 128) if doc_stride is None else doc_stride
         for batch in batches(inputs, batch_size, read_example):
             questions, contexts = (list(column) for column in zip(*batch))
-            encoded, bounds = self.windows(
-                questions, contexts, truncation="only_second", max_length=length, stride=stride, padding_side="right"
-            )
+            try:
+                encoded, bounds = self.windows(
+                    questions, contexts, truncation="only_second", max_length=length, stride=stride, padding_side="right"
+                )
+            except InputError:
+                self.check_windows(questions, length, stride)
+                raise
             logits = self.run(encoded, batch_size)
             for context, start, stop in zip(contexts, bounds[:-1], bounds[1:]):
                 windows = [
@@ -66,6 +74,14 @@ class QuestionAnsweringPipeline(Pipeline):
                     for row in range(start, stop)
                 ]
                 yield self.best(context, windows, top_k, **options)
+
+    def check_windows(self, questions: list[str], length: int, stride: int) -> None:
+        """InputError for what the tokenizer refused, in the names of this task's options."""
+        check_room(self, questions, length, "question")
+        special = self.tokenizer.num_special_tokens_to_add(pair=True)
+        room = length - special - max(len(self.tokenizer.tokenize(question)) for question in questions)
+        if stride >= room:
+            raise InputError(f"doc_stride must be less than the {room} tokens of a context in a window; got {brief(stride)}.")
 
     def best(self, context: str, windows: list[tuple], top_k: int, *, handle_impossible_answer: bool = False,
              align_to_words: bool = True, max_answer_len: int = 15):  # fmt: skip
@@ -108,6 +124,7 @@ def shares(encoding, start_logits: np.ndarray, end_logits: np.ndarray) -> tuple[
 
 def best_spans(starts: np.ndarray, ends: np.ndarray, allowed: np.ndarray, count: int, longest: int) -> list[tuple]:
     """starts (T,), ends (T,) -> the best (first, last, score), at most `count` of at most `longest` tokens."""
+    longest = min(longest, len(starts))
     scores = np.tril(np.triu(np.outer(starts, ends)), longest - 1)  # last not before first, nor too far behind
     ranked = np.argsort(-scores, axis=None, kind="stable")[:count]
     spans = zip(*np.unravel_index(ranked, scores.shape))
@@ -127,10 +144,12 @@ def paired(question, context) -> list[dict]:
     """Questions and contexts, each a text or a list -> rows."""
     if isinstance(question, str) and isinstance(context, str):
         return [{"question": question, "context": context}]
-    if isinstance(question, list) and isinstance(context, str):
-        context = [context] * len(question)
-    if not isinstance(question, list) or not isinstance(context, list):
-        raise InputTypeError(f"this task takes {FORM}; got {type(question).__name__} and {type(context).__name__}.")
+    questions, contexts = as_list(question), as_list(context)
+    if questions is not None and isinstance(context, str):
+        contexts = [context] * len(questions)
+    if questions is None or contexts is None:
+        raise InputTypeError(f"this task takes {FORM}; got {type_name(question)} and {type_name(context)}.")
+    question, context = questions, contexts
     if len(question) != len(context):
         raise InputError(f"there must be a context for each question; got {len(question)} and {len(context)}.")
     return [{"question": one, "context": other} for one, other in zip(question, context)]
@@ -138,7 +157,7 @@ def paired(question, context) -> list[dict]:
 
 def read_example(row) -> tuple[str, str]:
     if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in ("question", "context")):
-        raise InputTypeError(f"each input is {FORM}; got {row!r:.80}.")
+        raise InputTypeError(f"each input is {FORM}; got {brief(row)}.")
     for name in ("question", "context"):
         if not row[name].strip():
             raise InputError(f"a {name} must have a word; got {row[name]!r:.80}.")

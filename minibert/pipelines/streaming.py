@@ -19,16 +19,47 @@ from ..errors import InputError, InputTypeError
 PORTION = 1024  # rows
 PORTION_LETTERS = 1 << 18  # some 60,000 tokens: half a minute of a base model on one core
 TOKENS = 4096  # in a batch; the widest array of a base model is then of 50 MB
+CUT = "Cut it with pipe(..., truncation=True)."  # the end of a message, in which the command line says --truncate
 BATCH_ROWS = 256  # so that what a row costs beside its tokens, a row of logits over a vocabulary, is bounded too
 
 
 def stream(inputs, answered: Callable[[list], Iterable[tuple[int, Any]]]) -> Iterator:
     """Inputs -> their answers. `answered` takes a portion's rows and gives (place, answer or InputError) of each."""
-    if isinstance(inputs, (str, bytes, bytearray, Mapping)) or not isinstance(inputs, Iterable):
+    rows = as_rows(inputs)
+    if rows is None:
         raise InputTypeError(
-            f"stream takes an iterable of inputs; got {type(inputs).__name__}. For one input, call the pipeline itself."
+            f"stream takes an iterable of inputs; got {type_name(inputs)}. For one input, call the pipeline itself."
         )
-    return streamed(inputs, answered)
+    return streamed(rows, answered)
+
+
+def as_rows(inputs) -> Iterable | None:
+    """Many inputs -> an iterable of them; None for one input, and for what cannot hold inputs.
+
+    Many inputs are anything that can be iterated over (a list, a Series, a generator), or a data set that has no more than
+    `__len__` and `__getitem__` (a torch Dataset, KeyDataset). InputTypeError for a table, which iterates over its columns.
+    """
+    if isinstance(inputs, (str, bytes, bytearray, memoryview, Mapping, type)) or no_axes(inputs):
+        return None
+    if hasattr(inputs, "iterrows") or hasattr(inputs, "iter_rows"):
+        raise InputTypeError(f"inputs come from one column; got a table ({type_name(inputs)}). Pass table['name of a column'].")
+    if isinstance(inputs, Iterable):
+        return inputs
+    if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
+        return (inputs[index] for index in range(len(inputs)))
+    return None
+
+
+def no_axes(inputs) -> bool:
+    """Whether this is an array of no axes, or a sparse tensor: Python calls both iterable, and they are not."""
+    axes = getattr(inputs, "ndim", None)
+    return type(axes) is int and (axes == 0 or getattr(inputs, "is_sparse", False) is True)
+
+
+def type_name(value) -> str:
+    """The name of a value's type for a message; with its module if another library defines it."""
+    module, name = type(value).__module__, type(value).__qualname__
+    return name if module.partition(".")[0] in ("builtins", "minibert") else f"{module}.{name}"
 
 
 def streamed(inputs: Iterable, answered: Callable) -> Iterator:
@@ -88,7 +119,7 @@ def tokens(row, tokenizer) -> int:
     """How many tokens the model will see at once of a row; 0 for what is no text, which the task itself refuses."""
     try:
         encoded = [tokenizer(text, verbose=False)["input_ids"] for text in texts_of(row)]
-    except InputTypeError:  # half a character
+    except InputError:  # half a character
         return 0
     return min(sum(map(len, encoded)), tokenizer.model_max_length)
 
@@ -100,4 +131,6 @@ def letters(row) -> int:
 def texts_of(row) -> list[str]:
     """The texts of an input: itself, those of a pair, or those of a dictionary."""
     parts = row.values() if isinstance(row, Mapping) else row if isinstance(row, (tuple, list)) else [row]
+    if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], list):  # [["a text", "its pair"]]
+        parts = parts[0]
     return [part for part in parts if isinstance(part, str)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..config import PreTrainedConfig
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import sigmoid, softmax
-from .base import Pipeline, batches, check_choice, check_count
+from .base import Pipeline, batches, check_choice, check_count, cuts
+from .streaming import type_name
 
 FUNCTIONS: dict[str, Callable] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
 UNSET = object()  # top_k=None means all labels; not giving it, the best one without a list around it
@@ -21,9 +23,10 @@ class TextClassificationPipeline(Pipeline):
 
         pipe("a")                          [{"label": ..., "score": ...}]
         pipe(["a", "b"])                   [{...}, {...}]
-        pipe("a", top_k=2)                 [{...}, {...}], best first; None for all
+        pipe("a", top_k=2)                 [{...}, {...}], best first; None for all. Of a pipeline with top_k: [[{...}, {...}]]
         pipe(["a", "b"], top_k=2)          a list of those
         pipe({"text": "a", "text_pair": "b"}), pipe(("a", "b"))    {...}
+        pipe([("a", "b")]), pipe([[["a", "b"]]])                   [{...}]
         pipe(text for text in file)        an iterator, which reads on as it is asked
 
     The score is the softmax of the logits; their sigmoid where labels do not exclude each other (problem_type
@@ -44,8 +47,9 @@ class TextClassificationPipeline(Pipeline):
 
         return AutoModelForSequenceClassification
 
-    def of_one(self, inputs, answer):
-        return [answer] if isinstance(inputs, str) and not isinstance(answer, list) else answer
+    def __call__(self, inputs, **options: Any):
+        answer = super().__call__(inputs, **options)
+        return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
 
     def answers(self, inputs: Iterable, batch_size: int, *, top_k=UNSET, function_to_apply: str | None = None,
                 stride: int | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
@@ -80,9 +84,18 @@ class TextClassificationPipeline(Pipeline):
         best = [{"label": labels[int(index)], "score": float(scores[index])} for index in ranked]
         return best[0] if top_k is UNSET else best[:top_k]
 
-    def check(self, options: Mapping[str, Any]) -> None:
+    def read_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = dict(options)
         if "return_all_scores" in options:
-            raise InputError("return_all_scores is gone: top_k=None returns every label, best first.")
+            del options["return_all_scores"]
+            warnings.warn(
+                "return_all_scores does nothing, as in transformers 5. Pass top_k=None for every label, best first.",
+                MinibertWarning,
+                stacklevel=5,
+            )
+        return super().read_options(options)
+
+    def check(self, options: Mapping[str, Any]) -> None:
         super().check(options)
         if options.get("top_k") is not None:
             check_count("top_k", options["top_k"], ", or None for all")
@@ -90,8 +103,10 @@ class TextClassificationPipeline(Pipeline):
             check_choice("function_to_apply", options["function_to_apply"], FUNCTIONS)
         if options.get("stride") is not None:
             check_count("stride", options["stride"], least=0)
-            if not options.get("truncation", True):
-                raise InputError("stride reads a long text in windows; got truncation=False beside it. Leave one out.")
+            if "truncation" in options and not cuts(truncation := options["truncation"]):
+                raise InputError(
+                    f"stride reads a long text in windows; got truncation={brief(truncation)} beside it. Leave one out."
+                )
 
 
 def usual_function(config: PreTrainedConfig) -> str:
@@ -104,18 +119,21 @@ def usual_function(config: PreTrainedConfig) -> str:
 
 
 def as_pair(row) -> tuple[str, str | None]:
-    """A text, (text, pair) or {"text": ..., "text_pair": ...} -> (text, pair or None)."""
+    """A text, (text, pair), [[text, pair]] or {"text": ..., "text_pair": ...} -> (text, pair or None)."""
     if isinstance(row, str):
         return row, None
     texts = row
+    if isinstance(row, list):  # as `transformers` has it: a list of two could as well be two texts
+        texts = row[0] if len(row) == 1 and isinstance(row[0], list) else None
     if isinstance(row, Mapping) and "text" in row and not set(row) - {"text", "text_pair"}:
         texts = (row["text"], row.get("text_pair"))
     if isinstance(texts, (tuple, list)) and len(texts) == 2:
         if isinstance(texts[0], str) and isinstance(texts[1], (str, type(None))):
             return tuple(texts)
+    pair = " Pass a pair as {'text': ..., 'text_pair': ...}." if isinstance(row, list) else ""
+    keys = f" with {brief(list(row))}" if isinstance(row, Mapping) else ""
     raise InputTypeError(
-        "each input is a text, a (text, pair) or {'text': ..., 'text_pair': ...}; "
-        f"got {type(row).__name__}{f' with {sorted(map(str, row))}' if isinstance(row, Mapping) else ''}."
+        f"each input is a text, a (text, pair) or {{'text': ..., 'text_pair': ...}}; got {type_name(row)}{keys}.{pair}"
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning
+from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import softmax
-from .base import Pipeline, as_text, batches, check_choice, check_count, check_flag
+from .base import Pipeline, as_list, as_text, batches, check_choice, check_count, check_flag, plain
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 
@@ -43,8 +43,8 @@ class TokenClassificationPipeline(Pipeline):
         return AutoModelForTokenClassification
 
     def __call__(self, inputs, **options: Any):
-        split = {**self.options, **options}.get("is_split_into_words")
-        if split and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
+        split = plain({**self.options, **options}.get("is_split_into_words"))
+        if split is True and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
         return super().__call__(inputs, **options)
 
@@ -116,7 +116,7 @@ class TokenClassificationPipeline(Pipeline):
     def joined(self, entities: list[dict]) -> dict:
         """Neighbours with one tag -> their group."""
         score = float(np.mean([entity["score"] for entity in entities]))
-        return {"entity_group": entities[0]["entity"].split("-", 1)[-1], "score": score, **self.span(entities)}
+        return {"entity_group": str(entities[0]["entity"]).split("-", 1)[-1], "score": score, **self.span(entities)}
 
     def labelled(self, scores: np.ndarray) -> dict:
         best = int(scores.argmax())
@@ -126,16 +126,22 @@ class TokenClassificationPipeline(Pipeline):
         word = self.tokenizer.convert_tokens_to_string([part["word"] for part in parts])
         return {"word": word, "start": parts[0]["start"], "end": parts[-1]["end"]}
 
+    def read_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = super().read_options(options)
+        if "ignore_labels" in options:
+            labels = as_list(options["ignore_labels"])
+            if labels is None or not all(isinstance(label, (str, int)) for label in labels):
+                raise InputTypeError(f"ignore_labels must be a list of labels; got {brief(options['ignore_labels'])}.")
+            options["ignore_labels"] = labels
+        return options
+
     def check(self, options: Mapping[str, Any]) -> None:
         super().check(options)
         strategy = options.get("aggregation_strategy", "none")
         check_choice("aggregation_strategy", strategy, STRATEGIES)
         check_flag("is_split_into_words", options.get("is_split_into_words", False))
         if not isinstance(options.get("delimiter"), (str, type(None))):
-            raise InputTypeError(f"delimiter must be a text; got {options['delimiter']!r}.")
-        labels = options.get("ignore_labels", [])
-        if isinstance(labels, str) or not isinstance(labels, Iterable):
-            raise InputTypeError(f"ignore_labels must be a list of labels; got {labels!r}.")
+            raise InputTypeError(f"delimiter must be a text; got {brief(options['delimiter'])}.")
         if options.get("stride") is not None:
             check_count("stride", options["stride"], least=0)
             if strategy.lower() == "none":
@@ -147,7 +153,7 @@ class TokenClassificationPipeline(Pipeline):
 
 def as_words(row) -> list[str]:
     if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
-        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {row!r:.80}.")
+        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {brief(row)}.")
     return row
 
 
@@ -182,7 +188,7 @@ def groups(entities: list[dict]) -> Iterator[list[dict]]:
     """[B-PER, I-PER, B-PER, O] -> [B-PER, I-PER], [B-PER], [O]"""
     group: list[dict] = []
     for entity in entities:
-        if group and (entity["entity"].startswith("B-") or tag(entity) != tag(group[-1])):
+        if group and (str(entity["entity"]).startswith("B-") or tag(entity) != tag(group[-1])):
             yield group
             group = []
         group.append(entity)
@@ -192,7 +198,7 @@ def groups(entities: list[dict]) -> Iterator[list[dict]]:
 
 def tag(entity: dict) -> str:
     """B-PER and I-PER -> PER; anything else is its own."""
-    name = entity["entity"]
+    name = str(entity["entity"])
     return name[2:] if name.startswith(("B-", "I-")) else name
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..config import DistilBertConfig
+from ..errors import strict_arguments
 from ..models.classification import DistilBertForSequenceClassification
 from ..tokenization import AutoTokenizer
 
 
+@strict_arguments
 def warm_up(kernels="auto") -> None:
     """Compile what a model with these kernels calls, and the tokenizer's kernel; what is kept already costs nothing.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning
+from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import softmax
-from .base import Pipeline, as_text, batches, check_flag
+from .base import Pipeline, as_list, as_text, batches, check_flag, check_room
 
 
 class ZeroShotClassificationPipeline(Pipeline):
@@ -27,7 +27,7 @@ class ZeroShotClassificationPipeline(Pipeline):
 
     def __init__(self, model, tokenizer, **options: Any):
         super().__init__(model, tokenizer, **options)
-        names = [label.lower() for label in model.config.id2label.values()]
+        names = [str(label).lower() for label in model.config.id2label.values()]
         found = [index for index, name in enumerate(names) if name.startswith("entail")]
         if not found:
             warnings.warn(
@@ -59,11 +59,15 @@ class ZeroShotClassificationPipeline(Pipeline):
 
     def answers(self, inputs: Iterable, batch_size: int, *, candidate_labels, multi_label: bool = False,
                 hypothesis_template: str = "This example is {}.", **tokenizer_options: Any) -> Iterator:  # fmt: skip
-        labels = read_labels(candidate_labels)
+        labels = candidate_labels
         hypotheses = [hypothesis_template.format(label) for label in labels]
-        for texts in batches(inputs, batch_size, as_text):
+        for texts in batches(inputs, batch_size, as_premise):
             premises = [text for text in texts for _ in labels]
-            encoded = self.encode(premises, hypotheses * len(texts), truncation="only_first", **tokenizer_options)
+            try:
+                encoded = self.encode(premises, hypotheses * len(texts), truncation="only_first", **tokenizer_options)
+            except InputError:
+                check_room(self, hypotheses, tokenizer_options.get("max_length") or self.limit, "label in its hypothesis")
+                raise
             logits = self.run(encoded, batch_size)["logits"].reshape(len(texts), len(labels), -1)
             if multi_label or len(labels) == 1:
                 scores = softmax(logits[..., [self.contradiction, self.entailment]])[..., 1]
@@ -73,29 +77,42 @@ class ZeroShotClassificationPipeline(Pipeline):
                 ranked = np.argsort(-row, kind="stable")
                 yield {"sequence": text, "labels": [labels[i] for i in ranked], "scores": row[ranked].tolist()}
 
+    def read_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = super().read_options(options)
+        if "candidate_labels" in options:
+            options["candidate_labels"] = read_labels(options["candidate_labels"])
+        return options
+
     def check(self, options: Mapping[str, Any]) -> None:
         super().check(options)
-        if "candidate_labels" in options:
-            read_labels(options["candidate_labels"])
         check_flag("multi_label", options.get("multi_label", False))
         template = options.get("hypothesis_template", "{}")
         if not isinstance(template, str) or not takes_label(template):
-            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {template!r}.")
+            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {brief(template)}.")
 
 
 def takes_label(template: str) -> bool:
     try:
         return template.format("a") != template.format("b")
-    except (LookupError, ValueError):
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return False
 
 
 def read_labels(labels) -> list[str]:
     """["a", "b"] or "a, b" -> ["a", "b"]"""
-    given = [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
-    if not isinstance(given, (list, tuple)) or not all(isinstance(label, str) for label in given):
-        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {labels!r}.")
-    given = [label for label in given if label]
-    if not given:
-        raise InputError(f"candidate_labels must have a label; got {labels!r}.")
-    return given
+    if isinstance(labels, str):
+        names = [label.strip() for label in labels.split(",") if label.strip()]
+    else:
+        names = as_list(labels)
+    if names is None or not all(isinstance(label, str) for label in names):
+        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {brief(labels)}.")
+    if not names:
+        raise InputError(f"candidate_labels must have a label; got {brief(labels)}.")
+    return names
+
+
+def as_premise(row) -> str:
+    text = as_text(row)
+    if not text:
+        raise InputError("each text must have a character, of which a label can be true; got ''. Leave it out.")
+    return text

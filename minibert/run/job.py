@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..pipelines.streaming import portions
+from ..pipelines.streaming import CUT, portions
 from .formats import encoder, plain
 from .progress import Progress
 from .reading import Row, Source
@@ -128,7 +128,7 @@ def answer_line(row: Row, answer: Any, job: Job) -> bytes | str:
 
 def reason_of(error: InputError) -> str:
     """In the words of the command."""
-    return str(error).replace("Call the tokenizer with truncation=True.", "Cut it with --truncate.")
+    return str(error).replace(CUT, "Cut it with --truncate.")
 
 
 def bad_line(row: Row, reason: str) -> bytes:
