@@ -15,13 +15,9 @@ from weakref import WeakSet
 
 import numpy as np
 
-<<<<<<< HEAD:kernels/runtime/buffer_pool.py
-from .capture import here
-=======
 from minibert.errors import strict_arguments
 
-from .noting import here
->>>>>>> h4:kernels/buffers.py
+from .capture import here
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache takes two reads
 LARGE = 4 << 20  # floats: 16 MiB, half of a large L3
