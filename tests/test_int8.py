@@ -82,7 +82,7 @@ from llvmlite import ir
 from minibert.kernels.gemm import dtypes as parts
 def add(builder, sums, x, weights):
     wide = ir.VectorType(parts.WORD, weights.type.count)
-    x = builder.bitcast(parts.spread(builder, x, sums.type.count), weights.type)
+    x = builder.bitcast(parts.splat(builder, x, sums.type.count), weights.type)
     return builder.add(sums, parts.quarters(builder, builder.mul(builder.zext(x, wide), builder.sext(weights, wide))))
 parts.WAYS["vnni"] = (add, *parts.WAYS["vnni"][1:])
 """

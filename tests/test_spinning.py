@@ -13,8 +13,8 @@ from minibert.kernels.compiler.call import BoundCall, bind, check
 from minibert.kernels.compiler.jit import jit
 from minibert.kernels.runtime import threads
 from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
-from minibert.kernels.runtime.worker_pool import ASLEEP, FREE, STATE, Program, pause, seen, show
-from minibert.kernels.simd.emit import next_task
+from minibert.kernels.runtime.worker_pool import ASLEEP, FREE, STATE, Program, spin_hint, load_acquire, store_release
+from minibert.kernels.simd.emit import fetch_add
 
 LONG = 3_000_000  # turns, some tenths of a second: then a test fails and does not hang
 
@@ -22,29 +22,29 @@ LONG = 3_000_000  # turns, some tenths of a second: then a test fails and does n
 @jit(nogil=True)
 def meet(counter, done, wanted):
     """Each thread waits until so many are here, the second some time longer, and then says that it is done."""
-    own, turn = next_task(counter[1:]), 0
-    while seen(counter, 1) < wanted and turn < LONG:
+    own, turn = fetch_add(counter[1:]), 0
+    while load_acquire(counter, 1) < wanted and turn < LONG:
         turn += 1
-        pause(turn)
+        spin_hint(turn)
     for more in range(own * 200_000):
-        pause(more)
-    show(done, own, seen(counter, 1))
+        spin_hint(more)
+    store_release(done, own, load_acquire(counter, 1))
 
 
 @jit(nogil=True)
 def hold(counter, flags):
     """The second thread says that it is here, and stays until it is let go."""
-    if next_task(counter[1:]) == 1:
+    if fetch_add(counter[1:]) == 1:
         turn = 0
-        show(flags, 0, 1)
-        while seen(flags, 1) == 0 and turn < 100 * LONG:
+        store_release(flags, 0, 1)
+        while load_acquire(flags, 1) == 0 and turn < 100 * LONG:
             turn += 1
-            pause(turn)
+            spin_hint(turn)
     else:
         turn = 0
-        while seen(flags, 0) == 0 and turn < LONG:
+        while load_acquire(flags, 0) == 0 and turn < LONG:
             turn += 1
-            pause(turn)
+            spin_hint(turn)
 
 
 @pytest.fixture(autouse=True)

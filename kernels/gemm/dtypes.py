@@ -12,7 +12,7 @@ from llvmlite import ir
 from llvmlite.binding import llvm_version_info
 
 from ..compiler.cpu import HAS_AVX512_BF16
-from ..simd.emit import BYTE, FLOAT, WORD, call, loaded, moved, multiply_add, spread
+from ..simd.emit import BYTE, FLOAT, WORD, call, load_unaligned, byte_offset, emit_fma, splat
 from ..simd.shapes import COLUMNS, ROWS, WIDTH
 from . import int8_layout
 from .int8_isa import WAY
@@ -76,17 +76,17 @@ def as_they_are(builder, sums, scales):
 
 
 def plus_bias(builder, totals, bias, _, ranges):
-    return builder.fadd(totals, loaded(builder, bias, totals.type))
+    return builder.fadd(totals, load_unaligned(builder, bias, totals.type))
 
 
 def add_floats(builder, sums, place, weights):
-    a = builder.bitcast(spread(builder, loaded(builder, place, WORD), WIDTH), FLOATS)
-    return [multiply_add(builder, a, b, c) for b, c in zip(weights, sums)]
+    a = builder.bitcast(splat(builder, load_unaligned(builder, place, WORD), WIDTH), FLOATS)
+    return [emit_fma(builder, a, b, c) for b, c in zip(weights, sums)]
 
 
 def add_pairs_at_once(builder, sums, place, weights):
     """vdpbf16ps: both products of a pair, added to the sum, in one instruction."""
-    a = builder.bitcast(spread(builder, loaded(builder, place, WORD), WIDTH), PAIRS)
+    a = builder.bitcast(splat(builder, load_unaligned(builder, place, WORD), WIDTH), PAIRS)
     name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * WIDTH}"
     return [call(builder, name, FLOATS, c, a, builder.bitcast(b, PAIRS)) for b, c in zip(weights, sums)]
 
@@ -96,7 +96,7 @@ def add_pairs_widened(builder, sums, place, weights):
     sixteen, upper = ir.Constant(WORDS, [16] * WIDTH), ir.Constant(WORDS, [0xFFFF0000] * WIDTH)
     for which, widen in enumerate((lambda b: builder.shl(b, sixteen), lambda b: builder.and_(b, upper))):
         floats = [builder.bitcast(widen(b), FLOATS) for b in weights]
-        sums = add_floats(builder, sums, moved(builder, place, 4 * which), floats)
+        sums = add_floats(builder, sums, byte_offset(builder, place, 4 * which), floats)
     return sums
 
 
@@ -107,7 +107,7 @@ def in_both(add: Callable) -> Callable:
     """A way to add to one vector of sums -> the same for a row's two."""
 
     def add_both(builder, sums, place, weights):
-        x = loaded(builder, place, ir.IntType(8 * WAY.x_bytes))
+        x = load_unaligned(builder, place, ir.IntType(8 * WAY.x_bytes))
         return [add(builder, total, x, b) for total, b in zip(sums, weights)]
 
     add_both.__name__ = add.__name__
@@ -120,21 +120,21 @@ def scaled(unite: Callable) -> Callable:
     def scale(builder, sums, scales):
         whole = unite(builder, sums)
         floats = ir.VectorType(FLOAT, whole.type.count)
-        return builder.fmul(builder.sitofp(whole, floats), loaded(builder, scales, floats))
+        return builder.fmul(builder.sitofp(whole, floats), load_unaligned(builder, scales, floats))
 
     return scale
 
 
 def dequantised(builder, totals, bias, sums, ranges):
     """What whole numbers stood for: scale · (total − zero · the weights' sum) + bias."""
-    scale, zero = (spread(builder, loaded(builder, moved(builder, ranges, at), FLOAT), totals.type.count) for at in (0, 4))
-    found = builder.fsub(totals, builder.fmul(zero, loaded(builder, sums, totals.type)))
-    return builder.fadd(builder.fmul(found, scale), loaded(builder, bias, totals.type))
+    scale, zero = (splat(builder, load_unaligned(builder, byte_offset(builder, ranges, at), FLOAT), totals.type.count) for at in (0, 4))
+    found = builder.fsub(totals, builder.fmul(zero, load_unaligned(builder, sums, totals.type)))
+    return builder.fadd(builder.fmul(found, scale), load_unaligned(builder, bias, totals.type))
 
 
 def add_vnni(builder, sums, x, weights):
     """sums[n] += x · weights[4 n : 4 n + 4], in one instruction."""
-    x, bits = spread(builder, x, sums.type.count), 32 * sums.type.count
+    x, bits = splat(builder, x, sums.type.count), 32 * sums.type.count
     if llvm_version_info[0] >= 21:  # older ones take the bytes as words
         x = builder.bitcast(x, weights.type)
     else:
@@ -145,14 +145,14 @@ def add_vnni(builder, sums, x, weights):
 def add_pairs(builder, sums, x, weights):
     """sums[2 n] += the first two products of output n, sums[2 n + 1] += the last two."""
     wide = ir.VectorType(SHORT, weights.type.count)
-    x = builder.bitcast(spread(builder, x, WAY.outputs), wide)
+    x = builder.bitcast(splat(builder, x, WAY.outputs), wide)
     name = "llvm.x86.avx2.pmadd.wd" if WAY.outputs == 4 else "llvm.x86.sse2.pmadd.wd"
     return builder.add(sums, call(builder, name, sums.type, x, builder.sext(weights, wide)))
 
 
 def add_plain(builder, sums, x, weights):
     """sums[4 n + i] += product i of output n."""
-    x = builder.bitcast(spread(builder, x, WAY.outputs), weights.type)
+    x = builder.bitcast(splat(builder, x, WAY.outputs), weights.type)
     return builder.add(sums, builder.mul(builder.zext(x, sums.type), builder.sext(weights, sums.type)))
 
 

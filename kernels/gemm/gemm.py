@@ -23,8 +23,8 @@ from ..compiler.jit import Kernel, jit
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
 from ..runtime.threads import run, settle
-from ..simd.atomics import pause, seen
-from ..simd.emit import next_task
+from ..simd.atomics import spin_hint, load_acquire
+from ..simd.emit import fetch_add
 from ..simd.scalar_math import PLAIN
 from ..simd.shuffle import interleave
 from ..simd.trace import activate_tile
@@ -114,12 +114,12 @@ def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[t
 def cut(counter, wide, narrow):
     """narrow (P, M, N) = the first columns of wide (P, M, ·), a row a task."""
     parts, rows, columns = narrow.shape
-    task = next_task(counter)
+    task = fetch_add(counter)
     while task < parts * rows:
         source, target = wide[task // rows, task % rows], narrow[task // rows, task % rows]
         for i in range(columns):
             target[i] = source[i]
-        task = next_task(counter)
+        task = fetch_add(counter)
 
 
 @jit(error_model="numpy")
@@ -142,19 +142,19 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     split = rows // tiles, rows % tiles
     strips = -(-each // wide)  # of a weight
     length = len(words) // rows  # of a row
-    own, tile = next_task(counter[1:]), next_task(counter[2:])
+    own, tile = fetch_add(counter[1:]), fetch_add(counter[2:])
     while tile < tiles:
         top, bottom = top_of(tile, split), top_of(tile + 1, split)
         coming = x[top_of(min(tile + threads, tiles - 1), split)]  # what this thread will probably lay next begins there
         lines = scratch[0][own], scratch[1][own]
         lay(x[top:bottom], coming, lines, words[top * length : bottom * length], ranges[top:bottom])
-        next_task(counter[3:])
-        tile = next_task(counter[2:])
+        fetch_add(counter[3:])
+        tile = fetch_add(counter[2:])
     turn = 0
-    while seen(counter, 3) < tiles:
+    while load_acquire(counter, 3) < tiles:
         turn += 1
-        pause(turn)
-    task, tasks = next_task(counter), -(-tiles // tall) * parts * strips
+        spin_hint(turn)
+    task, tasks = fetch_add(counter), -(-tiles // tall) * parts * strips
     while task < tasks:
         part, first_tile, first = task // strips % parts, task // (parts * strips) * tall, task % strips * wide
         last_tile, last = min(first_tile + tall, tiles), min(first + wide, each)
@@ -178,7 +178,7 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
                     add_tile(target, words, panel, coming, scale, column, ranges, residual, place, k == 0, end == steps)
                     if finish != PLAIN and end == steps:
                         activate_tile(target, (top, bottom - top, left, across), finish)
-        task = next_task(counter)
+        task = fetch_add(counter)
 
 
 @jit(inline="always")

@@ -28,7 +28,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, FLOAT, INT, each_height, loaded, moved, prefetch, stored
+from ..simd.emit import ADDRESS, FLOAT, INT, switch_on_rows, load_unaligned, byte_offset, prefetch, store_unaligned
 from ..simd.shapes import TOTALS_IN_REGISTERS
 from .dtypes import Numbers, bf16, float32, int8
 
@@ -105,14 +105,14 @@ def emitter(numbers: Numbers) -> Callable:
             [builder.mul(row, y_row), across], [builder.mul(INT(4), start)], [], [builder.mul(asked, coming_row)],
             [across], [across], [builder.mul(row, ranges_row)], [builder.mul(row, distances[-1]), across],
         ]  # fmt: skip
-        places = [moved(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, begins)]
+        places = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, begins)]
         steps = builder.extract_value(panel.shape, 0)
         adds = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
-        for count in each_height(builder, rows, numbers.rows):
+        for count in switch_on_rows(builder, rows, numbers.rows):
             tile = tile_of(builder.module, numbers, count)
             for column in range(0, numbers.columns, 2 * numbers.outputs):
                 further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
-                starts = [moved(builder, place, distance) for place, distance in zip(places, further)]
+                starts = [byte_offset(builder, place, distance) for place, distance in zip(places, further)]
                 step = x_step or INT(count * numbers.x_bytes)
                 builder.call(tile, [*starts, y_row, step, *distances, steps, ahead, chunk, first, last, adds])
 
@@ -141,7 +141,7 @@ class Tile:
     def at(self, address: ir.Value, distance: ir.Value | int, *steps: tuple) -> ir.Value:
         """An address, so many bytes further on, and so many steps of a length."""
         counted = [self.builder.mul(INT(count) if isinstance(count, int) else count, length) for count, length in steps]
-        return moved(self.builder, address, distance, *counted)
+        return byte_offset(self.builder, address, distance, *counted)
 
     def places(self) -> list[ir.Value]:
         return [self.at(self.given.y, half, (row, self.given.y_row)) for row, half in self.halves]
@@ -150,11 +150,11 @@ class Tile:
         return [self.at(self.given.residual, half, (row, self.given.residual_row)) for row, half in self.halves]
 
     def read(self) -> list[ir.Value]:
-        return [loaded(self.builder, place, self.floats) for place in self.places()]
+        return [load_unaligned(self.builder, place, self.floats) for place in self.places()]
 
     def write(self, values: list[ir.Value]) -> None:
         for place, value in zip(self.places(), values, strict=True):
-            stored(self.builder, value, place)
+            store_unaligned(self.builder, value, place)
 
     def begin(self) -> list[ir.Value]:
         """What the totals begin with: 0 the first time, then what is in y. Nothing, where y itself keeps them."""
@@ -180,7 +180,7 @@ class Tile:
         """The sums, with one line's products added."""
         builder, given = self.builder, self.given
         places = [self.at(given.panel, half, (k, given.line)) for half in (0, self.size)]
-        weights = [loaded(builder, place, self.numbers.weights) for place in places]
+        weights = [load_unaligned(builder, place, self.numbers.weights) for place in places]
         for line in range(0, 2 * self.size, 64):
             prefetch(builder, self.at(given.coming, line, (k, given.ahead)))
         new = []
@@ -210,7 +210,7 @@ class Tile:
                     finished.append(self.numbers.finish(builder, total, columns, following, ranges))
                 with builder.if_else(given.adds) as (added, alone):
                     with added:
-                        others = [loaded(builder, residual, self.floats) for residual in self.residuals()]
+                        others = [load_unaligned(builder, residual, self.floats) for residual in self.residuals()]
                         self.write([builder.fadd(value, other) for value, other in zip(finished, others)])
                     with alone:
                         self.write(finished)

@@ -7,10 +7,10 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, FLOAT, INT, WORD, loaded, moved, multiply_add, prefetch, spread, stored
+from ..simd.emit import ADDRESS, FLOAT, INT, WORD, load_unaligned, byte_offset, emit_fma, prefetch, splat, store_unaligned
 from ..simd.scalar_math import WHOLE
 from ..simd.shapes import WIDTH
-from ..simd.shuffle import lanes_of
+from ..simd.shuffle import shuffle_mask
 from .int8_layout import MIXED
 
 ROW, WORDS = ir.VectorType(FLOAT, MIXED), ir.VectorType(WORD, MIXED)
@@ -38,8 +38,8 @@ def mix(typing, source, target, coming):
                 for lanes in (WIDTH, WIDTH // 2, 1):
                     done = mix_parts(builder, begun, ended, part, done, lanes)
                 with cgutils.for_range(builder, part) as group:
-                    place = moved(builder, ended, builder.mul(group.index, INT(4 * MIXED)))
-                    stored(builder, within(builder, loaded(builder, place, ROW)), place)
+                    place = byte_offset(builder, ended, builder.mul(group.index, INT(4 * MIXED)))
+                    store_unaligned(builder, within(builder, load_unaligned(builder, place, ROW)), place)
 
     return types.void(source, target, coming), emit
 
@@ -52,12 +52,12 @@ def mix_parts(builder, begun, ended, part, first, lanes, whole=False, later=None
     with cgutils.for_range(builder, groups) as group:
         place = builder.add(first, builder.mul(group.index, INT(lanes)))
         distances = [builder.mul(INT(4), builder.add(place, builder.mul(INT(number), part))) for number in range(MIXED)]
-        held = [loaded(builder, moved(builder, begun, distance), vector) for distance in distances]
+        held = [load_unaligned(builder, byte_offset(builder, begun, distance), vector) for distance in distances]
         for value, distance in zip(across(builder, held), distances):
             if whole:
-                prefetch(builder, moved(builder, later, distance))
+                prefetch(builder, byte_offset(builder, later, distance))
                 value = within(builder, value)
-            stored(builder, value, moved(builder, ended, distance))
+            store_unaligned(builder, value, byte_offset(builder, ended, distance))
     return builder.add(first, builder.mul(groups, INT(lanes)))
 
 
@@ -75,14 +75,14 @@ def within(builder, value: ir.Value) -> ir.Value:
     for apart in (4, 1):
         total = value
         for distance in (apart, 2 * apart):
-            others = builder.shuffle_vector(total, total, lanes_of(lane ^ distance for lane in range(MIXED)))
+            others = builder.shuffle_vector(total, total, shuffle_mask(lane ^ distance for lane in range(MIXED)))
             total = builder.fadd(total, others)
         value = without_twice(builder, total, value)
     return value
 
 
 def without_twice(builder, total: ir.Value, value: ir.Value) -> ir.Value:
-    return multiply_add(builder, value, ir.Constant(value.type, [-2.0] * value.type.count), total)
+    return emit_fma(builder, value, ir.Constant(value.type, [-2.0] * value.type.count), total)
 
 
 @intrinsic
@@ -96,17 +96,17 @@ def round_row(typing, source, target, factor, zero):
     def emit(context, builder, signature, values):
         source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values[:2]))
         begun, ended = (builder.bitcast(array.data, ADDRESS) for array in (source, target))
-        factor, zero = spread(builder, values[2], MIXED), builder.fptosi(values[3], WORD)
-        start = spread(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), MIXED)
+        factor, zero = splat(builder, values[2], MIXED), builder.fptosi(values[3], WORD)
+        start = splat(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), MIXED)
         with cgutils.for_range(builder, builder.udiv(builder.extract_value(source.shape, 0), INT(MIXED))) as group:
             first = builder.mul(group.index, INT(MIXED))
-            value = builder.fmul(loaded(builder, moved(builder, begun, builder.mul(first, INT(4))), ROW), factor)
+            value = builder.fmul(load_unaligned(builder, byte_offset(builder, begun, builder.mul(first, INT(4))), ROW), factor)
             rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * MIXED)), WORDS)
             number = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
                 limit = ir.Constant(WORDS, [limit] * MIXED)
                 number = builder.select(builder.icmp_signed(beyond, number, limit), limit, number)
-            place = moved(builder, ended, builder.mul(first, INT(whole.width // 8)))
-            stored(builder, builder.trunc(number, ir.VectorType(whole, MIXED)), place)
+            place = byte_offset(builder, ended, builder.mul(first, INT(whole.width // 8)))
+            store_unaligned(builder, builder.trunc(number, ir.VectorType(whole, MIXED)), place)
 
     return types.void(source, target, types.float32, types.float32), emit

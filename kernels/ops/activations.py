@@ -10,8 +10,8 @@ from ..compiler.jit import jit
 from ..registry import variant
 from ..runtime.buffer_pool import SMALL, beyond_caches, empty
 from ..runtime.threads import run
-from ..simd.elementwise import stream
-from ..simd.emit import next_task
+from ..simd.elementwise import store_nontemporal
+from ..simd.emit import fetch_add
 from ..simd.scalar_math import GELU, GELU_TANH, RELU, SILU, TANH, gelu, gelu_tanh, relu, silu, tanh
 
 ONE_VALUE = "each value is computed in float64 and rounded once"
@@ -118,17 +118,17 @@ def tanh_vector(x):
 @jit(nogil=True, error_model="numpy")
 def activate(counter, scratch, x, y, function, size):
     """Do one task after another until none is left, a block at a time; what is beyond the caches is written past them."""
-    own = scratch[0][next_task(counter[1:])][:BLOCK]
-    task = next_task(counter)
+    own = scratch[0][fetch_add(counter[1:])][:BLOCK]
+    task = fetch_add(counter)
     while task * size < len(x):
         for first in range(task * size, min(task * size + size, len(x)), BLOCK):
             source, target = x[first : first + BLOCK], y[first : first + BLOCK]
             if size == LONG:
                 activate_block(source, own, function)
-                stream(target, own, 1)
+                store_nontemporal(target, own, 1)
             else:
                 activate_block(source, target, function)
-        task = next_task(counter)
+        task = fetch_add(counter)
 
 
 @jit(error_model="numpy")

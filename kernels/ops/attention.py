@@ -13,8 +13,8 @@ from ..gemm.shapes import CHUNK
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
-from ..simd.elementwise import larger
-from ..simd.emit import fma, next_task
+from ..simd.elementwise import max_nnan
+from ..simd.emit import fma, fetch_add
 from ..simd.scalar_math import exp_below
 from ..simd.shapes import COLUMNS, ROWS, WIDTH
 from ..simd.shuffle import interleave, transpose_block
@@ -129,7 +129,7 @@ def score(query, turned, scores, high):
         for other in range(len(scores)):
             scores[other] = fma(factor, line[other], scores[other])
     for other in range(len(scores)):
-        high = larger(high, scores[other])
+        high = max_nnan(high, scores[other])
     return high
 
 
@@ -180,10 +180,10 @@ def attention_on_threads(kernel, query, key, value, bounds, key_mask, heads):
 def attend(counter, scratch, query, key, value, kept, places, heads, context):
     """Do one task after another until none is left: a sequence's head, and BLOCK of its queries."""
     size = query.shape[1] // heads
-    own = next_task(counter[1:])
+    own = fetch_add(counter[1:])
     copies, laid, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own], scratch[4][own]
     (asking, bounds, blocks), sequence = places, 0
-    task = next_task(counter)
+    task = fetch_add(counter)
     while task < blocks[-1] * heads:
         place = task // heads
         while blocks[sequence + 1] <= place:
@@ -196,7 +196,7 @@ def attend(counter, scratch, query, key, value, kept, places, heads, context):
             transpose(query[row:end, left:right], turned[0])  # lanes that have no query keep what they had
             attend_lanes(turned, laid, copies[1, :count], scores[:count], sums)
             transpose(turned[1][:, : end - row], context[row:end, left:right])
-        task = next_task(counter)
+        task = fetch_add(counter)
 
 
 @jit(error_model="numpy")
@@ -285,8 +285,8 @@ def find_largest(scores, largest):
         a, b = scores[row], scores[min(row + 1, count - 1)]
         c, d = scores[min(row + 2, count - 1)], scores[min(row + 3, count - 1)]
         for lane in range(len(largest)):
-            left, right = larger(a[lane], b[lane]), larger(c[lane], d[lane])
-            largest[lane] = larger(largest[lane], larger(left, right))
+            left, right = max_nnan(a[lane], b[lane]), max_nnan(c[lane], d[lane])
+            largest[lane] = max_nnan(largest[lane], max_nnan(left, right))
 
 
 @jit(error_model="numpy")

@@ -11,8 +11,8 @@ from ..compiler.jit import jit
 from ..registry import variant
 from ..runtime.buffer_pool import SMALL, beyond_caches, empty
 from ..runtime.threads import run
-from ..simd.elementwise import fetch, stream
-from ..simd.emit import next_task
+from ..simd.elementwise import prefetch_row, store_nontemporal
+from ..simd.emit import fetch_add
 from .layer_norm import LONG, TASK, normalise
 
 
@@ -66,26 +66,26 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
 def embed_tasks(counter, scratch, ids, tables, norm, y, size):
     (tokens, kinds, places), (words, types, positions) = ids, tables
     weight, bias, eps = norm
-    number, width = next_task(counter[1:]), y.shape[1]
+    number, width = fetch_add(counter[1:]), y.shape[1]
     summed, summed_other = scratch[0][number][:width], scratch[1][number][:width]
     own, own_other = scratch[2][number][:width], scratch[3][number][:width]
     each = max(size // width, 1)
-    task = next_task(counter)
+    task = fetch_add(counter)
     while task * each < len(y):
         stop = min(task * each + each, len(y))
         for row in range(task * each, stop, 2):
             other = min(row + 1, stop - 1)
             for n, line in ((row, summed), (other, summed_other)):
-                fetch(words[tokens[min(n + 2, len(y) - 1)]])
+                prefetch_row(words[tokens[min(n + 2, len(y) - 1)]])
                 word, kind, position = words[tokens[n]], types[kinds[n]], positions[places[n]]
                 for i in range(width):
                     line[i] = word[i] + kind[i] + position[i]
             to, to_other = (own, own_other) if size == LONG else (y[row], y[other])
             normalise(summed, summed_other, weight, bias, eps, to, to_other)
             if size == LONG:
-                stream(y[row], to, 1)
-                stream(y[other], to_other, 1)
-        task = next_task(counter)
+                store_nontemporal(y[row], to, 1)
+                store_nontemporal(y[other], to_other, 1)
+        task = fetch_add(counter)
 
 
 @variant("take", tolerance=0, why="nothing is computed", noted=True)
@@ -99,9 +99,9 @@ def take_vector(x, rows):
 
 @jit(nogil=True, error_model="numpy")
 def take_rows(counter, x, rows, y):
-    row = next_task(counter)
+    row = fetch_add(counter)
     while row < len(y):
         source, target = x[rows[row]], y[row]
         for i in range(len(target)):
             target[i] = source[i]
-        row = next_task(counter)
+        row = fetch_add(counter)

@@ -10,8 +10,8 @@ from ..compiler.jit import jit
 from ..registry import variant
 from ..runtime.buffer_pool import SMALL, beyond_caches, empty
 from ..runtime.threads import run
-from ..simd.elementwise import stream
-from ..simd.emit import fma, next_task
+from ..simd.elementwise import store_nontemporal
+from ..simd.emit import fma, fetch_add
 
 
 @variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result; the sums are float64")
@@ -51,10 +51,10 @@ def layer_norm_vector(x, weight, bias, eps):
 
 @jit(nogil=True, error_model="numpy")
 def normalise_rows(counter, scratch, x, weight, bias, eps, y, size):
-    number, width = next_task(counter[1:]), x.shape[1]
+    number, width = fetch_add(counter[1:]), x.shape[1]
     own, own_other = scratch[0][number][:width], scratch[1][number][:width]
     each = max(size // width, 1)
-    task = next_task(counter)
+    task = fetch_add(counter)
     while task * each < len(x):
         stop = min(task * each + each, len(x))
         for row in range(task * each, stop, 2):
@@ -62,9 +62,9 @@ def normalise_rows(counter, scratch, x, weight, bias, eps, y, size):
             to, to_other = (own, own_other) if size == LONG else (y[row], y[other])
             normalise(x[row], x[other], weight, bias, eps, to, to_other)
             if size == LONG:
-                stream(y[row], to, 1)
-                stream(y[other], to_other, 1)
-        task = next_task(counter)
+                store_nontemporal(y[row], to, 1)
+                store_nontemporal(y[other], to_other, 1)
+        task = fetch_add(counter)
 
 
 # Put where they are called: seven words an array, passed from one to the next, took a fifth of the time.

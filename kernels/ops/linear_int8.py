@@ -143,12 +143,12 @@ def range_of(line):
         high = order if order > high else high
     largest = np.int32(high).view(F)
     least = np.int32(low ^ np.int32(0x7FFFFFFF)).view(F) if low < 0 else F(0)
-    spread = largest - least
-    if not spread < F(np.inf):
+    value_range = largest - least
+    if not value_range < F(np.inf):
         return F(np.nan), F(0), F(0)
-    spread = max(spread, F(1e-30))
-    inverse = F(255) / spread
-    return spread / F(255), inverse, np.rint(-least * inverse)
+    value_range = max(value_range, F(1e-30))
+    inverse = F(255) / value_range
+    return value_range / F(255), inverse, np.rint(-least * inverse)
 
 
 def lines_and_values(steps):

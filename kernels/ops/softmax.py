@@ -10,8 +10,8 @@ from ..compiler.jit import jit
 from ..registry import variant
 from ..runtime.buffer_pool import SMALL, beyond_caches, empty
 from ..runtime.threads import run
-from ..simd.elementwise import larger, plus, stream
-from ..simd.emit import next_task
+from ..simd.elementwise import max_nnan, add_reassoc, store_nontemporal
+from ..simd.emit import fetch_add
 from ..simd.scalar_math import exp_below
 from .layer_norm import CHUNK
 
@@ -65,9 +65,9 @@ def softmax_vector(scores, mask=None):
 @jit(nogil=True, error_model="numpy")
 def softmax_tasks(counter, scratch, scores, highest, shares, size):
     """`highest` (L,) is what a score may be: anything, or where it is masked, minus infinity."""
-    own = scratch[0][next_task(counter[1:])][: len(highest)]
+    own = scratch[0][fetch_add(counter[1:])][: len(highest)]
     each = max(size // len(highest), 1)
-    task = next_task(counter)
+    task = fetch_add(counter)
     while task * each < len(scores):
         stop = min(task * each + each, len(scores))
         high = largest(scores[task * each], highest)
@@ -76,11 +76,11 @@ def softmax_tasks(counter, scratch, scores, highest, shares, size):
             total, high = exponentials(scores[row], scores[min(row + 1, stop - 1)], highest, high, to)
             scale = np.float32(1 / total)
             if size == LONG:
-                stream(shares[row], to, scale)
+                store_nontemporal(shares[row], to, scale)
             else:
                 for i in range(len(to)):
                     to[i] *= scale
-        task = next_task(counter)
+        task = fetch_add(counter)
 
 
 @jit(forceinline=True, error_model="numpy")
@@ -91,7 +91,7 @@ def exponentials(line, coming, highest, high, shares):
         part = slice(first, first + CHUNK)
         added, found = exponentials_of_chunk(line[part], coming[part], highest[part], high, shares[part])
         total += added
-        high_coming = larger(high_coming, found)
+        high_coming = max_nnan(high_coming, found)
     return total, high_coming
 
 
@@ -101,8 +101,8 @@ def exponentials_of_chunk(line, coming, highest, high, shares):
     added, high_coming = np.float32(0), np.float32(-np.inf)
     for i in range(len(line)):
         shares[i] = exp_below(min(line[i], highest[i]) - high)
-        added = plus(added, shares[i])
-        high_coming = larger(high_coming, min(coming[i], highest[i]))
+        added = add_reassoc(added, shares[i])
+        high_coming = max_nnan(high_coming, min(coming[i], highest[i]))
     return added, high_coming
 
 
@@ -110,5 +110,5 @@ def exponentials_of_chunk(line, coming, highest, high, shares):
 def largest(line, highest):
     found = np.float32(-np.inf)
     for i in range(len(line)):
-        found = larger(found, min(line[i], highest[i]))
+        found = max_nnan(found, min(line[i], highest[i]))
     return found

@@ -77,7 +77,7 @@ def empty(*shape: int) -> np.ndarray:
 
 def beyond_caches(y: np.ndarray) -> bool:
     """Whether a result is so large that its beginning has left the caches before it is whole: such a one is written past
-    them (`stream` of `vectors.py`), which wants rows that begin at lines of the cache. So should those in which a thread
+    them (`store_nontemporal` of `vectors.py`), which wants rows that begin at lines of the cache. So should those in which a thread
     makes them: a softmax took 1.4 times as long where they did not. Of SMALL floats or more, they do."""
     return y.size > LARGE and y.shape[-1] % (LINE // 4) == 0
 

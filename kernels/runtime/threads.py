@@ -1,6 +1,6 @@
 """`run(kernel, tasks, ...)`: a kernel's numbered tasks, on the calling thread and a few that help it.
 
-A kernel runs without the interpreter's lock and does one task after another until none is left (`next_task`). The caller
+A kernel runs without the interpreter's lock and does one task after another until none is left (`fetch_add`). The caller
 begins at once; a helper that is late, or busy for another caller, is never waited for, so any number of threads may call at
 once. Tasks never share a sum, so the answer does not depend on who did which.
 

@@ -22,7 +22,7 @@ import numpy as np
 from ..compiler.call import OK_STATUSES, bind, check
 from ..compiler.jit import jit
 from ..compiler.trampoline import ArrayType
-from ..simd.atomics import exchange, pause, run_code, seen, show, sleep, wake
+from ..simd.atomics import compare_exchange, spin_hint, call_address, load_acquire, store_release, futex_wait, futex_wake
 from .capture import Program
 
 STATE, CODE, WORDS, STATUS, ASLEEP = range(5)
@@ -39,22 +39,22 @@ def lead(boxes, calls, result):
         offered = 0
         for number in range(min(count, len(boxes))):
             box = boxes[number]
-            if exchange(box, STATE, FREE, RESERVED):
+            if compare_exchange(box, STATE, FREE, RESERVED):
                 box[CODE], box[WORDS] = code, words
-                exchange(box, STATE, RESERVED, OFFERED)  # before it is looked whether someone sleeps
+                compare_exchange(box, STATE, RESERVED, OFFERED)  # before it is looked whether someone sleeps
                 offered |= 1 << number
-                if exchange(box, ASLEEP, 1, 0):
-                    wake(box, ASLEEP)
-        status = run_code(code, words)
+                if compare_exchange(box, ASLEEP, 1, 0):
+                    futex_wake(box, ASLEEP)
+        status = call_address(code, words)
         for number in range(min(count, len(boxes))):
             box, turn = boxes[number], 0
-            if offered >> number & 1 and not exchange(box, STATE, OFFERED, FREE):
-                while seen(box, STATE) != DONE:
+            if offered >> number & 1 and not compare_exchange(box, STATE, OFFERED, FREE):
+                while load_acquire(box, STATE) != DONE:
                     turn += 1
-                    pause(turn)
+                    spin_hint(turn)
                 if box[STATUS] not in OK_STATUSES:
                     status = box[STATUS]
-                show(box, STATE, FREE)
+                store_release(box, STATE, FREE)
         result[0] = status
         if status not in OK_STATUSES:
             return
@@ -65,17 +65,17 @@ def serve(box, patience):
     """Make whatever call is offered in this box, and sleep when none has been for some time; for ever."""
     turn = 0
     while True:
-        if seen(box, STATE) == OFFERED and exchange(box, STATE, OFFERED, TAKEN):
-            box[STATUS] = run_code(box[CODE], box[WORDS])
-            show(box, STATE, DONE)
+        if load_acquire(box, STATE) == OFFERED and compare_exchange(box, STATE, OFFERED, TAKEN):
+            box[STATUS] = call_address(box[CODE], box[WORDS])
+            store_release(box, STATE, DONE)
             turn = 0
         turn += 1
-        pause(turn)
+        spin_hint(turn)
         if turn > patience:
-            exchange(box, ASLEEP, 0, 1)
-            if seen(box, STATE) != OFFERED:  # else its caller may have looked too early to wake anyone
-                sleep(box, ASLEEP)
-            exchange(box, ASLEEP, 1, 0)
+            compare_exchange(box, ASLEEP, 0, 1)
+            if load_acquire(box, STATE) != OFFERED:  # else its caller may have looked too early to wake anyone
+                futex_wait(box, ASLEEP)
+            compare_exchange(box, ASLEEP, 1, 0)
             turn = 0
 
 

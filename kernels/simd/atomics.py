@@ -20,7 +20,7 @@ def place_in(context, builder, signature, values):
 
 
 @intrinsic
-def seen(typing, box, index):
+def load_acquire(typing, box, index):
     """box[index], and after it whatever was written before it was put there."""
 
     def emit(context, builder, signature, values):
@@ -30,7 +30,7 @@ def seen(typing, box, index):
 
 
 @intrinsic
-def show(typing, box, index, value):
+def store_release(typing, box, index, value):
     """box[index] = value, after whatever was written before."""
 
     def emit(context, builder, signature, values):
@@ -41,7 +41,7 @@ def show(typing, box, index, value):
 
 
 @intrinsic
-def exchange(typing, box, index, old, new):
+def compare_exchange(typing, box, index, old, new):
     """box[index] = new if it was old, in one step that no other thread comes into; whether it was."""
 
     def emit(context, builder, signature, values):
@@ -52,7 +52,7 @@ def exchange(typing, box, index, old, new):
 
 
 @intrinsic
-def pause(typing, turn):
+def spin_hint(typing, turn):
     """Wait a moment, some ten nanoseconds; every 64th turn, let another thread have this core if one wants it."""
 
     def emit(context, builder, signature, values):
@@ -78,7 +78,7 @@ def futex(context, builder, signature, values, wanted: int, operation: int):
 
 
 @intrinsic
-def sleep(typing, box, index):
+def futex_wait(typing, box, index):
     """Until another thread wakes those who sleep here; at once where box[index] is not 1, and now and then for no reason."""
 
     def emit(context, builder, signature, values):
@@ -88,7 +88,7 @@ def sleep(typing, box, index):
 
 
 @intrinsic
-def wake(typing, box, index):
+def futex_wake(typing, box, index):
     """The thread that sleeps at box[index]."""
 
     def emit(context, builder, signature, values):
@@ -98,7 +98,7 @@ def wake(typing, box, index):
 
 
 @intrinsic
-def run_code(typing, code, words):
+def call_address(typing, code, words):
     """The function at the address `code`, called with the address `words` -> its status (`compiler/call.py`)."""
 
     def emit(context, builder, signature, values):

@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import types
-from .emit import ADDRESS, FLOAT, INT, prefetch, spread
+from .emit import ADDRESS, FLOAT, INT, prefetch, splat
 from .shapes import WIDTH
 
 LINE = 64  # bytes
@@ -34,7 +34,7 @@ def counting(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
 
 
 @intrinsic
-def fetch(typing, line):
+def prefetch_row(typing, line):
     """The contiguous `line` is on its way to the caches, a line of which is asked for at a time."""
 
     def emit(context, builder, signature, values):
@@ -48,18 +48,18 @@ def fetch(typing, line):
 
 
 @intrinsic
-def stream(typing, target, source, factor):
+def store_nontemporal(typing, target, source, factor):
     """target[:] = source * factor, a multiple of 16 floats, past the caches: memory is not first read into a line that is
     then written whole, a third of all that is moved. `target` begins at a line of the cache; both are contiguous.
 
-    Other threads see it after this one's next locked instruction, which `next_task` is.
+    Other threads see it after this one's next locked instruction, which `fetch_add` is.
     """
 
     def emit(context, builder, signature, values):
         vector = ir.VectorType(FLOAT, WIDTH).as_pointer()
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values[:2])]
         to, of = (builder.bitcast(array.data, vector) for array in arrays)
-        factor, one = spread(builder, values[2], WIDTH), builder.module.add_metadata([ir.IntType(32)(1)])
+        factor, one = splat(builder, values[2], WIDTH), builder.module.add_metadata([ir.IntType(32)(1)])
         with counting(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(WIDTH))) as i:
             value = builder.fmul(builder.load(builder.gep(of, [i]), align=4), factor)
             builder.store(value, builder.gep(to, [i]), align=4 * WIDTH).set_metadata("nontemporal", one)
@@ -68,7 +68,7 @@ def stream(typing, target, source, factor):
 
 
 @intrinsic
-def plus(typing, a, b):
+def add_reassoc(typing, a, b):
     """a + b, of which a compiler may make several sums: a loop that adds so, and computes as well, becomes vectors."""
 
     def emit(context, builder, signature, values):
@@ -78,7 +78,7 @@ def plus(typing, a, b):
 
 
 @intrinsic
-def larger(typing, a, b):
+def max_nnan(typing, a, b):
     """The larger of two float32 that are not NaN. A largest value is the same in any order, so a loop over it becomes
     vectors; over Python's `max` it does not, because LLVM 22 looks for the leave to do so where Numba does not put it."""
 
@@ -91,13 +91,13 @@ def larger(typing, a, b):
 
 
 @intrinsic
-def at_most(typing, a, b):
+def clamp_max(typing, a, b):
     """b if a > b else a: NaN stays where it is a."""
     return types.float32(types.float32, types.float32), limited(">")
 
 
 @intrinsic
-def at_least(typing, a, b):
+def clamp_min(typing, a, b):
     """b if a < b else a: NaN stays where it is a."""
     return types.float32(types.float32, types.float32), limited("<")
 

@@ -18,24 +18,24 @@ FLOAT, BYTE, WORD, INT = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntTy
 ADDRESS = BYTE.as_pointer()
 
 
-def moved(builder: ir.IRBuilder, address: ir.Value, *distances: ir.Value | int) -> ir.Value:
+def byte_offset(builder: ir.IRBuilder, address: ir.Value, *distances: ir.Value | int) -> ir.Value:
     """The address so many bytes further on."""
     for distance in distances:
         address = builder.gep(address, [INT(distance) if isinstance(distance, int) else distance])
     return address
 
 
-def loaded(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+def load_unaligned(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
     """The value of this kind that stands there, aligned or not."""
     return builder.load(builder.bitcast(address, kind.as_pointer()), align=1)
 
 
-def stored(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
+def store_unaligned(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
     """The value is put there, aligned or not."""
     builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=1)
 
 
-def spread(builder: ir.IRBuilder, value: ir.Value, count: int) -> ir.Value:
+def splat(builder: ir.IRBuilder, value: ir.Value, count: int) -> ir.Value:
     """A value in every lane of a vector."""
     undefined = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
     lanes = ir.Constant(ir.VectorType(WORD, count), [0] * count)
@@ -48,7 +48,7 @@ def call(builder: ir.IRBuilder, name: str, result: ir.Type, *values: ir.Value) -
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
 
-def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+def emit_fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a b + c, rounded once where the machine can: the same instruction for a vector and for a single value."""
     if not HAS_FMA:
         return builder.fadd(builder.fmul(a, b), c)
@@ -56,7 +56,7 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -
     return call(builder, name, a.type, a, b, c)
 
 
-def each_height(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[int]:
+def switch_on_rows(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[int]:
     """1, 2, ... to `most`: what is emitted for a number is run where `rows` is that number. So each has its own loop."""
     after = builder.append_basic_block("after")
     choose = builder.switch(rows, after)
@@ -80,13 +80,13 @@ def fma(typing, a, b, c):
     """a b + c for float32; a loop over it becomes vectors, with the same bits in the loop's last few."""
 
     def emit(context, builder, signature, values):
-        return multiply_add(builder, *values)
+        return emit_fma(builder, *values)
 
     return types.float32(types.float32, types.float32, types.float32), emit
 
 
 @intrinsic
-def next_task(typing, counter):
+def fetch_add(typing, counter):
     """The number in counter[0], which becomes one larger: no two threads get the same. Who gets a number sees what those
     that got the ones before had written."""
 

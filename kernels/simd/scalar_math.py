@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from ..compiler.jit import jit
-from .elementwise import at_least, at_most
+from .elementwise import clamp_min, clamp_max
 from .emit import fma
 
 F = np.float32
@@ -54,7 +54,7 @@ def exp(x):
 
     2ⁿ is put together as bits, in two halves: n reaches 128 and -150, and float32's exponent only 127 and -126.
     """
-    x = at_most(at_least(x, F(-104)), F(89))  # beyond these, 0 and infinity; NaN stays
+    x = clamp_max(clamp_min(x, F(-104)), F(89))  # beyond these, 0 and infinity; NaN stays
     rounded = F(fma(x, LOG2_E, WHOLE))
     n = rounded - WHOLE
     near = exp_near(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)))
@@ -67,7 +67,7 @@ def exp(x):
 @jit(inline="always", error_model="numpy")
 def exp_below(x):
     """eˣ for x ≤ 0, as a softmax needs it: 0 below -87.7, where float32 has no normal number. 10 cycles for exp's 16."""
-    x = at_least(x, F(-88))
+    x = clamp_min(x, F(-88))
     rounded = F(fma(x, LOG2_E, POWER))
     n = rounded - POWER
     near = exp_near(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)))
@@ -83,7 +83,7 @@ def gelu(x):
     54 cycles for 16 values, this 17.
     """
     distance, square = abs(x), x * x
-    z = at_most(square, LIMIT)
+    z = clamp_max(square, LIMIT)
     p = fma(z, P[5], P[4])
     q = fma(z, Q[5], Q[4])
     p = fma(z, p, P[3])
@@ -95,7 +95,7 @@ def gelu(x):
     p = fma(z, p, P[0])
     q = fma(z, q, Q[0])
     share = distance * p / q
-    return fma(distance, at_most(share, F(0.5)), x * F(0.5))
+    return fma(distance, clamp_max(share, F(0.5)), x * F(0.5))
 
 
 @jit(inline="always", error_model="numpy")
@@ -114,13 +114,13 @@ def silu(x):
 @jit(inline="always", error_model="numpy")
 def relu(x):
     """x, or 0 where that is larger."""
-    return at_least(x, F(0))
+    return clamp_min(x, F(0))
 
 
 @jit(inline="always", error_model="numpy")
 def tanh(x):
     """(eᵘ - 1) / (eᵘ + 1) with u = 2 |x|: eᵘ - 1 is 2ⁿ (eʳ - 1) + 2ⁿ - 1, so that small values keep all their bits."""
-    u = at_most(abs(x) * F(2), F(40))  # there it is 1
+    u = clamp_max(abs(x) * F(2), F(40))  # there it is 1
     rounded = F(fma(u, LOG2_E, POWER))
     n = rounded - POWER
     power = np.int32(rounded.view(np.int32) << 23).view(F)

@@ -6,7 +6,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from .emit import ADDRESS, FLOAT, INT, WORD, each_height, loaded, moved, stored
+from .emit import ADDRESS, FLOAT, INT, WORD, switch_on_rows, load_unaligned, byte_offset, store_unaligned
 from .shapes import ROWS, WIDTH
 
 
@@ -17,7 +17,7 @@ def transposed(builder: ir.IRBuilder, held: list[ir.Value]) -> list[ir.Value]:
     [a b c d] -> [a0 c0 a1 c1 ...] [... a3 c3] [b0 d0 ...] [...]
     """
     lanes = len(held)
-    order = [lanes_of(half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)) for half in (0, 1)]
+    order = [shuffle_mask(half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)) for half in (0, 1)]
     for _ in range(lanes.bit_length() - 1):
         held = [builder.shuffle_vector(*pair, half) for pair in zip(held, held[len(held) // 2 :]) for half in order]
     return held
@@ -29,10 +29,10 @@ def transpose_block(typing, source, target):
 
     def emit(context, builder, signature, values):
         arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values)]
-        source, target = (rows_of(builder, array, WIDTH) for array in arrays)
-        held = [loaded(builder, place, ir.VectorType(FLOAT, WIDTH)) for place in source]
+        source, target = (row_pointers(builder, array, WIDTH) for array in arrays)
+        held = [load_unaligned(builder, place, ir.VectorType(FLOAT, WIDTH)) for place in source]
         for value, place in zip(transposed(builder, held), target):
-            stored(builder, value, place)
+            store_unaligned(builder, value, place)
 
     return types.void(source, target), emit
 
@@ -49,34 +49,34 @@ def interleave(typing, source, target):
         rows, count = (builder.extract_value(source.shape, axis) for axis in (0, 1))
         whole = builder.udiv(count, INT(WIDTH))
         ended = builder.bitcast(target.data, ADDRESS)
-        for height in each_height(builder, rows, ROWS):
-            begun = rows_of(builder, source, height)
+        for height in switch_on_rows(builder, rows, ROWS):
+            begun = row_pointers(builder, source, height)
             with cgutils.for_range(builder, whole) as loop:
-                put_side_by_side(builder, begun, ended, ir.VectorType(words, WIDTH), builder.mul(loop.index, INT(WIDTH)))
+                interleave_vectors(builder, begun, ended, ir.VectorType(words, WIDTH), builder.mul(loop.index, INT(WIDTH)))
             with cgutils.for_range(builder, count, builder.mul(whole, INT(WIDTH))) as loop:
-                put_side_by_side(builder, begun, ended, ir.VectorType(words, 1), loop.index)
+                interleave_vectors(builder, begun, ended, ir.VectorType(words, 1), loop.index)
 
     return types.void(source, target), emit
 
 
-def rows_of(builder: ir.IRBuilder, array, count: int) -> list[ir.Value]:
+def row_pointers(builder: ir.IRBuilder, array, count: int) -> list[ir.Value]:
     """Where the first so many rows of an array begin."""
     start, line = builder.bitcast(array.data, ADDRESS), builder.extract_value(array.strides, 0)
-    return [moved(builder, start, builder.mul(INT(row), line)) for row in range(count)]
+    return [byte_offset(builder, start, builder.mul(INT(row), line)) for row in range(count)]
 
 
-def put_side_by_side(builder, begun, ended, vector, first) -> None:
+def interleave_vectors(builder, begun, ended, vector, first) -> None:
     """A vector of each row, from its word `first` on, put where its words belong."""
     size, height, width = vector.element.width // 8, len(begun), vector.count
-    joined, *others = (loaded(builder, moved(builder, row, builder.mul(first, INT(size))), vector) for row in begun)
+    joined, *others = (load_unaligned(builder, byte_offset(builder, row, builder.mul(first, INT(size))), vector) for row in begun)
     for other in others:  # LLVM shuffles vectors of one length: the next row's is first filled up
         count = joined.type.count
-        other = builder.shuffle_vector(other, other, lanes_of(min(lane, width - 1) for lane in range(count)))
-        joined = builder.shuffle_vector(joined, other, lanes_of(range(count + width)))
-    joined = builder.shuffle_vector(joined, joined, lanes_of(row * width + k for k in range(width) for row in range(height)))
-    stored(builder, joined, moved(builder, ended, builder.mul(first, INT(size * height))))
+        other = builder.shuffle_vector(other, other, shuffle_mask(min(lane, width - 1) for lane in range(count)))
+        joined = builder.shuffle_vector(joined, other, shuffle_mask(range(count + width)))
+    joined = builder.shuffle_vector(joined, joined, shuffle_mask(row * width + k for k in range(width) for row in range(height)))
+    store_unaligned(builder, joined, byte_offset(builder, ended, builder.mul(first, INT(size * height))))
 
 
-def lanes_of(numbers) -> ir.Constant:
+def shuffle_mask(numbers) -> ir.Constant:
     numbers = list(numbers)
     return ir.Constant(ir.VectorType(WORD, len(numbers)), numbers)

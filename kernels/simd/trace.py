@@ -18,7 +18,7 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.jit import Kernel
 from ..compiler.toolchain import cgutils, types
-from .emit import ADDRESS, FLOAT, INT, WORD, call, loaded, moved, multiply_add, stored
+from .emit import ADDRESS, FLOAT, INT, WORD, call, load_unaligned, byte_offset, emit_fma, store_unaligned
 from .scalar_math import ACTIVATIONS
 from .shapes import WIDTH
 
@@ -76,15 +76,15 @@ class Lanes:
 
 
 def fma(a: Lanes, b, c) -> Lanes:
-    return Lanes(a.builder, multiply_add(a.builder, a.value, a.with_value(b)[1], a.with_value(c)[1]))
+    return Lanes(a.builder, emit_fma(a.builder, a.value, a.with_value(b)[1], a.with_value(c)[1]))
 
 
-def at_most(a: Lanes, limit) -> Lanes:
+def clamp_max(a: Lanes, limit) -> Lanes:
     value, limit = a.with_value(limit)
     return Lanes(a.builder, a.builder.select(a.builder.fcmp_ordered(">", value, limit), limit, value))
 
 
-def at_least(a: Lanes, limit) -> Lanes:
+def clamp_min(a: Lanes, limit) -> Lanes:
     value, limit = a.with_value(limit)
     return Lanes(a.builder, a.builder.select(a.builder.fcmp_ordered("<", value, limit), limit, value))
 
@@ -94,7 +94,7 @@ def F(value):
     return value if isinstance(value, Lanes) else np.float32(value)
 
 
-HERE = {"fma": fma, "at_most": at_most, "at_least": at_least, "F": F, "np": SimpleNamespace(int32=lambda value: value)}
+HERE = {"fma": fma, "clamp_max": clamp_max, "clamp_min": clamp_min, "F": F, "np": SimpleNamespace(int32=lambda value: value)}
 
 
 def on_lanes(kernel: Kernel) -> Callable:
@@ -118,7 +118,7 @@ def activate_tile(typing, y, place, function):
         array = context.make_array(y)(context, builder, values[0])
         row, rows, column, columns = (builder.extract_value(values[1], i) for i in range(4))
         line = builder.extract_value(array.strides, 0)
-        start = moved(builder, builder.bitcast(array.data, ADDRESS), builder.mul(row, line), builder.mul(column, INT(4)))
+        start = byte_offset(builder, builder.bitcast(array.data, ADDRESS), builder.mul(row, line), builder.mul(column, INT(4)))
         builder.call(activation(builder.module), [values[2], start, line, rows, builder.udiv(columns, INT(2 * WIDTH))])
 
     return types.void(y, place, types.int64), emit
@@ -141,11 +141,11 @@ def activation(module: ir.Module) -> ir.Function:
             choose.add_case(INT(number), block)
             builder.position_at_end(block)
             with cgutils.for_range(builder, rows) as row, cgutils.for_range(builder, pairs) as pair:
-                place = moved(builder, start, builder.mul(row.index, line), builder.mul(pair.index, INT(8 * WIDTH)))
-                places = [place, moved(builder, place, 4 * WIDTH)]
-                found = [traced(kernel, builder, loaded(builder, one, FLOATS)) for one in places]
+                place = byte_offset(builder, start, builder.mul(row.index, line), builder.mul(pair.index, INT(8 * WIDTH)))
+                places = [place, byte_offset(builder, place, 4 * WIDTH)]
+                found = [traced(kernel, builder, load_unaligned(builder, one, FLOATS)) for one in places]
                 for value, one in zip(found, places):
-                    stored(builder, value, one)
+                    store_unaligned(builder, value, one)
             builder.branch(after)
         builder.position_at_end(after)
         builder.ret_void()
