@@ -8,12 +8,12 @@ have the shapes that follow from it.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, NamedTuple
 
-from .errors import ConfigError, InputTypeError, ModelNotFoundError, brief, is_whole, read_flag, strict_arguments
+from .config_values import check_storable, default_labels, plain, read_config_flag, read_labels, turned
+from .errors import ConfigError, InputTypeError, ModelNotFoundError, brief, strict_arguments
 from .files import as_folder, read_json, write_whole
 
 ACTIVATIONS = {  # config.json's names for the four that there are
@@ -26,7 +26,15 @@ ACTIVATIONS = {  # config.json's names for the four that there are
     "swish": "silu",
 }
 FLAGS = ("output_hidden_states", "output_attentions", "tie_word_embeddings", "is_decoder", "sinusoidal_pos_embds")
-MORE_OVERRIDES = ("num_labels", "id2label", "label2id", "architectures", "problem_type", *FLAGS[:3])  # beside a config's own keys
+MORE_OVERRIDES = (  # beside a config's own keys
+    "num_labels", "id2label", "label2id", "architectures", "problem_type", *FLAGS[:3],
+)  # fmt: skip
+OTHER_FORMATS = {  # files that stand alone in some folders, where model.safetensors should be
+    "onnx/model.onnx": "a graph for ONNX Runtime",
+    "model.onnx": "a graph for ONNX Runtime",
+    "tf_model.h5": "weights for TensorFlow",
+    "flax_model.msgpack": "weights for Flax",
+}
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
@@ -57,9 +65,12 @@ class PreTrainedConfig:
         values = {name: plain(value) for name, value in values.items()}
         for alias, name in self.aliases.items():
             if alias in values:
-                given = values.pop(alias)
-                if values.setdefault(name, given) != given:
-                    raise ConfigError(f"{alias} is another name of {name}; got {brief(given)} and {brief(values[name])}.")
+                value = values.pop(alias)
+                other = values.setdefault(name, value)
+                check_storable(alias, value)
+                check_storable(name, other)  # only then can the two be compared
+                if other != value:
+                    raise ConfigError(f"{alias} is another name of {name}; got {brief(value)} and {brief(other)}.")
         stated = values.pop("model_type", self.model_type)
         if not isinstance(stated, str) or stated != self.model_type:
             raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {brief(stated)}.")
@@ -323,71 +334,9 @@ def check_contents(checkpoint) -> None:
             "the weights of another model. Merge the two once, where peft is installed: "
             "AutoPeftModelFor...from_pretrained(NAME).merge_and_unload().save_pretrained(FOLDER)."
         )
-    for name in ("onnx/model.onnx", "model.onnx"):
+    for name, content in OTHER_FORMATS.items():
         if checkpoint.has(name):
             raise ModelNotFoundError(
-                f"minibert reads model.safetensors; {checkpoint.name} has none, only {name}, a graph for ONNX Runtime. "
+                f"minibert reads model.safetensors; {checkpoint.name} has none, only {name}, {content}. "
                 "Load the checkpoint that it was exported from."
             )
-
-
-def plain(value: Any) -> Any:
-    """A scalar of NumPy as Python's own, and torch's or NumPy's name of a type as config.json has it; others as they are."""
-    module = type(value).__module__
-    if module == "torch" and type(value).__name__ == "dtype":
-        return str(value).removeprefix("torch.")
-    if module == "numpy" and isinstance(value, sys.modules["numpy"].generic):
-        return value.item()
-    return value
-
-
-def check_storable(name: str, value: Any) -> None:
-    """ConfigError for what config.json cannot hold."""
-    try:
-        json.dumps(value, sort_keys=True)
-    except (TypeError, ValueError, RecursionError):
-        raise ConfigError(f"{name} must be something that JSON can hold; got {brief(value)}.") from None
-
-
-def read_config_flag(name: str, value: Any) -> bool:
-    try:
-        return value is not None and read_flag(name, value)
-    except InputTypeError as error:
-        raise ConfigError(str(error)) from None
-
-
-def default_labels(count: int) -> dict[int, str]:
-    return {index: f"LABEL_{index}" for index in range(count)}
-
-
-def read_labels(num_labels: int | None, id2label: Mapping | None) -> dict[int, Any]:
-    """config.json's id2label (keys may be strings) or a count -> {0: label, 1: label, ...}. A name that is a number
-    stays one."""
-    num_labels = plain(num_labels)
-    if num_labels is not None and (type(num_labels) is not int or not 1 <= num_labels <= 1_000_000):
-        raise ConfigError(f"num_labels must be a whole number, 1 or more; got {brief(num_labels)}.")
-    if id2label is None:
-        return default_labels(2 if num_labels is None else num_labels)
-    try:
-        labels = {int(index): label for index, label in id2label.items()}
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        raise ConfigError(f"id2label must map 0, 1, 2, ... to names; got {brief(id2label)}.") from None
-    if sorted(labels) != list(range(len(id2label))) or not labels:
-        raise ConfigError(f"id2label must map 0, 1, 2, ... without a gap to names; got {brief(id2label)}.")
-    if num_labels not in (None, len(labels)):
-        raise ConfigError(f"num_labels must be the length of id2label; got {num_labels} and {len(labels)} labels.")
-    labels = {index: plain(labels[index]) for index in range(len(labels))}
-    for label in labels.values():
-        if not isinstance(label, str):
-            if not isinstance(label, (int, float, type(None))):
-                raise ConfigError(f"a label's name is a text or a number; got {brief(label)}.")
-            check_storable("a label's name", label)
-    return labels
-
-
-def turned(label2id: Any) -> dict:
-    """{label: index} -> {index: label}."""
-    try:
-        return {plain(index): label for label, index in label2id.items()}
-    except (AttributeError, TypeError):
-        raise ConfigError(f"label2id must map names to 0, 1, 2, ...; got {brief(label2id)}.") from None

@@ -177,7 +177,9 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     assert AutoConfig.from_pretrained(tmp_path, n_layers=np.int16(2)).n_layers == 2
 
 
-@pytest.mark.parametrize("value", [b"x", {1, 2}, object(), 10**5000, np.arange(2), [np.zeros(1)], {1: 0, "a": 1}], ids=lambda x: f"{type(x)}")
+@pytest.mark.parametrize(
+    "value", [b"x", {1, 2}, object(), 10**5000, np.arange(2), [np.zeros(1)], {1: 0, "a": 1}], ids=lambda x: type(x).__name__
+)
 def test_what_json_cannot_hold_is_refused_at_once(value):
     with pytest.raises(ConfigError, match="task must be something that JSON can hold"):
         BertConfig(task=value)

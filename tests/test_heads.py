@@ -140,7 +140,8 @@ def test_a_decoder_that_is_not_tied_takes_the_only_bias_there_is(tmp_path):
     model.tensors["cls.predictions.decoder.bias"] += np.arange(33, dtype=np.float32)
     model.save_pretrained(tmp_path)
     expected = type(model).from_pretrained(tmp_path)(IDS).logits
-    rewrite_weights(tmp_path, lambda tensors: tensors.update({"cls.predictions.bias": tensors.pop("cls.predictions.decoder.bias")}))
+    names = ("cls.predictions.bias", "cls.predictions.decoder.bias")
+    rewrite_weights(tmp_path, lambda tensors: tensors.update({names[0]: tensors.pop(names[1])}))
     assert np.array_equal(type(model).from_pretrained(tmp_path)(IDS).logits, expected)
 
 
@@ -155,7 +156,7 @@ def test_tensors_without_a_use_are_an_error_that_names_the_way_out_or_a_warning(
     rewrite_weights(tmp_path, lambda tensors: tensors.update({name: np.zeros(2, np.float32)}))
     auto = minibert.AutoModelForTokenClassification
     for load in (type(model).from_pretrained, auto.from_pretrained, minibert.SentenceEncoder.from_pretrained):
-        with pytest.raises(WeightsError, match=rf"surplus: {name}\nfrom_pretrained\(..., strict=False\) leaves surplus tensors"):
+        with pytest.raises(WeightsError, match=rf"surplus: {name}\nfrom_pretrained\(..., strict=False\) leaves surplus"):
             load(tmp_path)
         with pytest.warns(MinibertWarning, match=f"which are not used: {name}"):
             again = load(tmp_path, strict=False)

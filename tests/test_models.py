@@ -238,7 +238,8 @@ def test_padding_without_a_mask_is_one_warning_where_transformers_has_one(ids, m
 
 
 def test_what_is_packed_has_no_padding_to_warn_of():
-    packed = BertTokenizer({word: index for index, word in enumerate(WORDS)}).encode_packed(["a", "the"], add_special_tokens=False)
+    tokenizer = BertTokenizer({word: index for index, word in enumerate(WORDS)})
+    packed = tokenizer.encode_packed(["a", "the"], add_special_tokens=False)
     packed.ids[0] = 0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -249,6 +249,8 @@ ELSEWHERE = {
     "adapter_config.json": "holds an adapter .adapter_config.json., .* Merge the two once",
     "model.onnx": "has none, only model.onnx, a graph for ONNX Runtime. Load the checkpoint that it was exported from",
     "onnx/model.onnx": "has none, only onnx/model.onnx, a graph",
+    "tf_model.h5": "has none, only tf_model.h5, weights for TensorFlow",
+    "flax_model.msgpack": "has none, only flax_model.msgpack, weights for Flax",
 }
 
 

@@ -21,7 +21,6 @@ from ..errors import (
     InputError,
     InputTypeError,
     MinibertWarning,
-    VocabularyError,
     WeightsError,
     brief,
     is_whole,
@@ -30,6 +29,7 @@ from ..errors import (
 )
 from ..files import as_folder
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
+from .checks import warn_of_padding
 from .encoder import UNTRACED, Trace, build_encoder, encode
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
@@ -83,7 +83,7 @@ class PreTrainedModel:
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
         self.passes = Passes()
         self.head = self.prepare_head()
-        self.warned_of_padding = False
+        self._warned_of_padding = False
 
     def __reduce__(self):
         """Pickled, for a process that another one starts: its tensors, which are then prepared anew."""
@@ -199,8 +199,8 @@ class PreTrainedModel:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if NAMES[self.config.model_type].types else None
         packed = pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
-        if attention_mask is None and not self.warned_of_padding and not hasattr(input_ids, "bounds"):
-            self.warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
+        if attention_mask is None and not self._warned_of_padding and not hasattr(input_ids, "bounds"):
+            self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
         return packed
 
     def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
@@ -318,36 +318,10 @@ def warn_of_new_head(source: str, new: list[str], purpose: str) -> None:
     )
 
 
-def warn_of_padding(packed: Packed, pad_token_id: int | None) -> bool:
-    """Warn of rows that came without a mask and begin or end with padding; whether there were some."""
-    if type(pad_token_id) is not int or not (packed.token_ids.reshape(packed.kept.shape)[:, [0, -1]] == pad_token_id).any():
-        return False
-    warnings.warn(
-        f"input_ids hold padding (pad_token_id, {pad_token_id}) at the beginning or the end of a row, and no "
-        "attention_mask came: the model reads padding as words. Pass the tokenizer's attention_mask.",
-        MinibertWarning,
-        stacklevel=5,  # of whoever calls the model
-    )
-    return True
-
-
-def check_vocabulary(model: PreTrainedModel, tokenizer: Any) -> None:
-    """VocabularyError if a tokenizer has an id that the model has no row for."""
-    tokens = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
-    token = max(tokens, key=tokens.__getitem__, default=None)
-    rows = model.config.architecture.vocabulary
-    if token is not None and tokens[token] >= rows:
-        raise VocabularyError(
-            f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {brief(token)} is "
-            f"{tokens[token]}. Is the tokenizer another model's, or was a token added that the model never learned?"
-        )
-
-
 def wanted(config: PreTrainedConfig, name: str, asked: bool | None) -> bool:
     """What the call says, or the configuration where the call says nothing."""
-    if asked is None:
-        return bool(getattr(config, name, False))  # which `check` has seen
-    return read_flag(name, asked)
+    value = getattr(config, name, None) if asked is None else asked
+    return value is not None and read_flag(name, value)
 
 
 def unpack_trace(packed: Packed, trace: Trace, heads: int) -> dict[str, tuple]:

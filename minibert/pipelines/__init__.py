@@ -65,7 +65,7 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
     if not callable(tokenizer):
         raise InputTypeError(f"tokenizer is a name, a folder or a loaded one; got {type(tokenizer).__name__}.")
-    from ..models.base import check_vocabulary
+    from ..models.checks import check_vocabulary
 
     check_vocabulary(model, tokenizer)
     return made(model, tokenizer, **options)

@@ -17,7 +17,8 @@ from .. import hub
 from ..config import config_of
 from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, strict_arguments
 from ..models.auto import AutoModel
-from ..models.base import check_finite, check_vocabulary
+from ..models.base import check_finite
+from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
 from ..tokenization import AutoTokenizer
 from .base import BATCH, as_text, batches, check_count
@@ -47,7 +48,7 @@ class SentenceEncoder:
         recipe = recipe._replace(prompts=dict(recipe.prompts))
         self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
         limits = (recipe.longest, tokenizer.model_max_length, model.config.max_position_embeddings)
-        self.longest = min(limit for limit in limits if limit is not None)
+        self._longest = min(limit for limit in limits if limit is not None)
         self.width = len(recipe.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
         for step in recipe.dense:
@@ -111,14 +112,15 @@ class SentenceEncoder:
     @property
     def max_seq_length(self) -> int:
         """Tokens; what is longer is cut."""
-        return self.longest
+        return self._longest
 
     @max_seq_length.setter
     def max_seq_length(self, longest: int) -> None:
         most = self.model.config.max_position_embeddings
         if not is_whole(longest) or not 3 <= longest <= most:
-            raise InputError(f"max_seq_length must be a whole number from 3 to {most}, the model's positions; got {brief(longest)}.")
-        self.longest = int(longest)
+            rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
+            raise InputError(f"{rule}; got {brief(longest)}.")
+        self._longest = int(longest)
 
     @strict_arguments
     def encode(self, texts, *, batch_size: int = BATCH, normalize: bool | None = None, prompt: str | None = None,
@@ -218,7 +220,8 @@ def prompt_of(prompts: Mapping[str, str], name: str) -> str:
     """A model's prompts and the name of one -> the prompt."""
     if not isinstance(name, str) or name not in prompts:
         known = ", ".join(map(repr, prompts)) or "none"
-        raise InputError(f"prompt_name is one of the model's prompts, {known}; got {brief(name)}. Pass prompt='...' for another.")
+        rule = f"prompt_name is one of the model's prompts, {known}"
+        raise InputError(f"{rule}; got {brief(name)}. Pass prompt='...' for another.")
     return as_text(prompts[name])
 
 
