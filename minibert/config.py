@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import ConfigError, brief
-from .files import read_json, write_whole
+from .config_values import check_storable, default_labels, plain, read_config_flag, read_labels, turned
+from .errors import ConfigError, InputTypeError, ModelNotFoundError, brief, strict_arguments
+from .files import as_folder, read_json, write_whole
 
 ACTIVATIONS = {  # config.json's names for the four that there are
     "gelu": "gelu",
@@ -25,7 +25,16 @@ ACTIVATIONS = {  # config.json's names for the four that there are
     "silu": "silu",
     "swish": "silu",
 }
-MORE_OVERRIDES = ("num_labels", "label2id", "output_hidden_states", "output_attentions")  # beside a config's own keys
+FLAGS = ("output_hidden_states", "output_attentions", "tie_word_embeddings", "is_decoder", "sinusoidal_pos_embds")
+MORE_OVERRIDES = (  # beside a config's own keys
+    "num_labels", "id2label", "label2id", "architectures", "problem_type", *FLAGS[:3],
+)  # fmt: skip
+OTHER_FORMATS = {  # files that stand alone in some folders, where model.safetensors should be
+    "onnx/model.onnx": "a graph for ONNX Runtime",
+    "model.onnx": "a graph for ONNX Runtime",
+    "tf_model.h5": "weights for TensorFlow",
+    "flax_model.msgpack": "weights for Flax",
+}
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
@@ -51,14 +60,19 @@ class PreTrainedConfig:
     aliases: Mapping[str, str] = {}  # the other model's name for a size -> this one's
     sizes: tuple[str, ...] = ()  # keys that must be whole numbers, 1 or more
 
+    @strict_arguments
     def __init__(self, *, num_labels: int | None = None, id2label: Mapping | None = None, **values: Any):
+        values = {name: plain(value) for name, value in values.items()}
         for alias, name in self.aliases.items():
             if alias in values:
-                given = values.pop(alias)
-                if values.setdefault(name, given) != given:
-                    raise ConfigError(f"{alias} is another name of {name}; got {brief(given)} and {brief(values[name])}.")
+                value = values.pop(alias)
+                other = values.setdefault(name, value)
+                check_storable(alias, value)
+                check_storable(name, other)  # only then can the two be compared
+                if other != value:
+                    raise ConfigError(f"{alias} is another name of {name}; got {brief(value)} and {brief(other)}.")
         stated = values.pop("model_type", self.model_type)
-        if stated != self.model_type:
+        if not isinstance(stated, str) or stated != self.model_type:
             raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {brief(stated)}.")
         values.pop("label2id", None)  # it is id2label turned round
         values.setdefault("problem_type", None)
@@ -69,19 +83,27 @@ class PreTrainedConfig:
         self.__dict__.update({**self.defaults, **values})
         self.id2label = read_labels(num_labels, id2label)
         self.check()
+        for name, value in values.items():
+            check_storable(name, value)
 
     def __getattr__(self, name: str) -> Any:  # asked only for names that are not there
         if name in type(self).aliases:
             return self.__dict__[type(self).aliases[name]]
+        if name == "tie_word_embeddings":  # what a file that says nothing of it means
+            return True
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "num_labels":  # the same number as before keeps the labels' names
-            name, value = "id2label", self.id2label if value == self.num_labels else read_labels(value, None)
+        value = plain(value)
+        if name == "num_labels":
+            labels = read_labels(value, None)
+            name, value = "id2label", self.id2label if len(labels) == self.num_labels else labels  # keeps their names
         elif name == "id2label":
             value = read_labels(None, value)
         elif name == "label2id":
-            name, value = "id2label", read_labels(None, {index: label for label, index in value.items()})
+            name, value = "id2label", read_labels(None, turned(value))
+        else:
+            check_storable(name, value)
         object.__setattr__(self, type(self).aliases.get(name, name), value)
 
     def __eq__(self, other: object) -> bool:
@@ -99,18 +121,21 @@ class PreTrainedConfig:
     def architecture(self) -> Architecture:
         raise ConfigError("a PreTrainedConfig describes no encoder; use BertConfig or DistilBertConfig.")
 
+    @strict_arguments
     def check(self) -> None:
         """ConfigError for the first value that no encoder can have."""
         for name in self.sizes:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value < 2**31:
                 raise ConfigError(f"{name} must be a whole number from 1 to 2147483647; got {brief(value)}.")
-        if self.problem_type not in (None, *PROBLEM_TYPES):
+        problem = self.problem_type
+        if problem is not None and not (isinstance(problem, str) and problem in PROBLEM_TYPES):
             raise ConfigError(f"problem_type is one of {', '.join(PROBLEM_TYPES)}; got {brief(self.problem_type)}.")
-        if self.__dict__.get("is_decoder"):
+        flags = {name: read_config_flag(name, self.__dict__.get(name)) for name in FLAGS}
+        if flags["is_decoder"]:
             raise ConfigError("minibert runs encoders; this configuration has is_decoder true.")
         positions = self.__dict__.get("position_embedding_type", "absolute")
-        if positions != "absolute":
+        if not isinstance(positions, str) or positions != "absolute":
             raise ConfigError(
                 f"position_embedding_type must be 'absolute'; got {brief(positions)}, which would need other attention."
             )
@@ -128,43 +153,56 @@ class PreTrainedConfig:
         if type(made.eps) not in (int, float) or not 0 < made.eps <= 1:
             raise ConfigError(f"layer_norm_eps must be a number above 0 and at most 1; got {brief(made.eps)}.")
 
+    @strict_arguments
     def activation_named(self, name: str) -> str:
         if not isinstance(name, str) or name not in ACTIVATIONS:
             raise ConfigError(f"the activation is one of {', '.join(ACTIVATIONS)}; got {brief(name)}.")
         return ACTIVATIONS[name]
 
+    @strict_arguments
     def to_dict(self) -> dict[str, Any]:
-        """What config.json holds: labels only where they are not the two that everyone has by default."""
+        """All keys and their values; id2label with numbers for keys."""
         values = {name: value for name, value in self.__dict__.items() if value is not None or name in self.defaults}
-        values["model_type"] = self.model_type
+        return {**values, "model_type": self.model_type, "id2label": dict(self.id2label), "label2id": self.label2id}
+
+    @strict_arguments
+    def to_json_string(self) -> str:
+        """What config.json holds: labels only where they are not the two that everyone has by default."""
+        values = self.to_dict()
         if self.id2label == default_labels(2):
             del values["id2label"]
-        else:
-            values["id2label"] = {str(index): label for index, label in self.id2label.items()}
-            values["label2id"] = self.label2id
-        return values
-
-    def to_json_string(self) -> str:
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        if self.id2label == default_labels(2) or not all(isinstance(label, str) for label in self.id2label.values()):
+            del values["label2id"]  # whose keys JSON has as texts
+        for name, value in values.items():
+            check_storable(name, value)  # a dictionary or a list may have changed since it was set
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
 
+    @strict_arguments
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write folder/config.json, as `transformers` reads it."""
         text = self.to_json_string()
-        write_whole(Path(folder) / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(as_folder(folder) / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     @classmethod
+    @strict_arguments
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any):
         """A dictionary, as config.json holds it -> the configuration, with `overrides` put over it."""
+        if not isinstance(values, Mapping):
+            raise InputTypeError(f"a configuration's values are a dictionary; got {brief(values)}.")
+        if not all(isinstance(name, str) for name in values):
+            raise ConfigError(f"a configuration's keys must be names; got {brief(list(values))}.")
+        unknown = sorted(set(overrides) - ({*values, *cls.defaults, *cls.aliases, *MORE_OVERRIDES} - {"model_type"}))
+        if unknown:
+            raise InputTypeError(
+                f"an argument must be one that the function names, or a key of the configuration; got {', '.join(unknown)}."
+            )
         try:
             made = cls(**values)
-        except TypeError as fault:  # a key that is not a string cannot come out of JSON
-            raise ConfigError(f"a configuration's keys must be names; {fault}.") from None
-        unknown = sorted(set(overrides) - {*made.__dict__, *cls.aliases, *MORE_OVERRIDES})
-        if unknown:
-            raise ConfigError(f"what goes over a configuration must be a key of it; got {', '.join(unknown)}.")
+        except TypeError as error:  # "self" is no key
+            raise ConfigError(f"a configuration's keys must be names of its values; {error}") from None
         if "id2label" in overrides:
             read_labels(overrides.get("num_labels"), overrides["id2label"])  # the two must agree
         for name, value in overrides.items():
@@ -173,6 +211,7 @@ class PreTrainedConfig:
         return made
 
     @classmethod
+    @strict_arguments
     def from_pretrained(cls, name: str | PathLike, *, revision=None, cache_dir=None, token=None,
                         local_files_only=False, **overrides: Any):  # fmt: skip
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
@@ -272,6 +311,8 @@ class AutoConfig:
 
 def config_of(checkpoint, expected: type[PreTrainedConfig] | None = None, **overrides: Any) -> PreTrainedConfig:
     """A located checkpoint's config.json -> its configuration; of the `expected` class where one is given."""
+    if checkpoint.optional("config.json") is None:
+        check_contents(checkpoint)
     path = checkpoint.file("config.json")
     values = read_json(path, ConfigError)
     model_type = values.get("model_type", expected.model_type if expected else None)
@@ -285,22 +326,17 @@ def config_of(checkpoint, expected: type[PreTrainedConfig] | None = None, **over
         raise ConfigError(f"{path}: {fault}") from None
 
 
-def default_labels(count: int) -> dict[int, str]:
-    return {index: f"LABEL_{index}" for index in range(count)}
-
-
-def read_labels(num_labels: int | None, id2label: Mapping | None) -> dict[int, str]:
-    """config.json's id2label (keys may be strings) or a count -> {0: label, 1: label, ...}."""
-    if num_labels is not None and (type(num_labels) is not int or not 1 <= num_labels <= 1_000_000):
-        raise ConfigError(f"num_labels must be a whole number, 1 or more; got {brief(num_labels)}.")
-    if id2label is None:
-        return default_labels(2 if num_labels is None else num_labels)
-    try:
-        labels = {int(index): label for index, label in id2label.items()}
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        raise ConfigError(f"id2label must map 0, 1, 2, ... to names; got {brief(id2label)}.") from None
-    if sorted(labels) != list(range(len(id2label))) or not labels:
-        raise ConfigError(f"id2label must map 0, 1, 2, ... without a gap to names; got {brief(id2label)}.")
-    if num_labels not in (None, len(labels)):
-        raise ConfigError(f"num_labels must be the length of id2label; got {num_labels} and {len(labels)} labels.")
-    return {index: str(labels[index]) for index in range(len(labels))}
+def check_contents(checkpoint) -> None:
+    """ModelNotFoundError for a folder that holds something else in place of a model's weights, and says what it is."""
+    if checkpoint.has("adapter_config.json"):
+        raise ModelNotFoundError(
+            f"minibert reads whole models; {checkpoint.name} holds an adapter (adapter_config.json), which is a change to "
+            "the weights of another model. Merge the two once, where peft is installed: "
+            "AutoPeftModelFor...from_pretrained(NAME).merge_and_unload().save_pretrained(FOLDER)."
+        )
+    for name, content in OTHER_FORMATS.items():
+        if checkpoint.has(name):
+            raise ModelNotFoundError(
+                f"minibert reads model.safetensors; {checkpoint.name} has none, only {name}, {content}. "
+                "Load the checkpoint that it was exported from."
+            )

@@ -15,9 +15,12 @@
     └── KernelError (ValueError)            no such kernel, or this machine cannot run it
 
 Warnings are `MinibertWarning` (a UserWarning): the answer is there, and something about it deserves a look.
+
+What arguments of every room have in common is checked here too: their names, flags, and whole numbers.
 """
 
 from functools import wraps
+from numbers import Integral
 
 
 class MinibertError(Exception):
@@ -102,3 +105,19 @@ def strict_arguments(function):
             raise InputTypeError(message) from None
 
     return call
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer, of Python or of NumPy, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def read_flag(name: str, value: object) -> bool:
+    """True or False, of Python or of NumPy, or 1 or 0 -> a bool. InputTypeError for anything else."""
+    if isinstance(value, bool):
+        return value
+    if type(value).__name__ in ("bool", "bool_") and type(value).__module__ == "numpy":  # NumPy 2, NumPy 1
+        return bool(value)
+    if is_whole(value) and value in (0, 1):
+        return bool(value)
+    raise InputTypeError(f"{name} must be True or False; got {brief(value)}.")

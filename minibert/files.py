@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import ModelFileError
+from .errors import InputError, InputTypeError, ModelFileError, brief
 
 LARGEST_JSON = 2 << 20  # bytes; a config.json of 20,000 labels has 1.3 MB, and 2 MB of "[[],[],..." take 45 in memory
 LARGEST_VOCABULARY = 16 << 20  # a tokenizer.json of 500,000 pieces has 10 MB
@@ -34,6 +34,20 @@ def read_json(path: str | Path, error: type[Exception], kind: type = dict, large
     if not isinstance(content, kind):
         raise error(f"{path.name} must hold one JSON {wanted}; {path} holds a {type(content).__name__}.")
     return content
+
+
+def as_folder(folder: str | os.PathLike) -> Path:
+    """The folder that a caller names to write into. InputError for what cannot be a folder's name."""
+    if not isinstance(folder, (str, os.PathLike)) or not isinstance(os.fspath(folder), str):
+        raise InputTypeError(f"a folder is named by a string or a path; got {type(folder).__name__}.")
+    path = os.fspath(folder)
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InputError(f"a folder's name must be text that can be encoded; got {path!a}.") from None
+    if not path or "\0" in path:
+        raise InputError(f"a folder's name must have a character, and none that is NUL; got {brief(path)}.")
+    return Path(path)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

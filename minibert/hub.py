@@ -21,7 +21,7 @@ import json
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNot
 
 BUNDLED = Path(__file__).parent / "bundled"
 COMMIT = re.compile("[0-9a-f]{40}")
-MODULE = re.compile(r"\A[0-9]{1,3}_[A-Za-z]{1,32}/")  # the one kind of folder in a model: sentence-transformers has it
+MODULE = re.compile(r"\A([0-9]{1,3}_[A-Za-z]{1,32}|onnx)/")  # the folders in a model: sentence-transformers' and ONNX's
 
 # The hub's rule for a name, which is also what keeps it from naming a folder outside the cache.
 PART = "[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
@@ -92,11 +92,17 @@ class Checkpoint:
     commit: str | None  # 40 hex digits for the hub, None for a folder or a bundled model
     folder: Path
     repository: Repository | None = None
+    module: str = ""    # "0_Transformer/" where the files are those of a folder in it
+
+    def within(self, folder) -> "Checkpoint":
+        """The same checkpoint, of which only the files in one of its folders are seen."""
+        return replace(self, module=f"{folder}/") if folder else self
 
     def file(self, filename) -> Path:
         """The path of a file the model cannot do without; ModelNotFoundError when it has none."""
         path = self.optional(filename)
         if path is None:
+            filename = self.module + filename
             where = f"at commit {self.commit}" if self.commit else f"in the folder {self.folder}"
             raise ModelNotFoundError(
                 f"the model {self.name!r} must have a file {filename!r}; there is none {where}."
@@ -106,7 +112,8 @@ class Checkpoint:
 
     def optional(self, filename) -> Path | None:
         """The path of a file, or None when the model is known to have none; not to know is a ModelFileError."""
-        path = self.folder / _plain(filename)
+        filename = _plain(filename, self.module)
+        path = self.folder / filename
         if self.repository is None:
             return path if _is_readable(path) else None
         if os.path.isfile(path):
@@ -116,7 +123,8 @@ class Checkpoint:
 
     def has(self, filename) -> bool:
         """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
-        path = self.folder / _plain(filename)
+        filename = _plain(filename, self.module)
+        path = self.folder / filename
         if self.repository is None or os.path.isfile(path):
             return os.path.isfile(path)
         absent = self.repository.offline or _known_absent(self.folder, filename)
@@ -127,8 +135,10 @@ def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=
     """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
 
     On the hub `revision` is a branch, a tag, "refs/pr/1" or a commit, by default "main"; `token` is a string, or
-    False to send none. A folder and a bundled model have no revisions, and ask nobody.
+    False to send none. A folder and a bundled model have no revisions, and ask nobody. A Checkpoint stays what it is.
     """
+    if isinstance(name, Checkpoint):
+        return name
     folder = _local_folder(name)
     if folder is not None:
         return Checkpoint(os.fspath(name), None, folder)
@@ -227,8 +237,9 @@ def _is_readable(path):
     return True
 
 
-def _plain(filename):
+def _plain(filename, module=""):
     """A file's name, refused unless it stays in the folder it is asked of; "1_Pooling/config.json" does."""
+    filename = module + filename if isinstance(filename, str) else filename
     name = MODULE.sub("", filename, count=1) if isinstance(filename, str) else ""
     if name in ("", ".", "..") or set(name) & set("/\\:\0"):
         raise InputError(f"a model's file is named without a folder, other than '1_Pooling' and its like; got {filename!r}.")

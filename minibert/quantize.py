@@ -1,31 +1,45 @@
 """A checkpoint -> the same in 8 bits, beside its tokenizer: `minibert quantize MODEL FOLDER`.
 
-What is in it is told in `models/quantized.py`.
+What is in it is told in `models/quantized.py`. A sentence-transformers folder keeps its steps, prompts and limits: their
+files are copied as they are, and only the Transformer's weights become smaller.
 """
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from os import PathLike
-from typing import Any
 
 from . import hub
 from .config import PreTrainedConfig, config_of
-from .errors import InputError
+from .errors import InputError, read_flag, strict_arguments
+from .files import as_folder, write_whole
 from .models import auto, classification, language_modeling, modeling
 from .models.quantized import METHOD, is_quantized
+from .pipelines.sentence_recipe import files_of, read_recipe
 from .tokenization import AutoTokenizer
 
 
-def quantize(name: str | PathLike, folder: str | PathLike, **where: Any) -> None:
+@strict_arguments
+def quantize(name: str | PathLike, folder: str | PathLike, *, revision: str | None = None,
+             cache_dir: str | PathLike | None = None, token: str | bool | None = None, local_files_only: bool = False,
+             strict: bool = True) -> None:  # fmt: skip
     """A folder, a bundled model or a repository of the hub -> an int8 checkpoint in `folder`, which
-    `from_pretrained(folder)` maps. `where` is as for `from_pretrained`: revision, cache_dir, ..."""
-    checkpoint = hub.locate(name, **where)
-    config = config_of(checkpoint)
+    `from_pretrained(folder)` maps. The other arguments are those of `from_pretrained`."""
+    folder, strict = as_folder(folder), read_flag("strict", strict)
+    checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+    steps = {path: checkpoint.file(path) for path in files_of(checkpoint)}
+    model_folder = read_recipe(checkpoint, strict).model_folder if steps else ""
+    inner = checkpoint.within(model_folder)
+    config = config_of(inner)
     if is_quantized(config):
         raise InputError(f"{checkpoint.name} is quantised already ({METHOD}); a float checkpoint is needed.")
-    tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    class_for(config).from_checkpoint(checkpoint, config, "int8").save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(inner)
+    model = class_for(config).from_checkpoint(inner, config, "int8", strict)
+    for path, source in steps.items():  # before the weights: half of a folder is then none that gives other vectors
+        write_whole(folder / path, partial(shutil.copyfile, source))
+    model.save_pretrained(folder / model_folder)
+    tokenizer.save_pretrained(folder / model_folder)
 
 
 def class_for(config: PreTrainedConfig) -> type:

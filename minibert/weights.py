@@ -10,6 +10,7 @@ import json
 import math
 import mmap
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .config import Architecture
-from .errors import WeightsError, brief
+from .config import Architecture, check_contents
+from .errors import MinibertWarning, WeightsError, brief
 from .files import read_json, write_whole
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
@@ -53,8 +54,16 @@ def open_weights(checkpoint) -> dict[str, StoredTensor]:
     """A located checkpoint's model.safetensors, or the shards its index names -> its tensors, by the names in the file."""
     if index := None if checkpoint.optional(WEIGHTS) else checkpoint.optional(INDEX):
         tensors: dict[str, StoredTensor] = {}
-        for shard in shard_names(index):
-            for name, tensor in read_tensors(checkpoint.file(shard)).items():
+        weight_map = read_weight_map(index)
+        for shard in dict.fromkeys(weight_map.values()):
+            stored = read_tensors(checkpoint.file(shard))
+            lacking = [name for name, owner in weight_map.items() if owner == shard and name not in stored]
+            if lacking:
+                raise WeightsError(
+                    f"a shard must hold every tensor that {index.name} lists for it; {shard} of {checkpoint.name} lacks "
+                    f"{', '.join(some(lacking))}. Download both files again."
+                )
+            for name, tensor in stored.items():
                 if name in tensors:
                     raise WeightsError(f"a tensor may be in one shard only; {brief(name)} is in {shard} and another one.")
                 tensors[name] = tensor
@@ -66,19 +75,20 @@ def open_weights(checkpoint) -> dict[str, StoredTensor]:
             "opened. Convert it once where you trust it: transformers' AutoModel.from_pretrained(...) and "
             "save_pretrained(...) write safetensors, and so does https://huggingface.co/spaces/safetensors/convert."
         )
+    if checkpoint.optional(WEIGHTS) is None:
+        check_contents(checkpoint)
     return read_tensors(checkpoint.file(WEIGHTS))
 
 
-def shard_names(index: Path) -> list[str]:
-    """model.safetensors.index.json -> the files it names, each once; plain names only: a path could lead anywhere."""
+def read_weight_map(index: Path) -> dict[str, str]:
+    """model.safetensors.index.json -> {tensor: file}; plain names of files only: a path could lead anywhere."""
     weight_map = read_json(index, WeightsError).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise WeightsError(f"{index} must hold a weight_map of tensors to files, and has none.")
-    names = list(dict.fromkeys(str(name) for name in weight_map.values()))
-    for name in names:
-        if not SHARD.fullmatch(name):
+    for name in weight_map.values():
+        if not isinstance(name, str) or not SHARD.fullmatch(name):
             raise WeightsError(f"a shard is a plain file name ending in .safetensors; {index} names {brief(name)}.")
-    return names
+    return weight_map
 
 
 def read_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -265,8 +275,9 @@ def canonical(stored: Mapping[str, StoredTensor], prefix: str) -> dict[str, Stor
     return renamed
 
 
-def fit(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], source: str) -> None:
-    """One WeightsError that lists what is missing, left over, of another shape, or no number; or nothing."""
+def fit(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], source: str, strict: bool = True) -> None:
+    """One WeightsError that lists what is missing, left over, of another shape, or no number; or nothing. Without
+    `strict`, a warning for what is left over."""
     missing = [name for name in shapes if name not in stored]
     surplus = [name for name in stored if name not in shapes and not name.startswith((*OTHER_HEADS, *BUFFERS))]
     wrong = [
@@ -276,10 +287,17 @@ def fit(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]
     ]
     wanted = {name: ("I8",) if name.endswith(WHOLE) else FLOATS for name in shapes if name in stored}
     kinds = [f"{name} {stored[name].kind}" for name in wanted if stored[name].kind not in wanted[name]]
-    faults = {"missing": missing, "surplus": surplus, "wrong shape": wrong, "not its type": kinds}
+    if surplus and not strict:
+        warnings.warn(
+            f"{source} holds tensors that its config.json does not describe, which are not used: {', '.join(some(surplus))}.",
+            MinibertWarning,
+            stacklevel=2,
+        )
+    faults = {"missing": missing, "surplus": surplus if strict else [], "wrong shape": wrong, "not its type": kinds}
     if any(faults.values()):
         lines = "".join(f"\n  {fault}: {', '.join(some(found))}" for fault, found in faults.items() if found)
-        raise WeightsError(f"the tensors of {source} must be those that its config.json describes:{lines}")
+        hint = "\nfrom_pretrained(..., strict=False) leaves surplus tensors in the file." if faults["surplus"] else ""
+        raise WeightsError(f"the tensors of {source} must be those that its config.json describes:{lines}{hint}")
 
 
 def some(names: list[str], most: int = 20) -> list[str]:

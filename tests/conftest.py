@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
+    # Random ids stand for texts in many tests, and 0 among them is no padding.
+    config.addinivalue_line("filterwarnings", "ignore:input_ids hold padding:minibert.errors.MinibertWarning")
     missing = [name for name in REFERENCES if importlib.util.find_spec(name) is None]
     if PARITY_REQUIRED and missing:
         pytest.exit(f"MINIBERT_PARITY=required, and {', '.join(missing)} is not installed", returncode=1)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from checkpoints import make_checkpoint
+from checkpoints import WORDS, make_checkpoint
 from mutations import mutate
 
 from minibert import AutoTokenizer, KernelError, MinibertError, MinibertWarning, SentenceEncoder, pipeline
@@ -80,7 +80,7 @@ def make_model(folder: Path, name: str) -> dict[str, bytes]:
     """Write one of MODELS -> its files; those that fuzzing damages."""
     kind, head, tokenizer, _ = MODELS[name]
     labels = {"id2label": LABELS} if head == "ForTokenClassification" else {}
-    make_checkpoint(folder, kind, head, max_position_embeddings=32, **labels)
+    make_checkpoint(folder, kind, head, max_position_embeddings=32, vocab_size=len(WORDS) + 2, **labels)  # two are added
     if tokenizer == "old":
         write_old_tokenizer(folder)
     else:

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 
+import numpy as np
 import pytest
 from checkpoints import SIZES, make_checkpoint, rewrite_config, small_config
 
@@ -14,6 +15,7 @@ from minibert import (
     ConfigError,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    InputTypeError,
     MinibertError,
     PreTrainedConfig,
 )
@@ -143,6 +145,60 @@ def test_a_saved_configuration_loads_equal_and_keeps_what_it_does_not_know(kind,
     assert {name: written[name] for name in unknown} == unknown
 
 
+@pytest.mark.parity
+@pytest.mark.parametrize("names", [{"0": 5, "1": 7}, {0: "5", 1: "7"}, {0: "NEGATIVE", 1: 1.5}, {0: None, 1: True}], ids=str)
+def test_names_of_labels_that_are_numbers_stay_numbers(names, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    theirs, ours = transformers.BertConfig(id2label=names), BertConfig(id2label=names)
+    assert ours.id2label == theirs.id2label and ours.to_dict()["id2label"] == theirs.to_dict()["id2label"]
+    assert all(type(ours.id2label[index]) is type(name) for index, name in theirs.id2label.items())
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours.save_pretrained(tmp_path / "ours")
+    for folder in (tmp_path / "theirs", tmp_path / "ours"):
+        loaded = AutoConfig.from_pretrained(folder).id2label, transformers.AutoConfig.from_pretrained(folder).id2label
+        assert loaded == (ours.id2label, ours.id2label) and type(loaded[0][0]) is type(ours.id2label[0])
+        saved = json.loads((folder / "config.json").read_text())["id2label"]
+        assert saved == {str(index): name for index, name in ours.id2label.items()}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("labels", [{}, {"num_labels": 3}], ids=str)
+def test_a_dictionary_of_a_configuration_has_the_labels_with_numbers_for_keys(labels):
+    transformers = pytest.importorskip("transformers")
+    assert BertConfig(**labels).to_dict()["id2label"] == transformers.BertConfig(**labels).to_dict()["id2label"]
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    config = small_config(num_labels=np.int64(3), dim=np.int32(16), n_heads=np.uint8(4), initializer_range=np.float32(0.5))
+    assert config == small_config(num_labels=3, dim=16, n_heads=4, initializer_range=0.5)
+    config.n_layers, config.label2id = np.int64(1), {"a": np.int64(0), "b": np.int64(1)}
+    assert config.id2label == {0: "a", 1: "b"} and type(config.n_layers) is int
+    config.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path, n_layers=np.int16(2)).n_layers == 2
+
+
+@pytest.mark.parametrize(
+    "value", [b"x", {1, 2}, object(), 10**5000, np.arange(2), [np.zeros(1)], {1: 0, "a": 1}], ids=lambda x: type(x).__name__
+)
+def test_what_json_cannot_hold_is_refused_at_once(value):
+    with pytest.raises(ConfigError, match="task must be something that JSON can hold"):
+        BertConfig(task=value)
+    config = BertConfig()
+    with pytest.raises(ConfigError, match="task must be something that JSON can hold"):
+        config.task = value
+    config.task = []
+    config.task.append(value)
+    with pytest.raises(ConfigError, match="task must be something that JSON can hold"):
+        config.to_json_string()
+
+
+@pytest.mark.parametrize("value", [np.arange(2), "yes", 2, [True], {}], ids=repr)
+def test_a_flag_is_true_or_false(value):
+    for name in ("tie_word_embeddings", "is_decoder", "output_attentions"):
+        with pytest.raises(ConfigError, match=f"{name} must be (True or False|something that JSON can hold)"):
+            BertConfig(**{name: value})
+
+
 def test_configurations_are_equal_by_value_and_copy_as_objects_do():
     config = small_config("bert", num_labels=3)
     assert config == small_config("bert", num_labels=3) == copy.deepcopy(config) == pickle.loads(pickle.dumps(config))
@@ -168,7 +224,7 @@ def test_an_override_that_is_wrong_or_unknown_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="num_labels must be the length of id2label; got 3 and 1"):
         AutoConfig.from_pretrained(tmp_path, num_labels=3, id2label={0: "a"})
     for override in ({"kernel": "fast"}, {"revison": "main"}, {"to_dict": 1}, {"architecture": 1}):
-        with pytest.raises(ConfigError, match=f"must be a key of it; got {list(override)[0]}"):
+        with pytest.raises(InputTypeError, match=f"or a key of the configuration; got {list(override)[0]}"):
             DistilBertForSequenceClassification.from_pretrained(tmp_path, **override)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model
+from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model, write_tokenizer
 from safetensors.numpy import load_file
 
 import minibert
@@ -118,6 +118,53 @@ def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(kind, co
     rewrite_weights(tmp_path, lambda tensors: tensors.update({copy: tensors[words][1:]}))
     with pytest.raises(WeightsError, match=f"wrong shape: {copy}"):
         type(model).from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind, decoder", [("bert", "cls.predictions.decoder"), ("distilbert", "vocab_projector")])
+def test_weights_that_are_not_tied_are_saved_and_must_be_there(kind, decoder, tmp_path):
+    model = small_model(kind, "ForMaskedLM", tie_word_embeddings=False)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert np.array_equal(again(IDS).logits, model(IDS).logits)
+    tied = type(model).from_pretrained(tmp_path / ".." / tmp_path.name, config=small_config(kind, tie_word_embeddings=False))
+    assert np.array_equal(tied(IDS).logits, model(IDS).logits)
+    with pytest.raises(WeightsError, match="must be equal to .* For weights of its own, pass tie_word_embeddings=False"):
+        type(model).from_pretrained(tmp_path, tie_word_embeddings=True)
+    rewrite_weights(tmp_path, lambda tensors: tensors.pop(f"{decoder}.weight"))
+    with pytest.raises(WeightsError, match=f"missing: {decoder}.weight"):
+        type(model).from_pretrained(tmp_path)
+
+
+def test_a_decoder_that_is_not_tied_takes_the_only_bias_there_is(tmp_path):
+    model = small_model("bert", "ForMaskedLM", tie_word_embeddings=False)
+    model.tensors["cls.predictions.decoder.bias"] += np.arange(33, dtype=np.float32)
+    model.save_pretrained(tmp_path)
+    expected = type(model).from_pretrained(tmp_path)(IDS).logits
+    names = ("cls.predictions.bias", "cls.predictions.decoder.bias")
+    rewrite_weights(tmp_path, lambda tensors: tensors.update({names[0]: tensors.pop(names[1])}))
+    assert np.array_equal(type(model).from_pretrained(tmp_path)(IDS).logits, expected)
+
+
+# --- Tensors that a model has no use for -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["loss_fct.weight", "crf.transitions"])
+def test_tensors_without_a_use_are_an_error_that_names_the_way_out_or_a_warning(name, tmp_path):
+    model = small_model("bert", "ForTokenClassification")
+    model.save_pretrained(tmp_path)
+    write_tokenizer(tmp_path, "bert")
+    rewrite_weights(tmp_path, lambda tensors: tensors.update({name: np.zeros(2, np.float32)}))
+    auto = minibert.AutoModelForTokenClassification
+    for load in (type(model).from_pretrained, auto.from_pretrained, minibert.SentenceEncoder.from_pretrained):
+        with pytest.raises(WeightsError, match=rf"surplus: {name}\nfrom_pretrained\(..., strict=False\) leaves surplus"):
+            load(tmp_path)
+        with pytest.warns(MinibertWarning, match=f"which are not used: {name}"):
+            again = load(tmp_path, strict=False)
+        if not isinstance(again, minibert.SentenceEncoder):
+            assert np.array_equal(again(IDS).logits, model(IDS).logits)
+    rewrite_weights(tmp_path, lambda tensors: tensors.pop("classifier.bias"))
+    with pytest.warns(MinibertWarning), pytest.raises(WeightsError, match="missing: classifier.bias"):
+        auto.from_pretrained(tmp_path, strict=False)
 
 
 # --- Auto classes ----------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ The numbers are held against transformers in test_parity_models.py.
 """
 
 import copy
+import logging
 import os
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,12 +19,14 @@ from minibert import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertModel,
+    BertTokenizer,
     ConfigError,
     DistilBertForSequenceClassification,
     DistilBertModel,
     InputError,
     InputTypeError,
     KernelError,
+    MinibertWarning,
 )
 from minibert.kernels.catalog import make_ops
 from minibert.kernels.registry import REGISTRY, Variant
@@ -213,6 +217,62 @@ def test_a_saved_model_loads_with_the_same_bits(kind, head, tmp_path):
     assert again.config.id2label == {0: "a", 1: "b", 2: "c"} and again.config.architectures == [type(model).__name__]
     auto = AutoModel if head == "Model" else AutoModelForSequenceClassification
     assert type(auto.from_pretrained(tmp_path)) is type(model)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("ids", [[[2, 5, 3], [2, 3, 0]], [[0, 5, 3]], [[2, 5, 3]], [[2, 0, 3]]], ids=str)
+@pytest.mark.parametrize("mask", [True, False])
+def test_padding_without_a_mask_is_one_warning_where_transformers_has_one(ids, mask, tmp_path, monkeypatch):
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    model = small_model("bert", "Model")
+    model.save_pretrained(tmp_path)
+    theirs, messages = transformers.AutoModel.from_pretrained(tmp_path), []
+    monkeypatch.setattr(logging.Logger, "warning_once", lambda self, message: messages.append(message))
+    theirs.warn_if_padding_and_no_attention_mask(torch.tensor(ids), torch.ones(1) if mask else None)
+    assert len(messages) == (not mask and ids in ([[2, 5, 3], [2, 3, 0]], [[0, 5, 3]]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            model(ids, np.ones_like(ids) if mask else None)
+    assert len(caught) == len(messages) and all("no attention_mask came" in str(warning.message) for warning in caught)
+    assert all(warning.category is MinibertWarning and warning.filename == __file__ for warning in caught)
+
+
+def test_what_is_packed_has_no_padding_to_warn_of():
+    tokenizer = BertTokenizer({word: index for index, word in enumerate(WORDS)})
+    packed = tokenizer.encode_packed(["a", "the"], add_special_tokens=False)
+    packed.ids[0] = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small_model("bert", "Model")(packed)
+    assert not caught
+
+
+@pytest.mark.parametrize("name", ["output_hidden_states", "output_attentions", "return_dict"])
+@pytest.mark.parametrize("value", [np.arange(2), np.zeros(0), "yes", 2, {}], ids=repr)
+def test_a_flag_of_a_call_is_true_or_false(name, value):
+    with pytest.raises(InputTypeError, match=f"{name} must be True or False; got"):
+        small_model()(IDS, **{name: value})
+    assert small_model()(IDS, **{name: np.bool_(True)}) and small_model()(IDS, **{name: 1})
+
+
+@pytest.mark.parity
+def test_tensors_that_are_no_array_are_refused():
+    torch = pytest.importorskip("torch")
+    for ids in (torch.eye(3).to_sparse(), torch.eye(3, requires_grad=True), torch.eye(3, dtype=torch.bfloat16)):
+        with pytest.raises(InputTypeError, match="input_ids must be dense numbers in memory; got Tensor: "):
+            small_model()(ids)
+    assert np.array_equal(small_model()(torch.tensor(IDS)).logits, small_model()(IDS).logits)
+
+
+def test_an_unknown_argument_names_those_there_are(tmp_path):
+    small_model().save_pretrained(tmp_path)
+    with pytest.raises(InputTypeError, match="unexpected keyword argument 'labels'. It takes input_ids, attention_mask"):
+        small_model()(IDS, labels=[1])
+    with pytest.raises(InputTypeError, match="missing 1 required positional argument: 'input_ids'"):
+        small_model()()
+    with pytest.raises(InputTypeError, match="or a key of the configuration; got revison"):
+        AutoModel.from_pretrained(tmp_path, revison="main")
 
 
 def test_a_seed_makes_the_same_model_again_and_none_another():

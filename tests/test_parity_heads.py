@@ -70,6 +70,18 @@ def test_transformers_loads_back_every_head_saved_here(pair, name, tmp_path):
     compare_all(theirs.eval(), ours, inputs, FIELDS.get(name, 1))
 
 
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "DistilBertForMaskedLM", "BertForPreTraining"])
+def test_words_that_are_not_tied_have_a_decoder_of_their_own(pair, name, tmp_path):
+    theirs, ours = pair(name, tie_word_embeddings=False)
+    words = theirs.get_input_embeddings().weight
+    assert not torch.equal(words, theirs.get_output_embeddings().weight)
+    compare_all(theirs, ours, batch(), FIELDS[name])
+    ours.save_pretrained(tmp_path / "saved")
+    again, report = getattr(transformers, name).from_pretrained(tmp_path / "saved", output_loading_info=True)
+    assert not any(report.values())
+    compare_all(again.eval(), getattr(minibert, name).from_pretrained(tmp_path / "saved"), batch(), FIELDS[name])
+
+
 def test_the_words_are_tied_there_and_here_whichever_copies_the_file_has(pair, tmp_path):
     theirs, ours = pair("BertForMaskedLM")
     state = {name: tensor.clone() for name, tensor in theirs.state_dict().items()}

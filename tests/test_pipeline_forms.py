@@ -5,8 +5,8 @@ from collections import UserList
 
 import numpy as np
 import pytest
-
 from checkpoints import make_checkpoint
+
 from minibert import InputError, InputTypeError, MinibertWarning, pipeline
 from minibert.pipelines.streaming import as_rows
 

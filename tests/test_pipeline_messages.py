@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-
-import minibert
 from checkpoints import make_checkpoint, rewrite_config, small_model
-from minibert import InputError, InputTypeError, MinibertWarning, pipeline
 from test_pipeline_forms import CALLS, HEADS, LONG, folders, ours  # noqa: F401
 
+import minibert
+from minibert import InputError, InputTypeError, MinibertWarning, pipeline
 
 # --- Messages --------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 import minibert
 from minibert.cli import main
-from minibert.errors import ConfigError, InputError, KernelError, WeightsError
+from minibert.errors import ConfigError, InputError, InputTypeError, KernelError, MinibertWarning, WeightsError
 from minibert.quantize import quantize
 
 IDS = np.arange(12).reshape(2, 6)
@@ -102,6 +102,26 @@ def test_panels_of_floats_are_refused(folder):
     rewrite_weights(folder, widen)
     with pytest.raises(WeightsError, match="not its type: transformer.layer.0.attention_out.panels F32"):
         load(folder)
+
+
+def test_arguments_that_mean_nothing_are_refused(tmp_path):
+    source = make_checkpoint(tmp_path / "float")
+    for wrong in (None, 5, b"folder", [str(tmp_path)], {}, np.arange(2)):
+        with pytest.raises(InputTypeError, match="a folder is named by a string or a path"):
+            quantize(source, wrong)
+        with pytest.raises(InputTypeError, match="a model is named by a string or a path"):
+            quantize(wrong, tmp_path / "int8")
+    for name in ("", "a\0b", "\ud800"):
+        with pytest.raises(InputError, match="a folder's name must"):
+            quantize(source, name)
+    with pytest.raises(InputTypeError, match="unexpected keyword argument 'kernels'. It takes name, folder, revision"):
+        quantize(source, tmp_path / "int8", kernels="int8")
+    rewrite_weights(source, lambda tensors: tensors.update({"loss_fct.weight": np.zeros(2, np.float32)}))
+    with pytest.raises(WeightsError, match="surplus: loss_fct.weight"):
+        quantize(source, tmp_path / "int8")
+    with pytest.warns(MinibertWarning, match="not used: loss_fct.weight"):
+        quantize(source, tmp_path / "int8", strict=False)
+    assert load(tmp_path / "int8")(IDS).logits.shape == (2, 2)
 
 
 def test_the_command(tmp_path, capsys):

@@ -211,7 +211,7 @@ def test_similarity_is_the_cosine_or_the_dot_product(folder):
     assert np.allclose(encoder.similarity(one, other), [[1], [0]]) and np.allclose(encoder.similarity(one, other, "dot"), [[50], [0]])
     write_recipe(folder, prompts={"similarity_fn_name": "dot"})
     assert np.allclose(SentenceEncoder.from_pretrained(folder).similarity(one[0], other), [[50]])
-    with pytest.raises(InputError, match="the similarity is one of cosine, dot; got 'angle'"):
+    with pytest.raises(InputError, match="the similarity is one of cosine, dot, euclidean, manhattan; got 'angle'"):
         encoder.similarity(one, other, "angle")
     with pytest.raises(InputError, match="vectors must be of one length; got 2 and 3"):
         encoder.similarity(one, np.ones((1, 3)))
@@ -249,7 +249,7 @@ def test_what_is_no_text_is_refused(wrong, folder):
 
 
 RECIPES = [
-    ({"steps": ("Transformer", "Pooling", "Asym")}, "Transformer in the folder itself, .* has Asym in '2_Asym'"),
+    ({"steps": ("Transformer", "Pooling", "Asym")}, "must be a Transformer, then Pooling, .* has Asym in '2_Asym'"),
     ({"steps": ("Transformer", "Normalize", "Pooling")}, "in this order; .* has Pooling in '2_Pooling'"),
     ({"steps": ("Transformer", "Pooling", "Pooling")}, "in this order; .* has Pooling in '2_Pooling'"),
     ({"steps": ("Pooling", "Transformer")}, "has Pooling in ''"),
@@ -260,7 +260,7 @@ RECIPES = [
     ({"limits": {"max_seq_length": 0}}, "max_seq_length must be"),
     ({"prompts": {"prompts": ["a"]}}, "prompts must map names to texts"),
     ({"prompts": {"default_prompt_name": "a"}}, "default_prompt_name must be one of the prompts"),
-    ({"prompts": {"similarity_fn_name": "euclidean"}}, "similarity_fn_name is one of cosine, dot; .*'euclidean'"),
+    ({"prompts": {"similarity_fn_name": "angle"}}, "similarity_fn_name is one of cosine, dot, euclidean, manhattan; .*'angle'"),
 ]
 
 

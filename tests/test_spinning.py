@@ -13,7 +13,7 @@ from minibert.kernels.compiler.call import BoundCall, bind, check
 from minibert.kernels.compiler.jit import jit
 from minibert.kernels.runtime import threads
 from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
-from minibert.kernels.runtime.worker_pool import ASLEEP, FREE, STATE, Program, spin_hint, load_acquire, store_release
+from minibert.kernels.runtime.worker_pool import ASLEEP, FREE, STATE, Program, load_acquire, spin_hint, store_release
 from minibert.kernels.simd.emit import fetch_add
 
 LONG = 3_000_000  # turns, some tenths of a second: then a test fails and does not hang

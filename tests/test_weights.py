@@ -14,9 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint, rewrite_weights, safetensors_bytes, stored_tensors
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
-from minibert import AutoModel, AutoModelForSequenceClassification, MinibertError, WeightsError, hub
+from minibert import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    MinibertError,
+    ModelNotFoundError,
+    SentenceEncoder,
+    WeightsError,
+    hub,
+    pipeline,
+)
 from minibert.weights import LARGEST_HEADER, let_go, open_weights
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -217,9 +227,47 @@ def test_a_missing_shard_is_named(tmp_path):
 def test_a_tensor_in_two_shards_is_refused(tmp_path):
     folder = shard(make_checkpoint(tmp_path))
     first, second = (folder / f"model-0000{part}-of-00002.safetensors" for part in (1, 2))
-    second.write_bytes(first.read_bytes())
+    save_file({**load_file(first), **load_file(second)}, second)
     with pytest.raises(WeightsError, match="a tensor may be in one shard only; '.*' is in model-00002"):
         AutoModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["classifier.bias", "nothing.of.the.model"])
+def test_a_tensor_that_the_index_lists_and_its_shard_lacks_is_an_error_even_where_it_is_not_used(name, tmp_path):
+    folder = shard(make_checkpoint(tmp_path))
+    index = json.loads((folder / INDEX).read_text())
+    index["weight_map"][name] = "model-00001-of-00002.safetensors"
+    (folder / INDEX).write_text(json.dumps(index))
+    tensors = load_file(folder / "model-00001-of-00002.safetensors")
+    tensors.pop(name, None)
+    save_file(tensors, folder / "model-00001-of-00002.safetensors")
+    with pytest.raises(WeightsError, match=f"lists for it; model-00001-of-00002.safetensors of .* lacks {name}. Download"):
+        AutoModel.from_pretrained(folder)
+
+
+ELSEWHERE = {
+    "adapter_config.json": "holds an adapter .adapter_config.json., .* Merge the two once",
+    "model.onnx": "has none, only model.onnx, a graph for ONNX Runtime. Load the checkpoint that it was exported from",
+    "onnx/model.onnx": "has none, only onnx/model.onnx, a graph",
+    "tf_model.h5": "has none, only tf_model.h5, weights for TensorFlow",
+    "flax_model.msgpack": "has none, only flax_model.msgpack, weights for Flax",
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_folder_of_something_else_says_what_is_there_and_what_to_do(name, tmp_path):
+    make_checkpoint(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(ModelNotFoundError, match="must have a file 'model.safetensors'"):
+        AutoModel.from_pretrained(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(ModelNotFoundError, match=ELSEWHERE[name]):
+        AutoModel.from_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    for load in (AutoModel.from_pretrained, AutoConfig.from_pretrained, pipeline, SentenceEncoder.from_pretrained):
+        with pytest.raises(ModelNotFoundError, match=ELSEWHERE[name]):
+            load(model=str(tmp_path)) if load is pipeline else load(tmp_path)
 
 
 def test_a_damaged_index_is_one_error(tmp_path):

@@ -10,7 +10,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, read_flag, strict_arguments
 from . import classification, language_modeling, modeling
 from .base import PreTrainedModel, config_for
 
@@ -21,19 +21,22 @@ class AutoClass:
     classes: Mapping[str, type[PreTrainedModel]] = {}
 
     @classmethod
+    @strict_arguments
     def from_pretrained(cls, name: str | PathLike, *, config: PreTrainedConfig | None = None,
                         kernels: str | Mapping[str, str] = "auto", revision: str | None = None,
                         cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-                        local_files_only: bool = False, **overrides: Any):  # fmt: skip
+                        local_files_only: bool = False, strict: bool = True, **overrides: Any):  # fmt: skip
         """As `PreTrainedModel.from_pretrained`, for whichever model type the checkpoint has."""
+        strict = read_flag("strict", strict)
         make_ops(kernels)
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
         config = config_for(checkpoint, config, PreTrainedConfig, overrides)
-        return cls.class_for(type(config)).from_checkpoint(checkpoint, config, kernels)
+        return cls.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
 
     @classmethod
+    @strict_arguments
     def from_config(cls, config: PreTrainedConfig, **options: Any):
         """A model with random weights."""
         return cls.class_for(type(config))(config, **options)

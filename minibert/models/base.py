@@ -9,7 +9,6 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,19 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import InputError, InputTypeError, MinibertWarning, WeightsError
+from ..errors import (
+    InputError,
+    InputTypeError,
+    MinibertWarning,
+    WeightsError,
+    brief,
+    is_whole,
+    read_flag,
+    strict_arguments,
+)
+from ..files import as_folder
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
+from .checks import warn_of_padding
 from .encoder import UNTRACED, Trace, build_encoder, encode
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
@@ -50,7 +60,9 @@ class PreTrainedModel:
     first_only = False  # whether the head reads nothing but each sequence's first token: the last layer ends with it
     has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
     tied: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
+    stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another, which gets its tensor if the file has none for it
 
+    @strict_arguments
     def __init__(self, config: PreTrainedConfig, *, kernels: str | Mapping[str, str] = "auto", seed: int | None = None):
         if not isinstance(config, self.config_class):
             raise InputTypeError(
@@ -58,6 +70,8 @@ class PreTrainedModel:
                 f"For a checkpoint, call {type(self).__name__}.from_pretrained(name)."
             )
         config.check()  # its values may have been set since it was made
+        if seed is not None and not (is_whole(seed) and seed >= 0):
+            raise InputError(f"seed must be a whole number, 0 or more, or None; got {brief(seed)}.")
         random = np.random.default_rng(seed)
         shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
         self.build(config, {name: initial(name, shape, config, random) for name, shape in shapes.items()}, kernels)
@@ -70,6 +84,7 @@ class PreTrainedModel:
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
         self.passes = Passes()
         self.head = self.prepare_head()
+        self._warned_of_padding = False
 
     def __reduce__(self):
         """Pickled, for a process that another one starts: its tensors, which are then prepared anew."""
@@ -98,24 +113,27 @@ class PreTrainedModel:
         return []
 
     @classmethod
+    @strict_arguments
     def from_pretrained(cls, name: str | PathLike, *, config: PreTrainedConfig | None = None,
                         kernels: str | Mapping[str, str] = "auto", revision: str | None = None,
                         cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-                        local_files_only: bool = False, **overrides: Any):  # fmt: skip
+                        local_files_only: bool = False, strict: bool = True, **overrides: Any):  # fmt: skip
         """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
 
         float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError where a file
-        cannot be had, ConfigError and WeightsError where it cannot be used.
+        cannot be had, ConfigError and WeightsError where it cannot be used. With strict=False, tensors that the model
+        has no use for, such as a loss function's, are a warning and no error.
         """
+        strict = read_flag("strict", strict)
         make_ops(kernels)  # a name that is wrong is known before anything is downloaded
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
         config = config_for(checkpoint, config, cls.config_class, overrides)
-        return cls.from_checkpoint(checkpoint, config, kernels)
+        return cls.from_checkpoint(checkpoint, config, kernels, strict)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str]):
+    def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str], strict: bool = True):
         """A located checkpoint and its configuration -> the model."""
         names, made = NAMES[config.model_type], config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, kernels)
@@ -125,7 +143,8 @@ class PreTrainedModel:
         if config.architecture.layers > len(stored):  # before a list of a billion layers' shapes is made
             layers = config.architecture.layers
             raise WeightsError(f"{checkpoint.name}: config.json has {layers} layers, the file {len(stored)} tensors.")
-        for name, original in cls.tied.items():
+        tied = cls.tied if config.tie_word_embeddings else {}
+        for name, original in (*tied.items(), *cls.stand_ins):
             if name in stored:
                 stored.setdefault(original, stored[name])
         new = cls.may_lack(stored, config)
@@ -133,18 +152,20 @@ class PreTrainedModel:
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, made) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in new}}
-        fit(stored, shapes, checkpoint.name)
+        fit(stored, shapes, checkpoint.name, strict)
         tensors = {name: stored[name].array() for name in shapes}
-        check_tied(stored, tensors, cls.tied, checkpoint.name)
+        check_tied(stored, tensors, tied, checkpoint.name)
         if new and cls.has_head:  # what has no head can do without: BERT's pooler is then absent
             warn_of_new_head(checkpoint.name, new, cls.purpose)
             random = np.random.default_rng()
             tensors |= {name: initial(name, head[name], config, random) for name in new}
         return rebuilt(cls, config, tensors, kernels)
 
+    @strict_arguments
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
         kernels="int8", an int8 checkpoint (`quantized.py`)."""
+        folder = as_folder(folder)
         names, tensors, said = NAMES[self.config.model_type], self.tensors, {"dtype": "float32", "torch_dtype": None}
         if computes_in_int8(self.kernels, self.config.architecture):
             tensors = quantized_tensors(tensors, self.encoder.layers, names)
@@ -153,11 +174,12 @@ class PreTrainedModel:
         prefix = names.prefix if self.has_head else ""
         outer = {*self.head_shapes(self.config)} - {"pooler.dense.weight", "pooler.dense.bias"}  # `transformers` has it so
         save_tensors(
-            Path(folder) / WEIGHTS,
+            folder / WEIGHTS,
             {name if name in outer else prefix + name: tensor for name, tensor in tensors.items()},
         )
         saved.save_pretrained(folder)
 
+    @strict_arguments
     def __call__(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, *,
                  output_hidden_states: bool | None = None, output_attentions: bool | None = None,
                  return_dict: bool | None = None):  # fmt: skip
@@ -172,12 +194,15 @@ class PreTrainedModel:
             [] if wanted(self.config, "output_attentions", output_attentions) else None,
         )
         output = self.output_class(**self.answered(packed, trace), **unpack_trace(packed, trace, self.encoder.heads))
-        return output.to_tuple() if return_dict is False else output
+        return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
     def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if NAMES[self.config.model_type].types else None
-        return pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
+        packed = pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
+        if attention_mask is None and not self._warned_of_padding and not hasattr(input_ids, "bounds"):
+            self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
+        return packed
 
     def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
         """Packed tokens -> hidden (N, D); with `first_only`, of each sequence's first token (S, D)."""
@@ -217,9 +242,11 @@ class PreTrainedModel:
         operations, so that it can be noted (`passes.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 
+    @strict_arguments
     def num_parameters(self) -> int:
         return sum(tensor.size for tensor in self.tensors.values())
 
+    @strict_arguments
     def eval(self):
         """Models here are always in evaluation mode; for code that says so."""
         return self
@@ -272,7 +299,8 @@ def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping
         if name in stored and original in tensors and stored[name] is not stored[original]:
             fit({name: stored[name]}, {name: tensors[original].shape}, source)
             if not np.array_equal(stored[name].array(), tensors[original]):
-                raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.")
+                hint = " For weights of its own, pass tie_word_embeddings=False." if name.endswith(".weight") else ""
+                raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
 
 
 def check_finite(*arrays: np.ndarray | None) -> None:
@@ -295,7 +323,8 @@ def warn_of_new_head(source: str, new: list[str], purpose: str) -> None:
 
 def wanted(config: PreTrainedConfig, name: str, asked: bool | None) -> bool:
     """What the call says, or the configuration where the call says nothing."""
-    return bool(getattr(config, name, False) if asked is None else asked)
+    value = getattr(config, name, None) if asked is None else asked
+    return value is not None and read_flag(name, value)
 
 
 def unpack_trace(packed: Packed, trace: Trace, heads: int) -> dict[str, tuple]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..config import BertConfig, DistilBertConfig, PreTrainedConfig
-from ..errors import InputError
+from ..errors import InputError, read_flag, strict_arguments
 from ..weights import linear_shapes
 from .base import ModelWithHead
 from .heads import classify_bert, classify_distilbert, tell_sequence
@@ -99,6 +99,7 @@ class MultipleChoice(SequenceClassifier):
     def outputs(cls, config: PreTrainedConfig) -> int:
         return 1
 
+    @strict_arguments
     def __call__(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, *,
                  return_dict: bool | None = None, **options):  # fmt: skip
         """As of every model, but all inputs are of shape (B, C, T)."""
@@ -119,7 +120,7 @@ class MultipleChoice(SequenceClassifier):
                 flat[name] = array.reshape(rows * choices, length)
         output = super().__call__(**flat, return_dict=True, **options)
         output["logits"] = output.logits.reshape(rows, choices)
-        return output.to_tuple() if return_dict is False else output
+        return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
 
 class DistilBertForMultipleChoice(MultipleChoice, DistilBertClassifier):

@@ -1,6 +1,7 @@
 """Heads that guess words: hidden state -> linear, activation, norm -> a number for each word of the vocabulary.
 
-The last step is a product with the word embeddings themselves: the weights are tied, and a file may hold them once.
+The last step is a product with the word embeddings themselves: the weights are tied, and a file may hold them once. With
+tie_word_embeddings=False in the configuration, it is one with weights of its own, the decoder's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class WordHeadNames(NamedTuple):
 
     transform: str
     norm: str
-    bias: str
+    bias: str  # of the decoder, where it is tied
+    decoder: str  # the module that holds the decoder's own weights, where it is not
 
 
 class WordGuesser(ModelWithHead):
@@ -38,16 +40,20 @@ class WordGuesser(ModelWithHead):
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         made = config.architecture
         transform = linear_shapes(cls.names.transform, made.width, made.width)
-        return transform | norm_shapes(cls.names.norm, made.width) | {cls.names.bias: (made.vocabulary,)}
+        shapes = transform | norm_shapes(cls.names.norm, made.width) | {cls.names.bias: (made.vocabulary,)}
+        return shapes if config.tie_word_embeddings else shapes | linear_shapes(cls.names.decoder, made.vocabulary, made.width)
 
     def prepare_head(self) -> dict[str, tuple]:
         made, names, tensors = self.config.architecture, self.names, self.tensors
-        words = tensors[f"{NAMES[self.config.model_type].words}.weight"]  # (V, D)
+        if self.config.tie_word_embeddings:
+            decoder = tensors[f"{NAMES[self.config.model_type].words}.weight"], tensors[names.bias]  # (V, D), (V,)
+        else:
+            decoder = tensors[f"{names.decoder}.weight"], tensors[f"{names.decoder}.bias"]
         transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
         return {
             "transform": self.kernels.prepare(f"linear_{made.activation}", *transform),
             "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], made.eps),
-            "words": self.kernels.prepare("linear", words, tensors[names.bias]),
+            "words": self.kernels.prepare("linear", *decoder),
         }
 
     def guess(self, hidden: np.ndarray) -> np.ndarray:
@@ -75,7 +81,7 @@ class DistilBertForMaskedLM(WordGuesser):
     """DistilBERT that guesses masked words."""
 
     config_class = DistilBertConfig
-    names = WordHeadNames("vocab_transform", "vocab_layer_norm", "vocab_projector.bias")
+    names = WordHeadNames("vocab_transform", "vocab_layer_norm", "vocab_projector.bias", "vocab_projector")
     tied = {"vocab_projector.weight": "embeddings.word_embeddings.weight"}
 
 
@@ -84,12 +90,17 @@ class BertWordGuesser(WordGuesser):
 
     config_class = BertConfig
     names = WordHeadNames(
-        "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"
-    )
+        "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias",
+        "cls.predictions.decoder",
+    )  # fmt: skip
     tied = {
         "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
+    stand_ins = (  # transformers before 5 tied the biases whatever the configuration says, and wrote one of them
+        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+        ("cls.predictions.decoder.bias", "cls.predictions.bias"),
+    )
 
 
 class BertForMaskedLM(BertWordGuesser):

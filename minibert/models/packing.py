@@ -141,6 +141,8 @@ def as_array(values, name: str) -> np.ndarray:
             f"{name} must be of one shape (B, T); got rows of different lengths. "
             "Call the tokenizer with padding=True, and give the model its attention_mask too."
         ) from None
+    except (TypeError, RuntimeError, OverflowError) as error:  # a tensor that is sparse, on a GPU, or needs gradients
+        raise InputTypeError(f"{name} must be dense numbers in memory; got {type(values).__name__}: {error}") from None
 
 
 def read_mask(values, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -56,7 +56,7 @@ def is_quantized(config: PreTrainedConfig) -> bool:
 
 def kernels_for(config: PreTrainedConfig, kernels: Any):
     """The kernels that were asked for; for a quantised checkpoint "auto" means int8."""
-    return "int8" if kernels == "auto" and is_quantized(config) else kernels
+    return "int8" if isinstance(kernels, str) and kernels == "auto" and is_quantized(config) else kernels
 
 
 def computes_in_int8(ops: Ops, made: Architecture) -> bool:

@@ -71,7 +71,11 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
         from ..tokenization import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
-    return made(model, tokenizer, **options)
+    from ..models.checks import check_vocabulary
+
+    pipe = made(model, tokenizer, **options)
+    check_vocabulary(model, tokenizer)
+    return pipe
 
 
 def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping):

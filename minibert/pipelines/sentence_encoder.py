@@ -11,23 +11,44 @@ from typing import Any
 
 import numpy as np
 
+from minibert.kernels.registry import table
+
 from .. import hub
 from ..config import config_of
-from ..errors import ConfigError, InputError, InputTypeError
+from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, strict_arguments
 from ..models.auto import AutoModel
 from ..models.base import check_finite
+from ..models.checks import check_vocabulary
+from ..models.heads import real_numbers
 from ..tokenization import AutoTokenizer
 from .base import BATCH, as_text, batches, check_count
-from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, read_recipe
+from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
 from .streaming import in_batches, stream
 
-class SentenceEncoder:
-    """`SentenceEncoder.from_pretrained(name).encode(texts)`: a vector each, such that near ones mean near things."""
 
+class SentenceEncoder:
+    """`SentenceEncoder.from_pretrained(name).encode(texts)`: a vector each, such that near ones mean near things.
+
+    `prompts`, `default_prompt_name`, `similarity_fn_name` and `max_seq_length` begin as the folder says, and may be set.
+    """
+
+    @strict_arguments
     def __init__(self, model, tokenizer, recipe: Recipe = Recipe()):
+        if not isinstance(model, tuple(AutoModel.classes.values())):
+            names = " or ".join(known.__name__ for known in AutoModel.classes.values())
+            raise InputTypeError(
+                f"a SentenceEncoder has a {names}; got {type(model).__name__}. For a checkpoint, call "
+                "SentenceEncoder.from_pretrained(name)."
+            )
+        if not callable(tokenizer) or not hasattr(tokenizer, "model_max_length"):
+            raise InputTypeError(f"tokenizer must be a loaded one; got {type(tokenizer).__name__}. See AutoTokenizer.")
+        if not isinstance(recipe, Recipe):
+            raise InputTypeError(f"recipe must be a Recipe, as read_recipe gives it; got {type(recipe).__name__}.")
+        check_vocabulary(model, tokenizer)
+        recipe = recipe._replace(prompts=dict(recipe.prompts))
         self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
         limits = (recipe.longest, tokenizer.model_max_length, model.config.max_position_embeddings)
-        self.max_seq_length = min(limit for limit in limits if limit is not None)
+        self._longest = min(limit for limit in limits if limit is not None)
         self.width = len(recipe.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
         for step in recipe.dense:
@@ -37,60 +58,118 @@ class SentenceEncoder:
             self.width = len(step.weight)
 
     @classmethod
+    @strict_arguments
     def from_pretrained(cls, name: str | PathLike, *, kernels: str | Mapping[str, str] = "auto",
                         revision: str | None = None, cache_dir: str | PathLike | None = None,
-                        token: str | bool | None = None, local_files_only: bool = False):  # fmt: skip
-        """A folder or a repository of the hub; one without modules.json gets the mean of its tokens, and a log line."""
-        where = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-        checkpoint = hub.locate(name, revision=revision, **where)
-        recipe = read_recipe(checkpoint)
-        config = config_of(checkpoint)
-        model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, kernels)
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=checkpoint.commit or revision, **where)
-        return cls(model, tokenizer, recipe)
+                        token: str | bool | None = None, local_files_only: bool = False, strict: bool = True):  # fmt: skip
+        """A folder or a repository of the hub; one without modules.json gets the mean of its tokens, and a log line.
 
+        With strict=False, tensors that the model has no use for are a warning and no error.
+        """
+        strict = read_flag("strict", strict)
+        table(kernels)  # a name that is wrong is known before anything is downloaded
+        checkpoint = hub.locate(
+            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+        )
+        recipe = read_recipe(checkpoint, strict)
+        checkpoint = checkpoint.within(recipe.model_folder)
+        config = config_of(checkpoint)
+        model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
+        return cls(model, AutoTokenizer.from_pretrained(checkpoint), recipe)
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Names -> what stands before each text where the name is chosen."""
+        return self.recipe.prompts
+
+    @prompts.setter
+    def prompts(self, prompts: Mapping[str, str]) -> None:
+        if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in [*prompts, *prompts.values()]):
+            raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
+        default = self.default_prompt_name if self.default_prompt_name in prompts else None
+        self.recipe = self.recipe._replace(prompts=dict(prompts), prompt_name=default)
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """The prompt that is used where a call names none."""
+        return self.recipe.prompt_name
+
+    @default_prompt_name.setter
+    def default_prompt_name(self, name: str | None) -> None:
+        if name is not None:
+            prompt_of(self.prompts, name)
+        self.recipe = self.recipe._replace(prompt_name=name)
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """How `similarity` compares: cosine, dot, euclidean or manhattan."""
+        return self.recipe.similarity
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: str | None) -> None:
+        self.recipe = self.recipe._replace(similarity="cosine" if name is None else known_similarity(name))
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens; what is longer is cut."""
+        return self._longest
+
+    @max_seq_length.setter
+    def max_seq_length(self, longest: int) -> None:
+        most = self.model.config.max_position_embeddings
+        if not is_whole(longest) or not 3 <= longest <= most:
+            rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
+            raise InputError(f"{rule}; got {brief(longest)}.")
+        self._longest = int(longest)
+
+    @strict_arguments
     def encode(self, texts, *, batch_size: int = BATCH, normalize: bool | None = None, prompt: str | None = None,
                prompt_name: str | None = None) -> np.ndarray:  # fmt: skip
-        """A text -> (D,); a list of S texts -> (S, D). float32, of length 1 where the model says so or `normalize` does.
+        """A text -> (D,); an iterable of S texts -> (S, D). float32, of length 1 where the model says so or `normalize` does.
 
         A text that is too long is cut to `max_seq_length` tokens. `prompt` stands before each text; `prompt_name` is
-        one that the model brings (`recipe.prompts`).
+        one that the model brings (`prompts`).
         """
         check_count("batch_size", batch_size)
-        if isinstance(texts, str):
-            return self.encode([texts], normalize=normalize, prompt=prompt, prompt_name=prompt_name)[0]
-        if not isinstance(texts, (list, tuple, np.ndarray)):
-            raise InputTypeError(f"encode takes a text or a list of texts; got {type(texts).__name__}.")
+        normalize = self.recipe.normalize if normalize is None else read_flag("normalize", normalize)
         prompt = self.chosen_prompt(prompt, prompt_name)
-        vectors = [vector for batch in batches(texts, batch_size, as_text) for vector in self.vectors(batch, prompt)]
+        if isinstance(texts, str):
+            return self.encode([texts], normalize=normalize, prompt=prompt)[0]
+        rows = batches(rows_of(texts), batch_size, as_text)
+        vectors = [vector for batch in rows for vector in self.vectors(batch, prompt)]
         if not vectors:
             return np.zeros((0, self.width), np.float32)
         found = np.stack(vectors)
         for parameters, activation in self.dense:
             found = activation(self.model.kernels.linear(found, *parameters))
             check_finite(found)
-        return normalized(found) if (self.recipe.normalize if normalize is None else normalize) else found
+        return normalized(found) if normalize else found
 
+    @strict_arguments
     def encode_query(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
         """As `encode`, of what is searched with: the model's prompt "query" stands before each text, if it has one."""
         return self.encode(texts, prompt=self.prompt_for("query", prompt, prompt_name), prompt_name=prompt_name, **options)
 
+    @strict_arguments
     def encode_document(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
         """As `encode`, of what is searched in: with the prompt "document"."""
         return self.encode(texts, prompt=self.prompt_for("document", prompt, prompt_name), prompt_name=prompt_name, **options)
 
     def prompt_for(self, purpose: str, prompt: str | None, prompt_name: str | None) -> str | None:
         """The purpose's own prompt, where the caller names none; never the default of the others."""
-        return self.recipe.prompts.get(purpose, "") if prompt is None and prompt_name is None else prompt
+        return self.prompts.get(purpose, "") if prompt is None and prompt_name is None else prompt
 
+    @strict_arguments
     def stream(self, texts: Iterable[str], **options: Any) -> Iterator[np.ndarray]:
         """An iterable of any length -> a vector (D,) of each text, in order; reads some 1,000 texts ahead."""
         return stream(texts, self.answered(**options))
 
+    @strict_arguments
     def answered(self, *, normalize: bool | None = None, prompt: str | None = None,
                  prompt_name: str | None = None) -> Callable[[list], Iterator[tuple[int, Any]]]:  # fmt: skip
         """Options of `encode` -> a function from texts to (place, vector) of each, as a pipeline's `answered` is."""
         prompt = self.chosen_prompt(prompt, prompt_name)
+        normalize = None if normalize is None else read_flag("normalize", normalize)
         return lambda texts: in_batches(
             texts, self.tokenizer, lambda batch: self.encode(batch, batch_size=len(batch), normalize=normalize, prompt=prompt)
         )
@@ -112,32 +191,61 @@ class SentenceEncoder:
             found.append(np.concatenate([POOLINGS[name](own, weights) for name in self.recipe.poolings]))
         return found
 
+    @strict_arguments
     def tokenize(self, texts: list[str]):
+        if isinstance(texts, str):
+            raise InputTypeError("tokenize takes a list of texts; got one text.")
+        texts = [as_text(text) for text in rows_of(texts)]
         texts = [text.lower() for text in texts] if self.recipe.lower else texts
         return self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_seq_length, return_tensors="np")
 
     def chosen_prompt(self, prompt: str | None, name: str | None) -> str:
         if prompt is not None:
             return as_text(prompt)
-        name = self.recipe.prompt_name if name is None else name
-        if name is not None and name not in self.recipe.prompts:
-            known = ", ".join(map(repr, self.recipe.prompts)) or "none"
-            raise InputError(
-                f"prompt_name is one of the model's prompts, {known}; got {name!r}. Pass prompt='...' for another."
-            )
-        return "" if name is None else self.recipe.prompts[name]
+        name = self.default_prompt_name if name is None else name
+        return "" if name is None else prompt_of(self.prompts, name)
 
+    @strict_arguments
     def similarity(self, one, other, function: str | None = None) -> np.ndarray:
-        """Vectors (S, D) and (R, D) -> (S, R): cosines or dot products, as `function` says or else the model."""
-        function = self.recipe.similarity if function is None else function
-        if function not in SIMILARITIES:
-            raise InputError(f"the similarity is one of {', '.join(SIMILARITIES)}; got {function!r}.")
-        one, other = (np.atleast_2d(np.asarray(vectors, np.float32)) for vectors in (one, other))
+        """Vectors (S, D) and (R, D) -> (S, R), more where they are nearer: cosines, dot products, or distances below 0, as
+        `function` says or else `similarity_fn_name`."""
+        compare = SIMILARITIES[self.similarity_fn_name if function is None else known_similarity(function)]
+        one, other = as_vectors(one), as_vectors(other)
         if one.shape[1] != other.shape[1]:
             raise InputError(f"vectors must be of one length; got {one.shape[1]} and {other.shape[1]}.")
-        return one @ other.T if function == "dot" else normalized(one) @ normalized(other).T
+        return compare(one, other)
 
 
-def normalized(vectors: np.ndarray) -> np.ndarray:
-    """(S, D) -> (S, D), each of length 1; zeros stay zeros."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
+def prompt_of(prompts: Mapping[str, str], name: str) -> str:
+    """A model's prompts and the name of one -> the prompt."""
+    if not isinstance(name, str) or name not in prompts:
+        known = ", ".join(map(repr, prompts)) or "none"
+        rule = f"prompt_name is one of the model's prompts, {known}"
+        raise InputError(f"{rule}; got {brief(name)}. Pass prompt='...' for another.")
+    return as_text(prompts[name])
+
+
+def known_similarity(name: str) -> str:
+    """A similarity's name, or a member of sentence-transformers' SimilarityFunction -> the name."""
+    name = getattr(name, "value", name)
+    if not isinstance(name, str) or name not in SIMILARITIES:
+        raise InputError(f"the similarity is one of {', '.join(SIMILARITIES)}; got {brief(name)}.")
+    return name
+
+
+def as_vectors(values) -> np.ndarray:
+    """A vector (D,) or several (S, D) -> (S, D) float32."""
+    vectors = np.atleast_2d(real_numbers(values, "vectors"))
+    if vectors.ndim != 2 or not np.ndim(values):
+        raise InputError(f"vectors must be of shape (D,) or (S, D); got {np.shape(values)}.")
+    return vectors.astype(np.float32, copy=False)
+
+
+def rows_of(texts) -> Iterable:
+    """What holds several texts -> an iterable of them."""
+    if not isinstance(texts, (str, bytes, bytearray, Mapping, set, frozenset)) and getattr(texts, "ndim", 1) != 0:
+        if isinstance(texts, Iterable):
+            return texts
+        if all(any(name in vars(parent) for parent in type(texts).__mro__) for name in ("__len__", "__getitem__")):
+            return (texts[index] for index in range(len(texts)))
+    raise InputTypeError(f"encode takes a text or a list of texts; got {type(texts).__name__}.")

@@ -1,6 +1,7 @@
 """A sentence-transformers folder -> Recipe: what is done to the hidden states of its model.
 
     modules.json                        the steps: Transformer, Pooling, Dense, Normalize
+    0_Transformer/                      the model's own files, in folders from before sentence-transformers 2.0
     1_Pooling/config.json               how a text's hidden states become one vector
     2_Dense/config.json and weights     a linear layer and an activation that the vector goes through
     sentence_bert_config.json           the longest text, and whether to lower its letters
@@ -49,7 +50,14 @@ ACTIVATIONS = {  # the last part of torch's names
     "Sigmoid": sigmoid,
 }
 DENSE_DEFAULTS = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding", "use_residual": False}
-SIMILARITIES = ("cosine", "dot")
+SIMILARITIES = {  # vectors (S, D) and (R, D) -> (S, R); more is nearer
+    "cosine": lambda one, other: normalized(one) @ normalized(other).T,
+    "dot": lambda one, other: one @ other.T,
+    "euclidean": lambda one, other: -distances(one, other, 2),
+    "manhattan": lambda one, other: -distances(one, other, 1),
+}
+LIMITS = ("sentence_bert_config.json", "sentence_distilbert_config.json")  # beside the model; the second before 2.0 only
+SETTINGS = "config_sentence_transformers.json"
 
 log = logging.getLogger("minibert")
 
@@ -74,37 +82,60 @@ class Recipe(NamedTuple):
     prompts: Mapping[str, str] = {}
     prompt_name: str | None = None
     similarity: str = "cosine"
+    model_folder: str = ""  # where in the folder the model's files are
 
 
-def read_recipe(checkpoint) -> Recipe:
+def read_recipe(checkpoint, strict: bool = True) -> Recipe:
     """A located checkpoint's files -> Recipe. ConfigError for a step that is not of STEPS."""
-    modules = checkpoint.optional("modules.json")
-    if modules is None:
+    steps = read_steps(checkpoint)
+    if steps is None:
         log.warning("%s has no modules.json: its vectors are the mean of their tokens.", checkpoint.name)
         return Recipe()
-    poolings, include_prompt, dense, before = ("mean",), True, [], None
-    for step in read_json(modules, ConfigError, list):
-        kind = str(step.get("type")).rpartition(".")[2] if isinstance(step, dict) else repr(step)
-        folder = step.get("path") if isinstance(step, dict) else None
-        if not may_follow(before, kind) or (kind == "Transformer" and folder != ""):
-            raise ConfigError(
-                f"the steps of a sentence model must be a Transformer in the folder itself, then Pooling, Dense and "
-                f"Normalize, in this order; {modules} has {kind:.80} in {brief(folder)}."
-            )
-        if kind == "Pooling":
+    poolings, include_prompt, dense = ("mean",), True, []
+    for step, folder in steps:
+        if step == "Pooling":
             poolings, include_prompt = read_pooling(checkpoint.file(f"{folder}/config.json"))
-        if kind == "Dense":
-            dense.append(read_dense(checkpoint, folder))
-        before = kind
-    limits, prompts = (
-        read_json(path, ConfigError) if (path := checkpoint.optional(name)) else {}
-        for name in ("sentence_bert_config.json", "config_sentence_transformers.json")
-    )
+        if step == "Dense":
+            dense.append(read_dense(checkpoint, folder, strict))
+    model_folder = steps[0][1] if steps else ""
+    limits_path = next(filter(None, map(checkpoint.within(model_folder).optional, LIMITS)), None)
+    limits, prompts = (read_json(path, ConfigError) if path else {} for path in (limits_path, checkpoint.optional(SETTINGS)))
     return checked(Recipe(
-        poolings, include_prompt, tuple(dense), before == "Normalize",
+        poolings, include_prompt, tuple(dense), bool(steps) and steps[-1][0] == "Normalize",
         limits.get("max_seq_length"), bool(limits.get("do_lower_case")),
         prompts.get("prompts", {}), prompts.get("default_prompt_name"), prompts.get("similarity_fn_name") or "cosine",
+        model_folder,
     ), checkpoint.name)  # fmt: skip
+
+
+def read_steps(checkpoint) -> list[tuple[str, str]] | None:
+    """modules.json -> [("Transformer", ""), ("Pooling", "1_Pooling"), ...]; None where there is no such file."""
+    modules = checkpoint.optional("modules.json")
+    if modules is None:
+        return None
+    steps: list[tuple[str, str]] = []
+    for step in read_json(modules, ConfigError, list):
+        name = str(step.get("type")).rpartition(".")[2] if isinstance(step, dict) else brief(step)
+        folder = step.get("path") if isinstance(step, dict) else None
+        if not may_follow(steps[-1][0] if steps else None, name) or not isinstance(folder, str):
+            raise ConfigError(
+                f"the steps of a sentence model must be a Transformer, then Pooling, Dense and Normalize, in this order; "
+                f"{modules} has {name:.80} in {brief(folder)}."
+            )
+        steps.append((name, folder.removesuffix("/")))
+    return steps
+
+
+def files_of(checkpoint) -> list[str]:
+    """The files that a sentence model's folder has beside its model's own; none in a folder of another kind."""
+    steps = read_steps(checkpoint)
+    if steps is None:
+        return []
+    names = ["modules.json", SETTINGS]
+    for step, folder in steps:
+        own = LIMITS if step == "Transformer" else ("config.json", WEIGHTS)
+        names += [f"{folder}/{name}" if folder else name for name in own]
+    return [name for name in names if checkpoint.optional(name)]
 
 
 def may_follow(before: str | None, kind: str) -> bool:
@@ -114,7 +145,7 @@ def may_follow(before: str | None, kind: str) -> bool:
     return before is None or STEPS.index(before) < STEPS.index(kind) or before == kind == "Dense"
 
 
-def read_dense(checkpoint, folder: str) -> Dense:
+def read_dense(checkpoint, folder: str, strict: bool = True) -> Dense:
     """2_Dense -> Dense."""
     path = checkpoint.file(f"{folder}/config.json")
     values = read_json(path, ConfigError)
@@ -133,7 +164,7 @@ def read_dense(checkpoint, folder: str) -> Dense:
     shapes = linear_shapes("linear", sizes[1], sizes[0])
     if not values.get("bias", True):
         del shapes["linear.bias"]
-    fit(stored, shapes, f"{checkpoint.name}/{folder}")
+    fit(stored, shapes, f"{checkpoint.name}/{folder}", strict)
     bias = stored["linear.bias"].array() if "linear.bias" in shapes else np.zeros(sizes[1], np.float32)
     return Dense(stored["linear.weight"].array(), bias, activation)
 
@@ -159,7 +190,18 @@ def checked(recipe: Recipe, source: str) -> Recipe:
         raise ConfigError(f"prompts must map names to texts; {source} has {brief(prompts)}.")
     if recipe.prompt_name is not None and recipe.prompt_name not in list(prompts):
         raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(recipe.prompt_name)}.")
-    if recipe.similarity not in SIMILARITIES:
+    if not isinstance(recipe.similarity, str) or recipe.similarity not in SIMILARITIES:
         known = ", ".join(SIMILARITIES)
         raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(recipe.similarity)}.")
     return recipe
+
+
+def distances(one: np.ndarray, other: np.ndarray, order: int) -> np.ndarray:
+    """Vectors (S, D) and (R, D) -> (S, R): the norm of each difference, of order 1 or 2."""
+    rows = [np.linalg.norm(other - vector, order, axis=1) for vector in one]
+    return np.array(rows, np.float32).reshape(len(one), len(other))
+
+
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """(S, D) -> (S, D), each of length 1; zeros stay zeros."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
