@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.kernels.registry import table
+from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import config_of
@@ -67,7 +67,7 @@ class SentenceEncoder:
         With strict=False, tensors that the model has no use for are a warning and no error.
         """
         strict = read_flag("strict", strict)
-        table(kernels)  # a name that is wrong is known before anything is downloaded
+        make_ops(kernels)  # a name that is wrong is known before anything is downloaded
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
