@@ -46,8 +46,8 @@ Step = tuple[str, float, float]  # operation, begun, ended
 def watched(ops: Ops, log: list[Step]) -> Ops:
     """The same operations; each call of one is noted in `log`. What a composed one calls is its own time."""
     made = copy.copy(ops)
-    made.noted = False  # each is made when it is called
-    watching = watch_kernels if ops.noted else watch
+    made.capturable = False  # each is made when it is called
+    watching = watch_kernels if ops.capturable else watch
     for operation in ops.chosen:
         setattr(made, operation, watching(operation, getattr(ops, operation), log))
     return made

@@ -24,9 +24,9 @@ class Variant:
     name: str
     function: Callable
     tolerance: float
-    why: str  # the reason for the tolerance
-    prepare: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters `function` takes in their place
-    noted: bool = False  # whether all it does with its arrays is to `run` kernels on them, which may then wait (`noting.py`)
+    tolerance_reason: str  # the reason for the tolerance
+    pack_weights: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters `function` takes in their place
+    capturable: bool = False  # whether all it does with its arrays is to `run` kernels on them, which may then wait (`noting.py`)
 
 
 @dataclass
@@ -55,8 +55,8 @@ REGISTRY = Registry()
 
 def reference(function: Callable) -> Callable:
     """Define an operation by its NumPy formula."""
-    why = "float32 rounding: sums of up to 3,072 products"
-    register(Variant(function.__name__, "reference", function, 2e-6, why))
+    tolerance_reason = "float32 rounding: sums of up to 3,072 products"
+    register(Variant(function.__name__, "reference", function, 2e-6, tolerance_reason))
     return function
 
 
@@ -72,12 +72,12 @@ def composition(*parts: str) -> Callable:
     return define
 
 
-def variant(operation: str, *, tolerance: float, why: str, prepare: Callable | None = None, noted=False) -> Callable:
+def variant(operation: str, *, tolerance: float, tolerance_reason: str, pack_weights: Callable | None = None, capturable=False) -> Callable:
     """Register `function` as a variant of `operation`, under its own name less the operation's: `linear_naive`."""
 
     def add(function: Callable) -> Callable:
         name = function.__name__.removeprefix(f"{operation}_")
-        register(Variant(operation, name, function, tolerance, why, prepare, noted))
+        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable))
         return function
 
     return add
@@ -94,7 +94,7 @@ class Ops:
         self.chosen = dict(chosen)
         self.preset = preset
         self.compiled = False  # whether object files of all its kernels are known to be there: `models/precompile.py`
-        self.noted = all(isinstance(made, Variant) and made.noted for made in self.chosen.values())
+        self.capturable = all(isinstance(made, Variant) and made.capturable for made in self.chosen.values())
         for operation, made in self.chosen.items():
             ready = made.function if isinstance(made, Variant) else partial(made.function, self)
             setattr(self, operation, ready)
@@ -103,7 +103,7 @@ class Ops:
         """A layer's arrays as the checkpoint has them -> what the chosen variant takes after its inputs. Once, at load."""
         made = self.chosen[operation]
         if isinstance(made, Variant):
-            return made.prepare(*arrays) if made.prepare else arrays
+            return made.pack_weights(*arrays) if made.pack_weights else arrays
         return made.preparation(self, *arrays) if made.preparation else self.prepare(made.parts[0], *arrays)
 
     @property

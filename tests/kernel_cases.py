@@ -17,7 +17,7 @@ HEADS = 4
 
 
 def cases(operation: str) -> dict[str, tuple[tuple, tuple]]:
-    """operation -> {case's name: (what it is called on, the arrays that `prepare` gets)}."""
+    """operation -> {case's name: (what it is called on, the arrays that `pack_weights` gets)}."""
     made = {}
     for number, (name, (rows, inputs, outputs)) in enumerate(SIZES.items()):
         random = np.random.default_rng(number)

@@ -52,13 +52,13 @@ def test_a_product_is_the_float32_one_with_rounded_weights_to_the_bit(operation)
         x, weight = (random.normal(size=(n, inputs)).astype(np.float32) for n in (rows, outputs))
         bias = random.normal(size=outputs).astype(np.float32)
         half, whole = variants(operation)["bf16"], variants(operation)["register"]
-        expected = whole.function(x, *whole.prepare(widened(to_bf16(weight)), bias))
-        assert np.array_equal(half.function(x, *half.prepare(weight, bias)), expected)
+        expected = whole.function(x, *whole.pack_weights(widened(to_bf16(weight)), bias))
+        assert np.array_equal(half.function(x, *half.pack_weights(weight, bias)), expected)
 
 
 def test_the_packed_weights_are_half_as_large():
     weight, bias = np.ones((96, 128), np.float32), np.ones(96, np.float32)
-    half, whole = (variants("linear")[name].prepare(weight, bias)[0].nbytes for name in ("bf16", "register"))
+    half, whole = (variants("linear")[name].pack_weights(weight, bias)[0].nbytes for name in ("bf16", "register"))
     assert half * 2 == whole
 
 

@@ -34,8 +34,8 @@ def test_the_compiled_products_are_numpys_to_the_bit(name):
     made, reference = variants("linear")[name], variants("linear")["int8_reference"]
     for case, arrays in cases("linear").items():
         (x,), parameters = cast(arrays, np.float32)
-        expected = reference.function(x, *reference.prepare(*parameters))
-        assert np.array_equal(made.function(x, *made.prepare(*parameters)), expected), case
+        expected = reference.function(x, *reference.pack_weights(*parameters))
+        assert np.array_equal(made.function(x, *made.pack_weights(*parameters)), expected), case
 
 
 @pytest.mark.parametrize("inputs", [3000, 3200, 4096, 6500])
@@ -45,8 +45,8 @@ def test_a_product_deeper_than_one_visit_to_y_is_numpys_to_the_bit(inputs):
     x, weight = (random.normal(size=(rows, inputs)).astype(np.float32) for rows in (9, 70))
     weight *= np.linspace(0.1, 3, inputs, dtype=np.float32)  # so that the chunks' scales differ
     made, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
-    expected = reference.function(x, *reference.prepare(weight, weight[:, 0].copy()))
-    assert np.array_equal(made.function(x, *made.prepare(weight, weight[:, 0].copy())), expected)
+    expected = reference.function(x, *reference.pack_weights(weight, weight[:, 0].copy()))
+    assert np.array_equal(made.function(x, *made.pack_weights(weight, weight[:, 0].copy())), expected)
 
 
 @pytest.mark.parametrize("inputs", [16, 128, 256, 384, 432, 768, 1536])
@@ -55,8 +55,8 @@ def test_rows_mixed_in_registers_have_the_same_bits(inputs):
     random = np.random.default_rng(inputs)
     x, weight = (random.normal(size=(rows, inputs)).astype(np.float32) for rows in (7, 33))
     made, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
-    expected = reference.function(x, *reference.prepare(weight, weight[:, 0].copy()))
-    assert np.array_equal(made.function(x, *made.prepare(weight, weight[:, 0].copy())), expected)
+    expected = reference.function(x, *reference.pack_weights(weight, weight[:, 0].copy()))
+    assert np.array_equal(made.function(x, *made.pack_weights(weight, weight[:, 0].copy())), expected)
 
 
 SAME = """
@@ -68,8 +68,8 @@ random = np.random.default_rng(0)
 for rows, inputs, outputs in ((1, 9, 3), (13, 300, 70), (30, 1030, 33)):
     x, weight = (random.normal(size=(n, inputs)).astype(np.float32) for n in (rows, outputs))
     bias = random.normal(size=outputs).astype(np.float32)
-    expected = reference.function(x, *reference.prepare(weight, bias))
-    assert np.array_equal(tile.function(x, *tile.prepare(weight, bias)), expected)
+    expected = reference.function(x, *reference.pack_weights(weight, bias))
+    assert np.array_equal(tile.function(x, *tile.pack_weights(weight, bias)), expected)
 print(WAY.name, WAY.outputs)
 """
 CHOOSE = """
@@ -127,7 +127,7 @@ def test_a_fused_write_out_is_what_it_stands_for_to_the_bit(operation):
     random = np.random.default_rng(0)
     x, weight, other = (random.normal(size=size).astype(np.float32) for size in ((33, 70), (45, 70), (33, 45)))
     made, plain = variants(operation)["int8"], variants("linear")["int8_tile"]
-    packed = plain.prepare(weight, weight[:, 0].copy())
+    packed = plain.pack_weights(weight, weight[:, 0].copy())
     y = plain.function(x, *packed)
     if operation == "linear_add":
         assert np.array_equal(made.function(x, other, *packed), y + other)
@@ -141,15 +141,15 @@ def test_three_products_in_one_are_the_three():
     x, *weights = (random.normal(size=(40, 72)).astype(np.float32) for _ in range(4))
     made, plain = variants("query_key_value")["int8"], variants("linear")["int8_tile"]
     pairs = [(weight, weight[:, 0].copy()) for weight in weights]
-    together = made.function(x, x, *made.prepare(*pairs[0], *pairs[1], *pairs[2]))
+    together = made.function(x, x, *made.pack_weights(*pairs[0], *pairs[1], *pairs[2]))
     for found, pair in zip(together, pairs):
-        assert np.array_equal(found, plain.function(x, *plain.prepare(*pair)))
+        assert np.array_equal(found, plain.function(x, *plain.pack_weights(*pair)))
 
 
 @pytest.mark.parametrize("inputs", [1, 4, 37, 288, 768])
 def test_mixing_is_an_orthogonal_matrix_times_sixteen(inputs):
     matrix = int8_reference.mix(np.eye(inputs))
-    assert np.array_equal(matrix @ matrix.T, np.eye(inputs) * int8_reference.MIXED**2)
+    assert np.array_equal(matrix @ matrix.T, np.eye(inputs) * int8_reference.ROTATION**2)
 
 
 def test_mixing_pays_where_one_column_is_large():
@@ -158,7 +158,7 @@ def test_mixing_pays_where_one_column_is_large():
     x, weight = (random.normal(size=(size, 384)) for size in (50, 200))
     x[:, 7] *= 40
     made = variants("linear")["int8_reference"]
-    found = made.function(x.astype(np.float32), *made.prepare(weight.astype(np.float32), np.zeros(200, np.float32)))
+    found = made.function(x.astype(np.float32), *made.pack_weights(weight.astype(np.float32), np.zeros(200, np.float32)))
     scale = (x.max(axis=1) - x.min(axis=1))[:, None] / 255
     unmixed = np.rint(x / scale) * scale @ weight.T
     error = [np.square(y - x @ weight.T).mean() ** 0.5 for y in (found, unmixed)]
@@ -170,11 +170,11 @@ def test_a_row_that_holds_no_number_gives_none_and_spares_the_others(bad):
     random = np.random.default_rng(0)
     x, weight = (random.normal(size=(6, 40)).astype(np.float32) for _ in range(2))
     made, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
-    whole = made.function(x, *made.prepare(weight, weight[:, 0].copy()))
+    whole = made.function(x, *made.pack_weights(weight, weight[:, 0].copy()))
     x[2, 5] = bad
     with np.errstate(invalid="ignore"):
         for each in (made, reference):
-            y = each.function(x, *each.prepare(weight, weight[:, 0].copy()))
+            y = each.function(x, *each.pack_weights(weight, weight[:, 0].copy()))
             assert np.isnan(y[2]).all()
             assert np.array_equal(np.delete(y, 2, axis=0), np.delete(whole, 2, axis=0))
 
@@ -182,8 +182,8 @@ def test_a_row_that_holds_no_number_gives_none_and_spares_the_others(bad):
 def test_rows_and_weights_of_zeros_give_the_bias():
     made, bias = variants("linear")["int8_tile"], np.arange(5, dtype=np.float32)
     zeros, ones = np.zeros((3, 20), np.float32), np.ones((5, 20), np.float32)
-    assert np.array_equal(made.function(zeros, *made.prepare(ones, bias)), np.tile(bias, (3, 1)))
-    assert np.array_equal(made.function(ones, *made.prepare(zeros[:1].repeat(5, 0), bias)), np.tile(bias, (5, 1)))
+    assert np.array_equal(made.function(zeros, *made.pack_weights(ones, bias)), np.tile(bias, (3, 1)))
+    assert np.array_equal(made.function(ones, *made.pack_weights(zeros[:1].repeat(5, 0), bias)), np.tile(bias, (5, 1)))
 
 
 # ---------------------------------------------------------------- on trained weights

@@ -124,7 +124,7 @@ residual = np.frombuffer((ctypes.c_float * 280).from_address(start + size - 4 * 
 residual[:] = 1
 for name in ("register", "bf16", "int8"):
     made = variants("linear_add")[name]
-    found = made.function(np.ones((7, 40), np.float32), residual, *made.prepare(np.eye(40, dtype="f"), np.zeros(40, "f")))
+    found = made.function(np.ones((7, 40), np.float32), residual, *made.pack_weights(np.eye(40, dtype="f"), np.zeros(40, "f")))
     assert np.abs(found - 2).max() < 0.1
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

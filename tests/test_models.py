@@ -365,7 +365,7 @@ def test_a_head_prepares_its_weights_for_the_operation_that_uses_them(monkeypatc
     plain = small_model()(IDS).logits
     turned = Variant(
         "linear_relu", "turned", lambda x, weight, bias: np.maximum(x @ weight + bias, 0), 0.0, "",
-        prepare=lambda weight, bias: (np.ascontiguousarray(weight.T), bias),
+        pack_weights=lambda weight, bias: (np.ascontiguousarray(weight.T), bias),
     )  # fmt: skip
     monkeypatch.setitem(REGISTRY.variants["linear_relu"], "turned", turned)
     assert close(small_model(kernels={"linear_relu": "turned"})(IDS).logits, plain)

@@ -152,7 +152,7 @@ def test_a_pass_in_which_numpy_looks_at_a_result_is_not_kept():
 @pytest.mark.parametrize("kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "turned"}])
 def test_what_is_not_made_of_kernels_alone_is_never_noted(kernels):
     made = model(kernels)
-    assert not make_ops(kernels).noted
+    assert not make_ops(kernels).capturable
     made(text(5))
     assert not made.passes.kept
 
@@ -191,7 +191,7 @@ def test_what_is_still_held_is_not_written_over_by_later_notes():
     linear = variants("linear")["register"]
     random = np.random.default_rng(0)
     x, weight = random.normal(size=(96, 96)).astype(np.float32), random.normal(size=(96, 96)).astype(np.float32)
-    packed = linear.prepare(weight, np.zeros(96, np.float32))
+    packed = linear.pack_weights(weight, np.zeros(96, np.float32))
     add = variants("linear_add")["register"].function
     with threads.noting() as notes:
         first = linear.function(x, *packed)
@@ -205,7 +205,7 @@ def test_what_is_still_held_is_not_written_over_by_later_notes():
 
 def test_a_kernel_that_is_called_through_numba_is_not_noted_and_finds_what_was(monkeypatch):
     linear, x = variants("linear")["register"], np.ones((96, 96), np.float32)
-    packed = linear.prepare(np.eye(96, dtype=np.float32) * 2, np.zeros(96, np.float32))
+    packed = linear.pack_weights(np.eye(96, dtype=np.float32) * 2, np.zeros(96, np.float32))
     bind = threads.bind
 
     def bind_alternately(kernel, *arguments):

@@ -81,7 +81,7 @@ def test_a_row_of_a_product_is_the_same_whatever_the_number_of_rows(operation):
     random = np.random.default_rng(0)
     x = random.normal(size=(210, 300)).astype(np.float32)
     made = variants(operation)["register"]
-    packed = made.prepare(random.normal(size=(83, 300)).astype(np.float32), random.normal(size=83).astype(np.float32))
+    packed = made.pack_weights(random.normal(size=(83, 300)).astype(np.float32), random.normal(size=83).astype(np.float32))
     whole = made.function(x, *packed)
     for rows in (*range(1, 14), 25, 97, 130):
         assert np.array_equal(made.function(x[-rows:], *packed), whole[-rows:]), rows

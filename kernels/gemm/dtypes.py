@@ -12,11 +12,11 @@ from llvmlite import ir
 from llvmlite.binding import llvm_version_info
 
 from ..compiler.cpu import HAS_AVX512_BF16
-from ..simd.emit import BYTE, FLOAT, WORD, call, load_unaligned, byte_offset, emit_fma, splat
-from ..simd.shapes import COLUMNS, ROWS, WIDTH
+from ..simd.emit import BYTE, FLOAT, WORD, byte_offset, call, emit_fma, load_unaligned, splat
+from ..simd.shapes import MR, NR, WIDTH
 from . import int8_layout
-from .int8_isa import WAY
-from .int8_layout import GROUP
+from .int8_isa import INT8_ISA
+from .int8_layout import K_PACK
 
 SHORT = ir.IntType(16)
 
@@ -53,19 +53,19 @@ PAIRS = ir.VectorType(BFloat(), 2 * WIDTH) if llvm_version_info[0] >= 16 else WO
 
 
 def float32() -> Numbers:
-    return Numbers(ROWS, COLUMNS, WIDTH, 4, FLOATS, FLOATS, add_floats, as_they_are, plus_bias)
+    return Numbers(MR, NR, WIDTH, 4, FLOATS, FLOATS, add_floats, as_they_are, plus_bias)
 
 
 def bf16() -> Numbers:
     add = add_pairs_at_once if HAS_AVX512_BF16 else add_pairs_widened
-    return Numbers(ROWS, COLUMNS, WIDTH, 4 if HAS_AVX512_BF16 else 8, WORDS, FLOATS, add, as_they_are, plus_bias)
+    return Numbers(MR, NR, WIDTH, 4 if HAS_AVX512_BF16 else 8, WORDS, FLOATS, add, as_they_are, plus_bias)
 
 
 def int8() -> Numbers:
-    add, sums, unite = WAYS[WAY.name]
-    weights = ir.VectorType(BYTE, WAY.outputs * GROUP)
-    return Numbers(WAY.rows, int8_layout.COLUMNS, WAY.outputs, WAY.x_bytes, weights,
-                   ir.VectorType(WORD, sums * WAY.outputs), in_both(add), scaled(unite), dequantised)  # fmt: skip
+    add, sums, unite = WAYS[INT8_ISA.name]
+    weights = ir.VectorType(BYTE, INT8_ISA.outputs * K_PACK)
+    return Numbers(INT8_ISA.rows, int8_layout.INT8_NR, INT8_ISA.outputs, INT8_ISA.x_bytes, weights,
+                   ir.VectorType(WORD, sums * INT8_ISA.outputs), in_both(add), scaled(unite), dequantised)  # fmt: skip
 
 
 # float32 and bf16
@@ -107,7 +107,7 @@ def in_both(add: Callable) -> Callable:
     """A way to add to one vector of sums -> the same for a row's two."""
 
     def add_both(builder, sums, place, weights):
-        x = load_unaligned(builder, place, ir.IntType(8 * WAY.x_bytes))
+        x = load_unaligned(builder, place, ir.IntType(8 * INT8_ISA.x_bytes))
         return [add(builder, total, x, b) for total, b in zip(sums, weights)]
 
     add_both.__name__ = add.__name__
@@ -145,14 +145,14 @@ def add_vnni(builder, sums, x, weights):
 def add_pairs(builder, sums, x, weights):
     """sums[2 n] += the first two products of output n, sums[2 n + 1] += the last two."""
     wide = ir.VectorType(SHORT, weights.type.count)
-    x = builder.bitcast(splat(builder, x, WAY.outputs), wide)
-    name = "llvm.x86.avx2.pmadd.wd" if WAY.outputs == 4 else "llvm.x86.sse2.pmadd.wd"
+    x = builder.bitcast(splat(builder, x, INT8_ISA.outputs), wide)
+    name = "llvm.x86.avx2.pmadd.wd" if INT8_ISA.outputs == 4 else "llvm.x86.sse2.pmadd.wd"
     return builder.add(sums, call(builder, name, sums.type, x, builder.sext(weights, wide)))
 
 
 def add_plain(builder, sums, x, weights):
     """sums[4 n + i] += product i of output n."""
-    x = builder.bitcast(splat(builder, x, WAY.outputs), weights.type)
+    x = builder.bitcast(splat(builder, x, INT8_ISA.outputs), weights.type)
     return builder.add(sums, builder.mul(builder.zext(x, sums.type), builder.sext(weights, sums.type)))
 
 

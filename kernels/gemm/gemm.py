@@ -23,9 +23,9 @@ from ..compiler.jit import Kernel, jit
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
 from ..runtime.threads import run, settle
-from ..simd.atomics import spin_hint, load_acquire
+from ..simd.atomics import load_acquire, spin_hint
 from ..simd.emit import fetch_add
-from ..simd.scalar_math import PLAIN
+from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave
 from ..simd.trace import activate_tile
 from .microkernel import add_product as add_tile
@@ -176,7 +176,7 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
                     start = top * length + k * (bottom - top) * (length // steps)
                     place = top, bottom - top, left, start, (tile - first_tile) * asked, ahead, chunk
                     add_tile(target, words, panel, coming, scale, column, ranges, residual, place, k == 0, end == steps)
-                    if finish != PLAIN and end == steps:
+                    if finish != NO_ACTIVATION and end == steps:
                         activate_tile(target, (top, bottom - top, left, across), finish)
         task = fetch_add(counter)
 

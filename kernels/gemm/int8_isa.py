@@ -18,10 +18,10 @@ import platform
 from typing import NamedTuple
 
 from ..compiler.cpu import FEATURES
-from .int8_layout import GROUP
+from .int8_layout import K_PACK
 
 
-class Way(NamedTuple):
+class DotProductISA(NamedTuple):
     """How this machine adds a line's products."""
 
     name: str
@@ -32,19 +32,19 @@ class Way(NamedTuple):
     @property
     def x_bytes(self) -> int:
         """Of a row, in a step."""
-        return GROUP * (2 if self.value == "int16" else 1)
+        return K_PACK * (2 if self.value == "int16" else 1)
 
 
-def way_of(found: set[str]) -> Way:
+def detect_int8_isa(found: set[str]) -> DotProductISA:
     if {"avx512vnni", "avx512f"} <= found:
-        return Way("vnni", 16, 6, "uint8")  # 28 of 32 registers, the totals among them
+        return DotProductISA("vnni", 16, 6, "uint8")  # 28 of 32 registers, the totals among them
     if {"avxvnni", "avx2"} <= found:
-        return Way("vnni", 8, 6, "uint8")  # 12 of 16
+        return DotProductISA("vnni", 8, 6, "uint8")  # 12 of 16
     if "avx2" in found:
-        return Way("pairs", 4, 6, "int16")
+        return DotProductISA("pairs", 4, 6, "int16")
     if platform.machine() in ("x86_64", "AMD64"):
-        return Way("pairs", 2, 4, "int16")  # SSE2
-    return Way("plain", 2, 4, "uint8")
+        return DotProductISA("pairs", 2, 4, "int16")  # SSE2
+    return DotProductISA("plain", 2, 4, "uint8")
 
 
-WAY = way_of(FEATURES)
+INT8_ISA = detect_int8_isa(FEATURES)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-GROUP, COLUMNS = 4, 32  # GROUP is what vpdpbusd takes at once
-MIXED = 16  # values of a row that are mixed at once; twice, so that each becomes part of 256
+K_PACK, INT8_NR = 4, 32  # GROUP is what vpdpbusd takes at once
+ROTATION = 16  # values of a row that are mixed at once; twice, so that each becomes part of 256
 
 
 def span_of(inputs: int) -> int:
@@ -26,13 +26,13 @@ def span_of(inputs: int) -> int:
 
 def lay(values):
     """Whole numbers (N, K), K a multiple of GROUP -> panels (P, K / GROUP, 128)."""
-    padded = np.pad(values, ((0, -len(values) % COLUMNS), (0, 0)))
-    lines = padded.reshape(-1, COLUMNS, padded.shape[1] // GROUP, GROUP).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(lines).reshape(len(lines), -1, COLUMNS * GROUP)
+    padded = np.pad(values, ((0, -len(values) % INT8_NR), (0, 0)))
+    lines = padded.reshape(-1, INT8_NR, padded.shape[1] // K_PACK, K_PACK).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(lines).reshape(len(lines), -1, INT8_NR * K_PACK)
 
 
 def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
     """`parts` weights (N, K) -> the shapes of the panels, scales and columns that `linear_int8.pack` makes of them."""
-    wide, length = outputs + -outputs % COLUMNS, inputs + -inputs % MIXED
+    wide, length = outputs + -outputs % INT8_NR, inputs + -inputs % ROTATION
     spans = -(-length // span_of(length))
-    return (parts * wide // COLUMNS, length // GROUP, COLUMNS * GROUP), (parts, spans, wide), (parts, 2, wide)
+    return (parts * wide // INT8_NR, length // K_PACK, INT8_NR * K_PACK), (parts, spans, wide), (parts, 2, wide)

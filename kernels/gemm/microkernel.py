@@ -28,7 +28,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, FLOAT, INT, switch_on_rows, load_unaligned, byte_offset, prefetch, store_unaligned
+from ..simd.emit import ADDRESS, FLOAT, INT, byte_offset, load_unaligned, prefetch, store_unaligned, switch_on_rows
 from ..simd.shapes import TOTALS_IN_REGISTERS
 from .dtypes import Numbers, bf16, float32, int8
 

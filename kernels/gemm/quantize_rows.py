@@ -7,13 +7,13 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, FLOAT, INT, WORD, load_unaligned, byte_offset, emit_fma, prefetch, splat, store_unaligned
+from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, emit_fma, load_unaligned, prefetch, splat, store_unaligned
 from ..simd.scalar_math import WHOLE
 from ..simd.shapes import WIDTH
 from ..simd.shuffle import shuffle_mask
-from .int8_layout import MIXED
+from .int8_layout import ROTATION
 
-ROW, WORDS = ir.VectorType(FLOAT, MIXED), ir.VectorType(WORD, MIXED)
+ROW, WORDS = ir.VectorType(FLOAT, ROTATION), ir.VectorType(WORD, ROTATION)
 
 
 @intrinsic
@@ -28,17 +28,17 @@ def mix(typing, source, target, coming):
         arrays = [context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values)]
         begun, ended, later = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         count = builder.extract_value(arrays[0].shape, 0)
-        part = builder.udiv(count, INT(MIXED))
-        fits = builder.icmp_unsigned("==", builder.urem(part, INT(MIXED)), INT(0))
+        part = builder.udiv(count, INT(ROTATION))
+        fits = builder.icmp_unsigned("==", builder.urem(part, INT(ROTATION)), INT(0))
         with builder.if_else(fits) as (at_once, in_turn):
             with at_once:
-                mix_parts(builder, begun, ended, part, INT(0), MIXED, whole=True, later=later)
+                mix_parts(builder, begun, ended, part, INT(0), ROTATION, whole=True, later=later)
             with in_turn:
                 done = INT(0)
                 for lanes in (WIDTH, WIDTH // 2, 1):
                     done = mix_parts(builder, begun, ended, part, done, lanes)
                 with cgutils.for_range(builder, part) as group:
-                    place = byte_offset(builder, ended, builder.mul(group.index, INT(4 * MIXED)))
+                    place = byte_offset(builder, ended, builder.mul(group.index, INT(4 * ROTATION)))
                     store_unaligned(builder, within(builder, load_unaligned(builder, place, ROW)), place)
 
     return types.void(source, target, coming), emit
@@ -51,7 +51,7 @@ def mix_parts(builder, begun, ended, part, first, lanes, whole=False, later=None
     groups = builder.udiv(builder.sub(part, first), INT(lanes))
     with cgutils.for_range(builder, groups) as group:
         place = builder.add(first, builder.mul(group.index, INT(lanes)))
-        distances = [builder.mul(INT(4), builder.add(place, builder.mul(INT(number), part))) for number in range(MIXED)]
+        distances = [builder.mul(INT(4), builder.add(place, builder.mul(INT(number), part))) for number in range(ROTATION)]
         held = [load_unaligned(builder, byte_offset(builder, begun, distance), vector) for distance in distances]
         for value, distance in zip(across(builder, held), distances):
             if whole:
@@ -64,7 +64,7 @@ def mix_parts(builder, begun, ended, part, first, lanes, whole=False, later=None
 def across(builder, held: list[ir.Value]) -> list[ir.Value]:
     """MIXED vectors, mixed with each other."""
     for apart in (4, 1):
-        sums = {place: builder.fadd(held[place], held[place ^ apart]) for place in range(MIXED) if not place & apart}
+        sums = {place: builder.fadd(held[place], held[place ^ apart]) for place in range(ROTATION) if not place & apart}
         totals = {place: builder.fadd(sums[place], sums[place ^ 2 * apart]) for place in sums if not place & 2 * apart}
         held = [without_twice(builder, totals[place & ~(3 * apart)], value) for place, value in enumerate(held)]
     return held
@@ -75,7 +75,7 @@ def within(builder, value: ir.Value) -> ir.Value:
     for apart in (4, 1):
         total = value
         for distance in (apart, 2 * apart):
-            others = builder.shuffle_vector(total, total, shuffle_mask(lane ^ distance for lane in range(MIXED)))
+            others = builder.shuffle_vector(total, total, shuffle_mask(lane ^ distance for lane in range(ROTATION)))
             total = builder.fadd(total, others)
         value = without_twice(builder, total, value)
     return value
@@ -96,17 +96,17 @@ def round_row(typing, source, target, factor, zero):
     def emit(context, builder, signature, values):
         source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values[:2]))
         begun, ended = (builder.bitcast(array.data, ADDRESS) for array in (source, target))
-        factor, zero = splat(builder, values[2], MIXED), builder.fptosi(values[3], WORD)
-        start = splat(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), MIXED)
-        with cgutils.for_range(builder, builder.udiv(builder.extract_value(source.shape, 0), INT(MIXED))) as group:
-            first = builder.mul(group.index, INT(MIXED))
+        factor, zero = splat(builder, values[2], ROTATION), builder.fptosi(values[3], WORD)
+        start = splat(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), ROTATION)
+        with cgutils.for_range(builder, builder.udiv(builder.extract_value(source.shape, 0), INT(ROTATION))) as group:
+            first = builder.mul(group.index, INT(ROTATION))
             value = builder.fmul(load_unaligned(builder, byte_offset(builder, begun, builder.mul(first, INT(4))), ROW), factor)
-            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * MIXED)), WORDS)
+            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * ROTATION)), WORDS)
             number = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
-                limit = ir.Constant(WORDS, [limit] * MIXED)
+                limit = ir.Constant(WORDS, [limit] * ROTATION)
                 number = builder.select(builder.icmp_signed(beyond, number, limit), limit, number)
             place = byte_offset(builder, ended, builder.mul(first, INT(whole.width // 8)))
-            store_unaligned(builder, builder.trunc(number, ir.VectorType(whole, MIXED)), place)
+            store_unaligned(builder, builder.trunc(number, ir.VectorType(whole, ROTATION)), place)
 
     return types.void(source, target, types.float32, types.float32), emit

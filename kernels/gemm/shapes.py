@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-CHUNK = 128  # products in one running sum: error against float64 0.86 of torch's; with 192 it is 1.00, with 256 1.14
+K_ACCUMULATE = 128  # products in one running sum: error against float64 0.86 of torch's; with 192 it is 1.00, with 256 1.14

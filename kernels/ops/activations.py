@@ -17,7 +17,7 @@ from ..simd.scalar_math import GELU, GELU_TANH, RELU, SILU, TANH, gelu, gelu_tan
 ONE_VALUE = "each value is computed in float64 and rounded once"
 
 
-@variant("gelu", tolerance=2e-7, why=ONE_VALUE)
+@variant("gelu", tolerance=2e-7, tolerance_reason=ONE_VALUE)
 @jit()
 def gelu_naive(x):
     """The C library's erf for each value."""
@@ -28,7 +28,7 @@ def gelu_naive(x):
     return y
 
 
-@variant("gelu_tanh", tolerance=2e-7, why=ONE_VALUE)
+@variant("gelu_tanh", tolerance=2e-7, tolerance_reason=ONE_VALUE)
 @jit()
 def gelu_tanh_naive(x):
     """The C library's tanh for each value."""
@@ -39,7 +39,7 @@ def gelu_tanh_naive(x):
     return y
 
 
-@variant("relu", tolerance=0.0, why="nothing is rounded")
+@variant("relu", tolerance=0.0, tolerance_reason="nothing is rounded")
 @jit()
 def relu_naive(x):
     """A comparison for each value."""
@@ -49,7 +49,7 @@ def relu_naive(x):
     return y
 
 
-@variant("silu", tolerance=2e-7, why=ONE_VALUE)
+@variant("silu", tolerance=2e-7, tolerance_reason=ONE_VALUE)
 @jit()
 def silu_naive(x):
     """The C library's tanh for each value."""
@@ -60,7 +60,7 @@ def silu_naive(x):
     return y
 
 
-@variant("tanh", tolerance=2e-7, why=ONE_VALUE)
+@variant("tanh", tolerance=2e-7, tolerance_reason=ONE_VALUE)
 @jit()
 def tanh_naive(x):
     """The C library's tanh for each value."""
@@ -85,31 +85,31 @@ def on_threads(function, x):
     return y
 
 
-@variant("gelu", tolerance=2e-7, why=VECTOR, noted=True)
+@variant("gelu", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
 def gelu_vector(x):
     """A rational function in place of erf (`functions.py`), a vector of values at a time; blocks on threads."""
     return on_threads(GELU, x)
 
 
-@variant("gelu_tanh", tolerance=2e-7, why=VECTOR, noted=True)
+@variant("gelu_tanh", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
 def gelu_tanh_vector(x):
     """One exp in place of the tanh, a vector of values at a time; blocks on threads."""
     return on_threads(GELU_TANH, x)
 
 
-@variant("relu", tolerance=0.0, why="nothing is rounded", noted=True)
+@variant("relu", tolerance=0.0, tolerance_reason="nothing is rounded", capturable=True)
 def relu_vector(x):
     """A vector of comparisons at a time; blocks on threads."""
     return on_threads(RELU, x)
 
 
-@variant("silu", tolerance=2e-7, why=VECTOR, noted=True)
+@variant("silu", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
 def silu_vector(x):
     """An exp without a branch, a vector of values at a time; blocks on threads."""
     return on_threads(SILU, x)
 
 
-@variant("tanh", tolerance=2e-7, why=VECTOR, noted=True)
+@variant("tanh", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
 def tanh_vector(x):
     """One exp, a vector of values at a time; blocks on threads."""
     return on_threads(TANH, x)

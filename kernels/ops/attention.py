@@ -9,18 +9,18 @@ import numpy as np
 from ..compiler.jit import jit
 from ..composed import query_bounds
 from ..gemm.microkernel import add_product
-from ..gemm.shapes import CHUNK
+from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
 from ..simd.elementwise import max_nnan
-from ..simd.emit import fma, fetch_add
+from ..simd.emit import fetch_add, fma
 from ..simd.scalar_math import exp_below
-from ..simd.shapes import COLUMNS, ROWS, WIDTH
+from ..simd.shapes import MR, NR, WIDTH
 from ..simd.shuffle import interleave, transpose_block
 
 
-@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+@variant("attention", tolerance=2e-6, tolerance_reason="float32 rounding: two products and a softmax in a row")
 def attention_naive(query, key, value, bounds, key_mask, heads):
     """One query, one head at a time: its scores, their softmax, the values' weighted sum."""
     kept = np.ones(len(key), np.bool_) if key_mask is None else key_mask
@@ -60,7 +60,7 @@ def attention_rows(query, key, value, asking, bounds, kept, heads):
     return context
 
 
-@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+@variant("attention", tolerance=2e-6, tolerance_reason="float32 rounding: two products and a softmax in a row")
 def attention_turned(query, key, value, bounds, key_mask, heads):
     """A head's kept keys are copied and turned: a loop over keys then runs along memory, and becomes vectors.
 
@@ -68,7 +68,7 @@ def attention_turned(query, key, value, bounds, key_mask, heads):
     return attend_blocks(query, key, value, bounds, key_mask, heads, len(query))
 
 
-@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row")
+@variant("attention", tolerance=2e-6, tolerance_reason="float32 rounding: two products and a softmax in a row")
 def attention_online(query, key, value, bounds, key_mask, heads):
     """STEP keys at a time for all queries: a row of scores is never whole (arXiv:1805.02867).
 
@@ -150,7 +150,7 @@ def add_shares(scores, high, values, found):
 BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens that is a thirtieth of its work
 
 
-@variant("attention", tolerance=2e-6, why="float32 rounding: two products and a softmax in a row", noted=True)
+@variant("attention", tolerance=2e-6, tolerance_reason="float32 rounding: two products and a softmax in a row", capturable=True)
 def attention_register(query, key, value, bounds, key_mask, heads):
     """Both products by register tiles, a vector's lanes being queries: no lane ever needs another's largest or sum.
 
@@ -171,7 +171,7 @@ def attention_on_threads(kernel, query, key, value, bounds, key_mask, heads):
         np.cumsum(-(-queries // BLOCK), out=blocks[1:])
         useful = min(int(blocks[-1]) * heads, work // 200_000 + 1)
         longest, size = int(lengths.max()), query.shape[1] // heads
-        scratch = ((2, longest, size), (longest * size,), (longest, COLUMNS), (2, size, COLUMNS), (3, COLUMNS))
+        scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
         run(kernel, useful, query, key, value, kept, (asking, bounds, blocks), heads, context, scratch=scratch)
     return context
 
@@ -191,8 +191,8 @@ def attend(counter, scratch, query, key, value, kept, places, heads, context):
         start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
         first, last, right = asking[sequence] + (place - blocks[sequence]) * BLOCK, asking[sequence + 1], left + size
         count = copy_kept(key[start:stop], value[start:stop], kept[start:stop], left, copies, laid)
-        for row in range(first, min(first + BLOCK, last), COLUMNS):
-            end = min(row + COLUMNS, first + BLOCK, last)
+        for row in range(first, min(first + BLOCK, last), NR):
+            end = min(row + NR, first + BLOCK, last)
             transpose(query[row:end, left:right], turned[0])  # lanes that have no query keep what they had
             attend_lanes(turned, laid, copies[1, :count], scores[:count], sums)
             transpose(turned[1][:, : end - row], context[row:end, left:right])
@@ -204,8 +204,8 @@ def copy_kept(key, value, kept, left, copies, laid):
     """One head's kept keys, laid for the tile (`tiles.py`), and its values. -> how many."""
     size = copies.shape[2]
     count = gather(key, value, kept, left, copies)
-    for top in range(0, count, ROWS):
-        bottom = min(top + ROWS, count)
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
         interleave(copies[0, top:bottom], laid[top * size : bottom * size])
     return count
 
@@ -253,18 +253,18 @@ def attend_lanes(turned, laid, values, scores, sums):
     The keys are `laid`, the values are (L, Dh)."""
     count, size = values.shape
     largest, total = sums[0], sums[1]
-    for top in range(0, count, ROWS):
-        bottom = min(top + ROWS, count)
-        place = top, bottom - top, 0, top * size, 0, 0, CHUNK
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
+        place = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
         add_product(scores, laid, turned[0], turned[0], sums, sums, sums, sums, place, True, False)
     for lane in range(len(largest)):  # not range(COLUMNS): of a loop of known length the compiler makes no vectors
         largest[lane], total[lane] = scores[0, lane], 0
     find_largest(scores, largest)
-    for first in range(0, count, CHUNK):
-        exponentials(scores[first : min(first + CHUNK, count)], largest, total, sums[2])
-    for top in range(0, size, ROWS):
-        bottom = min(top + ROWS, size)
-        place = top, bottom - top, 0, top, 0, 0, CHUNK
+    for first in range(0, count, K_ACCUMULATE):
+        exponentials(scores[first : min(first + K_ACCUMULATE, count)], largest, total, sums[2])
+    for top in range(0, size, MR):
+        bottom = min(top + MR, size)
+        place = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
         add_product(turned[1], values, scores, scores, sums, sums, sums, sums, place, True, False)
     for lane in range(len(total)):
         total[lane] = np.float32(1) / total[lane]  # to divide each value took 4 % of a short text's attention

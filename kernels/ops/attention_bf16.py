@@ -11,16 +11,16 @@ import numpy as np
 from ..compiler.cpu import HAS_AVX512_BF16
 from ..compiler.jit import jit
 from ..gemm.microkernel import add_product_of_pairs
-from ..gemm.shapes import CHUNK
+from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
-from ..simd.shapes import ROWS
+from ..simd.shapes import MR
 from ..simd.shuffle import interleave
 from .attention import attend, attention_on_threads, exponentials, find_largest
 from .attention import gather as gather_floats
 from .linear_bf16 import rounded
 
 
-@variant("attention", tolerance=0.02, why="queries, keys, values and shares keep 8 of 24 bits", noted=True)
+@variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and shares keep 8 of 24 bits", capturable=True)
 def attention_paired(query, key, value, bounds, key_mask, heads):
     """The register one with tiles of pairs; the register one itself where the machine has no such instruction."""
     return attention_on_threads(attend_pairs if HAS_AVX512_BF16 else attend, query, key, value, bounds, key_mask, heads)
@@ -31,8 +31,8 @@ def copy_pairs(key, value, kept, left, copies, laid):
     """As `attention.copy_kept`: a key's neighbours are put into one word, and laid; and of values each two keys'."""
     count = gather(key, value, kept, left, copies)
     words, steps = copies[0].view(np.uint32), (copies.shape[2] + 1) // 2
-    for top in range(0, count, ROWS):
-        bottom = min(top + ROWS, count)
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
         interleave(words[top:bottom, :steps], laid[top * steps : bottom * steps].view(np.uint32))
     pair_rows(copies[1, :count])
     return count
@@ -66,19 +66,19 @@ def attend_lanes(turned, laid, values, scores, sums):
     steps, half = (size + 1) // 2, (count + 1) // 2
     largest, total = sums[0], sums[1]
     pair_rows(turned[0])
-    for top in range(0, count, ROWS):
-        bottom = min(top + ROWS, count)
-        place, queries = (top, bottom - top, 0, top * steps, 0, 0, CHUNK // 2), turned[0][:steps]
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
+        place, queries = (top, bottom - top, 0, top * steps, 0, 0, K_ACCUMULATE // 2), turned[0][:steps]
         add_product_of_pairs(scores, laid, queries, queries, sums, sums, sums, sums, place, True, False)
     for lane in range(len(largest)):
         largest[lane], total[lane] = scores[0, lane], 0
     find_largest(scores, largest)
-    for first in range(0, count, CHUNK):
-        exponentials(scores[first : min(first + CHUNK, count)], largest, total, sums[2])
+    for first in range(0, count, K_ACCUMULATE):
+        exponentials(scores[first : min(first + K_ACCUMULATE, count)], largest, total, sums[2])
     pair_rows(scores)
-    for top in range(0, size, ROWS):
-        bottom = min(top + ROWS, size)
-        place, shares = (top, bottom - top, 0, top, 0, 0, CHUNK // 2), scores[:half]
+    for top in range(0, size, MR):
+        bottom = min(top + MR, size)
+        place, shares = (top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2), scores[:half]
         add_product_of_pairs(turned[1], values, shares, shares, sums, sums, sums, sums, place, True, False)
     for lane in range(len(total)):
         total[lane] = np.float32(1) / total[lane]  # to divide each value took 4 % of a short text's attention

@@ -16,7 +16,7 @@ from ..simd.emit import fetch_add
 from .layer_norm import LONG, TASK, normalise
 
 
-@variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away")
+@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is taken away")
 def embed_naive(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     """A token at a time: its three rows are added where they are normalised."""
     words, types, positions = tables
@@ -50,7 +50,7 @@ def normalise_rows(rows, weight, bias, eps):
             rows[n, i] = (rows[n, i] - mean) * scale * weight[i] + bias[i]
 
 
-@variant("embed", tolerance=5e-6, why="the sum of three rows is rounded to float32 before its mean is taken away", noted=True)
+@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is taken away", capturable=True)
 def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     """A token at a time still, with the vectors of `layer_norm_vector`; the next token's word is asked for meanwhile."""
     ids = tuple(np.ascontiguousarray(one, np.int64) for one in (token_ids, type_ids, position_ids))
@@ -88,7 +88,7 @@ def embed_tasks(counter, scratch, ids, tables, norm, y, size):
         task = fetch_add(counter)
 
 
-@variant("take", tolerance=0, why="nothing is computed", noted=True)
+@variant("take", tolerance=0, tolerance_reason="nothing is computed", capturable=True)
 def take_vector(x, rows):
     """Rows of x, copied by kernels, so that a pass need not be interrupted for them."""
     x, rows = np.ascontiguousarray(x), np.ascontiguousarray(rows, np.int64)

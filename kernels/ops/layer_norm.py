@@ -11,10 +11,10 @@ from ..registry import variant
 from ..runtime.buffer_pool import SMALL, beyond_caches, empty
 from ..runtime.threads import run
 from ..simd.elementwise import store_nontemporal
-from ..simd.emit import fma, fetch_add
+from ..simd.emit import fetch_add, fma
 
 
-@variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result; the sums are float64")
+@variant("layer_norm", tolerance=1e-6, tolerance_reason="float32 rounding of the result; the sums are float64")
 @jit()
 def layer_norm_naive(x, weight, bias, eps):
     """A row at a time: its mean, its variance, its result, and no array in between."""
@@ -39,7 +39,7 @@ LONG = 16 * TASK  # of a result that is larger than the caches: a task's beginni
 CHUNK = 1024  # values in a float32 sum, which the compiler makes of some 64 sums of 16; chunks are added in float64
 
 
-@variant("layer_norm", tolerance=1e-6, why="float32 rounding of the result, and of sums around a mean that is near", noted=True)
+@variant("layer_norm", tolerance=1e-6, tolerance_reason="float32 rounding of the result, and of sums around a mean that is near", capturable=True)
 def layer_norm_vector(x, weight, bias, eps):
     """Two rows at a time; sums whose order the compiler may choose, so that it keeps many. Blocks of rows on threads."""
     x = np.ascontiguousarray(x)

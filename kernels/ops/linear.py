@@ -11,7 +11,7 @@ from ..compiler.jit import jit
 from ..registry import variant
 
 
-@variant("linear", tolerance=5e-6, why="one running float32 sum of up to 3,072 products, no pairwise help")
+@variant("linear", tolerance=5e-6, tolerance_reason="one running float32 sum of up to 3,072 products, no pairwise help")
 @jit()
 def linear_naive(x, weight, bias):
     """The formula as three loops: what a compiler makes of it when nobody helps."""
@@ -27,7 +27,7 @@ def linear_naive(x, weight, bias):
     return y
 
 
-@variant("linear", tolerance=5e-6, why="one running float32 sum, as the naive one")
+@variant("linear", tolerance=5e-6, tolerance_reason="one running float32 sum, as the naive one")
 @jit()
 def linear_tiled(x, weight, bias):
     """2 × 2 outputs at a time: four sums that need not wait for one another, from four reads instead of eight.
@@ -54,7 +54,7 @@ def turn(weight, bias):
     return np.ascontiguousarray(weight.T), bias
 
 
-@variant("linear", tolerance=5e-6, why="one running float32 sum, as the naive one", prepare=turn)
+@variant("linear", tolerance=5e-6, tolerance_reason="one running float32 sum, as the naive one", pack_weights=turn)
 @jit()
 def linear_packed(x, turned, bias):
     """The weights turned once, at load: the innermost loop runs over outputs, and the compiler makes vectors of it.

@@ -13,15 +13,15 @@ from ..compiler.cpu import HAS_AVX512_BF16
 from ..compiler.jit import jit
 from ..gemm.gemm import Format, Weights, multiply, product
 from ..gemm.microkernel import add_product_of_pairs
-from ..gemm.shapes import CHUNK
+from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
-from ..simd.scalar_math import PLAIN
-from ..simd.shapes import COLUMNS, ROWS
+from ..simd.scalar_math import NO_ACTIVATION
+from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave
 from .epilogues import fused
 
 STEP = np.dtype(np.uint32 if HAS_AVX512_BF16 else np.uint64)  # what a row has in a step
-BOUND = {"tolerance": 0.01, "why": "weights keep 8 of 24 bits, each is off by up to 1/512; and so does x if HAS_AVX512_BF16"}
+BOUND = {"tolerance": 0.01, "tolerance_reason": "weights keep 8 of 24 bits, each is off by up to 1/512; and so does x if HAS_AVX512_BF16"}
 
 
 def to_bf16(x):
@@ -35,13 +35,13 @@ def pack(*arrays):
     """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 COLUMNS bytes)."""
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
-    across = -(-outputs // COLUMNS)
-    panels = np.zeros((len(weights), across, COLUMNS, inputs + inputs % 2), np.uint16)
-    columns = np.zeros((len(weights), 1, across * COLUMNS), np.float32)
+    across = -(-outputs // NR)
+    panels = np.zeros((len(weights), across, NR, inputs + inputs % 2), np.uint16)
+    columns = np.zeros((len(weights), 1, across * NR), np.float32)
     for part, weight in enumerate(weights):
-        panels[part].reshape(across * COLUMNS, -1)[:outputs, :inputs] = to_bf16(weight)
+        panels[part].reshape(across * NR, -1)[:outputs, :inputs] = to_bf16(weight)
         columns[part, 0, :outputs] = biases[part]
-    words = panels.view("<u4").reshape(-1, COLUMNS, panels.shape[-1] // 2)  # the first of a pair is the lower half
+    words = panels.view("<u4").reshape(-1, NR, panels.shape[-1] // 2)  # the first of a pair is the lower half
     return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), columns, columns, outputs)
 
 
@@ -77,12 +77,12 @@ def rounded(value):
 
 
 def lines(steps):
-    return (1,), (ROWS, steps * STEP.itemsize // 4)
+    return (1,), (MR, steps * STEP.itemsize // 4)
 
 
 BF16 = Format(
-    ROWS, STEP.itemsize, multiply.specialize("multiply_bf16", lay=lay, add_tile=add_product_of_pairs),
-    lambda steps: CHUNK // 2, lines,
+    MR, STEP.itemsize, multiply.specialize("multiply_bf16", lay=lay, add_tile=add_product_of_pairs),
+    lambda steps: K_ACCUMULATE // 2, lines,
 )  # fmt: skip
 
 
@@ -90,11 +90,11 @@ def multiplied(finish, x, *packed, **options):
     return product(BF16, finish, x, packed, **options)
 
 
-@variant("linear", prepare=pack, **BOUND, noted=True)
+@variant("linear", pack_weights=pack, **BOUND, capturable=True)
 def linear_bf16(x, *packed):
     """Half the bytes of the register one; with AVX512-BF16 nearly twice its speed (Zen 4, one thread, in a forward pass of
     1,024 tokens: 216 GFLOP/s for its 109 in query, key and value)."""
-    return multiplied(PLAIN, x, *packed)[0]
+    return multiplied(NO_ACTIVATION, x, *packed)[0]
 
 
 fused("bf16", multiplied, pack, **BOUND)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..gemm.gemm import Format, Weights, multiply, product
-from ..gemm.shapes import CHUNK
+from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import aligned
-from ..simd.scalar_math import PLAIN
-from ..simd.shapes import COLUMNS, ROWS
+from ..simd.scalar_math import NO_ACTIVATION
+from ..simd.shapes import MR, NR
 from .epilogues import fused
 
-BOUND = {"tolerance": 2e-6, "why": "float32 rounding: sums of 128 products, added up"}
+BOUND = {"tolerance": 2e-6, "tolerance_reason": "float32 rounding: sums of 128 products, added up"}
 
 
 def pack(*arrays):
@@ -26,32 +26,32 @@ def pack(*arrays):
     """
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
-    across = -(-outputs // COLUMNS)
-    panels = aligned(len(weights) * across, inputs, COLUMNS)
-    columns = np.zeros((len(weights), 1, across * COLUMNS), np.float32)
+    across = -(-outputs // NR)
+    panels = aligned(len(weights) * across, inputs, NR)
+    columns = np.zeros((len(weights), 1, across * NR), np.float32)
     for part, weight in enumerate(weights):
         columns[part, 0, :outputs] = biases[part]
         for number in range(across):
-            lines = weight[number * COLUMNS : (number + 1) * COLUMNS]
+            lines = weight[number * NR : (number + 1) * NR]
             panels[part * across + number, :, : len(lines)] = lines.T
             panels[part * across + number, :, len(lines) :] = 0
     return Weights(panels.view(np.uint8), columns, columns, outputs)
 
 
-FLOAT32 = Format(ROWS, 4, multiply, lambda steps: CHUNK)
+FLOAT32 = Format(MR, 4, multiply, lambda steps: K_ACCUMULATE)
 
 
 def multiplied(finish, x, *packed, **options):
     return product(FLOAT32, finish, x, packed, **options)
 
 
-@variant("linear", prepare=pack, **BOUND, noted=True)
+@variant("linear", pack_weights=pack, **BOUND, capturable=True)
 def linear_register(x, *packed):
     """Sums in registers, blocks in caches, tasks on threads, weights asked for before they are needed.
 
     Beside multiply-adds between registers, on one thread of a Zen 4 (in turn with them): 94 to 97 % at 1,024 rows of
     768 → 3,072, 89 to 91 % of 3,072 → 768, 77 % at 16 rows, whose weights come from memory."""
-    return multiplied(PLAIN, x, *packed)[0]
+    return multiplied(NO_ACTIVATION, x, *packed)[0]
 
 
 fused("register", multiplied, pack, **BOUND)

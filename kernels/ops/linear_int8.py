@@ -34,21 +34,21 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..gemm.gemm import Format, Weights, multiply, product
-from ..gemm.int8_isa import WAY
-from ..gemm.int8_layout import COLUMNS, GROUP, span_of
+from ..gemm.int8_isa import INT8_ISA
+from ..gemm.int8_layout import INT8_NR, K_PACK, span_of
 from ..gemm.int8_layout import lay as lay_weights
 from ..gemm.microkernel import add_scaled_product
 from ..gemm.quantize_rows import mix, round_row
 from ..registry import variant
-from ..simd.scalar_math import PLAIN
+from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave
 from .epilogues import fused
 from .quantization import product_of_rounded, quantise_rows, quantise_weight, weighted_sums
 
 F = np.float32
-VALUE = np.dtype(WAY.value)  # of x, rounded
-STEP = np.dtype(f"u{WAY.x_bytes}")  # what a row has in a step
-BOUND = {"tolerance": 0.02, "why": "both sides are rounded to 8 bits: a value is off by up to 1/510 of its row's range"}
+VALUE = np.dtype(INT8_ISA.value)  # of x, rounded
+STEP = np.dtype(f"u{INT8_ISA.x_bytes}")  # what a row has in a step
+BOUND = {"tolerance": 0.02, "tolerance_reason": "both sides are rounded to 8 bits: a value is off by up to 1/510 of its row's range"}
 
 
 def rounded(weight, bias):
@@ -56,13 +56,13 @@ def rounded(weight, bias):
     return *quantise_weight(weight), bias
 
 
-@variant("linear", prepare=rounded, **BOUND)
+@variant("linear", pack_weights=rounded, **BOUND)
 def linear_int8_reference(x, weight, scales, bias):
     """NumPy's whole numbers."""
     return product_of_rounded(*quantise_rows(x), weight, scales, bias)
 
 
-@variant("linear", prepare=rounded, **BOUND)
+@variant("linear", pack_weights=rounded, **BOUND)
 def linear_int8_naive(x, weight, scales, bias):
     """The product as loops over whole numbers."""
     sums = weighted_sums(weight, scales)
@@ -97,7 +97,7 @@ def pack(*arrays):
 
 def pack_one(weight, bias):
     values, scales = quantise_weight(weight)
-    spare = ((0, 0), (0, -len(values) % COLUMNS))
+    spare = ((0, 0), (0, -len(values) % INT8_NR))
     columns = np.stack([bias.astype(F), weighted_sums(values, scales)])
     return lay_weights(values), np.pad(scales, spare), np.pad(columns, spare)
 
@@ -152,12 +152,12 @@ def range_of(line):
 
 
 def lines_and_values(steps):
-    return (1, GROUP * steps), (WAY.rows, steps * STEP.itemsize // 4)
+    return (1, K_PACK * steps), (INT8_ISA.rows, steps * STEP.itemsize // 4)
 
 
 INT8 = Format(
-    WAY.rows, STEP.itemsize, multiply.specialize("multiply_int8", lay=lay, add_tile=add_scaled_product),
-    lambda steps: span_of(GROUP * steps) // GROUP, lines_and_values,
+    INT8_ISA.rows, STEP.itemsize, multiply.specialize("multiply_int8", lay=lay, add_tile=add_scaled_product),
+    lambda steps: span_of(K_PACK * steps) // K_PACK, lines_and_values,
 )  # fmt: skip
 
 
@@ -165,13 +165,13 @@ def multiplied(finish, x, *packed, **options):
     return product(INT8, finish, x, packed, **options)
 
 
-@variant("linear", prepare=pack, **BOUND, noted=True)
+@variant("linear", pack_weights=pack, **BOUND, capturable=True)
 def linear_int8_tile(x, *packed):
     """Sums in registers, x mixed and rounded row by row on the way in.
 
     On one thread of a Zen 4, 1,024 rows of 768 → 3,072: 327 GOP/s, 81 % of what vpdpbusd does between registers; the
     tiles alone 95 %. (With totals kept in y and a pass of its own for scales and bias it was 130.)"""
-    return multiplied(PLAIN, x, *packed)[0]
+    return multiplied(NO_ACTIVATION, x, *packed)[0]
 
 
 fused("int8", multiplied, pack, **BOUND)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..gemm.int8_layout import MIXED, span_of
+from ..gemm.int8_layout import ROTATION, span_of
 
 F = np.float32
 
@@ -28,9 +28,9 @@ def mix(x):
 
     First its sixteen parts are mixed with each other, then each sixteen neighbours.
     """
-    x = np.pad(x, ((0, 0), (0, -x.shape[1] % MIXED)))
-    parts = mix_sixteen(x.reshape(len(x), MIXED, -1))
-    return mix_sixteen(parts.reshape(-1, MIXED, 1)).reshape(x.shape)
+    x = np.pad(x, ((0, 0), (0, -x.shape[1] % ROTATION)))
+    parts = mix_sixteen(x.reshape(len(x), ROTATION, -1))
+    return mix_sixteen(parts.reshape(-1, ROTATION, 1)).reshape(x.shape)
 
 
 def mix_sixteen(x):
@@ -54,7 +54,7 @@ def quantise_weight(weight):
     mixed = np.concatenate([mix(weight[row : row + 32].astype(F)) for row in some])
     scales = [np.maximum(np.abs(span).max(axis=1), F(1e-30)) / F(127) for span in spans(mixed)]
     values = [np.rint(span / scale[:, None]).astype(np.int8) for span, scale in zip(spans(mixed), scales)]
-    return np.concatenate(values, axis=1), np.stack(scales) / F(MIXED**2)
+    return np.concatenate(values, axis=1), np.stack(scales) / F(ROTATION**2)
 
 
 def spans(x):

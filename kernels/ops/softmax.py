@@ -10,13 +10,13 @@ from ..compiler.jit import jit
 from ..registry import variant
 from ..runtime.buffer_pool import SMALL, beyond_caches, empty
 from ..runtime.threads import run
-from ..simd.elementwise import max_nnan, add_reassoc, store_nontemporal
+from ..simd.elementwise import add_reassoc, max_nnan, store_nontemporal
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import exp_below
 from .layer_norm import CHUNK
 
 
-@variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares")
+@variant("softmax", tolerance=1e-6, tolerance_reason="float32 rounding: an exp and a sum of up to 512 shares")
 def softmax_naive(scores, mask=None):
     """Three passes over a row: the largest, the exponentials and their sum, the division."""
     length = scores.shape[-1]
@@ -48,7 +48,7 @@ TASK = 16_384  # scores: some 10 µs
 LONG = 8 * TASK  # of a result that is larger than the caches: a task's beginning is read before its reading ahead has begun
 
 
-@variant("softmax", tolerance=1e-6, why="float32 rounding: an exp and a sum of up to 512 shares", noted=True)
+@variant("softmax", tolerance=1e-6, tolerance_reason="float32 rounding: an exp and a sum of up to 512 shares", capturable=True)
 def softmax_vector(scores, mask=None):
     """In vectors, with an exp that has no branch; the next row's largest is found meanwhile. Blocks of rows on threads."""
     length = scores.shape[-1]

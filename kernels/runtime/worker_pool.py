@@ -22,7 +22,7 @@ import numpy as np
 from ..compiler.call import OK_STATUSES, bind, check
 from ..compiler.jit import jit
 from ..compiler.trampoline import ArrayType
-from ..simd.atomics import compare_exchange, spin_hint, call_address, load_acquire, store_release, futex_wait, futex_wake
+from ..simd.atomics import call_address, compare_exchange, futex_wait, futex_wake, load_acquire, spin_hint, store_release
 from .capture import Program
 
 STATE, CODE, WORDS, STATUS, ASLEEP = range(5)

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from ..compiler.jit import jit
-from .elementwise import clamp_min, clamp_max
+from .elementwise import clamp_max, clamp_min
 from .emit import fma
 
 F = np.float32
@@ -129,5 +129,5 @@ def tanh(x):
 
 
 GELU, GELU_TANH, RELU, SILU, TANH = range(5)
-PLAIN = -1  # no activation
+NO_ACTIVATION = -1  # no activation
 ACTIVATIONS = {GELU: gelu, GELU_TANH: gelu_tanh, RELU: relu, SILU: silu}  # that follow a product, in one with it

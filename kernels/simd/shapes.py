@@ -16,5 +16,5 @@ def shape_of_tile(found: set[str]) -> tuple[int, int, bool]:
     return 4, 4, False  # SSE2 and NEON have 16 or more
 
 
-WIDTH, ROWS, TOTALS_IN_REGISTERS = shape_of_tile(FEATURES)
-COLUMNS = 2 * WIDTH
+WIDTH, MR, TOTALS_IN_REGISTERS = shape_of_tile(FEATURES)
+NR = 2 * WIDTH

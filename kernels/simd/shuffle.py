@@ -6,8 +6,8 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from .emit import ADDRESS, FLOAT, INT, WORD, switch_on_rows, load_unaligned, byte_offset, store_unaligned
-from .shapes import ROWS, WIDTH
+from .emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, store_unaligned, switch_on_rows
+from .shapes import MR, WIDTH
 
 
 def transposed(builder: ir.IRBuilder, held: list[ir.Value]) -> list[ir.Value]:
@@ -49,7 +49,7 @@ def interleave(typing, source, target):
         rows, count = (builder.extract_value(source.shape, axis) for axis in (0, 1))
         whole = builder.udiv(count, INT(WIDTH))
         ended = builder.bitcast(target.data, ADDRESS)
-        for height in switch_on_rows(builder, rows, ROWS):
+        for height in switch_on_rows(builder, rows, MR):
             begun = row_pointers(builder, source, height)
             with cgutils.for_range(builder, whole) as loop:
                 interleave_vectors(builder, begun, ended, ir.VectorType(words, WIDTH), builder.mul(loop.index, INT(WIDTH)))

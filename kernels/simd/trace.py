@@ -18,7 +18,7 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.jit import Kernel
 from ..compiler.toolchain import cgutils, types
-from .emit import ADDRESS, FLOAT, INT, WORD, call, load_unaligned, byte_offset, emit_fma, store_unaligned
+from .emit import ADDRESS, FLOAT, INT, WORD, byte_offset, call, emit_fma, load_unaligned, store_unaligned
 from .scalar_math import ACTIVATIONS
 from .shapes import WIDTH
 

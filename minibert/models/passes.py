@@ -67,7 +67,7 @@ class Passes:
 
     def run(self, compute: Callable[[Packed], Fields], packed: Packed, ops: Ops, kind: tuple) -> Fields:
         """compute(packed), in which nothing but operations of `ops` looks at a result. All of a kind compute the same."""
-        if not ops.noted:
+        if not ops.capturable:
             return compute(packed)
         key = self.key_of(packed, kind)
         if key is not None and self.lock.acquire(blocking=False):

@@ -20,7 +20,7 @@ PASS_LOCK = Lock()
 def ensure_compiled(ops: Ops) -> None:
     """Have an object file for each kernel of a table; for a table that runs through Numba or NumPy, do nothing."""
     with PASS_LOCK:
-        if not ops.compiled and ops.noted:
+        if not ops.compiled and ops.capturable:
             from minibert.kernels.runtime.precompile import precompile
 
             precompile(needed_kernels(ops), __name__, ops.wanted)
