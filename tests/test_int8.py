@@ -62,7 +62,7 @@ def test_rows_mixed_in_registers_have_the_same_bits(inputs):
 SAME = """
 import numpy as np
 from minibert.kernels.catalog import variants
-from minibert.kernels.gemm.int8_isa import WAY
+from minibert.kernels.gemm.int8_isa import INT8_ISA
 tile, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
 random = np.random.default_rng(0)
 for rows, inputs, outputs in ((1, 9, 3), (13, 300, 70), (30, 1030, 33)):
@@ -70,11 +70,11 @@ for rows, inputs, outputs in ((1, 9, 3), (13, 300, 70), (30, 1030, 33)):
     bias = random.normal(size=outputs).astype(np.float32)
     expected = reference.function(x, *reference.pack_weights(weight, bias))
     assert np.array_equal(tile.function(x, *tile.pack_weights(weight, bias)), expected)
-print(WAY.name, WAY.outputs)
+print(INT8_ISA.name, INT8_ISA.outputs)
 """
 CHOOSE = """
 from minibert.kernels.gemm import int8_isa as vectors_int8
-vectors_int8.WAY = vectors_int8.Way({way})
+vectors_int8.INT8_ISA = vectors_int8.DotProductISA({way})
 """
 # vpdpbusd by what its manual says, so that the loops around it run where the instruction does not.
 EMULATE = """
