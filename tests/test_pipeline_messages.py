@@ -150,7 +150,7 @@ def test_threads_are_counted_by_integers_of_numpy_too_and_within_reason():
         minibert.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", ["warm_up", "set_num_threads", "get_num_threads", "free_buffers"])
+@pytest.mark.parametrize("name", ["warm_up", "set_num_threads", "free_buffers"])
 def test_an_unknown_keyword_of_a_function_is_an_input_type_error(name):
     with pytest.raises(InputTypeError, match="no_such_option"):
         getattr(minibert, name)(**{"count": 1} if name == "set_num_threads" else {}, no_such_option=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minibert.errors import InputError, InputTypeError, brief, strict_arguments
+from minibert.errors import InputError, InputTypeError, brief, is_whole, strict_arguments
 
 MAX_THREADS = 1024
 
@@ -29,7 +29,7 @@ def get_num_threads() -> int:
 def set_num_threads(count: int) -> None:
     """For every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
     global num_threads
-    if isinstance(count, bool) or not hasattr(count, "__index__"):
+    if not is_whole(count):
         raise InputTypeError(f"the number of threads must be an integer from 1 to {MAX_THREADS}; got {brief(count)}.")
     if not 1 <= count <= MAX_THREADS:
         raise InputError(f"the number of threads must be from 1 to {MAX_THREADS}; got {brief(count)}.")
