@@ -167,7 +167,7 @@ def cast(value, kind):
 def run(ops: Ops, operation: str, case, kind):
     """A table's operation on a case in one float type -> its outputs, as a tuple."""
     inputs, parameters = cast(case, kind)
-    output = getattr(ops, operation)(*inputs, *ops.prepare(operation, *parameters))
+    output = getattr(ops, operation)(*inputs, *ops.pack_weights(operation, *parameters))
     return output if isinstance(output, tuple) else (output,)
 
 

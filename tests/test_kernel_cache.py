@@ -124,7 +124,7 @@ def test_what_a_helper_fails_at_is_compiled_all_the_same(tmp_path, monkeypatch):
     """One that does not start, one that dies, one that answers nonsense."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(precompile, "get_num_threads", lambda: 2)
-    small = [each for each in needed_kernels(make_ops("fast")) if each[0].__name__ in ("take_rows", "serve", "lead")]
+    small = [each for each in needed_kernels(make_ops("fast")) if each[0].__name__ in ("take_rows", "worker_loop", "run_commands")]
     for helper in ("raise SystemExit(3)", "input()", "import sys\nfor line in sys.stdin: print('what?', flush=True)"):
         object_cache.clear_cache()
         monkeypatch.setattr(precompile, "HELPER", helper)

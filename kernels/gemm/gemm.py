@@ -22,7 +22,7 @@ import numpy as np
 from ..compiler.jit import Kernel, jit
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
-from ..runtime.threads import run, settle
+from ..runtime.threads import PACKED, THREAD, TILE, flush, run
 from ..simd.atomics import load_acquire, spin_hint
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
@@ -89,7 +89,7 @@ def filled_up(residual, width):
     """A tile reads whole panels of the residual, and would read past the end of one that is narrower."""
     if residual.shape[1] == width:
         return np.ascontiguousarray(residual)
-    settle()
+    flush()
     return np.pad(residual, ((0, 0), (0, width - residual.shape[1])))
 
 
@@ -142,16 +142,16 @@ def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
     split = rows // tiles, rows % tiles
     strips = -(-each // wide)  # of a weight
     length = len(words) // rows  # of a row
-    own, tile = fetch_add(counter[1:]), fetch_add(counter[2:])
+    own, tile = fetch_add(counter[THREAD:]), fetch_add(counter[TILE:])
     while tile < tiles:
         top, bottom = top_of(tile, split), top_of(tile + 1, split)
         coming = x[top_of(min(tile + threads, tiles - 1), split)]  # what this thread will probably lay next begins there
         lines = scratch[0][own], scratch[1][own]
         lay(x[top:bottom], coming, lines, words[top * length : bottom * length], ranges[top:bottom])
-        fetch_add(counter[3:])
-        tile = fetch_add(counter[2:])
+        fetch_add(counter[PACKED:])
+        tile = fetch_add(counter[TILE:])
     turn = 0
-    while load_acquire(counter, 3) < tiles:
+    while load_acquire(counter, PACKED) < tiles:
         turn += 1
         spin_hint(turn)
     task, tasks = fetch_add(counter), -(-tiles // tall) * parts * strips

@@ -11,7 +11,7 @@ import numpy as np
 from ..gemm.gemm import Format, Weights, multiply, product
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
-from ..runtime.buffer_pool import aligned
+from ..runtime.buffer_pool import empty_aligned
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
 from .epilogues import fused
@@ -27,7 +27,7 @@ def pack(*arrays):
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
     across = -(-outputs // NR)
-    panels = aligned(len(weights) * across, inputs, NR)
+    panels = empty_aligned(len(weights) * across, inputs, NR)
     columns = np.zeros((len(weights), 1, across * NR), np.float32)
     for part, weight in enumerate(weights):
         columns[part, 0, :outputs] = biases[part]
