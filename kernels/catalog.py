@@ -1,7 +1,7 @@
 """Presets, and the table of operations that a model is loaded with: `make_ops("fast")`, `make_ops({"linear": "naive"})`.
 
-Compiled variants are imported only when one is chosen, so the reference runs without Numba. They register themselves; every
-file of `ops/` is imported, so a new one needs nothing but itself.
+Compiled variants are imported only when one is chosen, so the reference runs without Numba. Every file of `ops/` is imported
+and registers its variants, so a new file needs no other change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minibert.errors import KernelError, brief
 from . import composed, reference  # noqa: F401 - they register
 from .registry import REGISTRY, Composition, Ops, Variant
 
-# A preset is the names to look for, best first; an operation made of others that has none of them is composed.
+# A preset lists variant names, best first. An operation that has none of them is composed.
 PRESETS = {
     "reference": ("reference",),
     "naive": ("naive", "reference"),
@@ -62,12 +62,12 @@ def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
             raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")
         named[operation] = known[name]
     changed = {operation: variant for operation, variant in named.items() if variant is not auto[operation]}
-    composed = {
+    recomposed = {
         operation: fused_variant(operation, parts) or composition
         for operation, composition in REGISTRY.compositions.items()
         if (parts := [changed[part] for part in composition.parts if part in changed])
     }
-    return Ops(auto | composed | named)
+    return Ops(auto | recomposed | named)
 
 
 def fused_variant(operation: str, parts: list[Variant]) -> Variant | None:
@@ -87,7 +87,7 @@ def operations(names: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def variants(operation: str) -> dict[str, Variant]:
-    """name -> variant of one operation, in rising order, the reference first."""
+    """name -> variant of one operation, slowest first, the reference before all."""
     load(compiled=True)
     if not isinstance(operation, str) or operation not in REGISTRY.variants:
         raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {brief(operation)}.")
@@ -96,9 +96,9 @@ def variants(operation: str) -> dict[str, Variant]:
 
 @cache
 def load(compiled: bool) -> None:
-    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any new file."""
+    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any other file."""
     if compiled:
-        from .compiler import cpu  # noqa: F401 - one clear error without llvmlite, which the others import too
+        from .compiler import cpu  # noqa: F401 - without llvmlite, its error is the clear one
         from .ops import LADDERS
 
         files = sorted(file.stem for file in Path(__file__).parent.joinpath("ops").glob("[!_]*.py"))

@@ -71,7 +71,14 @@ def composition(*parts: str, pack_weights: Callable | None = None, capturable: b
     return add
 
 
-def variant(operation: str, *, tolerance: float, tolerance_reason: str, pack_weights: Callable | None = None, capturable=False) -> Callable:
+def variant(
+    operation: str,
+    *,
+    tolerance: float,
+    tolerance_reason: str,
+    pack_weights: Callable | None = None,
+    capturable: bool = False,
+) -> Callable:
     """Register `function` as a variant of `operation`. Its name is the function's without the operation's: `linear_naive`."""
 
     def add(function: Callable) -> Callable:
@@ -128,11 +135,11 @@ class Ops:
 
     def __repr__(self) -> str:
         """A line for each operation. `*` marks those that disable capture and replay, which the first lines explain."""
-        width, names = max(map(len, self.chosen)), self.names
+        width = max(map(len, self.chosen))
         lines = [f"preset: {self.preset}"] if self.preset else []
         if not self.capturable:
             lines.append("capture: off (the operations marked * prevent it)")
-        return "\n".join(
-            lines
-            + [f"{operation:{width}}  {names[operation]}{'' if self.is_capturable(operation) else ' *'}" for operation in self.chosen]
-        )
+        for operation, name in self.names.items():
+            mark = "" if self.is_capturable(operation) else " *"
+            lines.append(f"{operation:{width}}  {name}{mark}")
+        return "\n".join(lines)
