@@ -19,7 +19,6 @@ from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.ops.activations import activate
 from minibert.kernels.runtime.threads import run
 
-
 SETUP = (
     "import numpy as np; from minibert.kernels.runtime.threads import run; "
     "from minibert.kernels.ops.activations import activate; x = np.ones(8, np.float32); y = np.zeros_like(x);"
