@@ -12,17 +12,24 @@ seen to agree. Whoever is killed in between leaves it there, and the next load d
 
 import os
 import re
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from minibert._connection import connection_problem
 from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
+
+TRUSTED = 60  # seconds for which a hub that was there is taken to be there
+_last_contact = float("-inf")  # on time.monotonic()'s clock
 
 
 def download(name, filename, *, revision, cache, token):
     """The path of the file in the cache, or None when the hub says that this revision has no such file."""
+    _check_client()
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    _check_connection(name, filename, revision, cache)
     mark = _mark(cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision, filename)
     with suppress(OSError):  # no mark in a read-only cache, nor for a model it has nothing of: its name may be wrong
         mark.parent.mkdir(exist_ok=True)
@@ -33,6 +40,7 @@ def download(name, filename, *, revision, cache, token):
         if not isinstance(error, EntryNotFoundError) or isinstance(error, LocalEntryNotFoundError):
             raise _translated(error, name, filename, revision, cache) from error
         path = None
+    _note_contact()
     if path is not None:
         _compare(path, expected)
     _remove(mark)
@@ -41,12 +49,50 @@ def download(name, filename, *, revision, cache, token):
 
 def is_there(name, filename, *, revision, token):
     """Whether the hub says that this revision has such a file; a failure to ask counts as no."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
     with suppress(Exception):  # the caller has an error of its own to tell of, which this makes more exact
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        _check_connection(name, filename, revision)
         get_hf_file_metadata(hf_hub_url(name, filename, revision=revision), token=token)
         return True
     return False
+
+
+def _check_client():
+    """DownloadError if the client cannot be imported, which reads its variables then."""
+    try:
+        from huggingface_hub import constants, hf_hub_download  # noqa: F401
+    except (ImportError, ValueError) as error:
+        raise DownloadError(
+            f"huggingface_hub, which downloads models, cannot be imported: {error}. Check the HF_* variables, or install"
+            " it again: pip install --force-reinstall huggingface_hub"
+        ) from error
+
+
+def _check_connection(name, filename, revision, cache=None):
+    """DownloadError if nothing can connect to the hub, without the client's retries and its log of them."""
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.utils import get_session
+
+    if time.monotonic() - _last_contact < TRUSTED:
+        return
+    try:
+        url = hf_hub_url(name, filename, revision=revision)
+    except ValueError:  # a name that the client does not allow, and says so
+        return
+    problem = connection_problem(get_session, url, constants.HF_HUB_ETAG_TIMEOUT)
+    if problem:
+        raise DownloadError(
+            f"{filename!r} of {name!r} is not in the cache, and {constants.ENDPOINT} cannot be reached: {problem}. Three ways"
+            f" do without it: a folder, written './{name.rpartition('/')[2]}'; a bundled model, 'minibert-sst2'; or"
+            f" HF_HUB_OFFLINE=1 with a model that the cache {cache} has. Otherwise, try again."
+        )
+    _note_contact()
+
+
+def _note_contact():
+    global _last_contact
+    _last_contact = time.monotonic()
 
 
 def _fetch(name, filename, **options):
