@@ -135,28 +135,39 @@ def _hash_in_cache(path):
     return os.path.basename(os.readlink(path)) if path.is_symlink() else ""
 
 
-def _compare(path, expected):
-    """Delete the file and raise DownloadError unless its hash is the expected one."""
-    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", expected):
-        return  # a mirror's own tag: there is nothing to compare with
+def is_hash(text):
+    """Whether a blob's name is a hash; a mirror may have tags of its own."""
+    return bool(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text))
+
+
+def digests(path, expected):
+    """What a file's hash may be, of the algorithm that the expected one is of: sha256, or git's sha1 and plain sha1."""
     import hashlib  # 4 ms, which finding a file in the cache does not need
 
+    start = b"blob %d\0" % path.stat().st_size
+    sha1 = partial(hashlib.sha1, usedforsecurity=False)  # it guards against accidents, and FIPS systems allow that
+    hashes = [hashlib.sha256()] if len(expected) == 64 else [sha1(start), sha1()]
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            for each in hashes:
+                each.update(piece)
+    return [each.hexdigest() for each in hashes]
+
+
+def _compare(path, expected):
+    """Delete the file and raise DownloadError unless its hash is the expected one."""
+    if not is_hash(expected):
+        return  # there is nothing to compare with
     try:
-        start = b"blob %d\0" % path.stat().st_size
-        sha1 = partial(hashlib.sha1, usedforsecurity=False)  # it guards against accidents, and FIPS systems allow that
-        digests = [hashlib.sha256()] if len(expected) == 64 else [sha1(start), sha1()]
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                for digest in digests:
-                    digest.update(piece)
+        actual = digests(path, expected)
     except OSError as error:
         raise DownloadError(f"{path} cannot be compared with its hash: {error.strerror}. Try again.") from error
-    if expected not in [digest.hexdigest() for digest in digests]:
+    if expected not in actual:
         blob = path.resolve()
         for damaged in (path, path.parents[2] / "blobs" / expected, blob):
             _remove(damaged)
         raise DownloadError(
-            f"{path.name!r} was damaged on its way: its hash must be {expected}; got {digests[0].hexdigest()}."
+            f"{path.name!r} was damaged on its way: its hash must be {expected}; got {actual[0]}."
             " It has been deleted; try again."
         )
 

@@ -166,6 +166,21 @@ def cached_models(cache_dir=None) -> list[CachedModel]:
     return [model for folder in folders for model in _snapshots(folder)]
 
 
+def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
+    """A model's name on the hub -> the folders of its commits in the cache, or that of one revision; no network."""
+    if _local_folder(name) is not None or name in bundled_models():
+        raise InputError(f"a model's cached files are meant, which have hashes; {os.fspath(name)!r} is a folder, or bundled.")
+    _check_arguments(name, "main" if revision is None else revision, None)
+    repository = Repository(name, _cache_folder(cache_dir), None, "")
+    folders = [path for path in sorted(repository.folder.glob("snapshots/*")) if COMMIT.fullmatch(path.name)]
+    if revision is not None:
+        folders = [path for path in folders if path.name == repository.cached_commit(revision)]
+    if not folders:
+        of_revision = "" if revision is None else f" (revision {revision!r})"
+        raise ModelNotFoundError(f"{name!r}{of_revision} is not in the cache {repository.cache}.")
+    return folders
+
+
 def _snapshots(folder):
     """What the cache holds of one repository, the newest first."""
     name = folder.name.removeprefix("models--").replace("--", "/")

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "_connection": set(),
     "_download": {"errors", "_connection"},
     "hub": {"errors", "files", "_download"},
+    "verify": {"hub", "_download"},
     "config": {"errors", "files", "hub"},
     "kernels": {"errors", "files"},
     "weights": {"errors", "files", "config"},
@@ -26,10 +27,11 @@ MAY_IMPORT = {
     "pipelines": {"errors", "files", "config", "hub", "kernels", "models", "tokenization", "weights"},
     "quantize": {"errors", "config", "hub", "models", "tokenization"},
     "run": {"errors", "hub", "pipelines"},
-    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "quantize", "run", "tokenization"},
+    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "quantize", "run", "tokenization",
+            "verify"},
     "__main__": {"cli"},
     "": {"errors"},
-}
+}  # fmt: skip
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow"}
 ONLY_IN = {"pyarrow": {"run"}, "huggingface_hub": {"_download"}, "safetensors": {"weights"}, "numba": {"kernels"}, "llvmlite": {"kernels"}}
 # hub and tokenization name these inside the one function that needs them

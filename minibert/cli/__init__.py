@@ -7,6 +7,7 @@ of it, 2 the command was not understood, 130 interrupted. A user's mistake gets 
     texts.py      an answer for each text
     run.py        an answer for each row of a file
     tools.py      tokens, models, kernels
+    verify.py     the cached files of a model, compared with their hashes
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import warnings
 
 from .. import __version__
 from ..errors import InputError, MinibertError
-from . import run, texts, tools
+from . import run, texts, tools, verify
 from .shared import say
 
 
@@ -61,6 +62,6 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="minibert", description="BERT and DistilBERT on a CPU.")
     whole.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (texts, run, tools):
+    for module in (texts, run, tools, verify):
         module.add_commands(commands)
     return whole
