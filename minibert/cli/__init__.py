@@ -20,16 +20,20 @@ import warnings
 from .. import __version__
 from ..errors import InputError, MinibertError
 from . import run, texts, tools, verify
-from .shared import say
+from .shared import check_texts, say
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command's arguments (sys.argv's by default) -> its exit status."""
     options = parser().parse_args(arguments)
+    for name, value in vars(options).items():
+        if value == [] and name != "texts":  # what argparse makes of --question=--
+            options.refuse(f"argument --{name.replace('_', '-')}: expected a value other than '--'")
     status = 0
     try:
         if sys.stdout is None:
             raise InputError("stdout is closed, and answers go there.")
+        check_texts(options)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *where: say(f"warning: {message}")
             status = options.run(options) or 0
