@@ -172,7 +172,7 @@ def cached_models(cache_dir=None) -> list[CachedModel]:
 def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
     """A model's name on the hub -> the folders of its commits in the cache, or that of one revision; no network."""
     if _local_folder(name) is not None or name in bundled_models():
-        raise InputError(f"a model in the hub's cache has hashes; {os.fspath(name)!r} is a folder or a bundled model, without any.")
+        raise InputError(f"a model in the hub's cache has hashes; {os.fspath(name)!r} is a folder or bundled, without any.")
     _check_arguments(name, "main" if revision is None else revision, None)
     repository = Repository(name, _cache_folder(cache_dir), None, "")
     folders = [path for path in _sorted_glob(repository.folder, "snapshots/*") if COMMIT.fullmatch(path.name)]

@@ -83,8 +83,8 @@ def test_a_file_without_a_hash_is_not_taken_for_a_whole_one(run, tmp_path, monke
 
 
 @pytest.mark.parametrize("name, error, message", [
-    ("minibert-sst2", InputError, "'minibert-sst2' is a folder or a bundled model, without any"),
-    (str(Path(__file__).parent), InputError, "is a folder or a bundled model"),
+    ("minibert-sst2", InputError, "'minibert-sst2' is a folder or bundled, without any"),
+    (str(Path(__file__).parent), InputError, "is a folder or bundled"),
     ("./nowhere", ModelNotFoundError, "there is no folder './nowhere'"),
     ("tiny/bert", ModelNotFoundError, "'tiny/bert' is not in the cache"),
     ("a b", InputError, "a model on the hub is named"),

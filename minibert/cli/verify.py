@@ -26,5 +26,6 @@ def verify_model(options: argparse.Namespace) -> int:
     if not bad:
         return 0
     blobs = " ".join(shlex.quote(str(blob)) for blob in bad)
-    say(f"of {count} files these must be replaced: {', '.join(bad.values())}. Delete them, and load the model again: rm -f {blobs}")
+    names = ", ".join(bad.values())
+    say(f"of {count} files these must be replaced: {names}. Delete them, and load the model again: rm -f {blobs}")
     return 1
