@@ -29,7 +29,7 @@ def in_a_process(code, **environment):
     return process.stdout
 
 
-@pytest.mark.parametrize("name", ["int8_naive", "int8_tile"])
+@pytest.mark.parametrize("name", ["int8_naive", "int8_tiled", "int8_packed", "int8_threads", "int8_tile"])
 def test_a_compiled_variant_is_numpys_to_the_bit(name):
     compiled, reference = variants("linear")[name], variants("linear")["int8_reference"]
     for case, arrays in cases("linear").items():
