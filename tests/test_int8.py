@@ -18,9 +18,7 @@ from minibert.kernels.compiler.cpu import HAS_AVX512_BF16
 from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.ops.quantization import ROTATION, rotate
 
-MODEL = minibert.DistilBertModel(
-    minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels="int8", seed=0
-)
+MODEL = minibert.DistilBertModel(minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels="int8", seed=0)
 
 
 def in_a_process(code, **environment):
@@ -158,7 +156,9 @@ def test_the_rotation_pays_if_one_column_is_large():
     x, weight = (random.normal(size=(size, 384)) for size in (50, 200))
     x[:, 7] *= 40
     reference = variants("linear")["int8_reference"]
-    rotated = reference.function(x.astype(np.float32), *reference.pack_weights(weight.astype(np.float32), np.zeros(200, np.float32)))
+    rotated = reference.function(
+        x.astype(np.float32), *reference.pack_weights(weight.astype(np.float32), np.zeros(200, np.float32))
+    )
     scale = (x.max(axis=1) - x.min(axis=1))[:, None] / 255
     unrotated = np.rint(x / scale) * scale @ weight.T
     error = [np.square(y - x @ weight.T).mean() ** 0.5 for y in (rotated, unrotated)]

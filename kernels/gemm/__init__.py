@@ -8,6 +8,8 @@
     int8_layout.py    the layout of 8-bit weights in memory and in checkpoints
     quantize_rows.py  rotates rows of x and rounds them to 8 bits, in LLVM IR
 
+Terms:
+
     M, N, K           x (M, K), weight (N, K) -> y (M, N)
     tile              MR rows × NR outputs of y, whose sums are in registers
     step              what a tile multiplies at once: 1 value of k in float32, 2 in bf16, 4 in int8; 4 bytes of weights

@@ -127,14 +127,14 @@ def emitter(spec: MicrokernelSpec) -> Callable:
         starts = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, offsets)]
         k_steps = builder.extract_value(panel.shape, 0)
         has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
-        numbers = (k_steps, args.prefetch_stride, args.k_accumulate)
+        counts = (k_steps, args.prefetch_stride, args.k_accumulate)
         for rows in switch_on_rows(builder, args.rows, spec.mr):
             tile = get_or_build_tile(builder.module, spec, rows)
             for column in range(0, spec.nr, 2 * spec.outputs):
                 further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
                 addresses = [byte_offset(builder, start, distance) for start, distance in zip(starts, further)]
                 x_step = x_stride or INT(rows * spec.x_step_bytes)
-                builder.call(tile, [*addresses, y_stride, x_step, *strides, *numbers, first, last, has_residual])
+                builder.call(tile, [*addresses, y_stride, x_step, *strides, *counts, first, last, has_residual])
 
     return emit
 

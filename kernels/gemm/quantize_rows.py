@@ -13,7 +13,7 @@ from ..simd.shapes import WIDTH
 from ..simd.shuffle import shuffle_mask
 from .int8_layout import ROTATION
 
-ROW, WORDS = ir.VectorType(FLOAT, ROTATION), ir.VectorType(WORD, ROTATION)
+LANE_FLOATS, LANE_INTS = ir.VectorType(FLOAT, ROTATION), ir.VectorType(WORD, ROTATION)
 
 
 @intrinsic
@@ -39,7 +39,7 @@ def rotate_row(typing, source, target, next_row):
                     done = rotate_parts(builder, source, target, part, done, lanes)
                 with cgutils.for_range(builder, part) as group:
                     address = byte_offset(builder, target, builder.mul(group.index, INT(4 * ROTATION)))
-                    row = hadamard_within_vector(builder, load_unaligned(builder, address, ROW))
+                    row = hadamard_within_vector(builder, load_unaligned(builder, address, LANE_FLOATS))
                     store_unaligned(builder, row, address)
 
     return types.void(source, target, next_row), emit
@@ -104,11 +104,13 @@ def quantize_row(typing, source, target, inverse_scale, zero_point):
         start = splat(builder, builder.sub(zero_point, ir.Constant(WORD, WHOLE.view(np.int32).item())), ROTATION)
         with cgutils.for_range(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(ROTATION))) as group:
             first = builder.mul(group.index, INT(ROTATION))
-            value = builder.fmul(load_unaligned(builder, byte_offset(builder, source, builder.mul(first, INT(4))), ROW), factor)
-            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * ROTATION)), WORDS)
+            value = builder.fmul(
+                load_unaligned(builder, byte_offset(builder, source, builder.mul(first, INT(4))), LANE_FLOATS), factor
+            )
+            rounded = builder.bitcast(builder.fadd(value, ir.Constant(LANE_FLOATS, [WHOLE.item()] * ROTATION)), LANE_INTS)
             result = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
-                limit = ir.Constant(WORDS, [limit] * ROTATION)
+                limit = ir.Constant(LANE_INTS, [limit] * ROTATION)
                 result = builder.select(builder.icmp_signed(beyond, result, limit), limit, result)
             address = byte_offset(builder, target, builder.mul(first, INT(integer.width // 8)))
             store_unaligned(builder, builder.trunc(result, ir.VectorType(integer, ROTATION)), address)

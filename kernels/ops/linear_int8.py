@@ -1,13 +1,16 @@
 """x weightᵀ + bias in int8: weights of 8 bits, and each row of x quantized to 8 bits when it is packed.
 
 The formulas are in `quantization.py`, the layout of the weights in `../gemm/int8_layout.py`, the instructions in
-`../gemm/int8_isa.py`. The ladder, one idea a rung; GOP/s of one thread for 128 × 768 → 3,072 (AMD EPYC, Zen 4, 2026-11-28, by the thread's own time):
+`../gemm/int8_isa.py`.
+
+The ladder, one idea a rung; GOP/s of one thread for 128 × 768 → 3,072 (AMD EPYC, Zen 4, 2026-11-28, by the thread's own
+time):
 
     int8_naive      2.3    three loops, and one over groups of k
     int8_tiled      8.4    2 × 2 sums at a time, of 32 bits
     int8_packed    34      each group contiguous, so that the compiler vectorizes over k
     int8_threads   35      the same for each thread: blocks of y are tasks, shared by all threads
-    int8_tile     410      vpdpbusd, an instruction that the compiler does not choose by itself: the one leap, see below
+    int8_tile     410      vpdpbusd, the instruction that the compiler does not find by itself, in a register tile: the one leap
 
 `python -m benchmarks.ops linear` measures them. Up to `int8_threads`, x is quantized in NumPy. The top rung has two steps:
 
@@ -42,9 +45,8 @@ from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave
 from .epilogues import register_fused
 from .linear import OUTPUTS, ROWS
-from .quantization import quantize_rows, quantize_weight, quantized_matmul, zero_point_correction
+from .quantization import F, quantize_rows, quantize_weight, quantized_matmul, zero_point_correction
 
-F = np.float32
 X_DTYPE = np.dtype(INT8_ISA.x_dtype)  # of a quantized row of x
 X_STEP_INT8 = np.dtype(f"u{INT8_ISA.x_step_bytes}")  # one row of packed x in a step
 INT8_TOLERANCE = {
@@ -96,7 +98,7 @@ def dequantize(total, quantized_x, packed, m, n):
 
 @variant("linear", pack_weights=quantize_parameters, **INT8_TOLERANCE)
 def linear_int8_tiled(x, weight, scales, bias):
-    """2 × 2 sums at a time, as in `linear_tiled`, and in 32 bits (`+=` makes the naive sums 64 bits wide): 3.6 times as fast."""
+    """2 × 2 sums at a time, as in `linear_tiled`, in 32 bits (`+=` makes the naive sums 64 bits wide): 3.6 times as fast."""
     weight_sums = zero_point_correction(weight, scales)
     return int8_tiles(quantize_rows(x), (weight, scales, weight_sums, bias), group_size(weight.shape[1]))
 
@@ -178,7 +180,7 @@ def fill_int8_block(quantized_x, packed, y, top, left, shape):
 
 @variant("linear", pack_weights=pack_groups, **INT8_TOLERANCE)
 def linear_int8_threads(x, *packed):
-    """Blocks of ROWS × OUTPUTS are tasks, which threads share: N free cores are nearly N times as fast."""
+    """Blocks of ROWS × OUTPUTS are tasks, which threads share. Each of two threads was as fast as `int8_packed` by itself."""
     y = empty(len(x), packed[0].shape[1])
     tasks = -(-len(x) // ROWS) * -(-y.shape[1] // OUTPUTS)
     run(int8_block_tasks, tasks, quantize_and_split(x), packed, y)
