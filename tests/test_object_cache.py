@@ -100,7 +100,7 @@ def test_kernels_compiled_for_a_baseline_processor_pass_their_tests(tmp_path):
     environment = {**os.environ, **BASELINE_CPU, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(tests, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout
-    assert list(tmp_path.rglob("multiply.*.o"))
+    assert list(tmp_path.rglob("gemm_tasks.*.o"))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86 processors")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..composed import query_bounds
-from ..gemm.microkernel import add_product
+from ..gemm.microkernel import microkernel_f32 as add_product
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
