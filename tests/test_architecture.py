@@ -24,12 +24,14 @@ MAY_IMPORT = {
     "kernels": {"errors", "files"},
     "weights": {"errors", "files", "config"},
     "models": {"errors", "files", "config", "weights", "hub", "kernels"},
-    "pipelines": {"errors", "files", "config", "hub", "kernels", "models", "tokenization", "weights"},
-    "quantize": {"errors", "files", "config", "hub", "models", "pipelines", "tokenization"},
+    "families": {"config", "models"},
+    "auto": {"errors", "config", "hub", "families", "kernels", "models", "tokenization"},
+    "pipelines": {"errors", "files", "config", "hub", "auto", "families", "kernels", "models", "tokenization", "weights"},
+    "quantize": {"errors", "files", "config", "hub", "auto", "models", "pipelines"},
     "run": {"errors", "hub", "pipelines"},
-    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "quantize", "run", "tokenization"},
+    "cli": {"", "errors", "files", "auto", "families", "hub", "kernels", "pipelines", "quantize", "run"},
     "__main__": {"cli"},
-    "": {"errors"},
+    "": {"errors", "families"},
 }
 # The same inside kernels/: from the formulas and the compiler up to the ladders, and the catalog that imports these.
 KERNELS_MAY_IMPORT = {
@@ -47,7 +49,7 @@ KERNELS_MAY_IMPORT = {
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow"}
 ONLY_IN = {"pyarrow": {"run"}, "huggingface_hub": {"_download"}, "safetensors": {"weights"}, "numba": {"kernels"}, "llvmlite": {"kernels"}}
 # hub and tokenization name these inside the one function that needs them
-WITHOUT_NUMPY = ("minibert", "minibert.tokenization", "minibert.config", "minibert.hub", "minibert.cli")
+WITHOUT_NUMPY = ("minibert", "minibert.tokenization", "minibert.config", "minibert.hub", "minibert.auto", "minibert.cli")
 
 
 def sources():

@@ -81,3 +81,9 @@ class BertForPreTrainingOutput(ModelOutput):
     """prediction_logits (B, T, V) and seq_relationship_logits (B, 2), what BERT was trained for."""
 
     fields = ("prediction_logits", "seq_relationship_logits", "hidden_states", "attentions")
+
+
+class ElectraForPreTrainingOutput(ModelOutput):
+    """logits (B, T): above 0 if the token is a replaced one."""
+
+    fields = ("logits", "hidden_states", "attentions")

@@ -24,11 +24,11 @@ from minibert.kernels.registry import Ops
 
 from ..config import Architecture, PreTrainedConfig, brief
 from ..errors import ConfigError, KernelError
-from ..weights import EncoderNames
+from .checkpoint import EncoderNames
 
 METHOD, VERSION = "minibert-int8", 3  # 2: a weight's rows are mixed by sixteens; 3: they have up to 8 scales each
-PARTS = ("panels", "scales", "columns")
-PRODUCTS = {  # a layer's products, as `encoder.Layer` has them -> the modules each is made of, and its operation
+PACKED_FIELDS = ("panels", "scales", "columns")
+QUANTIZED_LINEARS = {  # a layer's products, as `encoder.Layer` has them -> the modules each is made of, and its operation
     "query_key_value": (("query", "key", "value"), "query_key_value"),
     "attention_out": (("attention_out",), "linear_add"),
     "feed_forward_in": (("feed_forward_in",), "linear_{activation}"),
@@ -38,18 +38,18 @@ PRODUCTS = {  # a layer's products, as `encoder.Layer` has them -> the modules e
 
 def is_quantized(config: PreTrainedConfig) -> bool:
     """Whether config.json says that the weights are of 8 bits; ConfigError where it says anything else of the kind."""
-    said = getattr(config, "quantization_config", None)
-    if said is None:
+    declared = getattr(config, "quantization_config", None)
+    if declared is None:
         return False
-    if not isinstance(said, dict) or said.get("quant_method") != METHOD:
+    if not isinstance(declared, dict) or declared.get("quant_method") != METHOD:
         raise ConfigError(
             f"minibert reads float weights, and those that it quantised itself ({METHOD}); quantization_config says "
-            f"{brief(said)}. Take the checkpoint that it was made from."
+            f"{brief(declared)}. Take the checkpoint that it was made from."
         )
-    if said.get("version") != VERSION:
+    if declared.get("version") != VERSION:
         raise ConfigError(
             f"8-bit weights must be of the form that this minibert writes, version {VERSION}; quantization_config says "
-            f"{brief(said)}. Quantise the checkpoint that it was made from anew: minibert quantize MODEL FOLDER."
+            f"{brief(declared)}. Quantise the checkpoint that it was made from anew: minibert quantize MODEL FOLDER."
         )
     return True
 
@@ -59,31 +59,31 @@ def kernels_for(config: PreTrainedConfig, kernels: Any):
     return "int8" if isinstance(kernels, str) and kernels == "auto" and is_quantized(config) else kernels
 
 
-def computes_in_int8(ops: Ops, made: Architecture) -> bool:
+def computes_in_int8(ops: Ops, arch: Architecture) -> bool:
     """Whether all products of a layer are done by the int8 variants."""
-    names = {operation.format(activation=made.activation) for _, operation in PRODUCTS.values()}
+    names = {operation.format(activation=arch.activation) for _, operation in QUANTIZED_LINEARS.values()}
     return all(ops.names[name] == "int8" for name in names)
 
 
-def check_kernels(ops: Ops, made: Architecture, source: str) -> None:
+def check_kernels(ops: Ops, arch: Architecture, source: str) -> None:
     """KernelError where the table cannot compute with 8-bit weights."""
-    if not computes_in_int8(ops, made):
+    if not computes_in_int8(ops, arch):
         raise KernelError(
             f"{source} holds weights of 8 bits, which kernels='int8' computes with; got "
             f"{ops.preset or 'a mapping of variants'!r}. For other kernels, load the checkpoint that it was made from."
         )
 
 
-def quantized_shapes(float_shapes: Mapping, names: EncoderNames, made: Architecture) -> dict[str, tuple[int, ...]]:
+def quantized_shapes(float_shapes: Mapping, names: EncoderNames, arch: Architecture) -> dict[str, tuple[int, ...]]:
     """A float encoder's tensors and their shapes -> those of a quantised one."""
     shapes = dict(float_shapes)
-    for number in range(made.layers):
-        for product, (modules, _) in PRODUCTS.items():
+    for number in range(arch.layers):
+        for product, (modules, _) in QUANTIZED_LINEARS.items():
             for module in modules:
                 outputs, inputs = shapes.pop(f"{names.of_layer(number, module)}.weight")
                 del shapes[f"{names.of_layer(number, module)}.bias"]
             found = packed_shapes(len(modules), outputs, inputs)
-            shapes |= {f"{names.layer.format(number)}.{product}.{part}": shape for part, shape in zip(PARTS, found)}
+            shapes |= {f"{names.layer.format(number)}.{product}.{part}": shape for part, shape in zip(PACKED_FIELDS, found)}
     return shapes
 
 
@@ -91,10 +91,10 @@ def quantized_tensors(tensors: Mapping[str, np.ndarray], layers: list, names: En
     """A model's tensors and its prepared layers -> the tensors of its quantised checkpoint."""
     kept = dict(tensors)
     for number, layer in enumerate(layers):
-        for product, (modules, _) in PRODUCTS.items():
+        for product, (modules, _) in QUANTIZED_LINEARS.items():
             for module in modules:
                 for part in ("weight", "bias"):
                     kept.pop(f"{names.of_layer(number, module)}.{part}", None)
-            packed = getattr(layer, product)[: len(PARTS)]
-            kept |= {f"{names.layer.format(number)}.{product}.{part}": array for part, array in zip(PARTS, packed)}
+            packed = getattr(layer, product)[: len(PACKED_FIELDS)]
+            kept |= {f"{names.layer.format(number)}.{product}.{part}": array for part, array in zip(PACKED_FIELDS, packed)}
     return kept
