@@ -67,6 +67,13 @@ FAMILIES = {
         heads=COMMON_HEADS,
         pretraining_head="ForMaskedLM",
     ),
+    "electra": Family(
+        module="electra",
+        prefix="Electra",
+        tokenizer="BertTokenizer",
+        heads=(*COMMON_HEADS, "ForPreTraining"),
+        purposes={"ForPreTraining": "replaced token detection"},
+    ),
 }
 
 
