@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "kernels": {"errors", "files"},
     "weights": {"errors", "files", "config"},
     "models": {"errors", "files", "config", "weights", "hub", "kernels"},
-    "families": {"config", "models"},
+    "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "models", "tokenization"},
     "pipelines": {"errors", "files", "config", "hub", "auto", "families", "kernels", "models", "tokenization", "weights"},
     "quantize": {"errors", "files", "config", "hub", "auto", "models", "pipelines"},
