@@ -21,7 +21,7 @@ from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
 from .base import BATCH, as_text, batches, check_count
 from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
-from .streaming import in_batches, stream
+from .streaming import as_rows, in_batches, stream, type_name
 
 
 class SentenceEncoder:
@@ -241,9 +241,7 @@ def as_vectors(values) -> np.ndarray:
 
 def rows_of(texts) -> Iterable:
     """What holds several texts -> an iterable of them."""
-    if not isinstance(texts, (str, bytes, bytearray, Mapping, set, frozenset)) and getattr(texts, "ndim", 1) != 0:
-        if isinstance(texts, Iterable):
-            return texts
-        if all(any(name in vars(parent) for parent in type(texts).__mro__) for name in ("__len__", "__getitem__")):
-            return (texts[index] for index in range(len(texts)))
-    raise InputTypeError(f"encode takes a text or a list of texts; got {type(texts).__name__}.")
+    rows = None if isinstance(texts, (set, frozenset)) else as_rows(texts)
+    if rows is None:
+        raise InputTypeError(f"encode takes a text or a list of texts; got {type_name(texts)}.")
+    return rows
