@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .config_values import check_storable, default_labels, plain, read_config_flag, read_labels, turned
+from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
 from .errors import ConfigError, InputTypeError, ModelNotFoundError, brief, strict_arguments
 from .files import as_folder, read_json, write_whole
 
@@ -27,7 +27,7 @@ ACTIVATIONS = {  # config.json's names for the four that there are
     "swish": "silu",
 }
 FLAGS = ("output_hidden_states", "output_attentions", "tie_word_embeddings", "is_decoder", "sinusoidal_pos_embds")
-MORE_OVERRIDES = (  # beside a config's own keys
+MORE_OVERRIDES = (  # besides the keys of the configuration
     "num_labels", "id2label", "label2id", "architectures", "problem_type", *FLAGS[:3],
 )  # fmt: skip
 OTHER_FORMATS = {  # files that stand alone in some folders, where model.safetensors should be
@@ -51,7 +51,7 @@ class Architecture(NamedTuple):
     types: int
     activation: str  # an operation's name: gelu, gelu_tanh, relu, silu
     eps: float
-    embedding_width: int  # E; where it is not D, a linear layer follows the embeddings
+    embedding_width: int  # E; if it is not D, a linear layer follows the embeddings
 
 
 class PreTrainedConfig:
@@ -76,7 +76,7 @@ class PreTrainedConfig:
         stated = values.pop("model_type", self.model_type)
         if not isinstance(stated, str) or stated != self.model_type:
             raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {brief(stated)}.")
-        values.pop("label2id", None)  # it is id2label turned round
+        values.pop("label2id", None)  # it is the inverse of id2label
         values.setdefault("problem_type", None)
         values.setdefault("architectures", None)
         taken = [name for name in values if hasattr(type(self), name)]
@@ -88,7 +88,7 @@ class PreTrainedConfig:
         for name, value in values.items():
             check_storable(name, value)
 
-    def __getattr__(self, name: str) -> Any:  # asked only for names that are not there
+    def __getattr__(self, name: str) -> Any:  # called only for names that are not set
         if name in type(self).aliases:
             return self.__dict__[type(self).aliases[name]]
         if name == "tie_word_embeddings":  # what a file that says nothing of it means
@@ -103,7 +103,7 @@ class PreTrainedConfig:
         elif name == "id2label":
             value = read_labels(None, value)
         elif name == "label2id":
-            name, value = "id2label", read_labels(None, turned(value))
+            name, value = "id2label", read_labels(None, inverted(value))
         else:
             check_storable(name, value)
         object.__setattr__(self, type(self).aliases.get(name, name), value)
@@ -121,7 +121,9 @@ class PreTrainedConfig:
 
     @property
     def architecture(self) -> Architecture:
-        raise ConfigError("a PreTrainedConfig describes no encoder; use AutoConfig, or a family's own class such as BertConfig.")
+        raise ConfigError(
+            f"a {type(self).__name__} describes no encoder; use AutoConfig, or a family's own class such as BertConfig."
+        )
 
     @strict_arguments
     def check(self) -> None:
@@ -145,9 +147,9 @@ class PreTrainedConfig:
         named = self.architectures
         if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
             raise ConfigError(f"architectures must be a list of names; got {brief(named)}.")
-        spread = self.initializer_range
-        if type(spread) not in (int, float) or not 0 <= spread <= 1:
-            raise ConfigError(f"initializer_range must be a number from 0 to 1; got {brief(spread)}.")
+        deviation = self.initializer_range
+        if type(deviation) not in (int, float) or not 0 <= deviation <= 1:
+            raise ConfigError(f"initializer_range must be a number from 0 to 1; got {brief(deviation)}.")
 
     def check_architecture(self, arch: Architecture) -> None:
         if arch.width % arch.heads:
@@ -163,13 +165,13 @@ class PreTrainedConfig:
 
     @strict_arguments
     def to_dict(self) -> dict[str, Any]:
-        """All keys and their values; id2label with numbers for keys."""
+        """All keys and their values; id2label has integers for keys."""
         values = {name: value for name, value in self.__dict__.items() if value is not None or name in self.defaults}
         return {**values, "model_type": self.model_type, "id2label": dict(self.id2label), "label2id": self.label2id}
 
     @strict_arguments
     def to_json_string(self) -> str:
-        """What config.json holds: labels only where they are not the two that everyone has by default."""
+        """The text of config.json. It holds labels only if they are not the two default ones."""
         values = self.to_dict()
         if self.id2label == default_labels(2):
             del values["id2label"]
@@ -258,7 +260,7 @@ def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[P
 
 
 def check_contents(checkpoint) -> None:
-    """ModelNotFoundError for a folder that holds something else in place of a model's weights, and says what it is."""
+    """Raise ModelNotFoundError if a folder holds an adapter or another format instead of a model's weights."""
     if checkpoint.has("adapter_config.json"):
         raise ModelNotFoundError(
             f"minibert reads whole models; {checkpoint.name} holds an adapter (adapter_config.json), which is a change to "

@@ -19,7 +19,8 @@ KINDS = list(FAMILIES)
 def test_an_entry_is_what_the_file_defines(kind):
     family = FAMILIES[kind]
     module = import_module(f"minibert.families.{family.module}")
-    classes = {name: value for name, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module.__name__}
+    classes = {name: value for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    classes = {name: value for name, value in classes.items() if inspect.isclass(value)}
     models = {name for name, value in classes.items() if issubclass(value, PreTrainedModel)}
     configs = [name for name, value in classes.items() if issubclass(value, PreTrainedConfig)]
     assert models == {family.prefix + head for head in family.heads}

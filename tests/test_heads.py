@@ -183,7 +183,7 @@ def test_the_auto_class_of_a_head_finds_its_class(kind, head, tmp_path):
 
 
 def test_a_task_that_distilbert_has_no_head_for_says_so():
-    with pytest.raises(ConfigError, match="NextSentencePrediction takes a configuration of class BertConfig; got DistilBertConfig"):
+    with pytest.raises(ConfigError, match="takes a configuration of class BertConfig; got DistilBertConfig"):
         minibert.AutoModelForNextSentencePrediction.from_config(small_config())
 
 

@@ -129,7 +129,10 @@ def check_summary(config: ElectraConfig) -> None:
     if type(config.summary_use_proj) is not bool:
         raise ConfigError(f"summary_use_proj must be True or False; got {brief(config.summary_use_proj)}.")
     if getattr(config, "summary_proj_to_labels", False):
-        raise ConfigError("summary_proj_to_labels must be False: the classifier takes a summary of the model's width; got True.")
+        raise ConfigError(
+            "summary_proj_to_labels must be False, for the classifier takes a summary of the model's width; got "
+            f"{brief(config.summary_proj_to_labels)}."
+        )
     summary_activation(config)
 
 

@@ -60,10 +60,10 @@ class PreTrainedModel:
     config_class: type[PreTrainedConfig]
     encoder_names: EncoderNames  # of the tensors in the family's checkpoints
     output_class: type[ModelOutput] = BaseModelOutput
-    first_only = False  # whether the head reads nothing but each sequence's first token: the last layer ends with it
-    has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
+    first_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
+    has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
     tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
-    stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another, which gets its tensor if the file has none for it
+    stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
 
     @strict_arguments
     def __init__(self, config: PreTrainedConfig, *, kernels: str | Mapping[str, str] = "auto", seed: int | None = None):
@@ -72,7 +72,7 @@ class PreTrainedModel:
                 f"{type(self).__name__} wants a {self.config_class.__name__}; got {type(config).__name__}. "
                 f"For a checkpoint, call {type(self).__name__}.from_pretrained(name)."
             )
-        config.check()  # its values may have been set since it was made
+        config.check()  # a value may have been set after it was constructed
         if seed is not None and not (is_whole(seed) and seed >= 0):
             raise InputError(f"seed must be a whole number, 0 or more, or None; got {brief(seed)}.")
         random = np.random.default_rng(seed)
@@ -122,12 +122,12 @@ class PreTrainedModel:
                         local_files_only: bool = False, strict: bool = True, **overrides: Any):  # fmt: skip
         """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
 
-        float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError where a file
-        cannot be had, ConfigError and WeightsError where it cannot be used. With strict=False, tensors that the model
-        has no use for, such as a loss function's, are a warning and no error.
+        float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError if a file is
+        missing, ConfigError and WeightsError if it cannot be used. With strict=False, surplus tensors, such as a loss
+        function's, are a warning and no error.
         """
         strict = read_flag("strict", strict)
-        make_ops(kernels)  # a name that is wrong is known before anything is downloaded
+        make_ops(kernels)  # a wrong name is an error before anything is downloaded
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
@@ -145,7 +145,7 @@ class PreTrainedModel:
         if quantized:
             check_kernels(make_ops(kernels), arch, checkpoint.name)
         stored = canonical(open_weights(checkpoint), names.prefix)
-        if arch.layers > len(stored):  # before a list of a billion layers' shapes is made
+        if arch.layers > len(stored):  # before the shapes of a billion layers are listed
             raise WeightsError(f"{checkpoint.name}: config.json has {arch.layers} layers, the file {len(stored)} tensors.")
         tied = cls.tied_weights if config.tie_word_embeddings else {}
         for name, original in (*tied.items(), *cls.stand_ins):
@@ -190,7 +190,7 @@ class PreTrainedModel:
                  return_dict: bool | None = None):  # fmt: skip
         """ids (B, T), and masks, types and positions of the same shape -> the class's output.
 
-        token_type_ids are ignored by DistilBERT, which has none; zeros stand in (B, T, ·) where the mask is 0.
+        DistilBERT has no token types and ignores token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0.
         InputError for shapes, ids or lengths the model cannot take.
         """
         packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids)
@@ -330,9 +330,9 @@ def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> boo
 
 
 def unpack_trace(packed: Packed, trace: Trace, heads: int) -> dict[str, tuple]:
-    shown = {}
+    fields = {}
     if trace.hidden_states is not None:
-        shown["hidden_states"] = tuple(packed.unpack(state) for state in trace.hidden_states)
+        fields["hidden_states"] = tuple(packed.unpack(state) for state in trace.hidden_states)
     if trace.attentions is not None:
-        shown["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in trace.attentions)
-    return shown
+        fields["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in trace.attentions)
+    return fields

@@ -86,7 +86,9 @@ def canonical(stored: Mapping[str, StoredTensor], prefix: str) -> dict[str, Stor
         plain = name.removeprefix(prefix)
         plain = plain.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if plain in renamed:
-            raise WeightsError(f"a checkpoint may hold a tensor once; {brief(plain)} is there twice, as {brief(name)} and another.")
+            raise WeightsError(
+                f"a checkpoint may hold a tensor once; {brief(plain)} is there twice, as {brief(name)} and another."
+            )
         renamed[plain] = tensor
     return renamed
 

@@ -50,7 +50,7 @@ class Encoder(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a caller asked to see on the way; a list is filled when it is there."""
+    """Intermediate results that a caller requested: lists to be filled, or None."""
 
     hidden_states: list[np.ndarray] | None  # layers + 1 of (N, D)
     attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)

@@ -75,7 +75,7 @@ class MaskedLM(ModelWithHead):
         and a text of 128 tokens would get 16 MB of logits.
         """
         packed = self.pack(**inputs)
-        hidden = self.encode(packed)[selected[packed.kept]]
+        hidden = self.encode(packed)[selected[packed.token_mask]]
         with np.errstate(all="ignore"):
             logits = self.mlm_logits(hidden)
             check_finite(logits)

@@ -1,4 +1,4 @@
-"""What a model returns: fields by name, by key or by number, and only those that are there."""
+"""What a model returns: fields by name, by key or by index; absent fields are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ModelOutput(dict):
-    """`output.logits`, `output["logits"]`, `output[0]`, `output.to_tuple()`; a field that was not made is None by name
+    """`output.logits`, `output["logits"]`, `output[0]`, `output.to_tuple()`; a field that was not computed is None by name
     and absent otherwise."""
 
     fields: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class BaseModelOutput(ModelOutput):
 
 
 class BaseModelOutputWithPooling(ModelOutput):
-    """As BaseModelOutput, and pooler_output (B, D) where the checkpoint has a pooler."""
+    """As BaseModelOutput, and pooler_output (B, D) if the checkpoint has a pooler."""
 
     fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
 
@@ -60,7 +60,7 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 
 class MaskedLMOutput(ModelOutput):
-    """logits (B, T, V): each word's for each place."""
+    """logits (B, T, V): of each word, for each token."""
 
     fields = ("logits", "hidden_states", "attentions")
 

@@ -1,4 +1,4 @@
-"""The tensors of a model that nobody has trained."""
+"""The tensors of a model that is not trained yet."""
 
 from __future__ import annotations
 
