@@ -6,9 +6,9 @@ The hub is tests/hub_server.py. The client is the real one, in the process of te
 import time
 
 import pytest
-
 from hub_client import CONFIG, FILES, LOADED, Client
 from hub_server import HubServer
+
 from minibert import _connection
 from minibert.errors import DownloadError
 

@@ -5,11 +5,11 @@ import io
 import json
 
 import pytest
+from test_cli import run  # noqa: F401 - a fixture
 
 from minibert.errors import InputError
 from minibert.run.reading import opened
 from minibert.run.writing import Results
-from test_cli import run  # noqa: F401 - a fixture
 
 ROWS = [["id", "text"], ["1", 'good, "very"; good\tindeed'], ["2", "bad | or\nnot"]]
 MODEL = ("--model", "minibert-sst2", "--kernels", "reference")

@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from hub_client import CONFIG, FILES, LOADED, WEIGHTS, Client, write
 from hub_server import HubServer
+from test_cli import run  # noqa: F401 - a fixture
+
 from minibert.errors import InputError, InputTypeError, ModelNotFoundError
 from minibert.verify import verify
-from test_cli import run  # noqa: F401 - a fixture
 
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
 

@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from ..config import CONFIGS
 from ..errors import ConfigError
+from ..families import FAMILIES
 from ..files import read_json
 from .shared import add_kernels, add_model, add_texts, chosen_model, command, given_texts
 
@@ -31,7 +31,7 @@ def add_commands(commands) -> None:
 
 def tokenize_texts(options: argparse.Namespace) -> None:
     texts = given_texts(options)
-    from ..tokenization import AutoTokenizer
+    from ..auto import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(chosen_model(options), revision=options.revision)
     for text in texts:
@@ -63,7 +63,7 @@ def list_models(options: argparse.Namespace) -> None:
 def runs_here(config: Path) -> bool:
     """Whether a config.json is of a model type there is; the cache holds other libraries' models too."""
     try:
-        return read_json(config, ConfigError).get("model_type") in CONFIGS
+        return read_json(config, ConfigError).get("model_type") in FAMILIES
     except (ConfigError, OSError):
         return False
 

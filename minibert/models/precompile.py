@@ -12,8 +12,6 @@ import numpy as np
 from minibert.kernels.catalog import make_ops
 from minibert.kernels.registry import Ops
 
-from ..config import DistilBertConfig
-
 PASS_LOCK = Lock()
 
 
@@ -34,19 +32,19 @@ def needed_kernels(ops: Ops) -> list[tuple]:
     from minibert.kernels.runtime.threads import capture
     from minibert.kernels.runtime.worker_pool import WorkerPool
 
-    from .base import rebuilt
-    from .classification import DistilBertForSequenceClassification as Tiny
+    from .base import rebuild
     from .encoder import encode
+    from .tiny import TinyClassifier, TinyConfig
 
     if not runs_natively():
         return []
-    config = DistilBertConfig(vocab_size=8, dim=64, n_layers=1, n_heads=1, hidden_dim=64, max_position_embeddings=4)
-    shapes = {**Tiny.encoder_shapes(config), **Tiny.head_shapes(config)}
+    config = TinyConfig()
+    shapes = {**TinyClassifier.encoder_shapes(config), **TinyClassifier.head_shapes(config)}
     zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     with capture(KernelList()) as recorded, np.errstate(all="ignore"):
-        model = rebuilt(Tiny, config, zeros, ops.spec)
+        model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
-        model.answer(packed, encode(packed, model.encoder, model.kernels, first_only=True))
+        model.head_outputs(packed, encode(packed, model.encoder, model.kernels, first_only=True))
     return [*recorded.kernels, *WorkerPool.SIGNATURES.items()]
 
 

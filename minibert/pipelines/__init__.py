@@ -12,6 +12,7 @@ from os import PathLike
 from typing import Any
 
 from ..errors import InputError, InputTypeError, brief, read_flag
+from ..families import HEADS, PRETRAINED, purpose_of
 from .streaming import type_name
 
 TASKS = {
@@ -24,20 +25,6 @@ TASKS = {
 }
 ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
-HEADS = {  # what the end of a model's class says of its task
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "fill-mask",
-    "ForPreTraining": "fill-mask",
-    "BertModel": "feature-extraction",  # DistilBertModel too
-}
-
-OTHER_HEADS = {  # those of models that no task here is for
-    "ForMultipleChoice": "multiple choice",
-    "ForNextSentencePrediction": "next sentence prediction",
-}
-
 log = logging.getLogger("minibert")
 
 
@@ -69,7 +56,7 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
     if tokenizer is None:
         raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
     if isinstance(tokenizer, (str, PathLike)):
-        from ..tokenization import AutoTokenizer
+        from ..auto import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
     from ..models.checks import check_vocabulary
@@ -82,9 +69,8 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
 def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from .. import hub
-    from ..config import config_of
+    from ..auto import AutoTokenizer, config_of
     from ..kernels.catalog import make_ops
-    from ..tokenization import AutoTokenizer
 
     make_ops(kernels)
     checkpoint = hub.locate(name, **where)
@@ -110,10 +96,10 @@ def known_task(task: str) -> str:
 def task_of(architectures: list[str]) -> str:
     """The names of model classes -> the task of the first that has one."""
     for name in architectures:
-        for head, task in HEADS.items():
-            if str(name).endswith(head):
-                return task
-    known = ", ".join(f"...{head}" for head in HEADS)
+        purpose = purpose_of(str(name))
+        if purpose in TASKS:
+            return purpose
+    known = ", ".join(f"...{head}" for head, purpose in HEADS.items() if purpose in TASKS)
     raise InputError(f"the task follows from a model's class, {known}; got {architectures or 'none'}. Name the task.")
 
 
@@ -132,15 +118,12 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
 
     Models without a head, or with the one they were pretrained with, are for every task to begin from.
     """
-    heads = {**HEADS, **OTHER_HEADS}
-    trained_for = {
-        known: purpose for known in map(str, architectures) for head, purpose in heads.items() if known.endswith(head)
-    }
-    head_of_task = "text-classification" if task == "zero-shot-classification" else task
-    usable = {head_of_task, "fill-mask", "feature-extraction"}
-    if task == "feature-extraction" or not trained_for or usable & set(trained_for.values()):
+    purposes = {name: purpose for name in map(str, architectures) if (purpose := purpose_of(name))}
+    needed = "text-classification" if task == "zero-shot-classification" else task
+    usable = {needed, "feature-extraction", *PRETRAINED} if task != "fill-mask" else {"fill-mask", "feature-extraction"}
+    if task == "feature-extraction" or not purposes or usable & set(purposes.values()):
         return
-    architecture, purpose = next(iter(trained_for.items()))
+    architecture, purpose = next(iter(purposes.items()))
     remedy = f"Pass the task {purpose!r}, or another model." if purpose in TASKS else f"Pass a model for {task}."
     raise InputError(
         f"{task} needs a model that was trained for it; {name} was trained for {purpose}, for its config.json names "

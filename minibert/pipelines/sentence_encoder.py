@@ -14,13 +14,11 @@ import numpy as np
 from minibert.kernels.catalog import make_ops
 
 from .. import hub
-from ..config import config_of
+from ..auto import AutoModel, AutoTokenizer, config_of
 from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, strict_arguments
-from ..models.auto import AutoModel
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
-from ..tokenization import AutoTokenizer
 from .base import BATCH, as_text, batches, check_count
 from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
 from .streaming import as_rows, in_batches, stream, type_name
@@ -34,8 +32,8 @@ class SentenceEncoder:
 
     @strict_arguments
     def __init__(self, model, tokenizer, recipe: Recipe = Recipe()):
-        if not isinstance(model, tuple(AutoModel.classes.values())):
-            names = " or ".join(known.__name__ for known in AutoModel.classes.values())
+        if not isinstance(model, tuple(AutoModel.classes().values())):
+            names = " or ".join(known.__name__ for known in AutoModel.classes().values())
             raise InputTypeError(
                 f"a SentenceEncoder has a {names}; got {type(model).__name__}. For a checkpoint, call "
                 "SentenceEncoder.from_pretrained(name)."

@@ -18,7 +18,6 @@
 
 from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding
-from .loading import AutoTokenizer
 from .tokenizer_classes import (
     BertTokenizer,
     BertTokenizerFast,
@@ -29,7 +28,6 @@ from .tokenizer_classes import (
 
 __all__ = [
     "AddedToken",
-    "AutoTokenizer",
     "BatchEncoding",
     "BertTokenizer",
     "BertTokenizerFast",

@@ -1,4 +1,4 @@
-"""A checkpoint's files -> the arguments of a tokenizer class; and AutoTokenizer, which finds the class in them.
+"""A checkpoint's files -> the arguments of a tokenizer class. AutoTokenizer, in `minibert/auto.py`, finds the class.
 
 tokenizer_config.json says how; tokenizer.json or vocab.txt holds the tokens. Where an older checkpoint spreads its
 special tokens over special_tokens_map.json and added_tokens.json, these are read too. Other keys of the files belong
@@ -11,35 +11,16 @@ from minibert.errors import InputError, VocabularyError, brief
 
 from .added_tokens import AddedToken
 from .arguments import refuse_unknown
-from .tokenizer_classes import BertTokenizer, DistilBertTokenizer, PreTrainedTokenizerFast, is_own
+from .tokenizer_classes import PreTrainedTokenizerFast, is_own
 from .vocabulary import NAMED
 from .vocabulary_files import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
 
-CLASSES = {
-    "BertTokenizer": BertTokenizer,
-    "DistilBertTokenizer": DistilBertTokenizer,
-    "PreTrainedTokenizer": PreTrainedTokenizerFast,
-    "TokenizersBackend": PreTrainedTokenizerFast,
-}
-MODEL_TYPES = {"bert": BertTokenizer, "distilbert": DistilBertTokenizer}
 FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 OPTIONS = (
     "model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces",
     "extra_special_tokens", "model_specific_special_tokens", *NAMED,
 )  # fmt: skip
 MAY_LACK = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: there is none
-
-
-class AutoTokenizer:
-    """Finds the class a checkpoint's tokenizer has; there are no objects of this one."""
-
-    @classmethod
-    def from_pretrained(
-        cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides
-    ):
-        """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
-        checkpoint = locate(name_or_folder, revision, cache_dir, token, local_files_only)
-        return load(_class_of(checkpoint), checkpoint, overrides)
 
 
 def locate(name_or_folder, revision, cache_dir, token, local_files_only):
@@ -51,22 +32,6 @@ def locate(name_or_folder, revision, cache_dir, token, local_files_only):
     )
 
 
-def _class_of(checkpoint):
-    named = _read(checkpoint, "tokenizer_config.json").get("tokenizer_class")
-    if named is not None:
-        found = CLASSES.get(str(named).removesuffix("Fast"))
-        said, known = f"tokenizer_class {brief(named)}", CLASSES
-    else:
-        kind = _read(checkpoint, "config.json").get("model_type")
-        found, said, known = MODEL_TYPES.get(str(kind)), f"model_type {brief(kind)}", MODEL_TYPES
-    if found is None:
-        raise VocabularyError(
-            f"minibert has the tokenizers of {', '.join(known)}; the checkpoint {checkpoint.name} says {said}."
-            " If it is one of them all the same, call from_pretrained of that class."
-        )
-    return found
-
-
 def load(cls, checkpoint, overrides):
     """A checkpoint and what the caller says otherwise -> a tokenizer of that class."""
     whole = issubclass(cls, PreTrainedTokenizerFast)
@@ -75,9 +40,9 @@ def load(cls, checkpoint, overrides):
         overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
     unknown = [name for name, value in overrides.items() if name not in allowed and not is_own(name, value)]
     refuse_unknown(f"{cls.__name__}.from_pretrained", unknown, allowed)
-    config = _read(checkpoint, "tokenizer_config.json")
+    config = read_json_of(checkpoint, "tokenizer_config.json")
     tokens_path = checkpoint.optional("tokenizer.json")
-    content = _read(checkpoint, "tokenizer.json") if tokens_path else {}
+    content = read_json_of(checkpoint, "tokenizer.json") if tokens_path else {}
     added = _added_tokens(checkpoint, config, content)
     options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in MAY_LACK}
     sides = {} if whole else read_sides(content)  # PreTrainedTokenizerFast reads its own
@@ -98,7 +63,7 @@ def load(cls, checkpoint, overrides):
         raise VocabularyError(f"the files of {checkpoint.name} make no tokenizer: {fault}") from None
 
 
-def _read(checkpoint, filename):
+def read_json_of(checkpoint, filename):
     """A JSON file of the checkpoint, or {} where it has none."""
     from minibert.files import LARGEST_VOCABULARY, read_json
 
@@ -145,12 +110,12 @@ def _added_tokens(checkpoint, config, content):
     decoder = config.get("added_tokens_decoder")
     if decoder is not None:
         return read_added_tokens(_numbered(decoder), "tokenizer_config.json")
-    for name, value in _read(checkpoint, "special_tokens_map.json").items():
+    for name, value in read_json_of(checkpoint, "special_tokens_map.json").items():
         if name in (*NAMED, "additional_special_tokens", "extra_special_tokens") or is_own(name, value):
             config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
     if content:
         return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")
-    old = check_vocab(_read(checkpoint, "added_tokens.json"), "added_tokens.json")
+    old = check_vocab(read_json_of(checkpoint, "added_tokens.json"), "added_tokens.json")
     special = {str(config.get(name)) for name in NAMED}
     in_order = sorted(old, key=old.get)
     return [AddedToken(token, normalized=token not in special, special=token in special) for token in in_order]
@@ -168,6 +133,6 @@ def _numbered(decoder):
 
 def _limit(checkpoint, config):
     """model_max_length, no larger than the positions the model has; files say 1e30, nothing, or a negative number."""
-    said = [config.get("model_max_length"), _read(checkpoint, "config.json").get("max_position_embeddings")]
+    said = [config.get("model_max_length"), read_json_of(checkpoint, "config.json").get("max_position_embeddings")]
     limits = [int(n) for n in said if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
     return min(limits, default=None)
