@@ -160,7 +160,7 @@ def test_every_operation_has_sizes_that_it_takes(operation):
     size = next(sizes.sizes_of(operation, quick=True))
     ops_table = ops.make_ops("reference")
     assert size.operations > 0 and size.bytes > 0
-    getattr(ops_table, operation)(*size.inputs, *ops_table.prepare(operation, *size.parameters))
+    getattr(ops_table, operation)(*size.inputs, *ops_table.pack_weights(operation, *size.parameters))
 
 
 def test_an_unknown_operation_is_refused():

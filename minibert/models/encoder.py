@@ -28,7 +28,7 @@ from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
 
 
 class Layer(NamedTuple):
-    """One layer's parameters, as `ops.prepare` made them of its (out, in) weights."""
+    """One layer's parameters, as `ops.pack_weights` made them of its (out, in) weights."""
 
     query_key_value: tuple
     attention_out: tuple
@@ -104,7 +104,7 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
 
     def prepare(operation: str, *modules: str) -> tuple:
         arrays = list(chain(*(pair(module) for module in modules)))
-        prepared = ops.prepare(operation.format(activation=arch.activation), *arrays)
+        prepared = ops.pack_weights(operation.format(activation=arch.activation), *arrays)
         for array in arrays:
             drop_pages(array)  # if the kernels packed them, they are in memory twice now
         return prepared

@@ -52,9 +52,9 @@ class MaskedLM(ModelWithHead):
             decoder = tensors[f"{names.decoder}.weight"], tensors[f"{names.decoder}.bias"]
         transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
         return {
-            "transform": self.kernels.prepare(self.transform_operation, *transform),
+            "transform": self.kernels.pack_weights(self.transform_operation, *transform),
             "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], arch.eps),
-            "words": self.kernels.prepare("linear", *decoder),
+            "words": self.kernels.pack_weights("linear", *decoder),
         }
 
     @property

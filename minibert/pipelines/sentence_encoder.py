@@ -52,7 +52,7 @@ class SentenceEncoder:
         for step in recipe.dense:
             if step.weight.shape[1] != self.width:
                 raise ConfigError(f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}.")
-            self.dense.append((model.kernels.prepare("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
+            self.dense.append((model.kernels.pack_weights("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
             self.width = len(step.weight)
 
     @classmethod
