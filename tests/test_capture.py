@@ -14,7 +14,6 @@ from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threa
 from minibert.models.encoder import Trace, build_encoder, encode
 from minibert.models.graph_cache import MAX_TOKENS
 from minibert.tokenization.batch import PackedEncoding
-from minibert.weights import NAMES
 
 WIDE = {"dim": 128, "n_heads": 4, "n_layers": 3, "hidden_dim": 256, "vocab_size": 500, "max_position_embeddings": 300}
 ODD = {**WIDE, "dim": 44, "hidden_dim": 76}  # no whole panels on any machine; and heads of 11
@@ -158,7 +157,7 @@ def test_a_composition_of_kernels_alone_is_captured_and_replayed():
     model, composed = make_model(), make_model()
     parts = {name: REGISTRY.compositions[name] for name in ("linear_gelu", "query_key_value")}
     composed.kernels = Ops(make_ops("fast").chosen | parts)
-    names, architecture = NAMES[model.config.model_type], model.config.architecture
+    names, architecture = model.encoder_names, model.config.architecture
     composed.encoder = build_encoder(composed.tensors, names, architecture, composed.kernels)
     assert composed.kernels.names["linear_gelu"] == "linear + gelu" and composed.kernels.capturable
     for seed in range(3):
