@@ -250,7 +250,7 @@ INTERNAL = {
     "BatchEncoding": "encodings_or_refuse",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
-    "PreTrainedModel": "config encoder head kernels passes tensors",
+    "PreTrainedModel": "config encoder head kernels graph_cache tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
     "SentenceEncoder": "dense model recipe tokenizer width",
     "BatchEncoding": "data",

@@ -244,7 +244,7 @@ class PreTrainedModel:
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> Fields:
         """hidden (N, D), or (S, D) if `first_only` -> the output's own fields. If `first_only`, it calls operations and
-        does nothing else, so that its calls can be captured and replayed."""
+        does nothing else, so that they can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 
     @strict_arguments
