@@ -26,7 +26,7 @@ from ..runtime.threads import run, settle
 from ..simd.atomics import load_acquire, spin_hint
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
-from ..simd.shuffle import interleave
+from ..simd.shuffle import interleave_rows
 from ..simd.trace import activate_tile
 from .microkernel import add_product as add_tile
 
@@ -126,7 +126,7 @@ def cut(counter, wide, narrow):
 def lay(x, coming, scratch, laid, ranges):
     """A tile's rows of x (R, K) -> laid (K R,), side by side. Other numbers than float32 have a `lay` of their own, with
     a row that is worth asking for, some scratch, and two values of each row in `ranges`."""
-    interleave(x, laid)
+    interleave_rows(x, laid)
 
 
 @jit(nogil=True, error_model="numpy")

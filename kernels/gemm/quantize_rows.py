@@ -8,7 +8,7 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, emit_fma, load_unaligned, prefetch, splat, store_unaligned
-from ..simd.scalar_math import WHOLE
+from ..simd.scalar_math import ROUND_MAGIC
 from ..simd.shapes import WIDTH
 from ..simd.shuffle import shuffle_mask
 from .int8_layout import ROTATION
@@ -97,11 +97,11 @@ def round_row(typing, source, target, factor, zero):
         source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values[:2]))
         begun, ended = (builder.bitcast(array.data, ADDRESS) for array in (source, target))
         factor, zero = splat(builder, values[2], ROTATION), builder.fptosi(values[3], WORD)
-        start = splat(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), ROTATION)
+        start = splat(builder, builder.sub(zero, ir.Constant(WORD, ROUND_MAGIC.view(np.int32).item())), ROTATION)
         with cgutils.for_range(builder, builder.udiv(builder.extract_value(source.shape, 0), INT(ROTATION))) as group:
             first = builder.mul(group.index, INT(ROTATION))
             value = builder.fmul(load_unaligned(builder, byte_offset(builder, begun, builder.mul(first, INT(4))), ROW), factor)
-            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * ROTATION)), WORDS)
+            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [ROUND_MAGIC.item()] * ROTATION)), WORDS)
             number = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
                 limit = ir.Constant(WORDS, [limit] * ROTATION)

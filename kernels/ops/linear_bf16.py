@@ -17,7 +17,7 @@ from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
-from ..simd.shuffle import interleave
+from ..simd.shuffle import interleave_rows
 from .epilogues import fused
 
 STEP = np.dtype(np.uint32 if HAS_AVX512_BF16 else np.uint64)  # what a row has in a step
@@ -65,7 +65,7 @@ def lay(x, coming, scratch, laid, ranges):
                 floats[i] = line[i]
             for i in range(inputs, length):
                 floats[i] = 0
-    interleave(lines[:rows].view(STEP), laid.view(STEP))
+    interleave_rows(lines[:rows].view(STEP), laid.view(STEP))
 
 
 @jit(inline="always", error_model="numpy")

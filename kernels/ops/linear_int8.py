@@ -41,7 +41,7 @@ from ..gemm.microkernel import add_scaled_product
 from ..gemm.quantize_rows import mix, round_row
 from ..registry import variant
 from ..simd.scalar_math import NO_ACTIVATION
-from ..simd.shuffle import interleave
+from ..simd.shuffle import interleave_rows
 from .epilogues import fused
 from .quantization import product_of_rounded, quantise_rows, quantise_weight, weighted_sums
 
@@ -112,7 +112,7 @@ def lay(x, coming, scratch, laid, ranges):
         scale, inverse, zero = range_of(line)
         ranges[row, 0], ranges[row, 1] = scale, zero
         round_row(line, values[row].view(VALUE), inverse, zero)
-    interleave(values[: len(x)].view(STEP), laid.view(STEP))
+    interleave_rows(values[: len(x)].view(STEP), laid.view(STEP))
 
 
 @jit(inline="always", error_model="numpy")
