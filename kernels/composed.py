@@ -1,8 +1,8 @@
-"""The operations made of the plain ones: embedding, attention, and the products with what follows them.
+"""Operations composed of the plain ones: embedding, attention, and products with their epilogues.
 
-Each is spelt here over whatever plain variants were chosen (`ops`). A compiled variant that does it in one pass
-registers itself under the same name and must give the same numbers. Padding never gets here: tokens are packed, N rows
-for all sequences together, and `bounds` (S+1,) says where each sequence begins and ends.
+Each is written here in terms of `ops`, the chosen plain variants. A compiled variant that does it in one pass is registered
+under the same name and must give the same numbers. There is no padding here: the tokens of all sequences are packed into N
+rows, and `bounds` (S+1,) says where each sequence begins and ends (`cu_seqlens` in FlashAttention).
 
 In the order a forward pass meets them. Next: `minibert/models/encoder.py`, which calls them.
 """
@@ -25,10 +25,10 @@ def embed(ops, token_ids, type_ids, position_ids, tables, weight, bias, eps):
 
 
 @composition("linear")
-def query_key_value(ops, asking, x, query, key, value):
-    """x (M, K), rows of it that ask (A, K), or x itself, and three pairs of weight (N, K), bias (N,) -> the queries (A, N),
-    and keys and values (M, N); from one reading of x where fused."""
-    return ops.linear(asking, *query), ops.linear(x, *key), ops.linear(x, *value)
+def query_key_value(ops, query_input, x, query, key, value):
+    """query_input (A, K), which are rows of x or x itself, x (M, K), and three pairs of weight (N, K), bias (N,) -> queries
+    (A, N), keys and values (M, N). A fused variant reads x once."""
+    return ops.linear(query_input, *query), ops.linear(x, *key), ops.linear(x, *value)
 
 
 @query_key_value.prepare
@@ -47,12 +47,12 @@ def attention(ops, query, key, value, bounds, key_mask, heads):
     Or query (S, D), one of each sequence -> (S, D).
 
     softmax(q kᵀ / √Dh) v for each sequence and head by itself ("Attention Is All You Need", 3.2.1); a key whose mask
-    is False is not looked at.
+    is False gets a weight of 0. If all keys of a sequence are masked, each gets the same weight.
     """
     context = np.empty_like(query)
-    found = attention_probabilities(ops, query, key, bounds, key_mask, heads)
-    asking = query_bounds(query, bounds)
-    for first, last, start, stop, probabilities in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:], found):
+    all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads)
+    q_bounds = query_bounds(query, bounds)
+    for first, last, start, stop, probabilities in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:], all_probabilities):
         per_head = split_heads(value[start:stop], heads)  # (H, L, Dh)
         context[first:last] = (probabilities @ per_head).transpose(1, 0, 2).reshape(last - first, -1)
     return context
@@ -66,8 +66,8 @@ def query_bounds(query, bounds):
 
 def attention_probabilities(ops, query, key, bounds, key_mask, heads):
     """As `attention`; for each sequence of L tokens in turn -> probabilities (H, L, L), or (H, 1, L) of one query."""
-    scale, asking = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
-    for first, last, start, stop in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:]):
+    scale, q_bounds = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
+    for first, last, start, stop in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:]):
         per_head = split_heads(query[first:last], heads)  # (H, L, Dh)
         scores = per_head @ split_heads(key[start:stop], heads).transpose(0, 2, 1) * scale  # (H, L, L)
         yield ops.softmax(scores, None if key_mask is None else key_mask[start:stop])

@@ -86,7 +86,7 @@ def test_nothing_is_written_into_the_package_and_a_callers_own_cache_stays_its_o
     assert written(PACKAGE.resolve()) | written(ROOT / "kernels") == before
     assert {path.parent for path in written(caller)} == {caller / "__pycache__"}
     kept = written(tmp_path / "cache" / "minibert")
-    assert any(path.name.startswith("attend.") for path in kept)  # ours
+    assert any(path.name.startswith("attention_tasks.") for path in kept)  # ours
     assert any(path.suffix == ".nbi" and "linear_naive" in path.name for path in kept)  # what Numba caches for us
 
 
@@ -166,7 +166,7 @@ def test_what_was_compiled_from_sources_that_are_gone_is_deleted(tmp_path, monke
 
 def test_the_hash_changes_with_a_file_of_any_room_that_a_kernel_uses(tmp_path):
     """One file of each room that attention stands on; and one that it does not use."""
-    code = "from minibert.kernels.compiler.source_hash import source_hash; print(source_hash('ops.attention'))"
+    code = "from minibert.kernels.compiler.source_hash import source_hash; print(source_hash('ops.attention_f32'))"
     copy = tmp_path / "minibert"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
 
@@ -175,7 +175,7 @@ def test_the_hash_changes_with_a_file_of_any_room_that_a_kernel_uses(tmp_path):
         return done.stdout
 
     seen = {current()}
-    for changed in ("composed", "ops/attention", "gemm/microkernel", "gemm/dtypes", "simd/emit", "runtime/buffer_pool", "compiler/jit"):
+    for changed in ("composed", "ops/attention_f32", "gemm/microkernel", "gemm/dtypes", "simd/emit", "runtime/buffer_pool", "compiler/jit"):
         with open(copy / "kernels" / f"{changed}.py", "a", encoding="utf-8") as file:
             file.write("# changed\n")
         assert current() not in seen

@@ -65,7 +65,7 @@ def test_a_classifier_s_last_layer_ends_with_first_tokens_and_the_bits_are_those
     mask[1, 9:], mask[2, 1:] = 0, 0
     for given in ((text(1), None), (text(40), None), (text(40, 1), None), (ids, mask)):
         packed = made.pack(*given)
-        alone, seen = made.encode(packed, first_only=True), made.encode(packed, Trace([], None))[packed.first]
+        alone, seen = made.encode(packed, cls_only=True), made.encode(packed, Trace([], None))[packed.first]
         assert alone.shape == (len(given[0]), config.dim) and np.array_equal(alone, seen)
         assert np.array_equal(made(*given).logits, made(*given, output_hidden_states=True).logits)
 

@@ -57,7 +57,7 @@ class PreTrainedModel:
 
     config_class: type[PreTrainedConfig]
     output_class: type[ModelOutput] = BaseModelOutput
-    first_only = False  # whether the head reads nothing but each sequence's first token: the last layer ends with it
+    cls_only = False  # whether the head reads only each sequence's first token ([CLS]): the last layer computes no others
     has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
     tied: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another, which gets its tensor if the file has none for it
@@ -204,29 +204,29 @@ class PreTrainedModel:
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
         return packed
 
-    def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
-        """Packed tokens -> hidden (N, D); with `first_only`, of each sequence's first token (S, D)."""
+    def encode(self, packed: Packed, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
+        """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
 
         def compute(packed: Packed) -> Fields:
-            return {"hidden": encode(packed, self.encoder, self.kernels, trace, first_only)}
+            return {"hidden": encode(packed, self.encoder, self.kernels, trace, cls_only)}
 
         if trace != UNTRACED:
             return self.checked(compute, packed)["hidden"]
-        return self.checked(self.passes.run, compute, packed, self.kernels, ("encode", first_only))["hidden"]
+        return self.checked(self.passes.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
 
     def answered(self, packed: Packed, trace: Trace) -> Fields:
         """Packed tokens -> the output's own fields."""
-        if self.first_only and trace == UNTRACED:
+        if self.cls_only and trace == UNTRACED:
 
             def compute(packed: Packed) -> Fields:
-                hidden = encode(packed, self.encoder, self.kernels, trace, first_only=True)
+                hidden = encode(packed, self.encoder, self.kernels, trace, cls_only=True)
                 return {"hidden": hidden, **self.answer(packed, hidden)}
 
             found = self.checked(self.passes.run, compute, packed, self.kernels, ("answer",))
             del found["hidden"]  # which was to be looked at, for a tanh makes numbers of what is infinite
             return found
         hidden = self.encode(packed, trace)  # who sees a layer sees all of it
-        return self.checked(self.answer, packed, hidden[packed.first] if self.first_only else hidden)
+        return self.checked(self.answer, packed, hidden[packed.first] if self.cls_only else hidden)
 
     def checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
         """compute(*arguments). WeightsError where the weights make of it what is no number."""
@@ -238,7 +238,7 @@ class PreTrainedModel:
         return found
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> Fields:
-        """hidden (N, D) -> the output's own fields. Or hidden (S, D) where `first_only`: then all that it does is to call
+        """hidden (N, D) -> the output's own fields. Or hidden (S, D) where `cls_only`: then all that it does is to call
         operations, so that it can be noted (`passes.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 

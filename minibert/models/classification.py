@@ -26,7 +26,7 @@ class SequenceClassifier(ModelWithHead):
     """A classifier on each sequence's first token: logits (B, labels)."""
 
     output_class: type[ModelOutput] = SequenceClassifierOutput
-    first_only = True
+    cls_only = True
 
     @classmethod
     def outputs(cls, config: PreTrainedConfig) -> int:
@@ -74,7 +74,7 @@ class BertForNextSentencePrediction(ModelWithHead):
 
     config_class = BertConfig
     output_class = NextSentencePredictorOutput
-    first_only = True
+    cls_only = True
     purpose = "tell whether a sentence follows another"
 
     @classmethod

@@ -46,7 +46,7 @@ def needed_kernels(ops: Ops) -> list[tuple]:
     with noting(KernelList()) as listed, np.errstate(all="ignore"):
         model = rebuilt(Tiny, config, zeros, ops.wanted)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
-        model.answer(packed, encode(packed, model.encoder, model.kernels, first_only=True))
+        model.answer(packed, encode(packed, model.encoder, model.kernels, cls_only=True))
     return [*listed.kernels, *Spinners.SIGNATURES.items()]
 
 

@@ -1,0 +1,198 @@
+"""Attention with both products as register tiles, on threads. The formula is `composed.attention`; the rungs below are in
+`attention.py`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..compiler.jit import jit
+from ..composed import query_bounds
+from ..gemm.microkernel import add_product
+from ..gemm.shapes import K_ACCUMULATE
+from ..registry import variant
+from ..runtime.buffer_pool import empty
+from ..runtime.threads import run
+from ..simd.elementwise import max_nnan
+from ..simd.emit import fetch_add
+from ..simd.scalar_math import exp_nonpositive
+from ..simd.shapes import MR, NR, WIDTH
+from ..simd.shuffle import interleave_rows, transpose_block
+from .attention import ROUNDING
+
+QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
+
+
+@variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING, capturable=True)
+def attention_register(query, key, value, bounds, key_mask, heads):
+    """Both products as register tiles whose vectors' lanes are queries: no lane needs another one's maximum or sum."""
+    return run_attention(attention_tasks, query, key, value, bounds, key_mask, heads)
+
+
+def run_attention(kernel, query, key, value, bounds, key_mask, heads):
+    """Run `attention_tasks`, or a kernel like it, on threads."""
+    query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
+    unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask
+    context = empty(*query.shape)
+    q_bounds = query_bounds(query, bounds)
+    lengths, queries = np.diff(bounds), np.diff(q_bounds)
+    work = int(lengths @ queries) * query.shape[1] * 2  # multiply-adds
+    if work:
+        q_blocks = np.zeros(len(bounds), np.int64)  # how many blocks of queries lie before each sequence
+        np.cumsum(-(-queries // QUERY_BLOCK), out=q_blocks[1:])
+        tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
+        longest, size = int(lengths.max()), query.shape[1] // heads
+        scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
+        spans = q_bounds, bounds, q_blocks
+        run(kernel, tasks, query, key, value, unmasked, spans, heads, context, scratch=scratch)
+    return context
+
+
+@jit(nogil=True, error_model="numpy")
+def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads, context):
+    """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries."""
+    size = query.shape[1] // heads
+    thread = fetch_add(counter[1:])
+    kv, packed_keys, scores = scratch[0][thread], scratch[1][thread], scratch[2][thread]
+    tile, lane_sums = scratch[3][thread], scratch[4][thread]
+    (q_bounds, bounds, q_blocks), sequence = spans, 0
+    task = fetch_add(counter)
+    while task < q_blocks[-1] * heads:
+        block = task // heads
+        while q_blocks[sequence + 1] <= block:
+            sequence += 1
+        start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
+        first, last, right = q_bounds[sequence] + (block - q_blocks[sequence]) * QUERY_BLOCK, q_bounds[sequence + 1], left + size
+        count = pack_keys(key[start:stop], value[start:stop], unmasked[start:stop], left, kv, packed_keys)
+        for row in range(first, min(first + QUERY_BLOCK, last), NR):
+            end = min(row + NR, first + QUERY_BLOCK, last)
+            transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
+            attention_tile(tile, packed_keys, kv[1, :count], scores[:count], lane_sums)
+            transpose(tile[1][:, : end - row], context[row:end, left:right])
+        task = fetch_add(counter)
+
+
+@jit(error_model="numpy")
+def pack_keys(key, value, unmasked, left, kv, packed_keys):
+    """Copy a head's unmasked keys and values to kv (2, L, Dh), and pack the keys for the microkernel -> how many."""
+    size = kv.shape[2]
+    count = gather_unmasked(key, value, unmasked, left, kv)
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
+        interleave_rows(kv[0, top:bottom], packed_keys[top * size : bottom * size])
+    return count
+
+
+@jit(error_model="numpy")
+def gather_unmasked(key, value, unmasked, left, kv):
+    """kv (2, L, Dh) = keys over √Dh, and values, without the masked ones; if all are masked, all with scores of 0. -> how
+    many."""
+    found, count, size = 0, 0, kv.shape[2]
+    for k in range(len(unmasked)):
+        found += unmasked[k]
+    scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
+    for k in range(len(unmasked)):
+        if unmasked[k] or not found:
+            copy_scaled(key[k][left : left + size], scale, kv[0, count])  # sliced so, Numba knows them contiguous
+            source, target = value[k][left : left + size], kv[1, count]
+            for i in range(len(source)):
+                target[i] = source[i]
+            count += 1
+    return count
+
+
+@jit(error_model="numpy")
+def copy_scaled(key, scale, target):
+    for i in range(len(key)):
+        target[i] = key[i] * scale
+
+
+@jit(error_model="numpy")
+def transpose(source, target):
+    """target = sourceᵀ, by blocks in registers."""
+    rows, columns = source.shape
+    for row in range(0, rows, WIDTH):
+        for column in range(0, columns, WIDTH):
+            if row + WIDTH <= rows and column + WIDTH <= columns:
+                transpose_block(source[row:, column:], target[column:, row:])
+            else:
+                for i in range(row, min(row + WIDTH, rows)):
+                    for j in range(column, min(column + WIDTH, columns)):
+                        target[j, i] = source[i, j]
+
+
+@jit(error_model="numpy")
+def attention_tile(tile, packed_keys, values, scores, lane_sums):
+    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values. values (L, Dh);
+    scores (L, NR) and lane_sums (3, NR) are scratch."""
+    count, size = values.shape
+    row_max, total = lane_sums[0], lane_sums[1]
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
+        tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
+        add_product(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+    softmax_lanes(scores, row_max, total, lane_sums[2])
+    for top in range(0, size, MR):
+        bottom = min(top + MR, size)
+        tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
+        add_product(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+    divide_lanes(tile[1], total)
+
+
+@jit(error_model="numpy")
+def softmax_lanes(scores, row_max, total, part):
+    """scores (L, NR) become exp(scores - row_max), `total` (NR,) their sums; each lane is a row of the softmax."""
+    for lane in range(len(row_max)):  # not range(NR): the compiler does not vectorize a loop of known length
+        row_max[lane], total[lane] = scores[0, lane], 0
+    lane_max(scores, row_max)
+    for first in range(0, len(scores), K_ACCUMULATE):
+        exp_and_sum(scores[first : min(first + K_ACCUMULATE, len(scores))], row_max, total, part)
+
+
+@jit(error_model="numpy")
+def divide_lanes(out, total):
+    """out (Dh, NR) /= total (NR,)."""
+    for lane in range(len(total)):
+        total[lane] = np.float32(1) / total[lane]
+    for i in range(len(out)):
+        row = out[i]
+        for lane in range(len(row)):
+            row[lane] *= total[lane]
+
+
+# Both take four rows at a time, because the maximum and the sum of each lane are in memory.
+
+
+@jit(error_model="numpy")
+def lane_max(scores, row_max):
+    """row_max (NR,): the maximum of itself and of each lane of scores (L, NR)."""
+    count = len(scores)
+    for row in range(0, count, 4):
+        a, b = scores[row], scores[min(row + 1, count - 1)]
+        c, d = scores[min(row + 2, count - 1)], scores[min(row + 3, count - 1)]
+        for lane in range(len(row_max)):
+            left, right = max_nnan(a[lane], b[lane]), max_nnan(c[lane], d[lane])
+            row_max[lane] = max_nnan(row_max[lane], max_nnan(left, right))
+
+
+@jit(error_model="numpy")
+def exp_and_sum(scores, row_max, total, part):
+    """scores (L, NR) become exp(scores - row_max), and their sum is added to the total; `part` (NR,) is scratch."""
+    for lane in range(len(part)):
+        part[lane] = 0
+    unrolled = len(scores) // 4 * 4
+    for row in range(0, unrolled, 4):
+        a, b, c, d = scores[row], scores[row + 1], scores[row + 2], scores[row + 3]
+        for each in (a, b, c, d):
+            for lane in range(len(each)):
+                each[lane] = exp_nonpositive(each[lane] - row_max[lane])
+        for lane in range(len(part)):
+            part[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane])
+    for row in range(unrolled, len(scores)):
+        a = scores[row]
+        for lane in range(len(a)):
+            a[lane] = exp_nonpositive(a[lane] - row_max[lane])
+            part[lane] += a[lane]
+    for lane in range(len(part)):
+        total[lane] += part[lane]
