@@ -17,8 +17,10 @@ MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "tokenization": {"errors", "files", "hub", "kernels"},
-    "_download": {"errors"},
+    "_connection": set(),
+    "_download": {"errors", "_connection"},
     "hub": {"errors", "files", "_download"},
+    "verify": {"hub", "_download"},
     "config": {"errors", "files", "hub", "config_values"},
     "config_values": {"errors"},
     "kernels": {"errors", "files"},
@@ -27,10 +29,11 @@ MAY_IMPORT = {
     "pipelines": {"errors", "files", "config", "hub", "kernels", "models", "tokenization", "weights"},
     "quantize": {"errors", "files", "config", "hub", "models", "pipelines", "tokenization"},
     "run": {"errors", "hub", "pipelines"},
-    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "quantize", "run", "tokenization"},
+    "cli": {"", "errors", "files", "config", "hub", "kernels", "pipelines", "quantize", "run", "tokenization",
+            "verify"},
     "__main__": {"cli"},
     "": {"errors"},
-}
+}  # fmt: skip
 # The same inside kernels/: from the formulas and the compiler up to the ladders, and the catalog that imports these.
 KERNELS_MAY_IMPORT = {
     "registry": set(),

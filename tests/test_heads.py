@@ -1,5 +1,7 @@
 """The heads: what they take and refuse, and which checkpoints they can be loaded from. Numbers: test_parity_heads.py."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model, write_tokenizer
@@ -155,12 +157,13 @@ def test_tensors_without_a_use_are_an_error_that_names_the_way_out_or_a_warning(
     write_tokenizer(tmp_path, "bert")
     rewrite_weights(tmp_path, lambda tensors: tensors.update({name: np.zeros(2, np.float32)}))
     auto = minibert.AutoModelForTokenClassification
-    for load in (type(model).from_pretrained, auto.from_pretrained, minibert.SentenceEncoder.from_pretrained):
+    task = partial(minibert.pipeline, "ner")
+    for load in (type(model).from_pretrained, auto.from_pretrained, minibert.SentenceEncoder.from_pretrained, task):
         with pytest.raises(WeightsError, match=rf"surplus: {name}\nfrom_pretrained\(..., strict=False\) leaves surplus"):
             load(tmp_path)
         with pytest.warns(MinibertWarning, match=f"which are not used: {name}"):
             again = load(tmp_path, strict=False)
-        if not isinstance(again, minibert.SentenceEncoder):
+        if isinstance(again, type(model)):
             assert np.array_equal(again(IDS).logits, model(IDS).logits)
     rewrite_weights(tmp_path, lambda tensors: tensors.pop("classifier.bias"))
     with pytest.warns(MinibertWarning), pytest.raises(WeightsError, match="missing: classifier.bias"):

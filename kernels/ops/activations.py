@@ -8,8 +8,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import GELU, GELU_TANH, RELU, SILU, TANH, gelu, gelu_tanh, relu, silu, tanh
@@ -80,9 +80,9 @@ def activate(function, x):
     """Apply one of the functions to x's values, on threads -> y of x's shape."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    nontemporal = beyond_caches(y.reshape(-1))
+    nontemporal = exceeds_llc(y.reshape(-1))
     task_values = STREAM_TASK_VALUES if nontemporal else TASK_VALUES
-    scratch = (SMALL if nontemporal else 0,)
+    scratch = (MIN_POOLED_FLOATS if nontemporal else 0,)
     tasks = -(-x.size // task_values)
     run(activate_tasks, tasks, x.reshape(-1), y.reshape(-1), function, task_values, nontemporal, scratch=(scratch,))
     return y
@@ -121,7 +121,7 @@ def tanh_vector(x):
 @jit(nogil=True, error_model="numpy")
 def activate_tasks(counter, scratch, x, y, function, task_values, nontemporal):
     """Do one task after another until none is left: some values of x (N,), a block at a time."""
-    block = scratch[0][fetch_add(counter[1:])][:BLOCK_VALUES]
+    block = scratch[0][fetch_add(counter[THREAD:])][:BLOCK_VALUES]
     task = fetch_add(counter)
     while task * task_values < len(x):
         for first in range(task * task_values, min(task * task_values + task_values, len(x)), BLOCK_VALUES):

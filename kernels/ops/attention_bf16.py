@@ -10,13 +10,13 @@ import numpy as np
 
 from ..compiler.cpu import HAS_AVX512_BF16
 from ..compiler.jit import jit
-from ..gemm.microkernel import add_product_of_pairs
+from ..gemm.microkernel import microkernel_bf16
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.shapes import MR
 from ..simd.shuffle import interleave_rows
 from .attention_f32 import attention_tasks, divide_lanes, gather_unmasked, run_attention, softmax_lanes
-from .linear_bf16 import rounded
+from .linear_bf16 import round_to_bf16
 
 
 @variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and weights keep 8 of 24 bits", capturable=True)
@@ -43,7 +43,7 @@ def copy_scaled_bf16(key, scale, target):
     """As `attention_f32.copy_scaled`, as bf16; 0 after an odd last value."""
     halves = target.view(np.uint16)
     for i in range(len(key)):
-        halves[i] = np.uint16(rounded(key[i] * scale) >> np.uint32(16))
+        halves[i] = np.uint16(round_to_bf16(key[i] * scale) >> np.uint32(16))
     if len(key) % 2:
         halves[len(key)] = 0
 
@@ -57,7 +57,7 @@ def pair_rows(rows):
         first, second, target = rows[row], rows[min(row + 1, len(rows) - 1)], words[row // 2]
         mask = np.uint32(0xFFFF0000 if row + 1 < len(rows) else 0)
         for i in range(len(target)):
-            target[i] = rounded(first[i]) >> np.uint32(16) | rounded(second[i]) & mask
+            target[i] = round_to_bf16(first[i]) >> np.uint32(16) | round_to_bf16(second[i]) & mask
 
 
 @jit(error_model="numpy")
@@ -71,7 +71,7 @@ def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums):
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
         tile_args = top, bottom - top, 0, top * k_steps, 0, 0, K_ACCUMULATE // 2
-        add_product_of_pairs(
+        microkernel_bf16(
             scores, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
         )
     softmax_lanes(scores, row_max, total, lane_sums[2])
@@ -80,7 +80,7 @@ def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums):
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
         tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2
-        add_product_of_pairs(
+        microkernel_bf16(
             tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
         )
     divide_lanes(tile[1], total)

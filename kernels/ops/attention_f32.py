@@ -9,11 +9,11 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..composed import query_bounds
-from ..gemm.microkernel import add_product
+from ..gemm.microkernel import microkernel_f32
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
-from ..runtime.threads import run
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import max_nnan
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import exp_nonpositive
@@ -53,7 +53,7 @@ def run_attention(kernel, query, key, value, bounds, key_mask, heads):
 def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads, context):
     """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries."""
     size = query.shape[1] // heads
-    thread = fetch_add(counter[1:])
+    thread = fetch_add(counter[THREAD:])
     kv, packed_keys, scores = scratch[0][thread], scratch[1][thread], scratch[2][thread]
     tile, lane_sums = scratch[3][thread], scratch[4][thread]
     (q_bounds, bounds, q_blocks), sequence = spans, 0
@@ -131,12 +131,12 @@ def attention_tile(tile, packed_keys, values, scores, lane_sums):
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
         tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
-        add_product(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+        microkernel_f32(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
     softmax_lanes(scores, row_max, total, lane_sums[2])
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
         tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
-        add_product(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+        microkernel_f32(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
     divide_lanes(tile[1], total)
 
 

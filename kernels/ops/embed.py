@@ -9,8 +9,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import prefetch_row
 from ..simd.emit import fetch_add
 from .layer_norm import NORM_STREAM_TASK_VALUES, NORM_TASK_VALUES, normalize_into
@@ -56,9 +56,9 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     ids = tuple(np.ascontiguousarray(each, np.int64) for each in (token_ids, type_ids, position_ids))
     tables = tuple(np.ascontiguousarray(table) for table in tables)
     y = empty(len(token_ids), tables[0].shape[1])
-    nontemporal = beyond_caches(y)
+    nontemporal = exceeds_llc(y)
     task_values = NORM_STREAM_TASK_VALUES if nontemporal else NORM_TASK_VALUES
-    scratch = (4, max(y.shape[1], SMALL) if nontemporal else y.shape[1])
+    scratch = (4, max(y.shape[1], MIN_POOLED_FLOATS) if nontemporal else y.shape[1])
     run(embed_tasks, -(-y.size // task_values), ids, tables, (weight, bias, eps), y, task_values, nontemporal, scratch=(scratch,))
     return y
 
@@ -67,7 +67,7 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
 def embed_tasks(counter, scratch, ids, tables, norm, y, task_values, nontemporal):
     """Do one task after another until none is left: some rows of y (N, D)."""
     (token_ids, type_ids, position_ids), (words, types, positions) = ids, tables
-    thread, width = fetch_add(counter[1:]), y.shape[1]
+    thread, width = fetch_add(counter[THREAD:]), y.shape[1]
     summed, summed2 = scratch[0][thread, 0, :width], scratch[0][thread, 1, :width]
     rows_per_task = max(task_values // width, 1)
     task = fetch_add(counter)

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add, fma
 
@@ -44,9 +44,9 @@ def layer_norm_vector(x, weight, bias, eps):
     """Two rows at a time, with sums that the compiler may split into vectors; blocks of rows on threads."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    nontemporal = beyond_caches(y)
+    nontemporal = exceeds_llc(y)
     task_values = NORM_STREAM_TASK_VALUES if nontemporal else NORM_TASK_VALUES
-    scratch = (2, max(x.shape[1], SMALL) if nontemporal else 0)
+    scratch = (2, max(x.shape[1], MIN_POOLED_FLOATS) if nontemporal else 0)
     run(layer_norm_tasks, -(-x.size // task_values), x, (weight, bias, eps), y, task_values, nontemporal, scratch=(scratch,))
     return y
 
@@ -54,7 +54,7 @@ def layer_norm_vector(x, weight, bias, eps):
 @jit(nogil=True, error_model="numpy")
 def layer_norm_tasks(counter, scratch, x, norm, y, task_values, nontemporal):
     """Do one task after another until none is left: some rows of x (N, D)."""
-    thread, width = fetch_add(counter[1:]), x.shape[1]
+    thread, width = fetch_add(counter[THREAD:]), x.shape[1]
     rows_per_task = max(task_values // width, 1)
     task = fetch_add(counter)
     while task * rows_per_task < len(x):

@@ -22,7 +22,7 @@ def add_commands(commands) -> None:
     command(commands, "kernels", list_kernels, "list the operations, and the variants that --kernels can choose")
     smaller = command(commands, "quantize", quantize_model, "write a model's int8 checkpoint into a folder")
     smaller.add_argument("model", metavar="MODEL", help="a folder, a bundled model or one of the Hugging Face hub")
-    smaller.add_argument("folder", metavar="FOLDER", help="where to write it; made where it is not there")
+    smaller.add_argument("folder", metavar="FOLDER", help="where to write it; created if it is not there")
     smaller.add_argument("--revision", help="a branch, tag or commit of the hub")
     cache = command(commands, "cache", show_cache, "print the folder of compiled kernels, and its size")
     cache.add_argument("--clear", action="store_true", help="delete what is in it")

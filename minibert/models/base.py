@@ -31,9 +31,9 @@ from ..files import as_folder
 from ..weights import NAMES, WEIGHTS, canonical, encoder_shapes, fit, open_weights, save_tensors
 from .checks import warn_of_padding
 from .encoder import UNTRACED, Trace, build_encoder, encode
+from .graph_cache import Fields, GraphCache
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
-from .passes import Fields, Passes
 from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
@@ -57,7 +57,7 @@ class PreTrainedModel:
 
     config_class: type[PreTrainedConfig]
     output_class: type[ModelOutput] = BaseModelOutput
-    cls_only = False  # whether the head reads only each sequence's first token ([CLS]): the last layer computes no others
+    cls_only = False  # whether the head reads nothing but each sequence's first token: the last layer ends with it
     has_head = False  # with a head, the encoder's tensors carry the model type's prefix in the file
     tied: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another, which gets its tensor if the file has none for it
@@ -82,13 +82,13 @@ class PreTrainedModel:
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = make_ops(kernels)
         self.encoder = build_encoder(tensors, NAMES[config.model_type], made, self.kernels)
-        self.passes = Passes()
+        self.graph_cache = GraphCache()
         self.head = self.prepare_head()
         self._warned_of_padding = False
 
     def __reduce__(self):
         """Pickled, for a process that another one starts: its tensors, which are then prepared anew."""
-        return rebuilt, (type(self), self.config, self.tensors, self.kernels.wanted)
+        return rebuilt, (type(self), self.config, self.tensors, self.kernels.spec)
 
     def prepare_head(self) -> dict[str, tuple]:
         """The head's linear layers by their names in a checkpoint -> what their operation takes after its input."""
@@ -96,7 +96,7 @@ class PreTrainedModel:
         return {module: self.prepare_linear(module) for module in modules}
 
     def prepare_linear(self, module: str) -> tuple:
-        return self.kernels.prepare("linear", self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
+        return self.kernels.pack_weights("linear", self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"])
 
     @staticmethod
     def encoder_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
@@ -212,7 +212,7 @@ class PreTrainedModel:
 
         if trace != UNTRACED:
             return self.checked(compute, packed)["hidden"]
-        return self.checked(self.passes.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
+        return self.checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
 
     def answered(self, packed: Packed, trace: Trace) -> Fields:
         """Packed tokens -> the output's own fields."""
@@ -222,7 +222,7 @@ class PreTrainedModel:
                 hidden = encode(packed, self.encoder, self.kernels, trace, cls_only=True)
                 return {"hidden": hidden, **self.answer(packed, hidden)}
 
-            found = self.checked(self.passes.run, compute, packed, self.kernels, ("answer",))
+            found = self.checked(self.graph_cache.run, compute, packed, self.kernels, ("answer",))
             del found["hidden"]  # which was to be looked at, for a tanh makes numbers of what is infinite
             return found
         hidden = self.encode(packed, trace)  # who sees a layer sees all of it
@@ -239,7 +239,7 @@ class PreTrainedModel:
 
     def answer(self, packed: Packed, hidden: np.ndarray) -> Fields:
         """hidden (N, D) -> the output's own fields. Or hidden (S, D) where `cls_only`: then all that it does is to call
-        operations, so that it can be noted (`passes.py`)."""
+        operations, so that it can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 
     @strict_arguments

@@ -26,7 +26,7 @@ from .quantized import PARTS, PRODUCTS
 
 
 class Layer(NamedTuple):
-    """One layer's parameters, as `ops.prepare` made them of its (out, in) weights."""
+    """One layer's parameters, as `ops.pack_weights` made them of its (out, in) weights."""
 
     query_key_value: tuple
     attention_out: tuple
@@ -105,7 +105,7 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, made: 
             return (*(tensors[f"{place}.{part}"] for part in PARTS), outputs)
         modules, operation = PRODUCTS[name]
         arrays = list(chain(*(pair(names.of_layer(number, module)) for module in modules)))
-        prepared = ops.prepare(operation.format(activation=made.activation), *arrays)
+        prepared = ops.pack_weights(operation.format(activation=made.activation), *arrays)
         for array in arrays:
             let_go(array)  # what the kernels wanted packed is there twice now
         return prepared

@@ -1,6 +1,6 @@
 """From hidden states to what was asked: the small layers on top of the encoder, and the functions that end a task.
 
-`head` holds a head's linear layers by their checkpoint names, as `ops.prepare` made them of their weights.
+`head` holds a head's linear layers by their checkpoint names, as `ops.pack_weights` made them of their weights.
 """
 
 from __future__ import annotations

@@ -51,9 +51,9 @@ class WordGuesser(ModelWithHead):
             decoder = tensors[f"{names.decoder}.weight"], tensors[f"{names.decoder}.bias"]
         transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
         return {
-            "transform": self.kernels.prepare(f"linear_{made.activation}", *transform),
+            "transform": self.kernels.pack_weights(f"linear_{made.activation}", *transform),
             "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], made.eps),
-            "words": self.kernels.prepare("linear", *decoder),
+            "words": self.kernels.pack_weights("linear", *decoder),
         }
 
     def guess(self, hidden: np.ndarray) -> np.ndarray:

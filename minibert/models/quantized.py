@@ -4,8 +4,8 @@
 "quantization_config", and in the place of a layer's float weights and biases its model.safetensors holds what the kernel
 takes, to be used where it lies:
 
-    transformer.layer.0.query_key_value.panels     int8     the weights, as `kernels/gemm/int8_layout.py` lays them
-    transformer.layer.0.query_key_value.scales     float32  of each output and span of k (`span_of`, `kernels/ops/quantization.py`)
+    transformer.layer.0.query_key_value.panels     int8     the weights, packed (`kernels/gemm/int8_layout.py`)
+    transformer.layer.0.query_key_value.scales     float32  of each output and group of k (`group_size`, the same file)
     transformer.layer.0.query_key_value.columns    float32  each output's bias, and the sum of its weights
     ... attention_out, feed_forward_in, feed_forward_out
 

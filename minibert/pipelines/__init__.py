@@ -11,7 +11,7 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, brief, read_flag
 from .streaming import type_name
 
 TASKS = {
@@ -43,11 +43,12 @@ log = logging.getLogger("minibert")
 
 def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: str | Mapping[str, str] = "auto",
              revision: str | None = None, cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-             local_files_only: bool = False, **options: Any):  # fmt: skip
+             local_files_only: bool = False, strict: bool = True, **options: Any):  # fmt: skip
     """A task's name -> a callable from text to answers.
 
     `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when
-    none is named, and a log line says so. `options` become the call's defaults.
+    none is named, and a log line says so. With `strict=False`, tensors that the model has no use for are a warning.
+    `options` become the call's defaults.
     """
     from .base import check_model
 
@@ -62,7 +63,7 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
             model = DEFAULT_MODELS[task]
             log.warning("No model was named: using the bundled %s. Name another with model=...", model)
     if isinstance(model, (str, PathLike)):
-        model, tokenizer = load(task, model, tokenizer, kernels, where)
+        model, tokenizer = load(task, model, tokenizer, kernels, where, read_flag("strict", strict))
     made = pipeline_class(task or task_of_model(model))
     check_model(made, model)
     if tokenizer is None:
@@ -78,7 +79,7 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
     return pipe
 
 
-def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping):
+def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from .. import hub
     from ..config import config_of
@@ -94,7 +95,7 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
     auto_class = pipeline_class(task).auto_class()
     if tokenizer is None:
         tokenizer = AutoTokenizer.from_pretrained(name, **{**where, "revision": checkpoint.commit or where["revision"]})
-    return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels), tokenizer
+    return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict), tokenizer
 
 
 def known_task(task: str) -> str:

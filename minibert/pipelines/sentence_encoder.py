@@ -23,7 +23,7 @@ from ..models.heads import real_numbers
 from ..tokenization import AutoTokenizer
 from .base import BATCH, as_text, batches, check_count
 from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
-from .streaming import in_batches, stream
+from .streaming import as_rows, in_batches, stream, type_name
 
 
 class SentenceEncoder:
@@ -54,7 +54,7 @@ class SentenceEncoder:
         for step in recipe.dense:
             if step.weight.shape[1] != self.width:
                 raise ConfigError(f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}.")
-            self.dense.append((model.kernels.prepare("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
+            self.dense.append((model.kernels.pack_weights("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
             self.width = len(step.weight)
 
     @classmethod
@@ -243,9 +243,7 @@ def as_vectors(values) -> np.ndarray:
 
 def rows_of(texts) -> Iterable:
     """What holds several texts -> an iterable of them."""
-    if not isinstance(texts, (str, bytes, bytearray, Mapping, set, frozenset)) and getattr(texts, "ndim", 1) != 0:
-        if isinstance(texts, Iterable):
-            return texts
-        if all(any(name in vars(parent) for parent in type(texts).__mro__) for name in ("__len__", "__getitem__")):
-            return (texts[index] for index in range(len(texts)))
-    raise InputTypeError(f"encode takes a text or a list of texts; got {type(texts).__name__}.")
+    rows = None if isinstance(texts, (set, frozenset)) else as_rows(texts)
+    if rows is None:
+        raise InputTypeError(f"encode takes a text or a list of texts; got {type_name(texts)}.")
+    return rows
