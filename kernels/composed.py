@@ -40,16 +40,19 @@ def query_key_value(ops, query_input, x, query, key, value):
 
 
 @composition("softmax")
-def attention(ops, query, key, value, bounds, key_mask, heads):
+def attention(ops, query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """query, key, value (N, D), bounds (S+1,), key_mask (N,) bool or None, heads H -> (N, D).
 
     Or query (S, D), one of each sequence -> (S, D).
 
     softmax(q kᵀ / √Dh) v for each sequence and head by itself ("Attention Is All You Need", 3.2.1); a key whose mask
     is False gets a weight of 0. If all keys of a sequence are masked, each gets the same weight.
+
+    `bias` (H, T, T), for the longest sequence or more, is added to the scores (over √Dh) by head and positions in the sequence.
+    With `window`, a query sees the keys at most so many positions away; one that sees none gets zeros.
     """
     context = np.empty_like(query)
-    all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads)
+    all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window)
     q_bounds = query_bounds(query, bounds)
     for first, last, start, stop, probabilities in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:], all_probabilities):
         per_head = split_heads(value[start:stop], heads)  # (H, L, Dh)
@@ -63,13 +66,22 @@ def query_bounds(query, bounds):
     return bounds if len(query) == bounds[-1] else np.arange(len(bounds))
 
 
-def attention_probabilities(ops, query, key, bounds, key_mask, heads):
+def attention_probabilities(ops, query, key, bounds, key_mask, heads, bias=None, window=None):
     """As `attention`; for each sequence of L tokens in turn -> probabilities (H, L, L), or (H, 1, L) of one query."""
     scale, q_bounds = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
     for first, last, start, stop in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:]):
         per_head = split_heads(query[first:last], heads)  # (H, L, Dh)
         scores = per_head @ split_heads(key[start:stop], heads).transpose(0, 2, 1) * scale  # (H, L, L)
-        yield ops.softmax(scores, None if key_mask is None else key_mask[start:stop])
+        mask = None if key_mask is None else key_mask[start:stop]
+        if bias is not None:
+            scores = scores + bias[:, : last - first, : stop - start]
+        if window is None:
+            yield ops.softmax(scores, mask)
+        else:
+            visible = np.abs(np.arange(last - first)[:, None] - np.arange(stop - start)) <= window  # (L, L)
+            visible = visible if mask is None else visible & mask
+            scores = np.where(visible, scores, np.finfo(scores.dtype).min)
+            yield ops.softmax(scores) * visible.any(axis=1, keepdims=True)
 
 
 def split_heads(x, heads):

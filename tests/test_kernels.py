@@ -41,6 +41,48 @@ def test_nontemporal_stores_give_the_same_bits(operation, monkeypatch):
     assert buffer_pool.exceeds_llc(beyond) and np.array_equal(within, beyond)
 
 
+def attention_formula(query, key, value, bounds, key_mask, heads, bias, window):
+    """One query and one head at a time, in float64: softmax(q kᵀ / √Dh + bias) v over the keys it sees."""
+    query, key, value = (x.astype(np.float64).reshape(len(x), heads, -1) for x in (query, key, value))
+    context = np.zeros_like(query)
+    one_each = len(query) != bounds[-1]
+    for sequence, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:])):
+        for i, row in enumerate([sequence] if one_each else range(start, stop)):
+            sees = np.ones(stop - start, bool) if key_mask is None else key_mask[start:stop].copy()
+            scores = np.einsum("hd,khd->hk", query[row], key[start:stop]) / math.sqrt(query.shape[2])
+            if bias is not None:
+                scores += bias[:, i, : stop - start]
+            if window is not None:
+                sees &= np.abs(i - np.arange(stop - start)) <= window
+            elif not sees.any():
+                scores, sees = scores * 0, ~sees
+            if sees.any():
+                weights = np.exp(scores - scores[:, sees].max(1, keepdims=True)) * sees
+                context[row] = np.einsum("hk,khd->hd", weights / weights.sum(1, keepdims=True), value[start:stop])
+    return context.reshape(len(query), -1)
+
+
+@pytest.mark.parametrize("masked", ["nothing", "some", "a sequence"])
+@pytest.mark.parametrize("window", [None, 0, 3, 40])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("name", ["composed", "register", "paired"])
+def test_attention_takes_a_bias_and_a_window(name, with_bias, window, masked):
+    """Sequences of odd lengths, heads of 13 values; a query each of all tokens, and one of each sequence."""
+    random, bounds, heads = np.random.default_rng(0), np.array([0, 1, 70, 107, 138]), 3
+    query, key, value = random.normal(size=(3, 138, 39)).astype(np.float32)
+    bias = random.normal(size=(heads, 71, 71)).astype(np.float32) * 2 if with_bias else None
+    key_mask = {"nothing": None, "some": random.random(138) < 0.6, "a sequence": np.arange(138) < 107}[masked]
+    if name == "composed":
+        function, tolerance = make_ops("reference").attention, 2e-6
+    else:
+        function, tolerance = variants("attention")[name].function, variants("attention")[name].tolerance
+    for queries in (query, query[bounds[:-1]]):
+        expected = attention_formula(queries, key, value, bounds, key_mask, heads, bias, window)
+        context = function(queries, key, value, bounds, key_mask, heads, bias, window)
+        assert context.dtype == np.float32
+        assert np.abs(context - expected).max() <= tolerance * max(np.abs(expected).max(), 1e-30)
+
+
 def test_every_operation_has_cases():
     assert set(MAKERS) == set(all_operations())
 

@@ -15,15 +15,21 @@ from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.shapes import MR
 from ..simd.shuffle import interleave_rows
-from .attention_f32 import attention_tasks, divide_lanes, gather_unmasked, run_attention, softmax_lanes
+from .attention_f32 import (
+    add_bias_and_window, adjust_scores, attention_register, attention_tasks, divide_lanes, divide_visible_lanes,
+    gather_unmasked, run_attention, softmax_lanes,
+)  # fmt: skip
 from .linear_bf16 import round_to_bf16
 
 
 @variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and weights keep 8 of 24 bits", capturable=True)
-def attention_paired(query, key, value, bounds, key_mask, heads):
+def attention_paired(query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """`register` with bf16 tiles; `register` itself if the processor has no AVX512-BF16."""
-    kernel = attention_tasks_bf16 if HAS_AVX512_BF16 else attention_tasks
-    return run_attention(kernel, query, key, value, bounds, key_mask, heads)
+    if not HAS_AVX512_BF16:
+        return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
+    plain = bias is None and window is None
+    kernel = attention_tasks_bf16 if plain else attention_tasks_bf16_biased
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window)
 
 
 @jit(error_model="numpy")
@@ -61,11 +67,10 @@ def pair_rows(rows):
 
 
 @jit(error_model="numpy")
-def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums):
+def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums, relative, at):
     """As `attention_f32.attention_tile`, with the values in pairs of keys."""
     count, size = values.shape
     k_steps, key_pairs = (size + 1) // 2, (count + 1) // 2
-    row_max, total = lane_sums[0], lane_sums[1]
     pair_rows(tile[0])
     queries = tile[0][:k_steps]
     for top in range(0, count, MR):
@@ -74,7 +79,8 @@ def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums):
         microkernel_bf16(
             scores, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
         )
-    softmax_lanes(scores, row_max, total, lane_sums[2])
+    adjust_scores(scores, relative, at)
+    softmax_lanes(scores, lane_sums)
     pair_rows(scores)
     weights = scores[:key_pairs]
     for top in range(0, size, MR):
@@ -83,10 +89,16 @@ def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums):
         microkernel_bf16(
             tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
         )
-    divide_lanes(tile[1], total)
+    divide_lanes(tile[1], lane_sums)
 
 
 gather_bf16 = gather_unmasked.specialize("gather_bf16", copy_scaled=copy_scaled_bf16)
 attention_tasks_bf16 = attention_tasks.specialize(
     "attention_tasks_bf16", pack_keys=pack_keys_bf16, attention_tile=attention_tile_bf16
+)
+attention_tile_bf16_biased = attention_tile_bf16.specialize(
+    "attention_tile_bf16_biased", adjust_scores=add_bias_and_window, divide_lanes=divide_visible_lanes
+)
+attention_tasks_bf16_biased = attention_tasks.specialize(
+    "attention_tasks_bf16_biased", pack_keys=pack_keys_bf16, attention_tile=attention_tile_bf16_biased
 )

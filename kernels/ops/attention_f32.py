@@ -23,16 +23,22 @@ from .attention import ROUNDING
 
 QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
 
+NO_BIAS = np.zeros((0, 1, 1), np.float32)
+MASKED = np.finfo(np.float32).min  # the score of a key outside a query's window
+
 
 @variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING, capturable=True)
-def attention_register(query, key, value, bounds, key_mask, heads):
+def attention_register(query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """Both products as register tiles whose vectors' lanes are queries: no lane needs another one's maximum or sum."""
-    return run_attention(attention_tasks, query, key, value, bounds, key_mask, heads)
+    plain = bias is None and window is None
+    kernel = attention_tasks if plain else attention_tasks_biased
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window)
 
 
-def run_attention(kernel, query, key, value, bounds, key_mask, heads):
+def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window):
     """Run `attention_tasks`, or a kernel like it, on threads."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
+    bias = NO_BIAS if bias is None else np.ascontiguousarray(bias, np.float32)
     unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask
     context = empty(*query.shape)
     q_bounds = query_bounds(query, bounds)
@@ -45,13 +51,15 @@ def run_attention(kernel, query, key, value, bounds, key_mask, heads):
         longest, size = int(lengths.max()), query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
         spans = q_bounds, bounds, q_blocks
-        run(kernel, tasks, query, key, value, unmasked, spans, heads, context, scratch=scratch)
+        relative = bias, -1 if window is None else int(window)
+        run(kernel, tasks, query, key, value, unmasked, spans, heads, relative, context, scratch=scratch)
     return context
 
 
 @jit(nogil=True, error_model="numpy")
-def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads, context):
-    """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries."""
+def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads, relative, context):
+    """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries. `relative` is the
+    bias and the window, which only `attention_tasks_biased` looks at."""
     size = query.shape[1] // heads
     thread = fetch_add(counter[THREAD:])
     kv, packed_keys, scores = scratch[0][thread], scratch[1][thread], scratch[2][thread]
@@ -68,7 +76,8 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
         for row in range(first, min(first + QUERY_BLOCK, last), NR):
             end = min(row + NR, first + QUERY_BLOCK, last)
             transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
-            attention_tile(tile, packed_keys, kv[1, :count], scores[:count], lane_sums)
+            at = task % heads, row - q_bounds[sequence], unmasked[start:stop]
+            attention_tile(tile, packed_keys, kv[1, :count], scores[:count], lane_sums, relative, at)
             transpose(tile[1][:, : end - row], context[row:end, left:right])
         task = fetch_add(counter)
 
@@ -123,26 +132,48 @@ def transpose(source, target):
 
 
 @jit(error_model="numpy")
-def attention_tile(tile, packed_keys, values, scores, lane_sums):
+def attention_tile(tile, packed_keys, values, scores, lane_sums, relative, at):
     """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values. values (L, Dh);
-    scores (L, NR) and lane_sums (3, NR) are scratch."""
+    scores (L, NR) and lane_sums (3, NR) are scratch. `at`: the head, the first query's position, the sequence's mask."""
     count, size = values.shape
-    row_max, total = lane_sums[0], lane_sums[1]
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
         tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
         microkernel_f32(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
-    softmax_lanes(scores, row_max, total, lane_sums[2])
+    adjust_scores(scores, relative, at)
+    softmax_lanes(scores, lane_sums)
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
         tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
         microkernel_f32(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
-    divide_lanes(tile[1], total)
+    divide_lanes(tile[1], lane_sums)
 
 
 @jit(error_model="numpy")
-def softmax_lanes(scores, row_max, total, part):
-    """scores (L, NR) become exp(scores - row_max), `total` (NR,) their sums; each lane is a row of the softmax."""
+def adjust_scores(scores, relative, at):
+    """Without a bias and a window there is nothing to do."""
+
+
+@jit(error_model="numpy")
+def add_bias_and_window(scores, relative, at):
+    """Add the bias to scores (L, NR) of the unmasked keys and NR queries; MASKED outside the window."""
+    (bias, window), (head, first_query, unmasked) = relative, at
+    k, all_masked = 0, not unmasked.any()
+    for j in range(len(unmasked)):
+        if unmasked[j] or all_masked:
+            for lane in range(scores.shape[1]):
+                i = first_query + lane
+                if window >= 0 and (all_masked or abs(i - j) > window):
+                    scores[k, lane] = MASKED
+                elif len(bias) and not all_masked:
+                    scores[k, lane] += bias[head, min(i, bias.shape[1] - 1), j]  # a lane without a query reads the last row
+            k += 1
+
+
+@jit(error_model="numpy")
+def softmax_lanes(scores, lane_sums):
+    """scores (L, NR) become exp(scores - maximum), lane_sums (3, NR) the maxima, sums, and scratch; a lane is a softmax."""
+    row_max, total, part = lane_sums[0], lane_sums[1], lane_sums[2]
     for lane in range(len(row_max)):  # not range(NR): the compiler does not vectorize a loop of known length
         row_max[lane], total[lane] = scores[0, lane], 0
     lane_max(scores, row_max)
@@ -151,14 +182,29 @@ def softmax_lanes(scores, row_max, total, part):
 
 
 @jit(error_model="numpy")
-def divide_lanes(out, total):
-    """out (Dh, NR) /= total (NR,)."""
+def divide_lanes(out, lane_sums):
+    """out (Dh, NR) /= the lanes' sums."""
+    total = lane_sums[1]
     for lane in range(len(total)):
         total[lane] = np.float32(1) / total[lane]
+    scale_lanes(out, total)
+
+
+@jit(error_model="numpy")
+def divide_visible_lanes(out, lane_sums):
+    """As `divide_lanes`; 0 for a query that sees no key."""
+    row_max, total = lane_sums[0], lane_sums[1]
+    for lane in range(len(total)):
+        total[lane] = np.float32(1) / total[lane] if row_max[lane] > MASKED else np.float32(0)
+    scale_lanes(out, total)
+
+
+@jit(error_model="numpy")
+def scale_lanes(out, factors):
     for i in range(len(out)):
         row = out[i]
         for lane in range(len(row)):
-            row[lane] *= total[lane]
+            row[lane] *= factors[lane]
 
 
 # Both take four rows at a time, because the maximum and the sum of each lane are in memory.
@@ -196,3 +242,9 @@ def exp_and_sum(scores, row_max, total, part):
             part[lane] += a[lane]
     for lane in range(len(part)):
         total[lane] += part[lane]
+
+
+attention_tile_biased = attention_tile.specialize(
+    "attention_tile_biased", adjust_scores=add_bias_and_window, divide_lanes=divide_visible_lanes
+)
+attention_tasks_biased = attention_tasks.specialize("attention_tasks_biased", attention_tile=attention_tile_biased)
