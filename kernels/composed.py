@@ -1,8 +1,8 @@
-"""The operations made of the plain ones: embedding, attention, and the products with what follows them.
+"""Operations composed of the plain ones: embedding, attention, and products with their epilogues.
 
-Each is spelt here over whatever plain variants were chosen (`ops`). A compiled variant that does it in one pass
-registers itself under the same name and must give the same numbers. Padding never gets here: tokens are packed, N rows
-for all sequences together, and `bounds` (S+1,) says where each sequence begins and ends.
+Each is written here in terms of `ops`, the chosen plain variants. A compiled variant that does it in one pass is registered
+under the same name and must give the same numbers. There is no padding here: the tokens of all sequences are packed into N
+rows, and `bounds` (S+1,) says where each sequence begins and ends (`cu_seqlens` in FlashAttention).
 
 In the order a forward pass meets them. Next: `minibert/models/encoder.py`, which calls them.
 """
@@ -33,25 +33,28 @@ def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, va
 
 
 @composition("linear", pack_weights=pack_query_key_value, capturable=True)
-def query_key_value(ops, asking, x, query, key, value):
-    """x (M, K), rows of it that ask (A, K), or x itself, and three pairs of weight (N, K), bias (N,) -> the queries (A, N),
-    and keys and values (M, N); from one reading of x where fused."""
-    return ops.linear(asking, *query), ops.linear(x, *key), ops.linear(x, *value)
+def query_key_value(ops, query_input, x, query, key, value):
+    """query_input (A, K), which are rows of x or x itself, x (M, K), and three pairs of weight (N, K), bias (N,) -> queries
+    (A, N), keys and values (M, N). A fused variant reads x once."""
+    return ops.linear(query_input, *query), ops.linear(x, *key), ops.linear(x, *value)
 
 
 @composition("softmax")
-def attention(ops, query, key, value, bounds, key_mask, heads):
+def attention(ops, query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """query, key, value (N, D), bounds (S+1,), key_mask (N,) bool or None, heads H -> (N, D).
 
     Or query (S, D), one of each sequence -> (S, D).
 
     softmax(q kᵀ / √Dh) v for each sequence and head by itself ("Attention Is All You Need", 3.2.1); a key whose mask
-    is False is not looked at.
+    is False gets a weight of 0. If all keys of a sequence are masked, each gets the same weight.
+
+    `bias` (H, T, T), for the longest sequence or more, is added to the scores (over √Dh) by head and positions in the sequence.
+    With `window`, a query sees the keys at most so many positions away; one that sees none gets zeros.
     """
     context = np.empty_like(query)
-    found = attention_probabilities(ops, query, key, bounds, key_mask, heads)
-    asking = query_bounds(query, bounds)
-    for first, last, start, stop, probabilities in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:], found):
+    all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window)
+    q_bounds = query_bounds(query, bounds)
+    for first, last, start, stop, probabilities in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:], all_probabilities):
         per_head = split_heads(value[start:stop], heads)  # (H, L, Dh)
         context[first:last] = (probabilities @ per_head).transpose(1, 0, 2).reshape(last - first, -1)
     return context
@@ -63,13 +66,22 @@ def query_bounds(query, bounds):
     return bounds if len(query) == bounds[-1] else np.arange(len(bounds))
 
 
-def attention_probabilities(ops, query, key, bounds, key_mask, heads):
+def attention_probabilities(ops, query, key, bounds, key_mask, heads, bias=None, window=None):
     """As `attention`; for each sequence of L tokens in turn -> probabilities (H, L, L), or (H, 1, L) of one query."""
-    scale, asking = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
-    for first, last, start, stop in zip(asking[:-1], asking[1:], bounds[:-1], bounds[1:]):
+    scale, q_bounds = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
+    for first, last, start, stop in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:]):
         per_head = split_heads(query[first:last], heads)  # (H, L, Dh)
         scores = per_head @ split_heads(key[start:stop], heads).transpose(0, 2, 1) * scale  # (H, L, L)
-        yield ops.softmax(scores, None if key_mask is None else key_mask[start:stop])
+        mask = None if key_mask is None else key_mask[start:stop]
+        if bias is not None:
+            scores = scores + bias[:, : last - first, : stop - start]
+        if window is None:
+            yield ops.softmax(scores, mask)
+        else:
+            visible = np.abs(np.arange(last - first)[:, None] - np.arange(stop - start)) <= window  # (L, L)
+            visible = visible if mask is None else visible & mask
+            scores = np.where(visible, scores, np.finfo(scores.dtype).min)
+            yield ops.softmax(scores) * visible.any(axis=1, keepdims=True)
 
 
 def split_heads(x, heads):

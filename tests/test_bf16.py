@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import assembly_of
 from safetensors import safe_open
-from test_same_bits import SIZES, batches, check, settings
+from test_batch_invariance import SIZES, batches, check, settings
 
 import minibert
 from minibert.kernels.catalog import variants

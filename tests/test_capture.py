@@ -65,8 +65,8 @@ def test_a_classifier_computes_only_first_tokens_in_its_last_layer_and_the_bits_
     mask[1, 9:], mask[2, 1:] = 0, 0
     for inputs in ((text(1), None), (text(40), None), (text(40, 1), None), (ids, mask)):
         packed = model.pack(*inputs)
-        first_only, traced = model.encode(packed, first_only=True), model.encode(packed, Trace([], None))[packed.first]
-        assert first_only.shape == (len(inputs[0]), config.dim) and np.array_equal(first_only, traced)
+        cls_only, traced = model.encode(packed, cls_only=True), model.encode(packed, Trace([], None))[packed.first]
+        assert cls_only.shape == (len(inputs[0]), config.dim) and np.array_equal(cls_only, traced)
         assert np.array_equal(model(*inputs).logits, model(*inputs, output_hidden_states=True).logits)
 
 

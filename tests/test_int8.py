@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import assembly_of, cases, cast
-from test_same_bits import SIZES, batches, check
+from test_batch_invariance import SIZES, batches, check
 
 import minibert
 from minibert.kernels.catalog import make_ops, variants

@@ -86,7 +86,7 @@ def test_nothing_is_written_into_the_package_and_a_callers_own_cache_stays_its_o
     assert cache_files(PACKAGE.resolve()) | cache_files(ROOT / "kernels") == before
     assert {path.parent for path in cache_files(caller)} == {caller / "__pycache__"}
     cached = cache_files(tmp_path / "cache" / "minibert")
-    assert any(path.name.startswith("attend.") for path in cached)  # ours
+    assert any(path.name.startswith("attention_tasks.") for path in cached)  # ours
     assert any(path.suffix == ".nbi" and "linear_naive" in path.name for path in cached)  # what Numba caches for us
 
 
@@ -167,7 +167,7 @@ def test_kernels_of_sources_that_no_longer_exist_are_deleted(tmp_path, monkeypat
 
 def test_the_hash_changes_with_a_file_of_any_room_that_a_kernel_uses(tmp_path):
     """One file of each room that attention stands on; and one that it does not use."""
-    code = "from minibert.kernels.compiler.source_hash import source_hash; print(source_hash('ops.attention'))"
+    code = "from minibert.kernels.compiler.source_hash import source_hash; print(source_hash('ops.attention_f32'))"
     copy = tmp_path / "minibert"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
 
@@ -176,7 +176,7 @@ def test_the_hash_changes_with_a_file_of_any_room_that_a_kernel_uses(tmp_path):
         return done.stdout
 
     seen = {current()}
-    for changed in ("composed", "ops/attention", "gemm/microkernel", "gemm/dtypes", "simd/emit", "runtime/buffer_pool", "compiler/jit"):
+    for changed in ("composed", "ops/attention_f32", "gemm/microkernel", "gemm/dtypes", "simd/emit", "runtime/buffer_pool", "compiler/jit"):
         with open(copy / "kernels" / f"{changed}.py", "a", encoding="utf-8") as file:
             file.write("# changed\n")
         assert current() not in seen

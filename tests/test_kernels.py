@@ -19,9 +19,9 @@ EVERY = [(operation, name) for operation in all_operations() for name in variant
 
 @pytest.mark.parametrize(("operation", "name"), EVERY)
 def test_a_variant_agrees_with_the_reference_on_every_case(operation, name):
-    made = variants(operation)[name]
+    variant = variants(operation)[name]
     for case, arrays in cases(operation).items():
-        assert error(table_with(made), operation, arrays) <= made.tolerance, case
+        assert error(table_with(variant), operation, arrays) <= variant.tolerance, case
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -32,13 +32,55 @@ def test_a_preset_agrees_with_the_reference_on_every_operation(preset, operation
         assert error(ops, operation, arrays) <= tolerance(ops, operation), case
 
 
-@pytest.mark.parametrize("operation", ["softmax", "layer_norm", "gelu", "gelu_tanh", "relu", "silu", "embed"])
-def test_what_is_written_past_the_caches_is_the_same_to_the_bit(operation, monkeypatch):
+@pytest.mark.parametrize("operation", ["layer_norm", "gelu", "gelu_tanh", "relu", "silu", "embed"])
+def test_nontemporal_stores_give_the_same_bits(operation, monkeypatch):
     inputs, _ = cast(MAKERS[operation](np.random.default_rng(0), 67, 80, 80), np.float32)
     within = variants(operation)["vector"].function(*inputs)
     monkeypatch.setattr(buffer_pool, "LLC_FLOATS", buffer_pool.MIN_POOLED_FLOATS)
     beyond = variants(operation)["vector"].function(*inputs)
     assert buffer_pool.exceeds_llc(beyond) and np.array_equal(within, beyond)
+
+
+def attention_formula(query, key, value, bounds, key_mask, heads, bias, window):
+    """One query and one head at a time, in float64: softmax(q kᵀ / √Dh + bias) v over the keys it sees."""
+    query, key, value = (x.astype(np.float64).reshape(len(x), heads, -1) for x in (query, key, value))
+    context = np.zeros_like(query)
+    one_each = len(query) != bounds[-1]
+    for sequence, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:])):
+        for i, row in enumerate([sequence] if one_each else range(start, stop)):
+            sees = np.ones(stop - start, bool) if key_mask is None else key_mask[start:stop].copy()
+            scores = np.einsum("hd,khd->hk", query[row], key[start:stop]) / math.sqrt(query.shape[2])
+            if bias is not None:
+                scores += bias[:, i, : stop - start]
+            if window is not None:
+                sees &= np.abs(i - np.arange(stop - start)) <= window
+            elif not sees.any():
+                scores, sees = scores * 0, ~sees
+            if sees.any():
+                weights = np.exp(scores - scores[:, sees].max(1, keepdims=True)) * sees
+                context[row] = np.einsum("hk,khd->hd", weights / weights.sum(1, keepdims=True), value[start:stop])
+    return context.reshape(len(query), -1)
+
+
+@pytest.mark.parametrize("masked", ["nothing", "some", "a sequence"])
+@pytest.mark.parametrize("window", [None, 0, 3, 40])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("name", ["composed", "register", "paired"])
+def test_attention_takes_a_bias_and_a_window(name, with_bias, window, masked):
+    """Sequences of odd lengths, heads of 13 values; a query each of all tokens, and one of each sequence."""
+    random, bounds, heads = np.random.default_rng(0), np.array([0, 1, 70, 107, 138]), 3
+    query, key, value = random.normal(size=(3, 138, 39)).astype(np.float32)
+    bias = random.normal(size=(heads, 71, 71)).astype(np.float32) * 2 if with_bias else None
+    key_mask = {"nothing": None, "some": random.random(138) < 0.6, "a sequence": np.arange(138) < 107}[masked]
+    if name == "composed":
+        function, tolerance = make_ops("reference").attention, 2e-6
+    else:
+        function, tolerance = variants("attention")[name].function, variants("attention")[name].tolerance
+    for queries in (query, query[bounds[:-1]]):
+        expected = attention_formula(queries, key, value, bounds, key_mask, heads, bias, window)
+        context = function(queries, key, value, bounds, key_mask, heads, bias, window)
+        assert context.dtype == np.float32
+        assert np.abs(context - expected).max() <= tolerance * max(np.abs(expected).max(), 1e-30)
 
 
 def test_every_operation_has_cases():
@@ -60,9 +102,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_the_comparison_finds_a_broken_kernel(fault):
-    operation, function = BROKEN[fault]
+@pytest.mark.parametrize("bug", BROKEN)
+def test_the_comparison_detects_a_broken_kernel(bug):
+    operation, function = BROKEN[bug]
     broken = table_with(Variant(operation, "broken", function, 0, "none"))
     assert max(error(broken, operation, case) for case in cases(operation).values()) > 1e-5
 

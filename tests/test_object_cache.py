@@ -16,12 +16,12 @@ from minibert.errors import KernelError
 from minibert.kernels.compiler.call import bind
 from minibert.kernels.compiler.jit import jit
 from minibert.kernels.compiler.trampoline import ArrayType
-from minibert.kernels.ops.activations import activate
+from minibert.kernels.ops.activations import activate_tasks
 from minibert.kernels.runtime.threads import run
 
 SETUP = (
     "import numpy as np; from minibert.kernels.runtime.threads import run; "
-    "from minibert.kernels.ops.activations import activate; x = np.ones(8, np.float32); y = np.zeros_like(x);"
+    "from minibert.kernels.ops.activations import activate_tasks; x = np.ones(8, np.float32); y = np.zeros_like(x);"
 )
 
 
@@ -33,7 +33,7 @@ def in_a_process(code: str, folder: Path | None = None, **environment: str) -> s
     return done.stdout + done.stderr
 
 
-RUN = "run(activate, 1, x, y, 0, 8, scratch=((8,),));"  # gelu
+RUN = "run(activate_tasks, 1, x, y, 0, 8, False, scratch=((8,),));"  # gelu
 CALL = RUN + " assert abs(y - 0.8413447).max() < 1e-6; import sys; print('numba' in sys.modules);"
 
 
@@ -45,7 +45,7 @@ def test_a_kernel_compiled_once_is_called_without_numba_by_the_next_process(tmp_
 
 def test_a_damaged_object_file_is_compiled_again(tmp_path):
     in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    (object_file,) = tmp_path.rglob("activate.*.o")
+    (object_file,) = tmp_path.rglob("activate_tasks.*.o")
     content = object_file.read_bytes()
     object_file.write_bytes(content[:-100])
     assert "True" in in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
@@ -62,7 +62,7 @@ def test_an_object_file_is_not_used_after_a_source_it_depends_on_has_changed(tmp
     scalar_math.write_text(changed, encoding="utf-8")
     halved = RUN + " assert abs(y - 0.8413447 / 2).max() < 1e-6"
     assert "minibert: compiling" in in_a_process(halved, tmp_path, NUMBA_CACHE_DIR=cache)
-    assert len(list(Path(cache).rglob("activate.*.o"))) == 1
+    assert len(list(Path(cache).rglob("activate_tasks.*.o"))) == 1
 
 
 def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
@@ -87,7 +87,7 @@ def test_a_kernel_that_allocates_is_called_through_numba():
 
 def test_a_kernels_arrays_are_contiguous():
     with pytest.raises(KernelError, match="a kernel's arrays are contiguous"):
-        bind(activate, np.zeros(2, np.int64), np.zeros((4, 4), np.float32)[:, 0], np.zeros(4, np.float32))
+        bind(activate_tasks, np.zeros(2, np.int64), np.zeros((4, 4), np.float32)[:, 0], np.zeros(4, np.float32))
 
 
 BASELINE_CPU = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}  # what every processor of this architecture has

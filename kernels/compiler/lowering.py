@@ -1,7 +1,7 @@
 """From a kernel to an object file: Numba types it and writes LLVM IR, LLVM optimizes all of it as one module.
 
-    attend ── calls ──► attend_lanes, transpose, ...    each is lowered by Numba to IR of its own
-    trampoline                                          calls `attend` with unpacked arguments (`trampoline.py`)
+    attention_tasks ── calls ──► attention_tile, transpose, ...    each lowered by Numba to IR of its own
+    trampoline                                                     calls `attention_tasks` with unpacked arguments (`trampoline.py`)
     all linked ── optimized once ──► object file
 
 Numba alone would optimize and emit every function that a kernel calls, link it, and optimize again. For the kernels of a

@@ -27,7 +27,7 @@ from ..runtime.threads import PACKED, THREAD, TILE, flush, run
 from ..simd.atomics import load_acquire, spin_hint
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
-from ..simd.shuffle import interleave
+from ..simd.shuffle import interleave_rows
 from ..simd.trace import activate_tile
 from .microkernel import TileArgs
 from .microkernel import microkernel_f32 as microkernel
@@ -134,7 +134,7 @@ def pack_rows(x, next_row, scratch, packed_x, row_scales):
 
     bf16 and int8 replace it. Theirs prefetch `next_row`, use two scratch arrays, and write two values a row to `row_scales`.
     """
-    interleave(x, packed_x)
+    interleave_rows(x, packed_x)
 
 
 @jit(nogil=True, error_model="numpy")

@@ -8,7 +8,7 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, emit_fma, load_unaligned, prefetch, splat, store_unaligned
-from ..simd.scalar_math import WHOLE
+from ..simd.scalar_math import ROUND_MAGIC
 from ..simd.shapes import WIDTH
 from ..simd.shuffle import shuffle_mask
 from .int8_layout import ROTATION
@@ -100,14 +100,14 @@ def quantize_row(typing, source, target, inverse_scale, zero_point):
         arrays = [context.make_array(array_type)(context, builder, v) for array_type, v in zip(signature.args, values[:2])]
         source, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         factor, zero_point = splat(builder, values[2], ROTATION), builder.fptosi(values[3], WORD)
-        # Adding WHOLE rounds: the low bits of the sum are the integer.
-        start = splat(builder, builder.sub(zero_point, ir.Constant(WORD, WHOLE.view(np.int32).item())), ROTATION)
+        # Adding ROUND_MAGIC rounds: the low bits of the sum are the integer.
+        start = splat(builder, builder.sub(zero_point, ir.Constant(WORD, ROUND_MAGIC.view(np.int32).item())), ROTATION)
         with cgutils.for_range(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(ROTATION))) as group:
             first = builder.mul(group.index, INT(ROTATION))
             value = builder.fmul(
                 load_unaligned(builder, byte_offset(builder, source, builder.mul(first, INT(4))), LANE_FLOATS), factor
             )
-            rounded = builder.bitcast(builder.fadd(value, ir.Constant(LANE_FLOATS, [WHOLE.item()] * ROTATION)), LANE_INTS)
+            rounded = builder.bitcast(builder.fadd(value, ir.Constant(LANE_FLOATS, [ROUND_MAGIC.item()] * ROTATION)), LANE_INTS)
             result = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
                 limit = ir.Constant(LANE_INTS, [limit] * ROTATION)

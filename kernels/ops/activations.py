@@ -1,4 +1,4 @@
-"""gelu, gelu_tanh, relu, silu, tanh: each value by itself, whatever the array's shape. The formulas are in `reference.py`."""
+"""gelu, gelu_tanh, relu, silu, tanh of each value of an array of any shape. The formulas are in `reference.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
 from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add
@@ -70,62 +70,65 @@ def tanh_naive(x):
     return y
 
 
-TASK = 16_384  # values: 64 KiB, 5 to 10 µs
-LONG = 131_072  # of a result that is larger than the caches: a task's beginning is read before its reading ahead has begun
-BLOCK = 512  # values: what is written past the caches stays in the nearest until a block is whole
-VECTOR = "float32 arithmetic, with a rational function or an exp that is exact to 1.1 ulp"
+TASK_VALUES = 16_384  # 64 KiB, 5 to 10 µs
+STREAM_TASK_VALUES = 8 * TASK_VALUES  # if y exceeds the last-level cache: fewer task starts, where nothing is prefetched
+BLOCK_VALUES = 512  # computed into scratch, which stays in L1, before they are stored past the caches
+FLOAT32 = "float32 arithmetic, with a rational function or an exp that is exact to 1.1 ulp"
 
 
-def on_threads(function, x):
-    """The function over x's values in the order of memory -> y of x's shape."""
+def activate(function, x):
+    """Apply one of the functions to x's values, on threads -> y of x's shape."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    size, own = (LONG, MIN_POOLED_FLOATS) if exceeds_llc(y.reshape(-1)) else (TASK, 0)
-    run(activate, -(-x.size // size), x.reshape(-1), y.reshape(-1), function, size, scratch=((own,),))
+    nontemporal = exceeds_llc(y.reshape(-1))
+    task_values = STREAM_TASK_VALUES if nontemporal else TASK_VALUES
+    scratch = (MIN_POOLED_FLOATS if nontemporal else 0,)
+    tasks = -(-x.size // task_values)
+    run(activate_tasks, tasks, x.reshape(-1), y.reshape(-1), function, task_values, nontemporal, scratch=(scratch,))
     return y
 
 
-@variant("gelu", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
+@variant("gelu", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
 def gelu_vector(x):
-    """A rational function in place of erf (`functions.py`), a vector of values at a time; blocks on threads."""
-    return on_threads(GELU, x)
+    """A rational function in place of erf (`scalar_math.py`), in vectors; blocks on threads."""
+    return activate(GELU, x)
 
 
-@variant("gelu_tanh", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
+@variant("gelu_tanh", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
 def gelu_tanh_vector(x):
-    """One exp in place of the tanh, a vector of values at a time; blocks on threads."""
-    return on_threads(GELU_TANH, x)
+    """One exp in place of the tanh, in vectors; blocks on threads."""
+    return activate(GELU_TANH, x)
 
 
 @variant("relu", tolerance=0.0, tolerance_reason="nothing is rounded", capturable=True)
 def relu_vector(x):
-    """A vector of comparisons at a time; blocks on threads."""
-    return on_threads(RELU, x)
+    """Comparisons in vectors; blocks on threads."""
+    return activate(RELU, x)
 
 
-@variant("silu", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
+@variant("silu", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
 def silu_vector(x):
-    """An exp without a branch, a vector of values at a time; blocks on threads."""
-    return on_threads(SILU, x)
+    """An exp without a branch, in vectors; blocks on threads."""
+    return activate(SILU, x)
 
 
-@variant("tanh", tolerance=2e-7, tolerance_reason=VECTOR, capturable=True)
+@variant("tanh", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
 def tanh_vector(x):
-    """One exp, a vector of values at a time; blocks on threads."""
-    return on_threads(TANH, x)
+    """One exp without a branch, in vectors; blocks on threads."""
+    return activate(TANH, x)
 
 
 @jit(nogil=True, error_model="numpy")
-def activate(counter, scratch, x, y, function, size):
-    """Do one task after another until none is left, a block at a time; what is beyond the caches is written past them."""
-    own = scratch[0][fetch_add(counter[THREAD:])][:BLOCK]
+def activate_tasks(counter, scratch, x, y, function, task_values, nontemporal):
+    """Do one task after another until none is left: some values of x (N,), a block at a time."""
+    block = scratch[0][fetch_add(counter[THREAD:])][:BLOCK_VALUES]
     task = fetch_add(counter)
-    while task * size < len(x):
-        for first in range(task * size, min(task * size + size, len(x)), BLOCK):
-            source, target = x[first : first + BLOCK], y[first : first + BLOCK]
-            if size == LONG:
-                activate_block(source, own, function)
-                store_nontemporal(target, own, 1)
+    while task * task_values < len(x):
+        for first in range(task * task_values, min(task * task_values + task_values, len(x)), BLOCK_VALUES):
+            source, target = x[first : first + BLOCK_VALUES], y[first : first + BLOCK_VALUES]
+            if nontemporal:
+                activate_block(source, block, function)
+                store_nontemporal(target, block, 1)
             else:
                 activate_block(source, target, function)
         task = fetch_add(counter)
@@ -133,6 +136,7 @@ def activate(counter, scratch, x, y, function, size):
 
 @jit(error_model="numpy")
 def activate_block(x, y, function):
+    """y = function(x): a loop for each function, so that each is vectorized."""
     if function == GELU:
         for i in range(len(x)):
             y[i] = gelu(x[i])

@@ -1,7 +1,7 @@
-"""softmax(q kᵀ / √Dh) v with both products in bf16, where the machine multiplies pairs of them (AVX512-BF16).
+"""softmax(q kᵀ / √Dh) v with both products in bf16, if the processor multiplies pairs of bf16 (AVX512-BF16).
 
-Scores, their softmax's sums and the result stay float32; queries, keys, values and shares are rounded. The loops over
-sequences, heads and queries are those of `attention.py`.
+Scores, the softmax's sums and the result stay float32; queries, keys, values and weights are rounded. The loops over
+sequences, heads and queries are those of `attention_f32.py`.
 """
 
 from __future__ import annotations
@@ -10,83 +10,95 @@ import numpy as np
 
 from ..compiler.cpu import HAS_AVX512_BF16
 from ..compiler.jit import jit
-from ..gemm.microkernel import microkernel_bf16 as add_product_of_pairs
+from ..gemm.microkernel import microkernel_bf16
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.shapes import MR
-from ..simd.shuffle import interleave
-from .attention import attend, attention_on_threads, exponentials, find_largest
-from .attention import gather as gather_floats
-from .linear_bf16 import round_to_bf16 as rounded
+from ..simd.shuffle import interleave_rows
+from .attention_f32 import (
+    add_bias_and_window, adjust_scores, attention_register, attention_tasks, divide_lanes, divide_visible_lanes,
+    gather_unmasked, run_attention, softmax_lanes,
+)  # fmt: skip
+from .linear_bf16 import round_to_bf16
 
 
-@variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and shares keep 8 of 24 bits", capturable=True)
-def attention_paired(query, key, value, bounds, key_mask, heads):
-    """The register one with tiles of pairs; the register one itself where the machine has no such instruction."""
-    return attention_on_threads(attend_pairs if HAS_AVX512_BF16 else attend, query, key, value, bounds, key_mask, heads)
+@variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and weights keep 8 of 24 bits", capturable=True)
+def attention_paired(query, key, value, bounds, key_mask, heads, bias=None, window=None):
+    """`register` with bf16 tiles; `register` itself if the processor has no AVX512-BF16."""
+    if not HAS_AVX512_BF16:
+        return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
+    plain = bias is None and window is None
+    kernel = attention_tasks_bf16 if plain else attention_tasks_bf16_biased
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window)
 
 
 @jit(error_model="numpy")
-def copy_pairs(key, value, kept, left, copies, laid):
-    """As `attention.copy_kept`: a key's neighbours are put into one word, and laid; and of values each two keys'."""
-    count = gather(key, value, kept, left, copies)
-    words, steps = copies[0].view(np.uint32), (copies.shape[2] + 1) // 2
+def pack_keys_bf16(key, value, unmasked, left, kv, packed_keys):
+    """As `attention_f32.pack_keys`, with two bf16 in a word: two neighbors of a key, and the values of two keys."""
+    count = gather_bf16(key, value, unmasked, left, kv)
+    words, k_steps = kv[0].view(np.uint32), (kv.shape[2] + 1) // 2
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
-        interleave(words[top:bottom, :steps], laid[top * steps : bottom * steps].view(np.uint32))
-    pair_rows(copies[1, :count])
+        interleave_rows(words[top:bottom, :k_steps], packed_keys[top * k_steps : bottom * k_steps].view(np.uint32))
+    pair_rows(kv[1, :count])
     return count
 
 
 @jit(error_model="numpy")
-def put_halves(key, scale, target):
-    """A key's values as bf16; 0 after an odd last one."""
+def copy_scaled_bf16(key, scale, target):
+    """As `attention_f32.copy_scaled`, as bf16; 0 after an odd last value."""
     halves = target.view(np.uint16)
     for i in range(len(key)):
-        halves[i] = np.uint16(rounded(key[i] * scale) >> np.uint32(16))
+        halves[i] = np.uint16(round_to_bf16(key[i] * scale) >> np.uint32(16))
     if len(key) % 2:
         halves[len(key)] = 0
 
 
 @jit(error_model="numpy")
 def pair_rows(rows):
-    """Each two rows become one, of words with a bf16 of both, in the first half's place; 0 stands beside an odd last one."""
+    """rows (R, W) float32 -> in place, rows[: (R + 1) / 2] of words with the bf16 of rows 2 r and 2 r + 1; 0 next to an odd
+    last one."""
     words = rows.view(np.uint32)
     for row in range(0, len(rows), 2):
         first, second, target = rows[row], rows[min(row + 1, len(rows) - 1)], words[row // 2]
         mask = np.uint32(0xFFFF0000 if row + 1 < len(rows) else 0)
         for i in range(len(target)):
-            target[i] = rounded(first[i]) >> np.uint32(16) | rounded(second[i]) & mask
+            target[i] = round_to_bf16(first[i]) >> np.uint32(16) | round_to_bf16(second[i]) & mask
 
 
 @jit(error_model="numpy")
-def attend_lanes(turned, laid, values, scores, sums):
-    """As `attention.attend_lanes`, with the values in pairs of keys."""
+def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums, relative, at):
+    """As `attention_f32.attention_tile`, with the values in pairs of keys."""
     count, size = values.shape
-    steps, half = (size + 1) // 2, (count + 1) // 2
-    largest, total = sums[0], sums[1]
-    pair_rows(turned[0])
+    k_steps, key_pairs = (size + 1) // 2, (count + 1) // 2
+    pair_rows(tile[0])
+    queries = tile[0][:k_steps]
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
-        place, queries = (top, bottom - top, 0, top * steps, 0, 0, K_ACCUMULATE // 2), turned[0][:steps]
-        add_product_of_pairs(scores, laid, queries, queries, sums, sums, sums, sums, place, True, False)
-    for lane in range(len(largest)):
-        largest[lane], total[lane] = scores[0, lane], 0
-    find_largest(scores, largest)
-    for first in range(0, count, K_ACCUMULATE):
-        exponentials(scores[first : min(first + K_ACCUMULATE, count)], largest, total, sums[2])
+        tile_args = top, bottom - top, 0, top * k_steps, 0, 0, K_ACCUMULATE // 2
+        microkernel_bf16(
+            scores, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
+        )
+    adjust_scores(scores, relative, at)
+    softmax_lanes(scores, lane_sums)
     pair_rows(scores)
+    weights = scores[:key_pairs]
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
-        place, shares = (top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2), scores[:half]
-        add_product_of_pairs(turned[1], values, shares, shares, sums, sums, sums, sums, place, True, False)
-    for lane in range(len(total)):
-        total[lane] = np.float32(1) / total[lane]  # to divide each value took 4 % of a short text's attention
-    for i in range(size):
-        line = turned[1, i]
-        for lane in range(len(line)):
-            line[lane] *= total[lane]
+        tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2
+        microkernel_bf16(
+            tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
+        )
+    divide_lanes(tile[1], lane_sums)
 
 
-gather = gather_floats.specialize("gather_pairs", put_key=put_halves)
-attend_pairs = attend.specialize("attend_pairs", copy_kept=copy_pairs, attend_lanes=attend_lanes)
+gather_bf16 = gather_unmasked.specialize("gather_bf16", copy_scaled=copy_scaled_bf16)
+attention_tasks_bf16 = attention_tasks.specialize(
+    "attention_tasks_bf16", pack_keys=pack_keys_bf16, attention_tile=attention_tile_bf16
+)
+attention_tile_bf16_biased = attention_tile_bf16.specialize(
+    "attention_tile_bf16_biased", adjust_scores=add_bias_and_window, divide_lanes=divide_visible_lanes
+)
+attention_tasks_bf16_biased = attention_tasks.specialize(
+    "attention_tasks_bf16_biased", pack_keys=pack_keys_bf16, attention_tile=attention_tile_bf16_biased
+)

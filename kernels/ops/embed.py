@@ -1,5 +1,5 @@
-"""Rows of tables. Word + type + position, then layer norm: the first layer, whose formula is `composed.embed`; and `take`,
-rows as they are."""
+"""Rows of tables: `embed`, the first layer, is word + type + position, then layer norm; `take` copies rows. The formulas are
+`composed.embed` and `reference.take`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
 from ..runtime.threads import THREAD, run
-from ..simd.elementwise import prefetch_row, store_nontemporal
+from ..simd.elementwise import prefetch_row
 from ..simd.emit import fetch_add
-from .layer_norm import LONG, TASK, normalise
+from .layer_norm import NORM_STREAM_TASK_VALUES, NORM_TASK_VALUES, normalize_into
 
 
-@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is taken away")
+@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is subtracted")
 def embed_naive(token_ids, type_ids, position_ids, tables, weight, bias, eps):
-    """A token at a time: its three rows are added where they are normalised."""
+    """One token at a time: its three rows are added into the result, which is then normalized in place."""
     words, types, positions = tables
     summed = embed_rows(token_ids, type_ids, position_ids, words, types, positions)
-    normalise_rows(summed, weight, bias, eps)
+    normalize_in_place(summed, weight, bias, eps)
     return summed
 
 
@@ -35,7 +35,7 @@ def embed_rows(token_ids, type_ids, position_ids, words, types, positions):
 
 
 @jit()
-def normalise_rows(rows, weight, bias, eps):
+def normalize_in_place(rows, weight, bias, eps):
     width = rows.shape[1]
     for n in range(len(rows)):
         mean = 0.0
@@ -50,50 +50,46 @@ def normalise_rows(rows, weight, bias, eps):
             rows[n, i] = (rows[n, i] - mean) * scale * weight[i] + bias[i]
 
 
-@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is taken away", capturable=True)
+@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is subtracted", capturable=True)
 def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
-    """A token at a time still, with the vectors of `layer_norm_vector`; the next token's word is asked for meanwhile."""
-    ids = tuple(np.ascontiguousarray(one, np.int64) for one in (token_ids, type_ids, position_ids))
+    """Two tokens at a time with the loops of `layer_norm_vector`, while the next word's row is prefetched; blocks on threads."""
+    ids = tuple(np.ascontiguousarray(each, np.int64) for each in (token_ids, type_ids, position_ids))
     tables = tuple(np.ascontiguousarray(table) for table in tables)
     y = empty(len(token_ids), tables[0].shape[1])
-    norm = weight, bias, eps
-    size, own = (LONG, max(y.shape[1], MIN_POOLED_FLOATS)) if exceeds_llc(y) else (TASK, y.shape[1])
-    run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((own,),) * 4)
+    nontemporal = exceeds_llc(y)
+    task_values = NORM_STREAM_TASK_VALUES if nontemporal else NORM_TASK_VALUES
+    scratch = (4, max(y.shape[1], MIN_POOLED_FLOATS) if nontemporal else y.shape[1])
+    run(embed_tasks, -(-y.size // task_values), ids, tables, (weight, bias, eps), y, task_values, nontemporal, scratch=(scratch,))
     return y
 
 
 @jit(nogil=True, error_model="numpy")
-def embed_tasks(counter, scratch, ids, tables, norm, y, size):
-    (tokens, kinds, places), (words, types, positions) = ids, tables
-    weight, bias, eps = norm
-    number, width = fetch_add(counter[THREAD:]), y.shape[1]
-    summed, summed_other = scratch[0][number][:width], scratch[1][number][:width]
-    own, own_other = scratch[2][number][:width], scratch[3][number][:width]
-    each = max(size // width, 1)
+def embed_tasks(counter, scratch, ids, tables, norm, y, task_values, nontemporal):
+    """Do one task after another until none is left: some rows of y (N, D)."""
+    (token_ids, type_ids, position_ids), (words, types, positions) = ids, tables
+    thread, width = fetch_add(counter[THREAD:]), y.shape[1]
+    summed, summed2 = scratch[0][thread, 0, :width], scratch[0][thread, 1, :width]
+    rows_per_task = max(task_values // width, 1)
     task = fetch_add(counter)
-    while task * each < len(y):
-        stop = min(task * each + each, len(y))
-        for row in range(task * each, stop, 2):
-            other = min(row + 1, stop - 1)
-            for n, line in ((row, summed), (other, summed_other)):
-                prefetch_row(words[tokens[min(n + 2, len(y) - 1)]])
-                word, kind, position = words[tokens[n]], types[kinds[n]], positions[places[n]]
+    while task * rows_per_task < len(y):
+        end = min(task * rows_per_task + rows_per_task, len(y))
+        for row in range(task * rows_per_task, end, 2):
+            row2 = min(row + 1, end - 1)
+            for n, target in ((row, summed), (row2, summed2)):
+                prefetch_row(words[token_ids[min(n + 2, len(y) - 1)]])
+                word, type_row, position = words[token_ids[n]], types[type_ids[n]], positions[position_ids[n]]
                 for i in range(width):
-                    line[i] = word[i] + kind[i] + position[i]
-            to, to_other = (own, own_other) if size == LONG else (y[row], y[other])
-            normalise(summed, summed_other, weight, bias, eps, to, to_other)
-            if size == LONG:
-                store_nontemporal(y[row], to, 1)
-                store_nontemporal(y[other], to_other, 1)
+                    target[i] = word[i] + type_row[i] + position[i]
+            normalize_into(summed, summed2, norm, y, row, row2, scratch[0][thread, 2:], nontemporal)
         task = fetch_add(counter)
 
 
 @variant("take", tolerance=0, tolerance_reason="nothing is computed", capturable=True)
 def take_vector(x, rows):
-    """Rows of x, copied by kernels, so that a pass need not be interrupted for them."""
+    """Rows of x, copied by a kernel, so that the forward pass can be captured."""
     x, rows = np.ascontiguousarray(x), np.ascontiguousarray(rows, np.int64)
     y = empty(len(rows), x.shape[1])
-    run(take_rows, -(-y.size // TASK), x, rows, y)
+    run(take_rows, -(-y.size // NORM_TASK_VALUES), x, rows, y)
     return y
 
 

@@ -19,7 +19,7 @@ from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
-from ..simd.shuffle import interleave
+from ..simd.shuffle import interleave_rows
 from .epilogues import register_fused
 
 X_STEP_BF16 = np.dtype(np.uint32 if HAS_AVX512_BF16 else np.uint64)  # one row of packed x in a step
@@ -70,7 +70,7 @@ def pack_rows_bf16(x, next_row, scratch, packed_x, row_scales):
                 floats[i] = values[i]
             for i in range(inputs, length):
                 floats[i] = 0
-    interleave(lines[:rows].view(X_STEP_BF16), packed_x.view(X_STEP_BF16))
+    interleave_rows(lines[:rows].view(X_STEP_BF16), packed_x.view(X_STEP_BF16))
 
 
 @jit(inline="always", error_model="numpy")

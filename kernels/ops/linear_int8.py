@@ -42,7 +42,7 @@ from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
-from ..simd.shuffle import interleave
+from ..simd.shuffle import interleave_rows
 from .epilogues import register_fused
 from .linear import OUTPUTS, ROWS
 from .quantization import F, quantize_rows, quantize_weight, quantized_matmul, zero_point_correction
@@ -225,7 +225,7 @@ def pack_rows_int8(x, next_row, scratch, packed_x, row_scales):
         scale, inverse, zero_point = asymmetric_qparams(row)
         row_scales[i, 0], row_scales[i, 1] = scale, zero_point
         quantize_row(row, values[i].view(X_DTYPE), inverse, zero_point)
-    interleave(values[: len(x)].view(X_STEP_INT8), packed_x.view(X_STEP_INT8))
+    interleave_rows(values[: len(x)].view(X_STEP_INT8), packed_x.view(X_STEP_INT8))
 
 
 @jit(inline="always", error_model="numpy")

@@ -1,11 +1,11 @@
-"""What Python cannot say, written as LLVM IR, for kernels to call. Reading order:
+"""Operations that Python cannot express, emitted as LLVM IR for kernels to call. Reading order:
 
-    shapes.py         how wide vectors are here
-    emit.py           the words of all others: load, store, splat, fma; and a counter that threads share
-    elementwise.py    prefetch, stores past the caches, sums in any order, a maximum
+    shapes.py         the width of a vector, and the register tile
+    emit.py           load, store, splat, fma, prefetch; fetch_add on a counter that threads share
+    elementwise.py    prefetch a row, non-temporal stores, reassociable sums, clamps, maximum
     shuffle.py        transpose a block, interleave rows
     scalar_math.py    exp and the activations for one float, in plain Python
-    trace.py          the same for LLVM's vectors
-    atomics.py        acquire, release, compare and exchange, wait and wake
+    trace.py          the same functions on LLVM vectors
+    atomics.py        acquire, release, compare-exchange, futex
     memory.py         bytes and strings, for the tokenizer
 """

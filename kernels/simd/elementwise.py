@@ -1,6 +1,6 @@
-"""Past the caches, for arrays larger than they are: to ask for what comes, to write what nobody reads soon; and a maximum.
+"""Intrinsics for loops over one row: prefetch, non-temporal stores, reassociable sums, maximum and clamps.
 
-As in `intrinsics.py`: what Python cannot say and the machine can. Used where an operation is as fast as memory.
+The first two are for operations limited by memory bandwidth, on arrays larger than the last-level cache.
 """
 
 from __future__ import annotations
@@ -15,52 +15,53 @@ from ..compiler.toolchain import types
 from .emit import ADDRESS, FLOAT, INT, prefetch, splat
 from .shapes import WIDTH
 
-LINE = 64  # bytes
+CACHE_LINE = 64  # bytes
 
 
 @contextmanager
-def counting(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
-    """What is emitted inside is a loop's body, for 0, 1, ... below `count`."""
+def counted_loop(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
+    """Emit a loop: what is emitted inside the `with` statement runs for i = 0, 1, ... below `count`."""
     before, body, after = builder.block, builder.append_basic_block("body"), builder.append_basic_block("after")
     builder.cbranch(builder.icmp_signed("<", INT(0), count), body, after)
     builder.position_at_end(body)
     i = builder.phi(INT)
     i.add_incoming(INT(0), before)
     yield i
-    following = builder.add(i, INT(1))
-    i.add_incoming(following, body)
-    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    next_i = builder.add(i, INT(1))
+    i.add_incoming(next_i, body)
+    builder.cbranch(builder.icmp_signed("<", next_i, count), body, after)
     builder.position_at_end(after)
 
 
 @intrinsic
-def prefetch_row(typing, line):
-    """The contiguous `line` is on its way to the caches, a line of which is asked for at a time."""
+def prefetch_row(typing, row):
+    """Prefetch every cache line of a contiguous float32 row."""
 
     def emit(context, builder, signature, values):
-        array = context.make_array(line)(context, builder, values[0])
+        array = context.make_array(row)(context, builder, values[0])
         start = builder.bitcast(array.data, ADDRESS)
         size = builder.mul(builder.extract_value(array.shape, 0), INT(4))
-        with counting(builder, builder.udiv(builder.add(size, INT(LINE - 1)), INT(LINE))) as i:
-            prefetch(builder, builder.gep(start, [builder.mul(i, INT(LINE))]))
+        with counted_loop(builder, builder.udiv(builder.add(size, INT(CACHE_LINE - 1)), INT(CACHE_LINE))) as i:
+            prefetch(builder, builder.gep(start, [builder.mul(i, INT(CACHE_LINE))]))
 
-    return types.void(line), emit
+    return types.void(row), emit
 
 
 @intrinsic
 def store_nontemporal(typing, target, source, factor):
-    """target[:] = source * factor, a multiple of 16 floats, past the caches: memory is not first read into a line that is
-    then written whole, a third of all that is moved. `target` begins at a line of the cache; both are contiguous.
+    """target[:] = source * factor with non-temporal stores (x86 `movnt`), which skip the caches. An ordinary store reads a
+    cache line before it overwrites it: a third of the traffic of a kernel that reads and writes as many bytes.
 
-    Other threads see it after this one's next locked instruction, which `fetch_add` is.
+    Both arrays are contiguous, of a multiple of 16 floats, and `target` is aligned to a cache line. Other threads see the
+    values after this thread's next locked instruction, such as `fetch_add`.
     """
 
     def emit(context, builder, signature, values):
         vector = ir.VectorType(FLOAT, WIDTH).as_pointer()
-        arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, values[:2])]
+        arrays = [context.make_array(array)(context, builder, value) for array, value in zip(signature.args, values[:2])]
         to, of = (builder.bitcast(array.data, vector) for array in arrays)
         factor, one = splat(builder, values[2], WIDTH), builder.module.add_metadata([ir.IntType(32)(1)])
-        with counting(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(WIDTH))) as i:
+        with counted_loop(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(WIDTH))) as i:
             value = builder.fmul(builder.load(builder.gep(of, [i]), align=4), factor)
             builder.store(value, builder.gep(to, [i]), align=4 * WIDTH).set_metadata("nontemporal", one)
 
@@ -69,7 +70,7 @@ def store_nontemporal(typing, target, source, factor):
 
 @intrinsic
 def add_reassoc(typing, a, b):
-    """a + b, of which a compiler may make several sums: a loop that adds so, and computes as well, becomes vectors."""
+    """a + b that LLVM may reassociate: a loop that adds so is vectorized, with several partial sums."""
 
     def emit(context, builder, signature, values):
         return builder.fadd(*values, flags=("reassoc",))
@@ -79,30 +80,34 @@ def add_reassoc(typing, a, b):
 
 @intrinsic
 def max_nnan(typing, a, b):
-    """The larger of two float32 that are not NaN. A largest value is the same in any order, so a loop over it becomes
-    vectors; over Python's `max` it does not, because LLVM 22 looks for the leave to do so where Numba does not put it."""
+    """The larger of two float32 that are not NaN. A loop over it is vectorized, for a maximum is the same in any order.
+
+    A loop over Python's `max` is not: LLVM 22 requires the nnan and nsz flags on the select, and Numba sets them on the
+    comparison only."""
 
     def emit(context, builder, signature, values):
-        leave = ("nnan", "nsz")
-        first = builder.fcmp_ordered(">", *values, flags=leave)
-        return builder.select(first, *values, flags=leave)
+        flags = ("nnan", "nsz")
+        greater = builder.fcmp_ordered(">", *values, flags=flags)
+        return builder.select(greater, *values, flags=flags)
 
     return types.float32(types.float32, types.float32), emit
 
 
 @intrinsic
 def clamp_max(typing, a, b):
-    """b if a > b else a: NaN stays where it is a."""
-    return types.float32(types.float32, types.float32), limited(">")
+    """b if a > b else a: a NaN in `a` stays NaN."""
+    return types.float32(types.float32, types.float32), emit_clamp(">")
 
 
 @intrinsic
 def clamp_min(typing, a, b):
-    """b if a < b else a: NaN stays where it is a."""
-    return types.float32(types.float32, types.float32), limited("<")
+    """b if a < b else a: a NaN in `a` stays NaN."""
+    return types.float32(types.float32, types.float32), emit_clamp("<")
 
 
-def limited(comparison: str) -> Callable:
+def emit_clamp(comparison: str) -> Callable:
+    """The function that emits a clamp: values[1] if values[0] `comparison` values[1], else values[0]."""
+
     def emit(context, builder, signature, values):
         return builder.select(builder.fcmp_ordered(comparison, *values), values[1], values[0])
 

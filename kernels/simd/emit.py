@@ -1,7 +1,7 @@
-"""What Python cannot say and the machine can: a fused multiply-add, and a counter that threads share.
+"""Helpers that emit LLVM instructions, and two intrinsics made of them: `fma` and `fetch_add`.
 
-Numba's `@intrinsic` lets a function write its own LLVM instructions. The words that such functions are made of stand
-here, too; the other files called intrinsics are written in them.
+An `@intrinsic` (`compiler/intrinsic.py`) emits its own LLVM IR. The helpers here are shared by the intrinsics of `simd/`
+and `gemm/`.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ ADDRESS = BYTE.as_pointer()
 
 
 def byte_offset(builder: ir.IRBuilder, address: ir.Value, *distances: ir.Value | int) -> ir.Value:
-    """The address so many bytes further on."""
+    """The address plus the sum of `distances`, in bytes."""
     for distance in distances:
         address = builder.gep(address, [INT(distance) if isinstance(distance, int) else distance])
     return address
 
 
-def load_unaligned(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
-    """The value of this kind that stands there, aligned or not."""
-    return builder.load(builder.bitcast(address, kind.as_pointer()), align=1)
+def load_unaligned(builder: ir.IRBuilder, address: ir.Value, llvm_type: ir.Type) -> ir.Value:
+    """Load a value of this type; the address need not be aligned."""
+    return builder.load(builder.bitcast(address, llvm_type.as_pointer()), align=1)
 
 
 def store_unaligned(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
-    """The value is put there, aligned or not."""
+    """Store a value; the address need not be aligned."""
     builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=1)
 
 
 def splat(builder: ir.IRBuilder, value: ir.Value, count: int) -> ir.Value:
-    """A value in every lane of a vector."""
+    """A vector of `count` lanes, each of them `value`."""
     undefined = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
     lanes = ir.Constant(ir.VectorType(WORD, count), [0] * count)
     return builder.shuffle_vector(builder.insert_element(undefined, value, WORD(0)), undefined, lanes)
 
 
 def call(builder: ir.IRBuilder, name: str, result: ir.Type, *values: ir.Value) -> ir.Value:
-    """A function of LLVM's own, by its name."""
-    kind = ir.FunctionType(result, [value.type for value in values])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+    """Call an LLVM intrinsic or a C function by its name."""
+    function_type = ir.FunctionType(result, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), values)
 
 
 def emit_fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    """a b + c, rounded once where the machine can: the same instruction for a vector and for a single value."""
+    """a b + c for vectors or single floats, rounded once if the processor has FMA."""
     if not HAS_FMA:
         return builder.fadd(builder.fmul(a, b), c)
     name = f"llvm.fma.v{a.type.count}f32" if isinstance(a.type, ir.VectorType) else "llvm.fma.f32"
     return call(builder, name, a.type, a, b, c)
 
 
-def switch_on_rows(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator[int]:
-    """1, 2, ... to `most`: what is emitted for a number is run where `rows` is that number. So each has its own loop."""
+def switch_on_rows(builder: ir.IRBuilder, rows: ir.Value, max_rows: int) -> Iterator[int]:
+    """Yield 1, 2, ... `max_rows`: the code emitted for a count runs if `rows` equals it, so each count has its own loop."""
     after = builder.append_basic_block("after")
     choose = builder.switch(rows, after)
-    for count in range(1, most + 1):
+    for count in range(1, max_rows + 1):
         block = builder.append_basic_block(f"rows_{count}")
         choose.add_case(INT(count), block)
         builder.position_at_end(block)
@@ -70,14 +70,14 @@ def switch_on_rows(builder: ir.IRBuilder, rows: ir.Value, most: int) -> Iterator
 
 
 def prefetch(builder: ir.IRBuilder, address: ir.Value, to_write: bool = False) -> None:
-    """The line there is on its way to the second cache; any address may be named. (To the first: 67 GFLOP/s of 87 at 16
-    rows of 3,072 → 768, whose weights come from memory. So few lines can be on their way there at a time.)"""
+    """Prefetch the cache line at any address, valid or not: into L2, or into L1 if it will be written. L1 has too few fill
+    buffers for prefetching weights."""
     call(builder, "llvm.prefetch.p0", ir.VoidType(), address, WORD(int(to_write)), WORD(3 if to_write else 2), WORD(1))
 
 
 @intrinsic
 def fma(typing, a, b, c):
-    """a b + c for float32; a loop over it becomes vectors, with the same bits in the loop's last few."""
+    """a b + c for float32. A loop over it is vectorized, and the scalar remainder has the same bits."""
 
     def emit(context, builder, signature, values):
         return emit_fma(builder, *values)
@@ -87,8 +87,8 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def fetch_add(typing, counter):
-    """The number in counter[0], which becomes one larger: no two threads get the same. Who gets a number sees what those
-    that got the ones before had written."""
+    """Add 1 to counter[0] -> its old value, which no other thread gets. Acquire-release: the thread sees everything written
+    by the threads that got smaller values before they got them."""
 
     def emit(context, builder, signature, values):
         array = context.make_array(counter)(context, builder, values[0])

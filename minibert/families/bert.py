@@ -140,7 +140,7 @@ class BertForNextSentencePrediction(ModelWithHead):
     config_class = BertConfig
     encoder_names = NAMES
     output_class = NextSentencePredictorOutput
-    first_only = True
+    cls_only = True
     purpose = "tell whether a sentence follows another"
 
     @classmethod

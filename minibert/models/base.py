@@ -60,7 +60,7 @@ class PreTrainedModel:
     config_class: type[PreTrainedConfig]
     encoder_names: EncoderNames  # of the tensors in the family's checkpoints
     output_class: type[ModelOutput] = BaseModelOutput
-    first_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
+    cls_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
     has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
     tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
@@ -209,29 +209,29 @@ class PreTrainedModel:
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
         return packed
 
-    def encode(self, packed: Packed, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
-        """Packed tokens -> hidden (N, D); with `first_only`, of each sequence's first token (S, D)."""
+    def encode(self, packed: Packed, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
+        """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
 
         def compute(packed: Packed) -> Fields:
-            return {"hidden": encode(packed, self.encoder, self.kernels, trace, first_only)}
+            return {"hidden": encode(packed, self.encoder, self.kernels, trace, cls_only)}
 
         if trace != UNTRACED:
             return self.run_checked(compute, packed)["hidden"]
-        return self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", first_only))["hidden"]
+        return self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
 
     def run_head(self, packed: Packed, trace: Trace) -> Fields:
         """Packed tokens -> the output's own fields."""
-        if self.first_only and trace == UNTRACED:
+        if self.cls_only and trace == UNTRACED:
 
             def compute(packed: Packed) -> Fields:
-                hidden = encode(packed, self.encoder, self.kernels, trace, first_only=True)
+                hidden = encode(packed, self.encoder, self.kernels, trace, cls_only=True)
                 return {"hidden": hidden, **self.head_outputs(packed, hidden)}
 
             outputs = self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("answer",))
             del outputs["hidden"]  # it was there to be checked: a tanh turns infinity into 1
             return outputs
         hidden = self.encode(packed, trace)  # who sees a layer sees all of it
-        return self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.first_only else hidden)
+        return self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
 
     def run_checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
         """compute(*arguments). Raise WeightsError if any output is NaN or infinite."""
@@ -243,7 +243,7 @@ class PreTrainedModel:
         return outputs
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> Fields:
-        """hidden (N, D), or (S, D) if `first_only` -> the output's own fields. If `first_only`, it calls operations and
+        """hidden (N, D), or (S, D) if `cls_only` -> the output's own fields. If `cls_only`, it calls operations and
         does nothing else, so that they can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
 

@@ -24,7 +24,7 @@ class SequenceClassifier(ModelWithHead):
     """A classifier on each sequence's first token: logits (B, labels)."""
 
     output_class: type[ModelOutput] = SequenceClassifierOutput
-    first_only = True
+    cls_only = True
 
     @classmethod
     def num_outputs(cls, config: PreTrainedConfig) -> int:

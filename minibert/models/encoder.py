@@ -59,9 +59,9 @@ class Trace(NamedTuple):
 UNTRACED = Trace(None, None)
 
 
-def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, first_only: bool = False) -> np.ndarray:
-    """Packed tokens -> the last layer's hidden states (N, D); with `first_only`, those of each sequence's first token
-    (S, D), for heads that read no others: of six layers that leaves out an eighth of all products."""
+def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
+    """Packed tokens -> the last layer's hidden states (N, D); with `cls_only`, those of each sequence's first token
+    (S, D), for heads that read no others: of six layers that saves an eighth of all multiplications."""
     hidden = ops.embed(
         packed.token_ids, packed.type_ids, packed.position_ids, encoder.tables, *encoder.embedding_norm
     )  # (N, E)
@@ -70,26 +70,26 @@ def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, 
     for number, layer in enumerate(encoder.layers, 1):
         if trace.hidden_states is not None:
             trace.hidden_states.append(hidden)
-        asked = packed.first if first_only and number == len(encoder.layers) else None
-        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace, asked)
+        query_rows = packed.first if cls_only and number == len(encoder.layers) else None
+        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace, query_rows)
     if trace.hidden_states is not None:
         trace.hidden_states.append(hidden)
     return hidden
 
 
 def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Encoder, ops: Ops, trace: Trace,
-                 asked: np.ndarray | None = None):  # fmt: skip
+                 query_rows: np.ndarray | None = None):  # fmt: skip
     """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum.
 
-    With `asked` (S,), one token of each sequence, -> theirs alone (S, D): others are looked at, and not computed further.
+    With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.
     """
-    asking = hidden if asked is None else ops.take(hidden, asked)
-    query, key, value = ops.query_key_value(asking, hidden, *layer.query_key_value)
+    query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
+    query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
     context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads)
     if trace.attentions is not None:
         found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads)
         trace.attentions.append(list(found))
-    hidden = ops.layer_norm(ops.linear_add(context, asking, *layer.attention_out), *layer.attention_norm)
+    hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
     activated_linear = getattr(ops, encoder.activated_linear)
     inner = activated_linear(hidden, *layer.feed_forward_in)  # (N, F)

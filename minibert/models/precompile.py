@@ -44,7 +44,7 @@ def needed_kernels(ops: Ops) -> list[tuple]:
     with capture(KernelList()) as recorded, np.errstate(all="ignore"):
         model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
-        model.head_outputs(packed, encode(packed, model.encoder, model.kernels, first_only=True))
+        model.head_outputs(packed, encode(packed, model.encoder, model.kernels, cls_only=True))
     return [*recorded.kernels, *WorkerPool.SIGNATURES.items()]
 
 

@@ -179,7 +179,7 @@ class SentenceEncoder:
         if prompt and not self.recipe.include_prompt:  # [CLS] and the prompt are not pooled
             start = self.tokenize([prompt])["input_ids"].shape[1] - 1
         if self.recipe.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
-            return list(self.model.encode(self.model.pack(**encoded), first_only=True))
+            return list(self.model.encode(self.model.pack(**encoded), cls_only=True))
         hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
         found = []
         for row, mask in zip(hidden, encoded["attention_mask"].astype(bool)):

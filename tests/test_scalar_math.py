@@ -1,4 +1,4 @@
-"""How far exp and gelu are off, in units of the last place (ulp), over a sweep of all float32 they answer for."""
+"""Errors of exp, gelu and tanh in units of the last place (ulp), over a sweep of all float32 in their range."""
 
 import math
 
@@ -6,11 +6,11 @@ import numba
 import numpy as np
 import pytest
 
-from minibert.kernels.simd.scalar_math import exp, exp_below, gelu, tanh
+from minibert.kernels.simd.scalar_math import exp, exp_nonpositive, gelu, tanh
 
 
-def each(function):
-    """A loop over it, compiled for this process alone: Numba's cache would not see a change of `functions.py`."""
+def loop_over(function):
+    """A loop over it, compiled for this process alone: Numba's cache would not see a change of `scalar_math.py`."""
     compiled = function.compiled
 
     @numba.njit(error_model="numpy")
@@ -21,7 +21,7 @@ def each(function):
     return kernel
 
 
-each_exp, each_exp_below, each_gelu, each_tanh = map(each, (exp, exp_below, gelu, tanh))
+each_exp, each_exp_nonpositive, each_gelu, each_tanh = map(loop_over, (exp, exp_nonpositive, gelu, tanh))
 
 
 def every_float(step, limit):
@@ -49,11 +49,11 @@ def test_exp_is_exact_to_1_1_ulp_down_to_the_smallest_number(step):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_exp_below_is_exp_s_equal_where_float32_has_normal_numbers(step):
+def test_exp_nonpositive_equals_exp_where_the_result_is_a_normal_float32(step):
     x = every_float(step, 103.9)
     x = x[x <= 0]
     y, same = np.empty_like(x), np.empty_like(x)
-    each_exp_below(x, y)
+    each_exp_nonpositive(x, y)
     each_exp(x, same)
     assert np.array_equal(y[x > -87.3], same[x > -87.3]) and not y[x < -87.7].any()
 
@@ -79,31 +79,31 @@ def test_tanh_is_exact_to_2_5_ulp_near_0_as_well(step):
     assert worst_ulp(each_tanh, np.tanh(x.astype(np.float64)), x) < 2.5
 
 
-def test_tanh_at_the_ends():
+def test_tanh_of_infinity_zero_and_nan():
     x, y = np.array([np.inf, -np.inf, 0.0, -0.0, np.nan, 1e30], np.float32), np.empty(6, np.float32)
     each_tanh(x, y)
     assert y[0] == y[5] == 1 and y[1] == -1 and not y[2:4].any() and np.signbit(y[3]) and np.isnan(y[4])
 
 
-def test_exp_and_gelu_at_the_ends():
+def test_exp_and_gelu_of_infinity_zero_and_nan():
     x = np.array([np.inf, -np.inf, 1000, -1000, 0, np.nan], np.float32)
     y = np.empty_like(x)
     each_exp(x, y)
     assert np.array_equal(y, np.array([np.inf, 0, np.inf, 0, 1, np.nan], np.float32), equal_nan=True)
-    each_exp_below(x[[1, 3, 4, 5]], y[:4])
+    each_exp_nonpositive(x[[1, 3, 4, 5]], y[:4])
     assert np.array_equal(y[:4], np.array([0, 0, 1, np.nan], np.float32), equal_nan=True)
     x = np.array([np.inf, 3e38, 5.4, -5.4, -1e4, -3e38, 0, np.nan], np.float32)
     y = np.empty_like(x)
     each_gelu(x, y)
     assert np.array_equal(y, np.array([np.inf, 3e38, 5.4, y[3], 0, 0, 0, np.nan], np.float32), equal_nan=True)
-    assert -1e-6 < y[3] <= 0  # 5.4 times half a unit of what is last in 1
+    assert -1e-6 < y[3] <= 0  # 5.4 times half an ulp of 1
 
 
 def test_a_value_s_bits_do_not_depend_on_its_place_in_an_array():
     x = np.linspace(-9, 9, 67, dtype=np.float32)
-    for kernel in (each_exp, each_exp_below, each_gelu):
-        whole, one = np.empty_like(x), np.empty(1, np.float32)
-        kernel(x, whole)
+    for kernel in (each_exp, each_exp_nonpositive, each_gelu):
+        together, alone = np.empty_like(x), np.empty(1, np.float32)
+        kernel(x, together)
         for i in range(len(x)):
-            kernel(x[i : i + 1], one)
-            assert one[0] == whole[i]
+            kernel(x[i : i + 1], alone)
+            assert alone[0] == together[i]

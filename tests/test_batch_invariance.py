@@ -1,4 +1,4 @@
-"""A sequence's outputs are the same bits alone and in any batch, at any position, with any padding, on one thread or two."""
+"""Batch invariance: a sequence's outputs are the same bits alone and in any batch, with any padding, on one thread or two."""
 
 import numpy as np
 import pytest
@@ -48,9 +48,9 @@ def check(model, rows, masks, more_padding):
     set_num_threads(2)
     together = model(padded(rows, width), padded(masks, width))[0]
     set_num_threads(1)
-    for number, (row, mask) in enumerate(zip(rows, masks)):
+    for index, (row, mask) in enumerate(zip(rows, masks)):
         alone = model(row[None], mask[None])[0][0]
-        assert np.array_equal(alone, together[number, : len(row)])
+        assert np.array_equal(alone, together[index, : len(row)])
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,32 +80,32 @@ def test_a_row_of_a_product_is_the_same_whatever_the_number_of_rows(operation):
     """Every tile of 1 to 12 rows, a full one, and tasks of several blocks; outputs that fill no panel."""
     random = np.random.default_rng(0)
     x = random.normal(size=(210, 300)).astype(np.float32)
-    made = variants(operation)["register"]
-    packed = made.pack_weights(random.normal(size=(83, 300)).astype(np.float32), random.normal(size=83).astype(np.float32))
-    whole = made.function(x, *packed)
+    register = variants(operation)["register"]
+    packed = register.pack_weights(random.normal(size=(83, 300)).astype(np.float32), random.normal(size=83).astype(np.float32))
+    all_rows = register.function(x, *packed)
     for rows in (*range(1, 14), 25, 97, 130):
-        assert np.array_equal(made.function(x[-rows:], *packed), whole[-rows:]), rows
+        assert np.array_equal(register.function(x[-rows:], *packed), all_rows[-rows:]), rows
 
 
-def test_a_fused_write_out_is_the_activation_of_the_product_to_the_bit():
+def test_a_fused_epilogue_is_the_activation_of_the_product_to_the_bit():
     random = np.random.default_rng(0)
     x, weight = (random.normal(size=size).astype(np.float32) for size in ((33, 70), (45, 70)))
     ops = make_ops("fast")
     packed = ops.pack_weights("linear", weight, weight[:, 0].copy())
     for activation in ("gelu", "gelu_tanh", "relu", "silu"):
-        apart = getattr(ops, activation)(ops.linear(x, *packed))
-        assert np.array_equal(getattr(ops, f"linear_{activation}")(x, *packed), apart)
+        unfused = getattr(ops, activation)(ops.linear(x, *packed))
+        assert np.array_equal(getattr(ops, f"linear_{activation}")(x, *packed), unfused)
 
 
 @pytest.mark.parametrize("width", [1, 7, 24, 61, 100, 768, 1030, 2100])
-def test_a_row_is_normalised_to_the_same_bits_in_any_place(width):
-    """Layer norm takes two rows at a time, of which either may be this one, or both, if it is a last one without another."""
+def test_a_row_is_normalized_to_the_same_bits_at_any_index(width):
+    """Layer norm takes two rows at a time: this row may be the first, the second, or a last one that is its own second."""
     random = np.random.default_rng(0)
     x, (weight, bias) = (random.normal(size=(rows, width)).astype(np.float32) for rows in (39, 2))
     ids, zeros = np.arange(len(x)), np.zeros(len(x), int)
     for operation, inputs in (("layer_norm", [x]), ("softmax", [x]), ("embed", [ids, zeros, zeros])):
         parameters = {"layer_norm": (weight, bias, 1e-12), "embed": ((x, x, x), weight, bias, 1e-12)}.get(operation, ())
-        made = variants(operation)["vector"].function
-        whole = made(*inputs, *parameters)
+        function = variants(operation)["vector"].function
+        all_rows = function(*inputs, *parameters)
         for first in (1, 2, 3, 21, 22, 37, 38):
-            assert np.array_equal(made(*(array[first:] for array in inputs), *parameters), whole[first:]), operation
+            assert np.array_equal(function(*(array[first:] for array in inputs), *parameters), all_rows[first:]), operation

@@ -1,0 +1,250 @@
+"""Attention with both products as register tiles, on threads. The formula is `composed.attention`; the rungs below are in
+`attention.py`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..compiler.jit import jit
+from ..composed import query_bounds
+from ..gemm.microkernel import microkernel_f32
+from ..gemm.shapes import K_ACCUMULATE
+from ..registry import variant
+from ..runtime.buffer_pool import empty
+from ..runtime.threads import THREAD, run
+from ..simd.elementwise import max_nnan
+from ..simd.emit import fetch_add
+from ..simd.scalar_math import exp_nonpositive
+from ..simd.shapes import MR, NR, WIDTH
+from ..simd.shuffle import interleave_rows, transpose_block
+from .attention import ROUNDING
+
+QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
+
+NO_BIAS = np.zeros((0, 1, 1), np.float32)
+MASKED = np.finfo(np.float32).min  # the score of a key outside a query's window
+
+
+@variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING, capturable=True)
+def attention_register(query, key, value, bounds, key_mask, heads, bias=None, window=None):
+    """Both products as register tiles whose vectors' lanes are queries: no lane needs another one's maximum or sum."""
+    plain = bias is None and window is None
+    kernel = attention_tasks if plain else attention_tasks_biased
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window)
+
+
+def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window):
+    """Run `attention_tasks`, or a kernel like it, on threads."""
+    query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
+    bias = NO_BIAS if bias is None else np.ascontiguousarray(bias, np.float32)
+    unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask
+    context = empty(*query.shape)
+    q_bounds = query_bounds(query, bounds)
+    lengths, queries = np.diff(bounds), np.diff(q_bounds)
+    work = int(lengths @ queries) * query.shape[1] * 2  # multiply-adds
+    if work:
+        q_blocks = np.zeros(len(bounds), np.int64)  # how many blocks of queries lie before each sequence
+        np.cumsum(-(-queries // QUERY_BLOCK), out=q_blocks[1:])
+        tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
+        longest, size = int(lengths.max()), query.shape[1] // heads
+        scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
+        spans = q_bounds, bounds, q_blocks
+        relative = bias, -1 if window is None else int(window)
+        run(kernel, tasks, query, key, value, unmasked, spans, heads, relative, context, scratch=scratch)
+    return context
+
+
+@jit(nogil=True, error_model="numpy")
+def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads, relative, context):
+    """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries. `relative` is the
+    bias and the window, which only `attention_tasks_biased` looks at."""
+    size = query.shape[1] // heads
+    thread = fetch_add(counter[THREAD:])
+    kv, packed_keys, scores = scratch[0][thread], scratch[1][thread], scratch[2][thread]
+    tile, lane_sums = scratch[3][thread], scratch[4][thread]
+    (q_bounds, bounds, q_blocks), sequence = spans, 0
+    task = fetch_add(counter)
+    while task < q_blocks[-1] * heads:
+        block = task // heads
+        while q_blocks[sequence + 1] <= block:
+            sequence += 1
+        start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
+        first, last, right = q_bounds[sequence] + (block - q_blocks[sequence]) * QUERY_BLOCK, q_bounds[sequence + 1], left + size
+        count = pack_keys(key[start:stop], value[start:stop], unmasked[start:stop], left, kv, packed_keys)
+        for row in range(first, min(first + QUERY_BLOCK, last), NR):
+            end = min(row + NR, first + QUERY_BLOCK, last)
+            transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
+            at = task % heads, row - q_bounds[sequence], unmasked[start:stop]
+            attention_tile(tile, packed_keys, kv[1, :count], scores[:count], lane_sums, relative, at)
+            transpose(tile[1][:, : end - row], context[row:end, left:right])
+        task = fetch_add(counter)
+
+
+@jit(error_model="numpy")
+def pack_keys(key, value, unmasked, left, kv, packed_keys):
+    """Copy a head's unmasked keys and values to kv (2, L, Dh), and pack the keys for the microkernel -> how many."""
+    size = kv.shape[2]
+    count = gather_unmasked(key, value, unmasked, left, kv)
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
+        interleave_rows(kv[0, top:bottom], packed_keys[top * size : bottom * size])
+    return count
+
+
+@jit(error_model="numpy")
+def gather_unmasked(key, value, unmasked, left, kv):
+    """kv (2, L, Dh) = keys over √Dh, and values, without the masked ones; if all are masked, all with scores of 0. -> how
+    many."""
+    found, count, size = 0, 0, kv.shape[2]
+    for k in range(len(unmasked)):
+        found += unmasked[k]
+    scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
+    for k in range(len(unmasked)):
+        if unmasked[k] or not found:
+            copy_scaled(key[k][left : left + size], scale, kv[0, count])  # sliced so, Numba knows them contiguous
+            source, target = value[k][left : left + size], kv[1, count]
+            for i in range(len(source)):
+                target[i] = source[i]
+            count += 1
+    return count
+
+
+@jit(error_model="numpy")
+def copy_scaled(key, scale, target):
+    for i in range(len(key)):
+        target[i] = key[i] * scale
+
+
+@jit(error_model="numpy")
+def transpose(source, target):
+    """target = sourceᵀ, by blocks in registers."""
+    rows, columns = source.shape
+    for row in range(0, rows, WIDTH):
+        for column in range(0, columns, WIDTH):
+            if row + WIDTH <= rows and column + WIDTH <= columns:
+                transpose_block(source[row:, column:], target[column:, row:])
+            else:
+                for i in range(row, min(row + WIDTH, rows)):
+                    for j in range(column, min(column + WIDTH, columns)):
+                        target[j, i] = source[i, j]
+
+
+@jit(error_model="numpy")
+def attention_tile(tile, packed_keys, values, scores, lane_sums, relative, at):
+    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values. values (L, Dh);
+    scores (L, NR) and lane_sums (3, NR) are scratch. `at`: the head, the first query's position, the sequence's mask."""
+    count, size = values.shape
+    for top in range(0, count, MR):
+        bottom = min(top + MR, count)
+        tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
+        microkernel_f32(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+    adjust_scores(scores, relative, at)
+    softmax_lanes(scores, lane_sums)
+    for top in range(0, size, MR):
+        bottom = min(top + MR, size)
+        tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
+        microkernel_f32(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+    divide_lanes(tile[1], lane_sums)
+
+
+@jit(error_model="numpy")
+def adjust_scores(scores, relative, at):
+    """Without a bias and a window there is nothing to do."""
+
+
+@jit(error_model="numpy")
+def add_bias_and_window(scores, relative, at):
+    """Add the bias to scores (L, NR) of the unmasked keys and NR queries; MASKED outside the window."""
+    (bias, window), (head, first_query, unmasked) = relative, at
+    k, all_masked = 0, not unmasked.any()
+    for j in range(len(unmasked)):
+        if unmasked[j] or all_masked:
+            for lane in range(scores.shape[1]):
+                i = first_query + lane
+                if window >= 0 and (all_masked or abs(i - j) > window):
+                    scores[k, lane] = MASKED
+                elif len(bias) and not all_masked:
+                    scores[k, lane] += bias[head, min(i, bias.shape[1] - 1), j]  # a lane without a query reads the last row
+            k += 1
+
+
+@jit(error_model="numpy")
+def softmax_lanes(scores, lane_sums):
+    """scores (L, NR) become exp(scores - maximum), lane_sums (3, NR) the maxima, sums, and scratch; a lane is a softmax."""
+    row_max, total, part = lane_sums[0], lane_sums[1], lane_sums[2]
+    for lane in range(len(row_max)):  # not range(NR): the compiler does not vectorize a loop of known length
+        row_max[lane], total[lane] = scores[0, lane], 0
+    lane_max(scores, row_max)
+    for first in range(0, len(scores), K_ACCUMULATE):
+        exp_and_sum(scores[first : min(first + K_ACCUMULATE, len(scores))], row_max, total, part)
+
+
+@jit(error_model="numpy")
+def divide_lanes(out, lane_sums):
+    """out (Dh, NR) /= the lanes' sums."""
+    total = lane_sums[1]
+    for lane in range(len(total)):
+        total[lane] = np.float32(1) / total[lane]
+    scale_lanes(out, total)
+
+
+@jit(error_model="numpy")
+def divide_visible_lanes(out, lane_sums):
+    """As `divide_lanes`; 0 for a query that sees no key."""
+    row_max, total = lane_sums[0], lane_sums[1]
+    for lane in range(len(total)):
+        total[lane] = np.float32(1) / total[lane] if row_max[lane] > MASKED else np.float32(0)
+    scale_lanes(out, total)
+
+
+@jit(error_model="numpy")
+def scale_lanes(out, factors):
+    for i in range(len(out)):
+        row = out[i]
+        for lane in range(len(row)):
+            row[lane] *= factors[lane]
+
+
+# Both take four rows at a time, because the maximum and the sum of each lane are in memory.
+
+
+@jit(error_model="numpy")
+def lane_max(scores, row_max):
+    """row_max (NR,): the maximum of itself and of each lane of scores (L, NR)."""
+    count = len(scores)
+    for row in range(0, count, 4):
+        a, b = scores[row], scores[min(row + 1, count - 1)]
+        c, d = scores[min(row + 2, count - 1)], scores[min(row + 3, count - 1)]
+        for lane in range(len(row_max)):
+            left, right = max_nnan(a[lane], b[lane]), max_nnan(c[lane], d[lane])
+            row_max[lane] = max_nnan(row_max[lane], max_nnan(left, right))
+
+
+@jit(error_model="numpy")
+def exp_and_sum(scores, row_max, total, part):
+    """scores (L, NR) become exp(scores - row_max), and their sum is added to the total; `part` (NR,) is scratch."""
+    for lane in range(len(part)):
+        part[lane] = 0
+    unrolled = len(scores) // 4 * 4
+    for row in range(0, unrolled, 4):
+        a, b, c, d = scores[row], scores[row + 1], scores[row + 2], scores[row + 3]
+        for each in (a, b, c, d):
+            for lane in range(len(each)):
+                each[lane] = exp_nonpositive(each[lane] - row_max[lane])
+        for lane in range(len(part)):
+            part[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane])
+    for row in range(unrolled, len(scores)):
+        a = scores[row]
+        for lane in range(len(a)):
+            a[lane] = exp_nonpositive(a[lane] - row_max[lane])
+            part[lane] += a[lane]
+    for lane in range(len(part)):
+        total[lane] += part[lane]
+
+
+attention_tile_biased = attention_tile.specialize(
+    "attention_tile_biased", adjust_scores=add_bias_and_window, divide_lanes=divide_visible_lanes
+)
+attention_tasks_biased = attention_tasks.specialize("attention_tasks_biased", attention_tile=attention_tile_biased)
