@@ -246,7 +246,6 @@ INTERNAL = {
     "AutoClass": "class_for",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt prompt_for vectors",
-    "BatchEncoding": "encodings_or_refuse",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "config encoder head kernels passes tensors",

@@ -1,0 +1,135 @@
+"""A checkpoint's files -> the arguments of a tokenizer class.
+
+tokenizer_config.json holds the options; tokenizer.json or vocab.txt the tokens. Older checkpoints have special tokens
+in special_tokens_map.json and added_tokens.json, which are read too. Other keys belong to other tokenizers or to older
+versions, and are ignored, as in transformers.
+"""
+
+from pathlib import Path
+
+from minibert.errors import InputError, VocabularyError, brief, check_option_names
+
+from ..stages.added_tokens import AddedToken
+from ..vocabulary import NAMED, is_named_token
+from .parsing import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
+
+FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
+OPTIONS = (
+    "model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces",
+    "extra_special_tokens", "model_specific_special_tokens", *NAMED,
+)  # fmt: skip
+OPTIONAL_TOKENS = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: the tokenizer has none
+
+
+def locate(name_or_folder, revision, cache_dir, token, local_files_only):
+    """The checkpoint. The hub is imported only here, when something is loaded."""
+    from minibert import hub
+
+    return hub.locate(
+        name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+    )
+
+
+def load(cls, checkpoint, overrides):
+    """A checkpoint, and options that replace those of its files -> a tokenizer of that class."""
+    allowed = OPTIONS if cls.described_by_tokenizer_json else (*OPTIONS, *FLAGS)
+    if "additional_special_tokens" in overrides:
+        overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
+    others = [name for name, value in overrides.items() if not is_named_token(name, value)]
+    check_option_names(f"{cls.__name__}.from_pretrained", others, allowed)
+    config = read_file(checkpoint, "tokenizer_config.json")
+    tokens_path = checkpoint.optional("tokenizer.json")
+    content = read_file(checkpoint, "tokenizer.json") if tokens_path else {}
+    added = _added_tokens(checkpoint, config, content)
+    options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in OPTIONAL_TOKENS}
+    sides = {} if cls.described_by_tokenizer_json else read_sides(content)
+    options = {**sides, **options, "model_max_length": _limit(checkpoint, config), **overrides}
+    added_by_content = {token.content: token for token in added}
+    for name in NAMED:
+        if isinstance(options.get(name), (str, AddedToken)):
+            options[name] = added_by_content.get(str(options[name]), options[name])
+    options.update(name_or_path=checkpoint.name, added_tokens=added)
+    try:
+        if cls.described_by_tokenizer_json:
+            return cls(tokenizer_file=checkpoint.file("tokenizer.json"), **options)
+        vocab = read_model(content, tokens_path)["vocab"] if tokens_path else checkpoint.file("vocab.txt")
+        return cls(vocab, **options)
+    except InputError as error:
+        if overrides:
+            raise
+        raise VocabularyError(f"the files of {checkpoint.name} make no tokenizer: {error}") from None
+
+
+def read_file(checkpoint, filename):
+    """A JSON file of the checkpoint, or {} if there is no such file."""
+    from minibert.files import LARGEST_VOCABULARY, read_json
+
+    path = checkpoint.optional(filename)
+    largest = LARGEST_VOCABULARY if filename == "tokenizer.json" else None
+    return {} if path is None else read_json(Path(path), VocabularyError, largest=largest)
+
+
+def _known(config, allowed):
+    """The options that this library has, with tokens as AddedTokens if the file has objects."""
+    config = dict(config)
+    if isinstance(config.get("additional_special_tokens"), list):
+        config.setdefault("extra_special_tokens", config["additional_special_tokens"])
+    named_tokens = {name: value for name, value in config.items() if is_named_token(name, value)}
+    return {**named_tokens, **{name: _token(config[name], name) for name in allowed if name in config}}
+
+
+def _token(value, name):
+    if name in NAMED and isinstance(value, dict):
+        return read_added_token(value, "tokenizer_config.json")
+    if name in NAMED and not isinstance(value, (str, type(None))):
+        raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {brief(value)}.")
+    if name == "model_specific_special_tokens":
+        return _named_tokens(value, name)
+    if name == "extra_special_tokens":
+        if isinstance(value, dict):
+            return _named_tokens(value, name)
+        entries = [] if value is None else value
+        if not isinstance(entries, list) or not all(isinstance(entry, (str, dict)) for entry in entries):
+            raise VocabularyError(f"{name} must be a list of strings and objects; got {brief(value)}.")
+        return [read_added_token(entry, name) if isinstance(entry, dict) else entry for entry in entries]
+    return value
+
+
+def _named_tokens(tokens, name):
+    """{"image_token": "<x>"}, the token a string or an object."""
+    if not isinstance(tokens, dict) or not all(isinstance(token, (str, dict)) for token in tokens.values()):
+        raise VocabularyError(f"{name} must map names to strings or objects; got {brief(tokens)}.")
+    return {key: read_added_token(token, name) if isinstance(token, dict) else token for key, token in tokens.items()}
+
+
+def _added_tokens(checkpoint, config, content):
+    """The added tokens of the files, in the order of their ids."""
+    decoder = config.get("added_tokens_decoder")
+    if decoder is not None:
+        return read_added_tokens(_entries_with_ids(decoder), "tokenizer_config.json")
+    for name, value in read_file(checkpoint, "special_tokens_map.json").items():
+        if name in (*NAMED, "additional_special_tokens", "extra_special_tokens") or is_named_token(name, value):
+            config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
+    if content:
+        return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")
+    ids = check_vocab(read_file(checkpoint, "added_tokens.json"), "added_tokens.json")
+    special = {str(config.get(name)) for name in NAMED}
+    in_order = sorted(ids, key=ids.get)
+    return [AddedToken(token, normalized=token not in special, special=token in special) for token in in_order]
+
+
+def _entries_with_ids(decoder):
+    """added_tokens_decoder, {"103": {"content": "[MASK]", ...}} -> [{"id": 103, "content": "[MASK]", ...}]"""
+    try:
+        return [{**entry, "id": int(token_id)} for token_id, entry in decoder.items()]
+    except (AttributeError, TypeError, ValueError):
+        raise VocabularyError(
+            f"added_tokens_decoder in tokenizer_config.json must map ids to objects; got {brief(decoder)}."
+        ) from None
+
+
+def _limit(checkpoint, config):
+    """model_max_length, at most the number of positions of the model; files have 1e30, nothing, or a negative number."""
+    values = [config.get("model_max_length"), read_file(checkpoint, "config.json").get("max_position_embeddings")]
+    limits = [int(n) for n in values if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
+    return min(limits, default=None)
