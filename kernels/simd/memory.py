@@ -173,7 +173,8 @@ def space_mask(typing_context, data, index):
         unit = arguments[0].type.pointee
         vector = ir.VectorType(unit, 512 // unit.width)
         spaces = ir.Constant(vector, [ord(" ")] * vector.count)
-        mask = builder.bitcast(builder.icmp_unsigned("==", load_at(builder, *arguments, vector), spaces), ir.IntType(vector.count))
+        equal = builder.icmp_unsigned("==", load_at(builder, *arguments, vector), spaces)
+        mask = builder.bitcast(equal, ir.IntType(vector.count))
         return mask if vector.count == I64.width else builder.zext(mask, I64)
 
     return types.uint64(data, types.int64), emit

@@ -90,7 +90,8 @@ def has_segment(cache, row, text, start, size, wide):
 
 @jit()
 def text_of(narrow, wide, lists):
-    return Text(data_pointer(narrow), data_pointer(wide), data_pointer(lists[0]), data_pointer(lists[1]), data_pointer(lists[2]))
+    starts, sizes, rows = data_pointer(lists[0]), data_pointer(lists[1]), data_pointer(lists[2])
+    return Text(data_pointer(narrow), data_pointer(wide), starts, sizes, rows)
 
 
 @jit()

@@ -28,7 +28,7 @@ class Tables(NamedTuple):
     nodes: np.ndarray  # int64: the trie
     values: np.ndarray  # int32: the ids of its pieces
     single: np.ndarray  # int32: code -> id of the word of that one character, for ISOLATED characters
-    special: np.ndarray  # uint16: the units of added tokens, each terminated by 0, and a last 0; a text with one takes the fallback
+    special: np.ndarray  # uint16: the units of added tokens, each terminated by 0, and a last 0
     special_first: np.ndarray  # (256,) uint8: 1 for the low byte of each token's first unit
     unknown: int  # the id of [UNK]
     max_characters: int  # of a word; a longer one is unknown

@@ -84,7 +84,7 @@ class BatchEncoding(UserDict):
     def _require_encodings(self):
         if self._encodings is None:
             raise InputError(
-                "only a batch that a tokenizer returned for texts knows their words and characters; this one was built from ids."
+                "only a batch that a tokenizer returned for texts has words and characters; this one was built from ids."
                 " Look it up in the result of tokenizer(text)."
             )
         return self._encodings

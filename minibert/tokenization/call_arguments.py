@@ -55,8 +55,7 @@ def read_texts(text, text_pair, is_split_into_words):
         raise InputTypeError(f"text_pair must be a list, like text; got {type(text_pair).__name__}.")
     if len(text) != len(text_pair):
         raise InputError(f"text and text_pair must be lists of the same length; got {len(text)} and {len(text_pair)}.")
-    pairs = zip(text, text_pair)
-    return [(_check_text(first, is_split_into_words), _check_text(second, is_split_into_words)) for first, second in pairs], True
+    return [tuple(_check_text(item, is_split_into_words) for item in pair) for pair in zip(text, text_pair)], True
 
 
 def _read_row(item, is_split_into_words):

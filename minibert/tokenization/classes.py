@@ -19,7 +19,7 @@ from minibert.errors import (
     as_int,
     brief,
     check_option_names,
-    read_flag,
+    is_bool,
     strict_arguments,
 )
 
@@ -206,6 +206,13 @@ def option_names(cls):
     return (*names, *(name for name in common if name not in names))
 
 
+def read_bool(name, value):
+    """A setting that is on or off. Unlike an option of a call, it may come from a file, where 0 and 1 are not booleans."""
+    if not is_bool(value):
+        raise InputError(f"{name} must be True or False; got {brief(value)}.")
+    return bool(value)
+
+
 def read_length(length):
     """model_max_length as an int; files write 1e30 for no limit."""
     limit = as_int(length) if not isinstance(length, float) else length
@@ -240,10 +247,10 @@ def read_name(value):
 SETTINGS = {
     "padding_side": lambda self, name, value: read_side(name, value),
     "truncation_side": lambda self, name, value: read_side(name, value),
-    "do_lower_case": lambda self, name, value: read_flag(name, value),
-    "tokenize_chinese_chars": lambda self, name, value: read_flag(name, value),
-    "strip_accents": lambda self, name, value: None if value is None else read_flag(name, value),
-    "clean_up_tokenization_spaces": lambda self, name, value: read_flag(name, value),
+    "do_lower_case": lambda self, name, value: read_bool(name, value),
+    "tokenize_chinese_chars": lambda self, name, value: read_bool(name, value),
+    "strip_accents": lambda self, name, value: None if value is None else read_bool(name, value),
+    "clean_up_tokenization_spaces": lambda self, name, value: read_bool(name, value),
     "model_max_length": lambda self, name, value: read_length(value),
     "model_input_names": lambda self, name, value: read_input_names(type(self).model_input_names if value is None else value),
     "name_or_path": lambda self, name, value: read_name(value),

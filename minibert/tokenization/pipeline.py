@@ -18,7 +18,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TokenizationPipeline:
-    """A normalizer, a pre-tokenizer, a WordPiece model, and two matchers of added tokens: in the raw and the normalized text."""
+    """A normalizer, a pre-tokenizer, a WordPiece model, and matchers of added tokens in the raw and the normalized text."""
 
     def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT):
         self.normalizer, self.model, self.pre_tokenizer = normalizer, model, pre_tokenizer

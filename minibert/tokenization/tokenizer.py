@@ -196,7 +196,7 @@ class Tokenizer(Vocabulary):
         ids = as_list(ids, "token ids") if hasattr(ids, "__iter__") else [ids]
         if any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
             if depth == MAX_DEPTH:
-                raise InputTypeError(f"token ids must be an integer, a row of them, or rows; got lists nested {MAX_DEPTH} deep.")
+                raise InputTypeError(f"token ids must be an integer, a row, or rows; got lists nested {MAX_DEPTH} deep.")
             return [self._decode(row, skipped, tidy, depth + 1) for row in ids]
         tokens = [self._token(as_id(token_id)) for token_id in ids]
         text = join_tokens([token for token in tokens if token is not None and token not in skipped], *self._decoder)
@@ -236,11 +236,12 @@ def _collect(encodings, returns, is_one_row, return_tensors):
     if returns["overflow_to_sample_mapping"]:
         samples = [sample for sample, encoding in enumerate(encodings) for _ in (encoding, *encoding.overflowing)]
         encodings = [row for encoding in encodings for row in (encoding, *encoding.overflowing)]
-    columns = [(name, column) for name, column in COLUMNS.items() if returns.get(name, True)]
     if is_one_row:
-        data = {name: getattr(encodings[0], column) for name, column in columns}
+        row = encodings[0]
+        data = {name: getattr(row, column) for name, column in COLUMNS.items() if returns.get(name, True)}
     else:
-        data = {name: [getattr(encoding, column) for encoding in encodings] for name, column in columns}
+        columns = [(name, column) for name, column in COLUMNS.items() if returns.get(name, True)]
+        data = {name: [getattr(row, column) for row in encodings] for name, column in columns}
     if returns["length"]:
         data["length"] = [len(encoding) for encoding in encodings]
     if samples is not None:

@@ -29,7 +29,8 @@ def save(tokenizer, folder):
         contents["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
     for text in contents.values():
         if match := SURROGATE.search(text):
-            raise InputError(f"a token must hold whole characters to be saved; one has {ascii(match.group())}, half of a surrogate pair.")
+            half = ascii(match.group())
+            raise InputError(f"a token must hold whole characters to be saved; one has {half}, half of a surrogate pair.")
     for name, text in contents.items():
         write_whole(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
     return tuple(str(folder / name) for name in contents)
