@@ -94,7 +94,7 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
             if expected > SLOWEST:
                 notes[name] = f"skipped: would take {expected:.1f} s"
                 continue
-            packed = ops.prepare(operation, *size.parameters)
+            packed = ops.pack_weights(operation, *size.parameters)
             calls[name] = lambda ops=ops, packed=packed: getattr(ops, operation)(*size.inputs, *packed)
         units = {name: unit_of(operation, name, size) for name in calls}
         above = {unit: ceiling(unit) for unit in dict.fromkeys(units.values())}

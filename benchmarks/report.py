@@ -1,6 +1,6 @@
-"""Figures of the benchmarks -> the README's tables: `python -m benchmarks.report FILES.json... [--readme README.md]`.
+"""Figures of the benchmarks -> the READMEs' tables: `python -m benchmarks.report FILES.json... [--readme README.md]`.
 
-What stands between two markers is written anew; the rest of the README is left alone:
+What stands between two markers is replaced; the rest of a README is left alone:
 
     <!-- table: engines -->
     ...
@@ -13,9 +13,9 @@ Each benchmark's `--json` writes a file of this form (`measuring.document` makes
 
 A cell is text, a number (written with three digits) or null; a row's first cell is its name. A table that is in several
 files is laid together: rows of one name are one row, columns are joined, and a later file's cell wins. The line below a
-table says what it was measured with. More keys of a file are for whoever reads it, not for the README.
+table says what it was measured with. More keys of a file are for whoever reads it, not for a README.
 
-The table `kernels` needs no file: it is the registry. Without files it alone is written.
+The table `kernels` needs no file, for it is the registry; without files it alone is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from minibert.kernels.catalog import make_ops, operations, variants
 
 from .measuring import markdown
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+READMES = [ROOT / "benchmarks" / "README.md", ROOT / "kernels" / "README.md"]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
@@ -107,15 +108,17 @@ def read(path: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, help="what the benchmarks' --json wrote")
-    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--readme", type=Path, nargs="*", default=READMES, metavar="FILE", help="those of benchmarks/ and kernels/")
     options = parser.parse_args()
     documents = [read(path) for path in options.files]
-    text, written = rendered(options.readme.read_text(encoding="utf-8"), documents)
-    options.readme.write_text(text, encoding="utf-8")
-    there = {name for made in documents for name in made["tables"]}
-    print(f"written into {options.readme.name}: {', '.join(written) or 'nothing'}")
-    if there - set(written):
-        print(f"no marker <!-- table: NAME --> for: {', '.join(sorted(there - set(written)))}")
+    unwritten = {name for document in documents for name in document["tables"]}
+    for readme in options.readme:
+        text, written = rendered(readme.read_text(encoding="utf-8"), documents)
+        readme.write_text(text, encoding="utf-8")
+        unwritten -= set(written)
+        print(f"written into {readme.parent.name}/{readme.name}: {', '.join(written) or 'nothing'}")
+    if unwritten:
+        print(f"no marker <!-- table: NAME --> for: {', '.join(sorted(unwritten))}")
 
 
 if __name__ == "__main__":

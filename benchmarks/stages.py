@@ -19,7 +19,7 @@ import numpy as np
 
 from minibert.kernels.registry import Ops
 from minibert.kernels.runtime import threads
-from minibert.kernels.runtime.capture import Program
+from minibert.kernels.runtime.capture import CommandList
 
 from .measuring import seconds_of
 
@@ -46,7 +46,7 @@ Step = tuple[str, float, float]  # operation, begun, ended
 def watched(ops: Ops, log: list[Step]) -> Ops:
     """The same operations; each call of one is noted in `log`. What a composed one calls is its own time."""
     made = copy.copy(ops)
-    made.capturable = False  # each is made when it is called
+    made.capturable = False  # each runs when it is called
     watching = watch_kernels if ops.capturable else watch
     for operation in ops.chosen:
         setattr(made, operation, watching(operation, getattr(ops, operation), log))
@@ -64,13 +64,13 @@ def watch(operation: str, function: Callable, log: list[Step]) -> Callable:
 
 
 def watch_kernels(operation: str, function: Callable, log: list[Step]) -> Callable:
-    """Of an operation that is made of kernels alone: noted first, so that only they are timed."""
+    """For an operation that only calls kernels: capture them first, so that only they are timed."""
 
     def call(*arguments):
-        with threads.noting() as notes:
+        with threads.capture() as recorded:
             output = function(*arguments)
-        if notes.calls:
-            watch(operation, threads.share, log)(Program(notes.cross_out()))
+        if recorded.calls:
+            watch(operation, threads.run_parallel, log)(CommandList(recorded.take_calls()))
         return output
 
     return call

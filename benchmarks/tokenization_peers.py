@@ -40,7 +40,7 @@ def model_folder() -> Path:
 
 
 def ours():
-    from minibert.tokenization import AutoTokenizer
+    from minibert import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_folder())
 

@@ -1,7 +1,7 @@
 """Presets, and the table of operations that a model is loaded with: `make_ops("fast")`, `make_ops({"linear": "naive"})`.
 
-Compiled variants are imported only when one is chosen, so the reference runs without Numba. They register themselves; every
-file of `ops/` is imported, so a new one needs nothing but itself.
+Compiled variants are imported only when one is chosen, so the reference runs without Numba. Every file of `ops/` is imported
+and registers its variants, so a new file needs no other change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minibert.errors import KernelError, brief
 from . import composed, reference  # noqa: F401 - they register
 from .registry import REGISTRY, Composition, Ops, Variant
 
-# A preset is the names to look for, best first; an operation made of others that has none of them is composed.
+# A preset lists variant names, best first. An operation that has none of them is composed.
 PRESETS = {
     "reference": ("reference",),
     "naive": ("naive", "reference"),
@@ -28,7 +28,7 @@ AUTO = "fast"  # what "auto" picks
 
 
 def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
-    """A preset's name, or {operation: variant} over what "auto" picks -> the table. KernelError for an unknown name."""
+    """A preset's name, or {operation: variant} on top of "auto" -> the table. KernelError for an unknown name."""
     if isinstance(kernels, Mapping):
         return ops_from_mapping(kernels)
     if not isinstance(kernels, str) or kernels not in (*PRESETS, "auto"):
@@ -43,6 +43,7 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
 
 
 def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:
+    """The first of these variants that there is; else the composition."""
     known = REGISTRY.variants[operation]
     for name in names:
         if name in known:
@@ -51,18 +52,31 @@ def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composi
 
 
 def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
-    """An operation one of whose parts is named is composed anew, so that the named part is really used."""
-    chosen = make_ops("auto").chosen
+    """The variants that are named, and "auto" for the rest. To name a variant that "auto" has anyway changes nothing."""
+    auto = make_ops("auto").chosen
+    named: dict[str, Variant] = {}
     for operation, name in kernels.items():
         known = variants(operation)
         if not isinstance(name, str) or name not in known:
-            choice = ", ".join(known) or "none: it is composed of " + " + ".join(chosen[operation].parts)
+            choice = ", ".join(known) or "none: it is composed of " + " + ".join(auto[operation].parts)
             raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")
-        chosen[operation] = known[name]
-    for operation, made in REGISTRY.compositions.items():
-        if operation not in kernels and any(part in kernels for part in made.parts):
-            chosen[operation] = made
-    return Ops(chosen)
+        named[operation] = known[name]
+    changed = {operation: variant for operation, variant in named.items() if variant is not auto[operation]}
+    recomposed = {
+        operation: fused_variant(operation, parts) or composition
+        for operation, composition in REGISTRY.compositions.items()
+        if (parts := [changed[part] for part in composition.parts if part in changed])
+    }
+    return Ops(auto | recomposed | named)
+
+
+def fused_variant(operation: str, parts: list[Variant]) -> Variant | None:
+    """The variant that fuses these parts into one kernel: it packs the weights as the part does. None if there is none; then
+    the operation must be composed, or the named part would not be used."""
+    pack_weights = parts[0].pack_weights
+    if len(parts) > 1 or pack_weights is None:
+        return None
+    return next((known for known in REGISTRY.variants[operation].values() if known.pack_weights is pack_weights), None)
 
 
 def operations(names: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -73,7 +87,7 @@ def operations(names: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def variants(operation: str) -> dict[str, Variant]:
-    """name -> variant of one operation, in rising order, the reference first."""
+    """name -> variant of one operation, slowest first, the reference before all."""
     load(compiled=True)
     if not isinstance(operation, str) or operation not in REGISTRY.variants:
         raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {brief(operation)}.")
@@ -82,9 +96,9 @@ def variants(operation: str) -> dict[str, Variant]:
 
 @cache
 def load(compiled: bool) -> None:
-    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any new file."""
+    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any other file."""
     if compiled:
-        from .compiler import cpu  # noqa: F401 - one clear error without llvmlite, which the others import too
+        from .compiler import cpu  # noqa: F401 - without llvmlite, its error is the clear one
         from .ops import LADDERS
 
         files = sorted(file.stem for file in Path(__file__).parent.joinpath("ops").glob("[!_]*.py"))

@@ -24,20 +24,19 @@ def embed(ops, token_ids, type_ids, position_ids, tables, weight, bias, eps):
     return ops.layer_norm(words[token_ids] + types[type_ids] + positions[position_ids], weight, bias, eps)
 
 
-@composition("linear")
+def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, value_weight, value_bias):
+    return (
+        ops.pack_weights("linear", query_weight, query_bias),
+        ops.pack_weights("linear", key_weight, key_bias),
+        ops.pack_weights("linear", value_weight, value_bias),
+    )
+
+
+@composition("linear", pack_weights=pack_query_key_value, capturable=True)
 def query_key_value(ops, asking, x, query, key, value):
     """x (M, K), rows of it that ask (A, K), or x itself, and three pairs of weight (N, K), bias (N,) -> the queries (A, N),
     and keys and values (M, N); from one reading of x where fused."""
     return ops.linear(asking, *query), ops.linear(x, *key), ops.linear(x, *value)
-
-
-@query_key_value.prepare
-def prepare_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, value_weight, value_bias):
-    return (
-        ops.prepare("linear", query_weight, query_bias),
-        ops.prepare("linear", key_weight, key_bias),
-        ops.prepare("linear", value_weight, value_bias),
-    )
 
 
 @composition("softmax")
@@ -78,25 +77,25 @@ def split_heads(x, heads):
     return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
 
 
-@composition("linear", "gelu")
+@composition("linear", "gelu", capturable=True)
 def linear_gelu(ops, x, *parameters):
     """x (M, K), weight (N, K), bias (N,) -> gelu of linear (M, N)."""
     return ops.gelu(ops.linear(x, *parameters))
 
 
-@composition("linear", "gelu_tanh")
+@composition("linear", "gelu_tanh", capturable=True)
 def linear_gelu_tanh(ops, x, *parameters):
     """x (M, K), weight (N, K), bias (N,) -> gelu_tanh of linear (M, N)."""
     return ops.gelu_tanh(ops.linear(x, *parameters))
 
 
-@composition("linear", "relu")
+@composition("linear", "relu", capturable=True)
 def linear_relu(ops, x, *parameters):
     """x (M, K), weight (N, K), bias (N,) -> relu of linear (M, N)."""
     return ops.relu(ops.linear(x, *parameters))
 
 
-@composition("linear", "silu")
+@composition("linear", "silu", capturable=True)
 def linear_silu(ops, x, *parameters):
     """x (M, K), weight (N, K), bias (N,) -> silu of linear (M, N)."""
     return ops.silu(ops.linear(x, *parameters))

@@ -1,12 +1,12 @@
-"""The one list of operations and their variants; presets, tests, benchmarks, command line and README all walk it.
+"""The one list of operations and their variants; presets, tests, benchmarks, command line and README all read it.
 
     @reference                                        in reference.py: defines an operation
     @composition("linear", "gelu")                    in composed.py: defines one made of others
-    @variant("linear", tolerance=1e-6, why="...")     in linear.py: another way to do it
+    @variant("linear", tolerance=1e-6, tolerance_reason="...")     in ops/linear.py: another way to do it
 
-A model is loaded with an `Ops`: one ready function an operation (`ops.linear(x, *parameters)`), and
-`ops.prepare("linear", weight, bias)`, which makes the parameters that the chosen variant takes. Next: `catalog.py`, which
-makes it from a preset's name.
+A model is loaded with an `Ops`: one function for each operation (`ops.linear(x, *parameters)`), and
+`ops.pack_weights("linear", weight, bias)`, which returns the parameters that the chosen variant takes. Next: `catalog.py`,
+which makes an `Ops` from a preset's name.
 """
 
 from __future__ import annotations
@@ -18,35 +18,34 @@ from functools import partial
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to do one operation. `tolerance` bounds |error| / largest |value|, against the reference in float64."""
+    """One way to do one operation. `tolerance` bounds |error| / largest |value|, against the reference in float64.
+
+    A capturable variant only calls `run` on its arrays, so its kernels may be recorded and executed later
+    (`runtime/capture.py`); one that reads an array in NumPy is not capturable."""
 
     operation: str
     name: str
     function: Callable
     tolerance: float
-    tolerance_reason: str  # the reason for the tolerance
-    pack_weights: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters `function` takes in their place
-    capturable: bool = False  # whether all it does with its arrays is to `run` kernels on them, which may then wait (`noting.py`)
+    tolerance_reason: str
+    pack_weights: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters that `function` takes instead
+    capturable: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Composition:
-    """An operation spelt with the plain ones, of whatever table it stands in."""
+    """An operation made of other operations of the same `Ops`. Capturable if its parts are, and it does nothing else."""
 
     operation: str
     parts: tuple[str, ...]
     function: Callable  # (ops, x, ..., *parameters)
-    preparation: Callable | None = None
-
-    def prepare(self, function: Callable) -> Callable:
-        """Decorate (ops, weight, bias, ...) -> parameters, where they are not those of the first part."""
-        self.preparation = function
-        return function
+    pack_weights: Callable | None = None  # (ops, weight, bias, ...) -> parameters; None: those of the first part
+    capturable: bool = False
 
 
 @dataclass
 class Registry:
-    variants: dict[str, dict[str, Variant]] = field(default_factory=dict)  # operation -> name -> variant, rising
+    variants: dict[str, dict[str, Variant]] = field(default_factory=dict)  # operation -> name -> variant, slowest first
     compositions: dict[str, Composition] = field(default_factory=dict)
 
 
@@ -60,20 +59,27 @@ def reference(function: Callable) -> Callable:
     return function
 
 
-def composition(*parts: str) -> Callable:
-    """Define an operation by the plain ones it is made of."""
+def composition(*parts: str, pack_weights: Callable | None = None, capturable: bool = False) -> Callable:
+    """Define an operation by the operations it is made of."""
 
-    def define(function: Callable) -> Composition:
-        made = Composition(function.__name__, parts, function)
-        REGISTRY.compositions[made.operation] = made
-        REGISTRY.variants.setdefault(made.operation, {})
-        return made
+    def add(function: Callable) -> Callable:
+        operation = function.__name__
+        REGISTRY.compositions[operation] = Composition(operation, parts, function, pack_weights, capturable)
+        REGISTRY.variants.setdefault(operation, {})
+        return function
 
-    return define
+    return add
 
 
-def variant(operation: str, *, tolerance: float, tolerance_reason: str, pack_weights: Callable | None = None, capturable=False) -> Callable:
-    """Register `function` as a variant of `operation`, under its own name less the operation's: `linear_naive`."""
+def variant(
+    operation: str,
+    *,
+    tolerance: float,
+    tolerance_reason: str,
+    pack_weights: Callable | None = None,
+    capturable: bool = False,
+) -> Callable:
+    """Register `function` as a variant of `operation`. Its name is the function's without the operation's: `linear_naive`."""
 
     def add(function: Callable) -> Callable:
         name = function.__name__.removeprefix(f"{operation}_")
@@ -83,43 +89,57 @@ def variant(operation: str, *, tolerance: float, tolerance_reason: str, pack_wei
     return add
 
 
-def register(made: Variant) -> None:
-    REGISTRY.variants.setdefault(made.operation, {})[made.name] = made
+def register(entry: Variant) -> None:
+    REGISTRY.variants.setdefault(entry.operation, {})[entry.name] = entry
 
 
 class Ops:
-    """One ready function an operation: what the encoder calls. `print(table)` shows which variant each one is."""
+    """One function for each operation: what the encoder calls. `print(ops)` shows the variant of each."""
 
     def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
         self.chosen = dict(chosen)
         self.preset = preset
-        self.compiled = False  # whether object files of all its kernels are known to be there: `models/precompile.py`
-        self.capturable = all(isinstance(made, Variant) and made.capturable for made in self.chosen.values())
-        for operation, made in self.chosen.items():
-            ready = made.function if isinstance(made, Variant) else partial(made.function, self)
-            setattr(self, operation, ready)
+        self.compiled = False  # whether object files of all its kernels are known to exist: `models/precompile.py`
+        self.capturable = all(map(self.is_capturable, self.chosen))
+        for operation, choice in self.chosen.items():
+            function = choice.function if isinstance(choice, Variant) else partial(choice.function, self)
+            setattr(self, operation, function)
 
-    def prepare(self, operation: str, *arrays) -> tuple:
-        """A layer's arrays as the checkpoint has them -> what the chosen variant takes after its inputs. Once, at load."""
-        made = self.chosen[operation]
-        if isinstance(made, Variant):
-            return made.pack_weights(*arrays) if made.pack_weights else arrays
-        return made.preparation(self, *arrays) if made.preparation else self.prepare(made.parts[0], *arrays)
+    def is_capturable(self, operation: str) -> bool:
+        """Whether an operation only calls kernels. One that is not disables capture for the whole model."""
+        choice = self.chosen[operation]
+        parts = choice.parts if isinstance(choice, Composition) else ()
+        return choice.capturable and all(map(self.is_capturable, parts))
+
+    def pack_weights(self, operation: str, *arrays) -> tuple:
+        """A layer's arrays as in the checkpoint -> what the chosen variant takes after its inputs. Once, at load."""
+        choice = self.chosen[operation]
+        if isinstance(choice, Variant):
+            return choice.pack_weights(*arrays) if choice.pack_weights else arrays
+        if choice.pack_weights:
+            return choice.pack_weights(self, *arrays)
+        return self.pack_weights(choice.parts[0], *arrays)
 
     @property
     def names(self) -> dict[str, str]:
-        """operation -> its variant's name; a composed operation names its parts."""
+        """operation -> its variant's name; for a composition, its parts: "linear + gelu"."""
         return {
-            operation: made.name if isinstance(made, Variant) else " + ".join(made.parts)
-            for operation, made in self.chosen.items()
+            operation: choice.name if isinstance(choice, Variant) else " + ".join(choice.parts)
+            for operation, choice in self.chosen.items()
         }
 
     @property
-    def wanted(self) -> str | dict[str, str]:
-        """What `make_ops` makes this one of."""
-        return self.preset or {name: made.name for name, made in self.chosen.items() if isinstance(made, Variant)}
+    def spec(self) -> str | dict[str, str]:
+        """What `make_ops` takes to make this one again."""
+        return self.preset or {name: choice.name for name, choice in self.chosen.items() if isinstance(choice, Variant)}
 
     def __repr__(self) -> str:
+        """A line for each operation. `*` marks those that disable capture and replay, which the first lines explain."""
         width = max(map(len, self.chosen))
-        first = [f"preset: {self.preset}"] if self.preset else []
-        return "\n".join(first + [f"{operation:{width}}  {name}" for operation, name in self.names.items()])
+        lines = [f"preset: {self.preset}"] if self.preset else []
+        if not self.capturable:
+            lines.append("capture: off (the operations marked * prevent it)")
+        for operation, name in self.names.items():
+            mark = "" if self.is_capturable(operation) else " *"
+            lines.append(f"{operation:{width}}  {name}{mark}")
+        return "\n".join(lines)

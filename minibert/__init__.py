@@ -10,32 +10,23 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from .families import public_names
+
 __version__ = "0.1.0"
 
-# public name -> the module it is in
-PLACES = {
-    name: module
+# public name -> the module it is in, and its name there
+_LAZY_EXPORTS = {
+    name: (module, name)
     for module, names in {
         "pipelines": ("pipeline",),
         "pipelines.warm_up": ("warm_up",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
-        "tokenization": (
-            "AutoTokenizer", "BatchEncoding", "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
-            "DistilBertTokenizerFast", "PreTrainedTokenizerFast",
-        ),
-        "config": ("AutoConfig", "BertConfig", "DistilBertConfig", "PreTrainedConfig"),
-        "models.modeling": ("BertModel", "DistilBertModel"),
-        "models.classification": (
-            "BertForMultipleChoice", "BertForNextSentencePrediction", "BertForQuestionAnswering",
-            "BertForSequenceClassification", "BertForTokenClassification", "DistilBertForMultipleChoice",
-            "DistilBertForQuestionAnswering", "DistilBertForSequenceClassification",
-            "DistilBertForTokenClassification",
-        ),
-        "models.language_modeling": ("BertForMaskedLM", "BertForPreTraining", "DistilBertForMaskedLM"),
-        "models.auto": (
-            "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice", "AutoModelForNextSentencePrediction",
-            "AutoModelForPreTraining", "AutoModelForQuestionAnswering", "AutoModelForSequenceClassification",
-            "AutoModelForTokenClassification",
+        "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
+        "config": ("PreTrainedConfig",),
+        "auto": (
+            "AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice",
+            "AutoModelForNextSentencePrediction", "AutoModelForPreTraining", "AutoModelForQuestionAnswering",
+            "AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoTokenizer",
         ),
         "models.heads": ("sigmoid", "softmax"),
         "kernels.runtime.buffer_pool": ("free_buffers",),
@@ -48,15 +39,17 @@ PLACES = {
     }.items()
     for name in names
 }  # fmt: skip
+_LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in public_names()}
 
-__all__ = sorted(PLACES)
+__all__ = sorted(_LAZY_EXPORTS)
 
 
 def __getattr__(name: str):
-    if name not in PLACES:
+    if name not in _LAZY_EXPORTS:
         raise AttributeError(f"minibert has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"minibert.{PLACES[name]}"), name)
-    globals()[name] = value  # found at once from now on
+    module, attribute = _LAZY_EXPORTS[name]
+    value = getattr(import_module(f"minibert.{module}"), attribute)
+    globals()[name] = value  # the next look-up does not come here
     return value
 
 

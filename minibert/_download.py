@@ -12,17 +12,24 @@ seen to agree. Whoever is killed in between leaves it there, and the next load d
 
 import os
 import re
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from minibert._connection import connection_problem
 from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
+
+TRUSTED = 60  # seconds for which a hub that was there is taken to be there
+_last_contact = float("-inf")  # on time.monotonic()'s clock
 
 
 def download(name, filename, *, revision, cache, token):
     """The path of the file in the cache, or None when the hub says that this revision has no such file."""
+    _check_client()
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    _check_connection(name, filename, revision, cache)
     mark = _mark(cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision, filename)
     with suppress(OSError):  # no mark in a read-only cache, nor for a model it has nothing of: its name may be wrong
         mark.parent.mkdir(exist_ok=True)
@@ -33,6 +40,7 @@ def download(name, filename, *, revision, cache, token):
         if not isinstance(error, EntryNotFoundError) or isinstance(error, LocalEntryNotFoundError):
             raise _translated(error, name, filename, revision, cache) from error
         path = None
+    _note_contact()
     if path is not None:
         _compare(path, expected)
     _remove(mark)
@@ -41,12 +49,50 @@ def download(name, filename, *, revision, cache, token):
 
 def is_there(name, filename, *, revision, token):
     """Whether the hub says that this revision has such a file; a failure to ask counts as no."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
     with suppress(Exception):  # the caller has an error of its own to tell of, which this makes more exact
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        _check_connection(name, filename, revision)
         get_hf_file_metadata(hf_hub_url(name, filename, revision=revision), token=token)
         return True
     return False
+
+
+def _check_client():
+    """DownloadError if the client cannot be imported, which reads its variables then."""
+    try:
+        from huggingface_hub import constants, hf_hub_download  # noqa: F401
+    except (ImportError, ValueError) as error:
+        raise DownloadError(
+            f"huggingface_hub, which downloads models, cannot be imported: {error}. Check the HF_* variables, or install"
+            " it again: pip install --force-reinstall huggingface_hub"
+        ) from error
+
+
+def _check_connection(name, filename, revision, cache=None):
+    """DownloadError if nothing can connect to the hub, without the client's retries and its log of them."""
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.utils import get_session
+
+    if time.monotonic() - _last_contact < TRUSTED:
+        return
+    try:
+        url = hf_hub_url(name, filename, revision=revision)
+    except ValueError:  # a name that the client does not allow, and says so
+        return
+    problem = connection_problem(get_session, url, constants.HF_HUB_ETAG_TIMEOUT)
+    if problem:
+        raise DownloadError(
+            f"{filename!r} of {name!r} is not in the cache, and {constants.ENDPOINT} cannot be reached: {problem}. Three ways"
+            f" do without it: a folder, written './{name.rpartition('/')[2]}'; a bundled model, 'minibert-sst2'; or"
+            f" HF_HUB_OFFLINE=1 with a model that the cache {cache} has. Otherwise, try again."
+        )
+    _note_contact()
+
+
+def _note_contact():
+    global _last_contact
+    _last_contact = time.monotonic()
 
 
 def _fetch(name, filename, **options):
@@ -89,28 +135,39 @@ def _hash_in_cache(path):
     return os.path.basename(os.readlink(path)) if path.is_symlink() else ""
 
 
-def _compare(path, expected):
-    """Delete the file and raise DownloadError unless its hash is the expected one."""
-    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", expected):
-        return  # a mirror's own tag: there is nothing to compare with
+def is_hash(text):
+    """Whether a blob's name is a hash; a mirror may have tags of its own."""
+    return bool(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text))
+
+
+def digests(path, expected):
+    """What a file's hash may be, of the algorithm that the expected one is of: sha256, or git's sha1 and plain sha1."""
     import hashlib  # 4 ms, which finding a file in the cache does not need
 
+    start = b"blob %d\0" % path.stat().st_size
+    sha1 = partial(hashlib.sha1, usedforsecurity=False)  # it guards against accidents, and FIPS systems allow that
+    hashes = [hashlib.sha256()] if len(expected) == 64 else [sha1(start), sha1()]
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            for each in hashes:
+                each.update(piece)
+    return [each.hexdigest() for each in hashes]
+
+
+def _compare(path, expected):
+    """Delete the file and raise DownloadError unless its hash is the expected one."""
+    if not is_hash(expected):
+        return  # there is nothing to compare with
     try:
-        start = b"blob %d\0" % path.stat().st_size
-        sha1 = partial(hashlib.sha1, usedforsecurity=False)  # it guards against accidents, and FIPS systems allow that
-        digests = [hashlib.sha256()] if len(expected) == 64 else [sha1(start), sha1()]
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                for digest in digests:
-                    digest.update(piece)
+        actual = digests(path, expected)
     except OSError as error:
         raise DownloadError(f"{path} cannot be compared with its hash: {error.strerror}. Try again.") from error
-    if expected not in [digest.hexdigest() for digest in digests]:
+    if expected not in actual:
         blob = path.resolve()
         for damaged in (path, path.parents[2] / "blobs" / expected, blob):
             _remove(damaged)
         raise DownloadError(
-            f"{path.name!r} was damaged on its way: its hash must be {expected}; got {digests[0].hexdigest()}."
+            f"{path.name!r} was damaged on its way: its hash must be {expected}; got {actual[0]}."
             " It has been deleted; try again."
         )
 

@@ -1,8 +1,8 @@
-"""A model's configuration: sizes, activation, labels, as config.json has them. First file a checkpoint is asked for.
+"""A model's configuration: sizes, activation, labels, as config.json has them.
 
-`BertConfig()` and `DistilBertConfig()` are the published base models. Both speak of the same encoder in their own
-words (`hidden_size` here is `dim` there); `config.architecture` says it in one. Next: `weights.py`, whose tensors must
-have the shapes that follow from it.
+This is the base class; each family's own class is in its file in `families/`. The families describe the same encoder
+with other keys (BERT's `hidden_size` is DistilBERT's `dim`); `config.architecture` has one name for each size. Next:
+`weights.py`, which reads the tensors; their shapes follow from the architecture (`models/checkpoint.py`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from .config_values import check_storable, default_labels, plain, read_config_flag, read_labels, turned
+from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
 from .errors import ConfigError, InputTypeError, ModelNotFoundError, brief, strict_arguments
 from .files import as_folder, read_json, write_whole
 
@@ -26,7 +27,7 @@ ACTIVATIONS = {  # config.json's names for the four that there are
     "swish": "silu",
 }
 FLAGS = ("output_hidden_states", "output_attentions", "tie_word_embeddings", "is_decoder", "sinusoidal_pos_embds")
-MORE_OVERRIDES = (  # beside a config's own keys
+MORE_OVERRIDES = (  # besides the keys of the configuration
     "num_labels", "id2label", "label2id", "architectures", "problem_type", *FLAGS[:3],
 )  # fmt: skip
 OTHER_FORMATS = {  # files that stand alone in some folders, where model.safetensors should be
@@ -50,14 +51,15 @@ class Architecture(NamedTuple):
     types: int
     activation: str  # an operation's name: gelu, gelu_tanh, relu, silu
     eps: float
+    embedding_width: int  # E; if it is not D, a linear layer follows the embeddings
 
 
 class PreTrainedConfig:
-    """What both configurations share. Keys it has no use for are kept, and written back by `save_pretrained`."""
+    """What all configurations share. Keys without a use here stay, and `save_pretrained` writes them back."""
 
     model_type = ""
     defaults: Mapping[str, Any] = {}
-    aliases: Mapping[str, str] = {}  # the other model's name for a size -> this one's
+    aliases: Mapping[str, str] = {}  # BERT's name of a size -> this family's
     sizes: tuple[str, ...] = ()  # keys that must be whole numbers, 1 or more
 
     @strict_arguments
@@ -74,7 +76,7 @@ class PreTrainedConfig:
         stated = values.pop("model_type", self.model_type)
         if not isinstance(stated, str) or stated != self.model_type:
             raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {brief(stated)}.")
-        values.pop("label2id", None)  # it is id2label turned round
+        values.pop("label2id", None)  # it is the inverse of id2label
         values.setdefault("problem_type", None)
         values.setdefault("architectures", None)
         taken = [name for name in values if hasattr(type(self), name)]
@@ -86,7 +88,7 @@ class PreTrainedConfig:
         for name, value in values.items():
             check_storable(name, value)
 
-    def __getattr__(self, name: str) -> Any:  # asked only for names that are not there
+    def __getattr__(self, name: str) -> Any:  # called only for names that are not set
         if name in type(self).aliases:
             return self.__dict__[type(self).aliases[name]]
         if name == "tie_word_embeddings":  # what a file that says nothing of it means
@@ -101,7 +103,7 @@ class PreTrainedConfig:
         elif name == "id2label":
             value = read_labels(None, value)
         elif name == "label2id":
-            name, value = "id2label", read_labels(None, turned(value))
+            name, value = "id2label", read_labels(None, inverted(value))
         else:
             check_storable(name, value)
         object.__setattr__(self, type(self).aliases.get(name, name), value)
@@ -119,7 +121,9 @@ class PreTrainedConfig:
 
     @property
     def architecture(self) -> Architecture:
-        raise ConfigError("a PreTrainedConfig describes no encoder; use BertConfig or DistilBertConfig.")
+        raise ConfigError(
+            f"a {type(self).__name__} describes no encoder; use AutoConfig, or a family's own class such as BertConfig."
+        )
 
     @strict_arguments
     def check(self) -> None:
@@ -143,15 +147,15 @@ class PreTrainedConfig:
         named = self.architectures
         if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
             raise ConfigError(f"architectures must be a list of names; got {brief(named)}.")
-        spread = self.initializer_range
-        if type(spread) not in (int, float) or not 0 <= spread <= 1:
-            raise ConfigError(f"initializer_range must be a number from 0 to 1; got {brief(spread)}.")
+        deviation = self.initializer_range
+        if type(deviation) not in (int, float) or not 0 <= deviation <= 1:
+            raise ConfigError(f"initializer_range must be a number from 0 to 1; got {brief(deviation)}.")
 
-    def check_architecture(self, made: Architecture) -> None:
-        if made.width % made.heads:
-            raise ConfigError(f"the width must divide by the heads; got width {made.width} and {made.heads} heads.")
-        if type(made.eps) not in (int, float) or not 0 < made.eps <= 1:
-            raise ConfigError(f"layer_norm_eps must be a number above 0 and at most 1; got {brief(made.eps)}.")
+    def check_architecture(self, arch: Architecture) -> None:
+        if arch.width % arch.heads:
+            raise ConfigError(f"the width must divide by the heads; got width {arch.width} and {arch.heads} heads.")
+        if type(arch.eps) not in (int, float) or not 0 < arch.eps <= 1:
+            raise ConfigError(f"layer_norm_eps must be a number above 0 and at most 1; got {brief(arch.eps)}.")
 
     @strict_arguments
     def activation_named(self, name: str) -> str:
@@ -161,13 +165,13 @@ class PreTrainedConfig:
 
     @strict_arguments
     def to_dict(self) -> dict[str, Any]:
-        """All keys and their values; id2label with numbers for keys."""
+        """All keys and their values; id2label has integers for keys."""
         values = {name: value for name, value in self.__dict__.items() if value is not None or name in self.defaults}
         return {**values, "model_type": self.model_type, "id2label": dict(self.id2label), "label2id": self.label2id}
 
     @strict_arguments
     def to_json_string(self) -> str:
-        """What config.json holds: labels only where they are not the two that everyone has by default."""
+        """The text of config.json. It holds labels only if they are not the two default ones."""
         values = self.to_dict()
         if self.id2label == default_labels(2):
             del values["id2label"]
@@ -200,15 +204,15 @@ class PreTrainedConfig:
                 f"an argument must be one that the function names, or a key of the configuration; got {', '.join(unknown)}."
             )
         try:
-            made = cls(**values)
+            config = cls(**values)
         except TypeError as error:  # "self" is no key
             raise ConfigError(f"a configuration's keys must be names of its values; {error}") from None
         if "id2label" in overrides:
             read_labels(overrides.get("num_labels"), overrides["id2label"])  # the two must agree
         for name, value in overrides.items():
-            setattr(made, name, value)
-        made.check()
-        return made
+            setattr(config, name, value)
+        config.check()
+        return config
 
     @classmethod
     @strict_arguments
@@ -217,117 +221,46 @@ class PreTrainedConfig:
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
         from . import hub
 
+        if not cls.model_type:
+            raise ConfigError(f"a {cls.__name__} describes no encoder; use AutoConfig.from_pretrained(name).")
+
         checkpoint = hub.locate(
             name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
         )
-        return config_of(checkpoint, cls if cls.model_type else None, **overrides)
+        return config_of(checkpoint, cls, **overrides)
 
 
-class BertConfig(PreTrainedConfig):
-    """BERT's configuration; the defaults are bert-base-uncased's."""
-
-    model_type = "bert"
-    defaults = {
-        "attention_probs_dropout_prob": 0.1,
-        "classifier_dropout": None,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "hidden_size": 768,
-        "initializer_range": 0.02,
-        "intermediate_size": 3072,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512,
-        "num_attention_heads": 12,
-        "num_hidden_layers": 12,
-        "pad_token_id": 0,
-        "type_vocab_size": 2,
-        "vocab_size": 30522,
-    }
-    sizes = ("hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads",
-             "num_hidden_layers", "type_vocab_size", "vocab_size")  # fmt: skip
-
-    @property
-    def architecture(self) -> Architecture:
-        return Architecture(
-            layers=self.num_hidden_layers,
-            width=self.hidden_size,
-            heads=self.num_attention_heads,
-            feed_forward=self.intermediate_size,
-            vocabulary=self.vocab_size,
-            positions=self.max_position_embeddings,
-            types=self.type_vocab_size,
-            activation=self.activation_named(self.hidden_act),
-            eps=self.layer_norm_eps,
+def config_of(checkpoint, config_class: type[PreTrainedConfig], **overrides: Any) -> PreTrainedConfig:
+    """A located checkpoint's config.json -> its configuration, of `config_class`."""
+    path, values = read_config_file(checkpoint)
+    model_type = values.get("model_type", config_class.model_type)
+    if model_type != config_class.model_type:
+        stated = model_type if isinstance(model_type, str) else brief(model_type)
+        raise ConfigError(
+            f"{path} is a {stated} model's; load it with the {stated} class, or an Auto class. {config_class.__name__} is "
+            f"the configuration of {config_class.model_type} models."
         )
+    return config_from_file(path, values, config_class, **overrides)
 
 
-class DistilBertConfig(PreTrainedConfig):
-    """DistilBERT's configuration; the defaults are distilbert-base-uncased's."""
-
-    model_type = "distilbert"
-    defaults = {
-        "activation": "gelu",
-        "attention_dropout": 0.1,
-        "dim": 768,
-        "dropout": 0.1,
-        "hidden_dim": 3072,
-        "initializer_range": 0.02,
-        "max_position_embeddings": 512,
-        "n_heads": 12,
-        "n_layers": 6,
-        "pad_token_id": 0,
-        "qa_dropout": 0.1,
-        "seq_classif_dropout": 0.2,
-        "sinusoidal_pos_embds": False,
-        "vocab_size": 30522,
-    }
-    aliases = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
-    sizes = ("dim", "hidden_dim", "max_position_embeddings", "n_heads", "n_layers", "vocab_size")
-
-    @property
-    def architecture(self) -> Architecture:
-        return Architecture(
-            layers=self.n_layers,
-            width=self.dim,
-            heads=self.n_heads,
-            feed_forward=self.hidden_dim,
-            vocabulary=self.vocab_size,
-            positions=self.max_position_embeddings,
-            types=1,  # DistilBERT has no token types: the encoder adds one row of zeros
-            activation=self.activation_named(self.activation),
-            eps=1e-12,  # not configurable there
-        )
-
-
-CONFIGS = {config.model_type: config for config in (BertConfig, DistilBertConfig)}
-
-
-class AutoConfig:
-    """`AutoConfig.from_pretrained(name)`: the class that config.json's model_type names."""
-
-    from_pretrained = classmethod(PreTrainedConfig.from_pretrained.__func__)
-    model_type = ""
-
-
-def config_of(checkpoint, expected: type[PreTrainedConfig] | None = None, **overrides: Any) -> PreTrainedConfig:
-    """A located checkpoint's config.json -> its configuration; of the `expected` class where one is given."""
+def read_config_file(checkpoint) -> tuple[Path, dict[str, Any]]:
+    """A located checkpoint -> its config.json's path and values, which nobody has judged yet."""
     if checkpoint.optional("config.json") is None:
         check_contents(checkpoint)
     path = checkpoint.file("config.json")
-    values = read_json(path, ConfigError)
-    model_type = values.get("model_type", expected.model_type if expected else None)
-    if not isinstance(model_type, str) or model_type not in CONFIGS:
-        raise ConfigError(f"minibert runs models of type {', '.join(CONFIGS)}; {path} says {brief(model_type)}.")
-    if expected is not None and CONFIGS[model_type] is not expected:
-        raise ConfigError(f"{path} is a {model_type} model's; load it with the {model_type} class, or an Auto class.")
+    return path, read_json(path, ConfigError)
+
+
+def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[PreTrainedConfig], **overrides: Any):
+    """config.json's values -> a configuration; a ConfigError names the file."""
     try:
-        return CONFIGS[model_type].from_dict(values, **overrides)
-    except ConfigError as fault:
-        raise ConfigError(f"{path}: {fault}") from None
+        return config_class.from_dict(values, **overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def check_contents(checkpoint) -> None:
-    """ModelNotFoundError for a folder that holds something else in place of a model's weights, and says what it is."""
+    """Raise ModelNotFoundError if a folder holds an adapter or another format instead of a model's weights."""
     if checkpoint.has("adapter_config.json"):
         raise ModelNotFoundError(
             f"minibert reads whole models; {checkpoint.name} holds an adapter (adapter_config.json), which is a change to "

@@ -64,7 +64,7 @@ def read_labels(num_labels: int | None, id2label: Mapping | None) -> dict[int, A
     return labels
 
 
-def turned(label2id: Any) -> dict:
+def inverted(label2id: Any) -> dict:
     """{label: index} -> {index: label}."""
     try:
         return {plain(index): label for label, index in label2id.items()}

@@ -131,12 +131,15 @@ class Checkpoint:
         return not absent and self.repository.lists(filename, self.commit)
 
 
-def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False) -> Checkpoint:
+def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False, **unknown) -> Checkpoint:
     """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
 
     On the hub `revision` is a branch, a tag, "refs/pr/1" or a commit, by default "main"; `token` is a string, or
     False to send none. A folder and a bundled model have no revisions, and ask nobody. A Checkpoint stays what it is.
     """
+    if unknown:
+        options = "revision, cache_dir, token and local_files_only"
+        raise InputTypeError(f"the options that say where a model is are {options}; got {', '.join(map(repr, unknown))}.")
     if isinstance(name, Checkpoint):
         return name
     folder = _local_folder(name)
@@ -146,7 +149,7 @@ def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=
         return Checkpoint(name, None, BUNDLED / name)
     revision = "main" if revision is None else revision
     _check_arguments(name, revision, token)
-    offline = "local_files_only=True" if local_files_only else _offline_variable()
+    offline = "local_files_only=True" if _is_true(local_files_only) else _offline_variable()
     repository = Repository(name, _cache_folder(cache_dir), token, offline)
     commit = repository.cached_commit(revision)
     if commit is None or not (offline or _is_known(repository.snapshot(commit), "config.json")):
@@ -172,16 +175,35 @@ class CachedModel(NamedTuple):
 
 def cached_models(cache_dir=None) -> list[CachedModel]:
     """Every commit of every model in the hub's cache, minibert's or not, read without the network."""
-    folders = sorted(_cache_folder(cache_dir).glob("models--*"))
+    folders = _sorted_glob(_cache_folder(cache_dir), "models--*")
     return [model for folder in folders for model in _snapshots(folder)]
+
+
+def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
+    """A model's name on the hub -> the folders of its commits in the cache, or that of one revision; no network."""
+    if _local_folder(name) is not None or name in bundled_models():
+        raise InputError(f"a model in the hub's cache has hashes; {os.fspath(name)!r} is a folder or bundled, without any.")
+    _check_arguments(name, "main" if revision is None else revision, None)
+    repository = Repository(name, _cache_folder(cache_dir), None, "")
+    folders = [path for path in _sorted_glob(repository.folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
+    if revision is not None:
+        folders = [path for path in folders if path.name == repository.cached_commit(revision)]
+    if not folders:
+        of_revision = "" if revision is None else f" (revision {revision!r})"
+        raise ModelNotFoundError(f"{name!r}{of_revision} is not in the cache {repository.cache}.")
+    return folders
 
 
 def _snapshots(folder):
     """What the cache holds of one repository, the newest first."""
     name = folder.name.removeprefix("models--").replace("--", "/")
-    commits = [path for path in folder.glob("snapshots/*") if COMMIT.fullmatch(path.name)]
+    commits = [path for path in _sorted_glob(folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
     commits.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [CachedModel(name, path.name, path, _size(path), _is_whole(path)) for path in commits]
+
+
+def _sorted_glob(folder, pattern):
+    return sorted(folder.glob(pattern)) if os.path.isdir(folder) else []  # on a name that is too long, glob raises
 
 
 def _size(folder):
@@ -251,10 +273,8 @@ def _local_folder(name):
     if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
         raise InputTypeError(f"a model is named by a string or a path; got {type(name).__name__}.")
     path = os.fspath(name)
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        raise InputError(f"a model's name must be text that can be encoded; got {path!a}.") from None
+    if not _is_encodable(path):
+        raise InputError(f"a model's name must be text that can be encoded; got {path!a}.")
     if not path or "\0" in path:
         raise InputError(f"a model's name must have a character, and none that is NUL; got {path!r}.")
     folder = Path(os.path.expanduser(path))
@@ -268,6 +288,21 @@ def _local_folder(name):
             " looked for on the hub."
         )
     return None
+
+
+def _is_encodable(path):
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_true(local_files_only):
+    try:
+        return bool(local_files_only)
+    except (ValueError, TypeError, RuntimeError):  # of an array or a tensor
+        raise InputTypeError(f"local_files_only is True or False; got {type(local_files_only).__name__}.") from None
 
 
 def _check_arguments(name, revision, token):
@@ -290,8 +325,10 @@ def _check_arguments(name, revision, token):
 def _cache_folder(cache_dir):
     """The hub's cache, by the rules of the client, which reads its environment only once: minibert always names it."""
     if cache_dir is not None:
-        if not isinstance(cache_dir, (str, os.PathLike)):
+        if not isinstance(cache_dir, (str, os.PathLike)) or not isinstance(os.fspath(cache_dir), str):
             raise InputTypeError(f"cache_dir is a string or a path; got {type(cache_dir).__name__}.")
+        if not _is_encodable(os.fspath(cache_dir)) or "\0" in os.fspath(cache_dir):
+            raise InputError(f"cache_dir must be text that can be encoded, without NUL; got {os.fspath(cache_dir)!a}.")
         return Path(cache_dir)
     variables = os.environ
     home = os.path.join(variables.get("XDG_CACHE_HOME", os.path.join("~", ".cache")), "huggingface")

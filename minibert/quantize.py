@@ -11,13 +11,11 @@ from functools import partial
 from os import PathLike
 
 from . import hub
-from .config import PreTrainedConfig, config_of
+from .auto import AutoTokenizer, class_named_by, config_of
 from .errors import InputError, read_flag, strict_arguments
 from .files import as_folder, write_whole
-from .models import auto, classification, language_modeling, modeling
 from .models.quantized import METHOD, is_quantized
 from .pipelines.sentence_recipe import files_of, read_recipe
-from .tokenization import AutoTokenizer
 
 
 @strict_arguments
@@ -35,18 +33,8 @@ def quantize(name: str | PathLike, folder: str | PathLike, *, revision: str | No
     if is_quantized(config):
         raise InputError(f"{checkpoint.name} is quantised already ({METHOD}); a float checkpoint is needed.")
     tokenizer = AutoTokenizer.from_pretrained(inner)
-    model = class_for(config).from_checkpoint(inner, config, "int8", strict)
+    model = class_named_by(config).from_checkpoint(inner, config, "int8", strict)
     for path, source in steps.items():  # before the weights: half of a folder is then none that gives other vectors
         write_whole(folder / path, partial(shutil.copyfile, source))
     model.save_pretrained(folder / model_folder)
     tokenizer.save_pretrained(folder / model_folder)
-
-
-def class_for(config: PreTrainedConfig) -> type:
-    """The class that config.json names under "architectures"; where it names none of ours, the encoder's."""
-    for name in getattr(config, "architectures", None) or ():
-        for room in (modeling, classification, language_modeling):
-            made = getattr(room, str(name), None)
-            if getattr(made, "config_class", None) is type(config):
-                return made
-    return auto.AutoModel.class_for(type(config))

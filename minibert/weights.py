@@ -1,7 +1,7 @@
-"""safetensors files -> named float32 arrays, mapped into memory, and the table of the names that checkpoints use.
+"""safetensors files -> named float32 arrays, mapped into memory.
 
-`open_weights(checkpoint)` reads headers only; nothing as large as a tensor is touched until its shape is known to fit
-(`models/base.py` compares). Pickled checkpoints are never opened. Next: `models/encoder.py`, which uses the arrays.
+`open_weights(checkpoint)` reads headers only; no tensor is read before its shape is checked. Pickled checkpoints are
+never opened. Next: `models/checkpoint.py`, which names a model may expect, and with which shapes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import math
 import mmap
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .config import Architecture, check_contents
-from .errors import MinibertWarning, WeightsError, brief
+from .config import check_contents
+from .errors import WeightsError, brief
 from .files import read_json, write_whole
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
@@ -28,24 +27,23 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 SHARD = re.compile(r"[\w. +=-]+\.safetensors")
 FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8"}
-WHOLE = ".panels"  # ends the names of the tensors that are whole numbers of 8 bits: models/quantized.py
 
 
 class StoredTensor(NamedTuple):
     """A tensor in a file: all that can be known without reading it."""
 
     shape: tuple[int, ...]
-    kind: str  # safetensors' name of the type: F32, BF16, ...
+    dtype: str  # safetensors' name of the type: F32, BF16, ...
     content: mmap.mmap
     offset: int  # bytes from the file's beginning
 
     def array(self) -> np.ndarray:
-        """float32 in its stored shape: the file's own memory where it holds float32, read-only; a copy otherwise.
-        Whole numbers of 8 bits stay what they are."""
-        if self.kind == "I8":
+        """float32 in its stored shape: the file's own memory, read-only, if it holds float32, else a copy. int8 stays
+        int8."""
+        if self.dtype == "I8":
             return np.frombuffer(self.content, np.int8, math.prod(self.shape), self.offset).reshape(self.shape)
-        stored = np.frombuffer(self.content, FLOATS[self.kind], math.prod(self.shape), self.offset).reshape(self.shape)
-        if self.kind == "BF16":  # the upper half of a float32
+        stored = np.frombuffer(self.content, FLOATS[self.dtype], math.prod(self.shape), self.offset).reshape(self.shape)
+        if self.dtype == "BF16":  # the upper half of a float32
             return (stored.astype(np.uint32) << 16).view(np.float32)
         return stored.astype(np.float32, copy=not stored.flags.aligned)
 
@@ -61,7 +59,7 @@ def open_weights(checkpoint) -> dict[str, StoredTensor]:
             if lacking:
                 raise WeightsError(
                     f"a shard must hold every tensor that {index.name} lists for it; {shard} of {checkpoint.name} lacks "
-                    f"{', '.join(some(lacking))}. Download both files again."
+                    f"{', '.join(abbreviate(lacking))}. Download both files again."
                 )
             for name, tensor in stored.items():
                 if name in tensors:
@@ -101,8 +99,8 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
         try:
             with safe_open(path, framework="np"):
                 pass
-        except SafetensorError as fault:
-            raise WeightsError(f"{path} is damaged: {fault!s:.300}. Download it again, or delete it.") from None
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is damaged: {error!s:.300}. Download it again, or delete it.") from None
         file.seek(8)
         header = read_header(file.read(length), path)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -122,8 +120,8 @@ def read_header(text: bytes, path: Path) -> dict[str, dict]:
 
     try:
         header = json.loads(text, object_pairs_hook=once)
-    except (ValueError, RecursionError) as fault:
-        raise WeightsError(f"{path} is damaged: its header cannot be read: {fault}. Download it again.") from None
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is damaged: its header cannot be read: {error}. Download it again.") from None
     header.pop("__metadata__", None)
     lists = [name for name, entry in header.items() if not isinstance(entry, dict)]
     if lists:
@@ -131,8 +129,8 @@ def read_header(text: bytes, path: Path) -> dict[str, dict]:
     return header
 
 
-def let_go(array: np.ndarray) -> None:
-    """A mapped tensor's pages may leave this process; whoever reads it again has them back from the system's cache."""
+def drop_pages(array: np.ndarray) -> None:
+    """Let a mapped tensor's pages leave this process. Whoever reads it again gets them from the system's file cache."""
     owner = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
@@ -148,7 +146,7 @@ def let_go(array: np.ndarray) -> None:
 
 
 def describe(start: bytes, length: int) -> str:
-    """The first bytes of what is no safetensors file -> what it most likely is, and the mend."""
+    """The first bytes of a file that is no safetensors file -> what it most likely is, and the fix."""
     if start[4:9] == b"\0\0\0\0{":
         return f"its header would have {length} bytes, and may have {LARGEST_HEADER}"
     if start.startswith(b"version https://git-lfs"):
@@ -164,142 +162,18 @@ def describe(start: bytes, length: int) -> str:
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write a safetensors file; the note in it is what `transformers` asks for."""
-    whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
 
-    def write(aside: Path) -> None:
+    def write(tmp_path: Path) -> None:
         try:
-            save_file(whole, aside, metadata={"format": "pt"})
-        except SafetensorError as fault:  # so the library tells of a full disk
-            raise OSError(str(fault)) from None
+            save_file(contiguous, tmp_path, metadata={"format": "pt"})
+        except SafetensorError as error:  # the library's error for a full disk
+            raise OSError(str(error)) from None
 
     write_whole(path, write)
 
 
-class EncoderNames(NamedTuple):
-    """Where a model type keeps its encoder: names of modules, to which `.weight` and `.bias` are added."""
-
-    prefix: str  # stands before every name where the model has a head
-    words: str
-    positions: str
-    types: str | None
-    embedding_norm: str
-    layer: str
-    query: str
-    key: str
-    value: str
-    attention_out: str
-    attention_norm: str
-    feed_forward_in: str
-    feed_forward_out: str
-    output_norm: str
-
-    def of_layer(self, number: int, part: str) -> str:
-        return f"{self.layer.format(number)}.{getattr(self, part)}"
-
-
-NAMES = {
-    "bert": EncoderNames(
-        prefix="bert.",
-        words="embeddings.word_embeddings",
-        positions="embeddings.position_embeddings",
-        types="embeddings.token_type_embeddings",
-        embedding_norm="embeddings.LayerNorm",
-        layer="encoder.layer.{}",
-        query="attention.self.query",
-        key="attention.self.key",
-        value="attention.self.value",
-        attention_out="attention.output.dense",
-        attention_norm="attention.output.LayerNorm",
-        feed_forward_in="intermediate.dense",
-        feed_forward_out="output.dense",
-        output_norm="output.LayerNorm",
-    ),
-    "distilbert": EncoderNames(
-        prefix="distilbert.",
-        words="embeddings.word_embeddings",
-        positions="embeddings.position_embeddings",
-        types=None,
-        embedding_norm="embeddings.LayerNorm",
-        layer="transformer.layer.{}",
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        attention_out="attention.out_lin",
-        attention_norm="sa_layer_norm",
-        feed_forward_in="ffn.lin1",
-        feed_forward_out="ffn.lin2",
-        output_norm="output_layer_norm",
-    ),
-}
-# Heads of other tasks than the one a model was asked for: known, and left in the file.
-OTHER_HEADS = ("cls.", "vocab_", "pre_classifier.", "classifier.", "qa_outputs.", "pooler.")
-BUFFERS = ("embeddings.position_ids",)  # 0, 1, 2, ..., which old checkpoints stored
-
-
-def encoder_shapes(names: EncoderNames, made: Architecture) -> dict[str, tuple[int, ...]]:
-    """Every tensor of an encoder -> its shape."""
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{names.words}.weight": (made.vocabulary, made.width),
-        f"{names.positions}.weight": (made.positions, made.width),
-    }
-    if names.types:
-        shapes[f"{names.types}.weight"] = (made.types, made.width)
-    shapes |= norm_shapes(names.embedding_norm, made.width)
-    for number in range(made.layers):
-        for part in ("query", "key", "value", "attention_out"):
-            shapes |= linear_shapes(names.of_layer(number, part), made.width, made.width)
-        shapes |= norm_shapes(names.of_layer(number, "attention_norm"), made.width)
-        shapes |= linear_shapes(names.of_layer(number, "feed_forward_in"), made.feed_forward, made.width)
-        shapes |= linear_shapes(names.of_layer(number, "feed_forward_out"), made.width, made.feed_forward)
-        shapes |= norm_shapes(names.of_layer(number, "output_norm"), made.width)
-    return shapes
-
-
-def linear_shapes(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def canonical(stored: Mapping[str, StoredTensor], prefix: str) -> dict[str, StoredTensor]:
-    """The file's names -> the model's: without the prefix, and LayerNorm's `gamma` and `beta` as weight and bias."""
-    renamed: dict[str, StoredTensor] = {}
-    for name, tensor in stored.items():
-        plain = name.removeprefix(prefix)
-        plain = plain.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        if plain in renamed:
-            raise WeightsError(f"a checkpoint may hold a tensor once; {brief(plain)} is there twice, as {brief(name)} and another.")
-        renamed[plain] = tensor
-    return renamed
-
-
-def fit(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], source: str, strict: bool = True) -> None:
-    """One WeightsError that lists what is missing, left over, of another shape, or no number; or nothing. Without
-    `strict`, a warning for what is left over."""
-    missing = [name for name in shapes if name not in stored]
-    surplus = [name for name in stored if name not in shapes and not name.startswith((*OTHER_HEADS, *BUFFERS))]
-    wrong = [
-        f"{name} {brief(stored[name].shape)} for {shape}"
-        for name, shape in shapes.items()
-        if name in stored and stored[name].shape != shape
-    ]
-    wanted = {name: ("I8",) if name.endswith(WHOLE) else FLOATS for name in shapes if name in stored}
-    kinds = [f"{name} {stored[name].kind}" for name in wanted if stored[name].kind not in wanted[name]]
-    if surplus and not strict:
-        warnings.warn(
-            f"{source} holds tensors that its config.json does not describe, which are not used: {', '.join(some(surplus))}.",
-            MinibertWarning,
-            stacklevel=2,
-        )
-    faults = {"missing": missing, "surplus": surplus if strict else [], "wrong shape": wrong, "not its type": kinds}
-    if any(faults.values()):
-        lines = "".join(f"\n  {fault}: {', '.join(some(found))}" for fault, found in faults.items() if found)
-        hint = "\nfrom_pretrained(..., strict=False) leaves surplus tensors in the file." if faults["surplus"] else ""
-        raise WeightsError(f"the tensors of {source} must be those that its config.json describes:{lines}{hint}")
-
-
-def some(names: list[str], most: int = 20) -> list[str]:
+def abbreviate(names: list[str], most: int = 20) -> list[str]:
+    """Names for an error's message: the first ones, none of them long, and the count of the rest."""
     shown = [name if len(name) <= 200 else f"{name[:200]}..." for name in names[:most]]
     return shown if len(names) <= most else [*shown, f"and {len(names) - most} more"]

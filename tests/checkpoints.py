@@ -16,12 +16,14 @@ WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] the a movie film is was good bad great dull not very i hate love this it . , ! ? "
     "##ly ##s ##ing wait life ' course"
 ).split()
-NAMES = {"bert": "Bert", "distilbert": "DistilBert"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}
 SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
 SIZES = {
     "bert": {**SMALL, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2},
     "distilbert": {**SMALL, "dim": 8, "hidden_dim": 12, "n_heads": 2, "n_layers": 2},
-}
+    "electra": {**SMALL, "embedding_size": 4, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2,
+                "num_hidden_layers": 2},
+}  # fmt: skip
 
 
 def small_config(kind="distilbert", **changes):

@@ -16,6 +16,7 @@ from checkpoints import make_checkpoint, small_config, small_model
 import minibert
 from minibert import MinibertWarning
 from minibert.config import PreTrainedConfig
+from minibert.families import FAMILIES
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import pipeline_class
 from minibert.pipelines.base import Pipeline
@@ -117,7 +118,7 @@ class Bench:
     def pipe(self, task):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MinibertWarning)  # zero-shot: no label begins with "entail"
-            return minibert.pipeline(task, self.model(pipeline_class(task).auto_class().classes["bert"]), bert_tokenizer())
+            return minibert.pipeline(task, self.model(pipeline_class(task).auto_class().classes()["bert"]), bert_tokenizer())
 
     def instance(self, owner: type):
         """An object of a class; anew each time, if calls may change it."""
@@ -153,7 +154,7 @@ def sample(owner: type):
 
 def head_of(model_class) -> str:
     """DistilBertForMaskedLM -> ForMaskedLM; BertModel -> Model"""
-    return model_class.__name__.removeprefix("Distil").removeprefix("Bert")
+    return model_class.__name__.removeprefix(FAMILIES[model_class.config_class.model_type].prefix)
 
 
 VOCABULARY = {token: id for id, token in enumerate("[PAD] [UNK] [CLS] [SEP] [MASK] the a movie is good bad ##ly".split())}
@@ -205,7 +206,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
                                ("word", "chars"), ("char", "token"), ("char", "word"))
     },
     "PreTrainedConfig.from_dict": lambda bench, owner: [{"values": config_of(owner).to_dict() if owner.model_type else {}}],
-    "PreTrainedConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder(owner.model_type or "bert")}],
+    "PreTrainedConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder(owner.model_type)}] if owner.model_type else [],
     "AutoConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder()}],
     "PreTrainedModel.__init__": lambda bench, owner: [
         {"config": config_of(owner.config_class), "kernels": "reference", "seed": 0}
@@ -216,7 +217,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {"name": bench.folder(owner.config_class.model_type, head_of(owner)), "kernels": "reference"}
     ],
     "AutoClass.from_pretrained": lambda bench, owner: [
-        {"name": bench.folder("bert", head_of(owner.classes["bert"])), "kernels": "reference"}
+        {"name": bench.folder("bert", head_of(owner.classes()["bert"])), "kernels": "reference"}
     ],
     "AutoClass.from_config": [{"config": small_config("bert"), "kernels": "reference"}],
     "SentenceEncoder.__init__": lambda bench, owner: [
@@ -241,9 +242,9 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
 
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
-    "PreTrainedModel": "answer answered build checked encode encoder_shapes from_checkpoint guess guess_at head_shapes may_lack"
-    " outputs pack prepare_head prepare_linear",
-    "AutoClass": "class_for",
+    "PreTrainedModel": "build encode encoder_shapes from_checkpoint head_outputs head_shapes logits_at mlm_logits num_outputs"
+    " optional_tensors pack prepare_head prepare_linear run_checked run_head",
+    "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt prompt_for vectors",
 }
@@ -254,7 +255,7 @@ PARTS = {  # attributes that are no settings: what an object consists of
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
-KEEPS_UNKNOWN_KEYS = ("BertConfig", "DistilBertConfig", "PreTrainedConfig")  # their constructors; as the docstring says
+KEEPS_UNKNOWN_KEYS = ("PreTrainedConfig", *(f"{family.prefix}Config" for family in FAMILIES.values()))  # their constructors; as the docstring says
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
 PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}

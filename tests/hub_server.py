@@ -10,7 +10,7 @@ What the hub does, it does: a file's address holds its revision; each answer nam
 files, whose answer is a redirection to a storage host of another name (localhost for 127.0.0.1) that wants no token;
 `Range` resumes; what is missing has an `X-Error-Code`; a renamed repository is a relative redirection.
 
-The faults: a status (503), or one of
+The faults: a status (503), seconds that the answer takes (4.0), or one of
     "drop"       the connection closes without an answer
     "cut"        the answer ends in the middle
     "reset"      the connection is reset in the middle
@@ -25,6 +25,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -41,7 +42,7 @@ class Request(NamedTuple):
 class Fault:
     method: str
     filename: str
-    what: str | int
+    what: str | int | float
     times: int
 
 
@@ -155,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(fault, {})
         elif fault == "drop":
             self.close_connection = True
+        elif isinstance(fault, float):
+            time.sleep(fault)
+            send(*arguments, None)
         else:
             send(*arguments, fault)
 

@@ -167,7 +167,7 @@ def cast(value, kind):
 def run(ops: Ops, operation: str, case, kind):
     """A table's operation on a case in one float type -> its outputs, as a tuple."""
     inputs, parameters = cast(case, kind)
-    output = getattr(ops, operation)(*inputs, *ops.prepare(operation, *parameters))
+    output = getattr(ops, operation)(*inputs, *ops.pack_weights(operation, *parameters))
     return output if isinstance(output, tuple) else (output,)
 
 
@@ -202,9 +202,9 @@ def all_operations() -> list[str]:
     return list(REGISTRY.variants)
 
 
-def assembly_of(form: str, panels, scratch: str = "array(2), array(2)") -> str:
-    """Code for a process that prints the instructions of a format's product, of panels and scratch of these kinds."""
-    module, _, name = form.rpartition(".")
+def assembly_of(spec: str, panels, scratch: str = "array(2), array(2)") -> str:
+    """Code for a process that prints the instructions of a GemmSpec's kernel, for panels and scratch of these types."""
+    module, _, name = spec.rpartition(".")
     return (
         f"from minibert.kernels.{module} import {name};"
         "from minibert.kernels.compiler.lowering import compile_object, optimize, target_machine;"
@@ -213,5 +213,5 @@ def assembly_of(form: str, panels, scratch: str = "array(2), array(2)") -> str:
         "lowering.optimize = lambda module: (optimize(module), print(target_machine().emit_assembly(module)));"
         f"weights = ({panels!r}, array(3), array(3));"
         f"signature = [ArrayType('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 5, 'int'];"
-        f"compile_object({name}.multiply, tuple(signature))"
+        f"compile_object({name}.tasks, tuple(signature))"
     )

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks import goals, measuring, model, ops, peaks, report, sizes, stages, startup  # noqa: E402
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join((ROOT / room / "README.md").read_text(encoding="utf-8") for room in ("benchmarks", "kernels"))
 MARKED = re.findall(r"<!-- table: ([\w-]+) -->\n(.*?)<!-- /table -->", README, re.DOTALL)
 COMMANDS = re.findall(r"python -m benchmarks\.(\w+)([^`\n]*)", README)
 SMALL = {"dim": 32, "hidden_dim": 64, "n_heads": 4, "n_layers": 2, "max_position_embeddings": 64}
@@ -160,7 +160,7 @@ def test_every_operation_has_sizes_that_it_takes(operation):
     size = next(sizes.sizes_of(operation, quick=True))
     ops_table = ops.make_ops("reference")
     assert size.operations > 0 and size.bytes > 0
-    getattr(ops_table, operation)(*size.inputs, *ops_table.prepare(operation, *size.parameters))
+    getattr(ops_table, operation)(*size.inputs, *ops_table.pack_weights(operation, *size.parameters))
 
 
 def test_an_unknown_operation_is_refused():

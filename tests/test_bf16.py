@@ -31,17 +31,17 @@ def widened(bits):
 
 @given(st.floats(width=32))
 def test_rounding_finds_the_nearest_and_of_two_the_even_one(value):
-    found = to_bf16(np.array([value], np.float32))
+    bits = to_bf16(np.array([value], np.float32))
     if np.isnan(value):
-        assert np.isnan(widened(found)).all()
+        assert np.isnan(widened(bits)).all()
         return
     below = np.array([value], np.float32).view(np.uint32) >> 16
     candidates = [int(below[0]), int(below[0]) + 1]  # towards 0, and away from it; the last one is infinity
     largest = float(np.float32(2.0**127))
-    distances = [abs(min(max(float(widened(np.array([bits], np.uint16))[0]), -2 * largest), 2 * largest) - value)
-                 if np.isfinite(value) else bits - candidates[0] for bits in candidates]  # fmt: skip
-    best = min(candidates, key=lambda bits: (distances[bits - candidates[0]], bits % 2))
-    assert int(found[0]) == best
+    distances = [abs(min(max(float(widened(np.array([near], np.uint16))[0]), -2 * largest), 2 * largest) - value)
+                 if np.isfinite(value) else near - candidates[0] for near in candidates]  # fmt: skip
+    best = min(candidates, key=lambda near: (distances[near - candidates[0]], near % 2))
+    assert int(bits[0]) == best
 
 
 @pytest.mark.skipif(HAS_AVX512_BF16, reason="this machine rounds x as well")
@@ -51,15 +51,15 @@ def test_a_product_is_the_float32_one_with_rounded_weights_to_the_bit(operation)
     for rows, inputs, outputs in ((1, 64, 48), (7, 61, 37), (13, 259, 65), (130, 32, 33)):
         x, weight = (random.normal(size=(n, inputs)).astype(np.float32) for n in (rows, outputs))
         bias = random.normal(size=outputs).astype(np.float32)
-        half, whole = variants(operation)["bf16"], variants(operation)["register"]
-        expected = whole.function(x, *whole.pack_weights(widened(to_bf16(weight)), bias))
+        half, full = variants(operation)["bf16"], variants(operation)["register"]
+        expected = full.function(x, *full.pack_weights(widened(to_bf16(weight)), bias))
         assert np.array_equal(half.function(x, *half.pack_weights(weight, bias)), expected)
 
 
 def test_the_packed_weights_are_half_as_large():
     weight, bias = np.ones((96, 128), np.float32), np.ones(96, np.float32)
-    half, whole = (variants("linear")[name].pack_weights(weight, bias)[0].nbytes for name in ("bf16", "register"))
-    assert half * 2 == whole
+    half, full = (variants("linear")[name].pack_weights(weight, bias)[0].nbytes for name in ("bf16", "register"))
+    assert half * 2 == full
 
 
 @settings(max_examples=10, deadline=None)
@@ -76,20 +76,20 @@ def test_the_tile_uses_the_processors_own_instruction(features, instruction, tmp
     """Compiled here whether or not this machine could run it."""
     code = assembly_of("ops.linear_bf16.BF16", ArrayType("B", 3), "array(2), array(3)")
     environment = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
-    assert done.stdout.count(f"{instruction}\t") >= 12, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
+    assert process.stdout.count(f"{instruction}\t") >= 12, process.stderr
 
 
 def test_a_checkpoint_in_bf16_is_used_as_it_is(tmp_path):
-    """Its weights are rounded already: what bf16 answers is what float32 answers."""
+    """Its weights are rounded already, so bf16 and float32 agree."""
     folder = make_checkpoint(tmp_path)
     store_as_bf16(folder / WEIGHTS)
     with safe_open(folder / WEIGHTS, framework="np") as file:
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}
     ids = np.arange(12).reshape(2, 6)
-    half, whole = (minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits
+    half, full = (minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits
                    for name in ("bf16", "fast"))  # fmt: skip
-    assert np.array_equal(half, whole) if not HAS_AVX512_BF16 else np.allclose(half, whole, atol=0.05)
+    assert np.array_equal(half, full) if not HAS_AVX512_BF16 else np.allclose(half, full, atol=0.05)
 
 
 def store_as_bf16(path):

@@ -117,12 +117,33 @@ def test_a_command_that_is_not_understood(run, command):  # noqa: F811
     told(run(command, "--no-such-option"), "arguments", 2)
 
 
+TEXT_OPTIONS = [
+    ("embed", "--prompt"), ("ask", "--question"), ("run", "--question"), ("run", "--labels"), ("run", "--prompt"),
+    ("run", "--prefix"), ("run", "--text-column"), ("run", "--pair-column"), ("run", "--question-column"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command, option", TEXT_OPTIONS)
+def test_an_option_that_is_no_text_is_named(run, command, option):  # noqa: F811
+    outcome = run(command, "--model", "./nowhere", option, "bad \udcff byte", "x.txt")
+    told(outcome, f"{option} must be utf-8; got 'bad \\udcff byte'.")
+
+
 RUNS = {
     "an input that is not there": (["nowhere.csv"], "nowhere.csv"),
     "an input of no known kind": (["x.docx"], "x.docx"),
     "a task that is not there": (["--task", "sing", "x.csv"], "sing"),
     "a model that is not there": (["--model", "./nowhere", "x.csv"], "there is no folder './nowhere'"),
     "kernels that are not there": (["--kernels", "fastest", "x.csv"], "kernels is one of"),
+    "a name with NUL": (["--input-format", "csv", "a\0b"], "a file's name must be text with a character, and none that is NUL"),
+    "an output with NUL": (["-o", "a\0b.jsonl", "x.csv"], "a file's name must be text with a character, and none that is NUL"),
+    "no name": (["--errors", "", "x.csv"], "a file's name must be text with a character"),
+    "an output that is a folder": (["-o", "folder.csv", "x.csv"], "an output is a file; 'folder.csv' is a folder"),
+    "bad rows into a folder": (["--errors", "folder.csv", "x.csv"], "an output is a file; 'folder.csv' is a folder"),
+    "a stride beyond all models": (["--stride", "99999999999999999999", "x.csv"], "stride must be at most max_length"),
+    "a delimiter of two characters": (["--delimiter", ";;", "x.csv"], "a delimiter is one character"),
+    "a delimiter that quotes": (["--delimiter", '"', "x.csv"], "a delimiter is one character, and neither"),
+    "a delimiter for lines": (["--delimiter", ";", "binary.txt"], "a delimiter is for csv and tsv; got ';' for txt"),
     "a column that is not there": (["--text-column", "review", "x.csv"], "review"),
     "an output in a folder that is not there": (["-o", "nowhere/x.jsonl", "x.csv"], "nowhere"),
     "an output of no known kind": (["-o", "x.docx", "x.csv"], "docx"),
@@ -146,6 +167,13 @@ def test_a_run_that_cannot_be(run, models, tmp_path, monkeypatch, arguments, mes
     assert len(err) <= 2 or status == 2
 
 
+def test_a_limit_beyond_every_file_is_none(run, models, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_bytes(b"text\ngood\n")
+    status, out, err = run("run", "--model", str(models["classify"]), "--limit", "99999999999999999999", "x.csv")
+    assert (status, len(out), err) == (0, 1, [])
+
+
 # --- In a process of its own -----------------------------------------------------------------------------------------
 
 
@@ -164,6 +192,19 @@ def test_streams_that_are_closed_or_full(models, command):
         done = process(f"{asked} {redirection}")
         assert b"Traceback" not in done.stderr and done.returncode in statuses, (redirection, done)
         assert done.stderr.count(b"\n") <= (2 if done.returncode != 2 else 20)  # embed says which pooling it takes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the locales of Unix")
+def test_a_text_that_the_locale_cannot_decode_names_the_variable_that_helps(models):
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for command in ("classify", "ask"):
+        call = [sys.executable, "-m", "minibert", command, "--model", str(models[command]), *NEEDED.get(command, []), "été"]
+        done = subprocess.run(call, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT), **ascii_only}, timeout=120)
+        assert done.returncode == 1 and done.stdout == b"" and done.stderr.count(b"\n") == 1
+        assert b"a TEXT must be ascii; got '\\udcc3\\udca9t\\udcc3\\udca9'" in done.stderr
+        assert b"if texts are UTF-8, set PYTHONUTF8=1" in done.stderr
+        helped = {**os.environ, "PYTHONPATH": str(ROOT), **ascii_only, "PYTHONUTF8": "1"}
+        assert subprocess.run(call, capture_output=True, env=helped, timeout=120).returncode == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the signals of Unix")

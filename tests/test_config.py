@@ -15,6 +15,7 @@ from minibert import (
     ConfigError,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    ElectraConfig,
     InputTypeError,
     MinibertError,
     PreTrainedConfig,
@@ -113,9 +114,10 @@ def test_an_alias_sets_and_reads_the_size_and_may_not_disagree_with_it(alias, na
 
 
 def test_the_defaults_are_the_published_base_models():
-    bert, distilbert = BertConfig().architecture, DistilBertConfig().architecture
-    assert bert == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12)
-    assert distilbert == (6, 768, 12, 3072, 30522, 512, 1, "gelu", 1e-12)
+    bert, distilbert, electra = BertConfig().architecture, DistilBertConfig().architecture, ElectraConfig().architecture
+    assert bert == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12, 768)
+    assert distilbert == (6, 768, 12, 3072, 30522, 512, 1, "gelu", 1e-12, 768)
+    assert electra == (12, 256, 4, 1024, 30522, 512, 2, "gelu", 1e-12, 128)
 
 
 def test_print_shows_the_class_and_sorted_json():
@@ -251,7 +253,7 @@ def test_the_class_of_another_model_type_is_refused(tmp_path):
 @pytest.mark.parametrize("stated", ["gpt2", 5, ["bert"], None])
 def test_a_model_type_that_there_is_no_encoder_for_is_refused(stated, tmp_path):
     rewrite_config(make_checkpoint(tmp_path), model_type=stated)
-    with pytest.raises(ConfigError, match="runs models of type bert, distilbert; .*config.json says"):
+    with pytest.raises(ConfigError, match="runs models of type bert, distilbert, electra; .*config.json says"):
         AutoConfig.from_pretrained(tmp_path)
 
 
@@ -263,8 +265,10 @@ def test_a_class_takes_a_file_that_does_not_say_its_type(tmp_path):
 
 
 def test_the_shared_class_alone_describes_no_encoder():
-    with pytest.raises(ConfigError, match="describes no encoder; use BertConfig or DistilBertConfig"):
+    with pytest.raises(ConfigError, match="describes no encoder; use AutoConfig, or a family's own class such as BertConfig"):
         PreTrainedConfig()
+    with pytest.raises(ConfigError, match=r"describes no encoder; use AutoConfig.from_pretrained\(name\)"):
+        PreTrainedConfig.from_pretrained("minibert-sst2")
     with pytest.raises(AttributeError, match="BertConfig has no 'dim'"):
         BertConfig().dim
     with pytest.raises(MinibertError, match="keys must be names"):

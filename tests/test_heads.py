@@ -1,5 +1,7 @@
 """The heads: what they take and refuse, and which checkpoints they can be loaded from. Numbers: test_parity_heads.py."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model, write_tokenizer
@@ -7,15 +9,13 @@ from safetensors.numpy import load_file
 
 import minibert
 from minibert import ConfigError, InputError, MinibertWarning, WeightsError
+from minibert.families import FAMILIES
 
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
-HEADS = [
-    ("bert", "ForTokenClassification"), ("bert", "ForQuestionAnswering"), ("bert", "ForMaskedLM"),
-    ("bert", "ForNextSentencePrediction"), ("bert", "ForPreTraining"), ("distilbert", "ForTokenClassification"),
-    ("distilbert", "ForQuestionAnswering"), ("distilbert", "ForMaskedLM"),
-]  # fmt: skip
-CHOICES = [("bert", "ForMultipleChoice"), ("distilbert", "ForMultipleChoice")]
+NOT_HERE = ("Model", "ForSequenceClassification", "ForMultipleChoice")  # in test_models.py, and below
+HEADS = [(kind, head) for kind, family in FAMILIES.items() for head in family.heads if head not in NOT_HERE]
+CHOICES = [(kind, "ForMultipleChoice") for kind in FAMILIES]
 
 
 @pytest.mark.parametrize("kind, head", HEADS)
@@ -81,7 +81,7 @@ def test_what_is_saved_is_loaded_back_and_a_part_of_a_head_is_an_error(kind, hea
 def test_a_head_that_the_checkpoint_has_not_is_new_with_a_warning(kind, head, tmp_path):
     make_checkpoint(tmp_path, kind, "Model")
     rewrite_weights(tmp_path, lambda tensors: [tensors.pop(name) for name in list(tensors) if "pooler" in name])
-    cls = getattr(minibert, {"bert": "Bert", "distilbert": "DistilBert"}[kind] + head)
+    cls = getattr(minibert, FAMILIES[kind].prefix + head)
     with pytest.warns(MinibertWarning, match=f"was not trained to {cls.purpose}: .* are new, at random") as caught:
         model = cls.from_pretrained(tmp_path)
     assert all(name in str(caught[0].message) for name in cls.head_shapes(model.config))
@@ -102,8 +102,10 @@ def test_heads_of_other_tasks_are_left_in_the_file(tmp_path):
 
 # --- Tied weights ----------------------------------------------------------------------------------------------------
 
+DECODERS = {"bert": "cls.predictions.decoder", "distilbert": "vocab_projector", "electra": "generator_lm_head"}
 
-@pytest.mark.parametrize("kind, copy", [("bert", "cls.predictions.decoder.weight"), ("distilbert", "vocab_projector.weight")])
+
+@pytest.mark.parametrize("kind, copy", [(kind, f"{decoder}.weight") for kind, decoder in DECODERS.items()])
 def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(kind, copy, tmp_path):
     model = small_model(kind, "ForMaskedLM")
     model.save_pretrained(tmp_path)
@@ -120,7 +122,7 @@ def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(kind, co
         type(model).from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("kind, decoder", [("bert", "cls.predictions.decoder"), ("distilbert", "vocab_projector")])
+@pytest.mark.parametrize("kind, decoder", DECODERS.items())
 def test_weights_that_are_not_tied_are_saved_and_must_be_there(kind, decoder, tmp_path):
     model = small_model(kind, "ForMaskedLM", tie_word_embeddings=False)
     model.save_pretrained(tmp_path)
@@ -155,12 +157,13 @@ def test_tensors_without_a_use_are_an_error_that_names_the_way_out_or_a_warning(
     write_tokenizer(tmp_path, "bert")
     rewrite_weights(tmp_path, lambda tensors: tensors.update({name: np.zeros(2, np.float32)}))
     auto = minibert.AutoModelForTokenClassification
-    for load in (type(model).from_pretrained, auto.from_pretrained, minibert.SentenceEncoder.from_pretrained):
+    task = partial(minibert.pipeline, "ner")
+    for load in (type(model).from_pretrained, auto.from_pretrained, minibert.SentenceEncoder.from_pretrained, task):
         with pytest.raises(WeightsError, match=rf"surplus: {name}\nfrom_pretrained\(..., strict=False\) leaves surplus"):
             load(tmp_path)
         with pytest.warns(MinibertWarning, match=f"which are not used: {name}"):
             again = load(tmp_path, strict=False)
-        if not isinstance(again, minibert.SentenceEncoder):
+        if isinstance(again, type(model)):
             assert np.array_equal(again(IDS).logits, model(IDS).logits)
     rewrite_weights(tmp_path, lambda tensors: tensors.pop("classifier.bias"))
     with pytest.warns(MinibertWarning), pytest.raises(WeightsError, match="missing: classifier.bias"):
@@ -174,13 +177,13 @@ def test_tensors_without_a_use_are_an_error_that_names_the_way_out_or_a_warning(
 def test_the_auto_class_of_a_head_finds_its_class(kind, head, tmp_path):
     auto = getattr(minibert, f"AutoModel{head}")
     made = auto.from_config(small_config(kind))
-    assert type(made).__name__ == {"bert": "Bert", "distilbert": "DistilBert"}[kind] + head
+    assert type(made).__name__ == FAMILIES[kind].prefix + head
     made.save_pretrained(tmp_path)
     assert type(auto.from_pretrained(tmp_path)) is type(made)
 
 
 def test_a_task_that_distilbert_has_no_head_for_says_so():
-    with pytest.raises(ConfigError, match="NextSentencePrediction wants a BertConfig; got DistilBertConfig"):
+    with pytest.raises(ConfigError, match="takes a configuration of class BertConfig; got DistilBertConfig"):
         minibert.AutoModelForNextSentencePrediction.from_config(small_config())
 
 

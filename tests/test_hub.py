@@ -52,6 +52,40 @@ def test_a_tilde_is_the_users_home(tmp_path, monkeypatch, no_network):
     assert locate("~").file(CONFIG) == tmp_path / CONFIG
 
 
+class OfBytes(os.PathLike):
+    def __fspath__(self):
+        return b"bytes"
+
+
+class NoTruth:
+    def __bool__(self):
+        raise ValueError("ambiguous, as an array's is")
+
+
+HOSTILE = [None, 3, 1.5, 10**30, b"bytes", "", "a\0b", "\ud800", "\udcff/x", "a" * 300, "a/" * 3000, [], {}, object(),
+           OfBytes(), NoTruth()]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["name", "revision", "cache_dir", "token", "local_files_only"])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value)[:20])
+def test_no_value_of_an_option_meets_a_raw_exception(option, value, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MinibertError):
+        locate(**{"name": "tiny/bert", "cache_dir": tmp_path, option: value})
+    with contextlib.suppress(MinibertError):
+        cached_models(value)
+
+
+def test_an_unknown_option_is_an_input_type_error():
+    with pytest.raises(InputTypeError, match="revision, cache_dir, token and local_files_only; got 'reversion'"):
+        locate("minibert-sst2", reversion="main")
+
+
+def test_local_files_only_that_is_neither_true_nor_false_is_named(tmp_path):
+    with pytest.raises(InputTypeError, match="local_files_only is True or False; got NoTruth"):
+        locate("tiny/bert", local_files_only=NoTruth(), cache_dir=tmp_path)
+
+
 @pytest.mark.parametrize("path", ["./no", "/no/such", "~/no/such", "no/", "../no/no", ".no", "no\\no", Path("no/no")])
 def test_a_path_to_nothing_is_told_from_a_name_of_the_hub(path, no_network):
     with pytest.raises(ModelNotFoundError, match="there is no folder"):

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: where they lie, who compiles them, and that nothing else is touched."""
+"""The cache folder of compiled kernels: its path, the processes that fill it, and that nothing else is touched."""
 
 import errno
 import os
@@ -26,11 +26,11 @@ ANSWER = "import minibert; print(minibert.pipeline(model='minibert-sst2')('fine'
 COMPILING = "minibert: compiling"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
 
-needs_native = pytest.mark.skipif(sys.platform != "linux", reason="object files are kept on Linux only")
+needs_native = pytest.mark.skipif(sys.platform != "linux", reason="object files are stored on Linux only")
 
 
 def start(code: str, cache: Path, **options) -> subprocess.Popen:
-    """A Python with this code, whose kernels are kept below `cache`."""
+    """Start a Python process with this code and this cache folder."""
     environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(cache), **options.pop("env", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, **pipes)
@@ -42,7 +42,7 @@ def finish(process: subprocess.Popen) -> tuple[str, str]:
     return out, err
 
 
-def written(folder: Path) -> set[Path]:
+def cache_files(folder: Path) -> set[Path]:
     return {path for ending in ("o", "nbi", "nbc") for path in folder.rglob(f"*.{ending}")}
 
 
@@ -78,16 +78,16 @@ def test_nothing_is_written_into_the_package_and_a_callers_own_cache_stays_its_o
     caller.mkdir()
     source = "import numba\n@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n"
     (caller / "mine.py").write_text(source, encoding="utf-8")
-    before = written(PACKAGE.resolve()) | written(ROOT / "kernels")
+    before = cache_files(PACKAGE.resolve()) | cache_files(ROOT / "kernels")
     linear = "minibert.kernels.catalog.variants('linear')['naive'].function"
     code = f"{ANSWER}\nimport sys, numpy as np; sys.path.insert(0, {str(caller)!r}); import mine; mine.double(1)\n"
     code += f"x = np.ones((2, 2), np.float32); {linear}(x, x, x[0])"
     finish(start(code, tmp_path / "cache"))
-    assert written(PACKAGE.resolve()) | written(ROOT / "kernels") == before
-    assert {path.parent for path in written(caller)} == {caller / "__pycache__"}
-    kept = written(tmp_path / "cache" / "minibert")
-    assert any(path.name.startswith("attend.") for path in kept)  # ours
-    assert any(path.suffix == ".nbi" and "linear_naive" in path.name for path in kept)  # what Numba caches for us
+    assert cache_files(PACKAGE.resolve()) | cache_files(ROOT / "kernels") == before
+    assert {path.parent for path in cache_files(caller)} == {caller / "__pycache__"}
+    cached = cache_files(tmp_path / "cache" / "minibert")
+    assert any(path.name.startswith("attend.") for path in cached)  # ours
+    assert any(path.suffix == ".nbi" and "linear_naive" in path.name for path in cached)  # what Numba caches for us
 
 
 @needs_native
@@ -120,28 +120,29 @@ def test_a_file_system_without_locks_is_enough(tmp_path):
 
 
 @needs_native
-def test_what_a_helper_fails_at_is_compiled_all_the_same(tmp_path, monkeypatch):
+def test_what_a_helper_cannot_compile_this_process_compiles(tmp_path, monkeypatch):
     """One that does not start, one that dies, one that answers nonsense."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(precompile, "get_num_threads", lambda: 2)
-    small = [each for each in needed_kernels(make_ops("fast")) if each[0].__name__ in ("take_rows", "serve", "lead")]
+    names = ("take_rows", "worker_loop", "run_commands")
+    small = [(kernel, signature) for kernel, signature in needed_kernels(make_ops("fast")) if kernel.__name__ in names]
     for helper in ("raise SystemExit(3)", "input()", "import sys\nfor line in sys.stdin: print('what?', flush=True)"):
         object_cache.clear_cache()
         monkeypatch.setattr(precompile, "HELPER", helper)
         precompile.precompile(small, "no.module", None)
-        assert not precompile.missing_of(small) and len(written(tmp_path)) == len(small) == 3
+        assert not precompile.missing_of(small) and len(cache_files(tmp_path)) == len(small) == 3
 
 
 @needs_native
 def test_on_a_terminal_the_message_counts_and_vanishes(tmp_path):
-    ours, theirs = pty.openpty()
-    process = start(ANSWER, tmp_path, stderr=theirs)
-    os.close(theirs)
+    reader, writer = pty.openpty()
+    process = start(ANSWER, tmp_path, stderr=writer)
+    os.close(writer)
     shown = b""
-    while process.poll() is None or select.select([ours], [], [], 0)[0]:
-        if select.select([ours], [], [], 0.1)[0]:
+    while process.poll() is None or select.select([reader], [], [], 0)[0]:
+        if select.select([reader], [], [], 0.1)[0]:
             try:
-                shown += os.read(ours, 4096)
+                shown += os.read(reader, 4096)
             except OSError:  # the other side is closed
                 break
     total = len(needed_kernels(make_ops("fast")))
@@ -152,15 +153,15 @@ def test_on_a_terminal_the_message_counts_and_vanishes(tmp_path):
     assert process.stdout.read() == "POSITIVE\n"
 
 
-def test_what_was_compiled_from_sources_that_are_gone_is_deleted(tmp_path, monkeypatch):
+def test_kernels_of_sources_that_no_longer_exist_are_deleted(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     gone, foreign = tmp_path / "kernels-0123", tmp_path / "kernels-of-somebody-else"
-    here = object_cache.sources_dir()
-    outdated, current = here / "ops.softmax-0000", here / f"ops.softmax-{object_cache.source_hash('ops.softmax')}"
+    ours = object_cache.sources_dir()
+    outdated, current = ours / "ops.softmax-0000", ours / f"ops.softmax-{object_cache.source_hash('ops.softmax')}"
     for folder in (gone, foreign, outdated, current):
         folder.mkdir(parents=True)
     (gone / "sources").write_text(str(tmp_path / "not there"), encoding="utf-8")
-    object_cache.store_object(here / "x-y" / "kernel.o", b"code")
+    object_cache.store_object(ours / "x-y" / "kernel.o", b"code")
     assert not gone.exists() and not outdated.exists() and foreign.exists() and current.exists()
 
 

@@ -12,7 +12,7 @@ from minibert.errors import KernelError
 from minibert.kernels.catalog import PRESETS, make_ops, variants
 from minibert.kernels.reference import erf
 from minibert.kernels.registry import Variant
-from minibert.kernels.runtime import buffer_pool as buffers
+from minibert.kernels.runtime import buffer_pool
 
 EVERY = [(operation, name) for operation in all_operations() for name in variants(operation)]
 
@@ -36,9 +36,9 @@ def test_a_preset_agrees_with_the_reference_on_every_operation(preset, operation
 def test_what_is_written_past_the_caches_is_the_same_to_the_bit(operation, monkeypatch):
     inputs, _ = cast(MAKERS[operation](np.random.default_rng(0), 67, 80, 80), np.float32)
     within = variants(operation)["vector"].function(*inputs)
-    monkeypatch.setattr(buffers, "LARGE", buffers.SMALL)
+    monkeypatch.setattr(buffer_pool, "LLC_FLOATS", buffer_pool.MIN_POOLED_FLOATS)
     beyond = variants(operation)["vector"].function(*inputs)
-    assert buffers.beyond_caches(beyond) and np.array_equal(within, beyond)
+    assert buffer_pool.exceeds_llc(beyond) and np.array_equal(within, beyond)
 
 
 def test_every_operation_has_cases():
@@ -98,7 +98,7 @@ def test_a_table_prints_what_was_chosen():
     [
         ("quick", "kernels is one of 'auto', 'reference', 'naive'"),
         (3, "kernels is one of"),
-        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive, tiled, packed, register.*; got 'quick'"),
+        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive, tiled, packed, blocked, threads, register.*; got 'quick'"),
         ({"conv": "naive"}, "the operations are: linear, "),
         ({"linear_add": "naive"}, "the variants of 'linear_add' are: register.*; got 'naive'"),
     ],

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.parity
 SPACING = 2.0**-22  # two of float32's: the few numbers of tiny models cannot be judged more finely than that
 BERT = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37)
 DISTILBERT = dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37)
+ELECTRA = {**BERT, "embedding_size": 16}
+DEFAULTS = {"BertConfig": BERT, "DistilBertConfig": DISTILBERT, "ElectraConfig": ELECTRA}
 SEQUENCE_CLASSES = ("BertForSequenceClassification", "DistilBertForSequenceClassification")
 
 
@@ -28,7 +30,7 @@ def pair(tmp_path):
     def make(class_name, kernels="auto", noise=0.1, **sizes):
         torch.manual_seed(0)
         config_name = class_name.split("Model")[0].split("For")[0] + "Config"
-        defaults = BERT if config_name == "BertConfig" else DISTILBERT
+        defaults = DEFAULTS[config_name]
         theirs = getattr(transformers, class_name)(getattr(transformers, config_name)(**{**defaults, **sizes})).eval()
         with torch.no_grad():
             for parameter in theirs.parameters():  # their initial norms and biases are ones and zeros

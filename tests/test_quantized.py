@@ -73,7 +73,7 @@ def test_other_kernels_are_refused(folder, kernels):
 @pytest.mark.parametrize("said", [{"quant_method": "gptq"}, {}, "int8", [1]])
 def test_what_others_quantised_is_refused(folder, said):
     rewrite_config(folder, quantization_config=said)
-    with pytest.raises(ConfigError, match=r"reads float weights, and those that it quantised itself \(minibert-int8\)"):
+    with pytest.raises(ConfigError, match=r"reads float weights, and those that it quantized itself \(minibert-int8\)"):
         load(folder)
 
 

@@ -16,8 +16,10 @@ from minibert import SentenceEncoder, pipeline
 from minibert.pipelines import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+READMES = [ROOT / "README.md", *(ROOT / room / "README.md" for room in ("minibert", "kernels", "tests", "benchmarks"))]
+README = READMES[0].read_text(encoding="utf-8")
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
 
 
 def python_blocks():
@@ -62,7 +64,7 @@ HEADS = {
     "fill-mask": ("ForMaskedLM", {}),
     "zero-shot-classification": ("ForSequenceClassification", {"id2label": {0: "no", 1: "entailment"}}),
 }
-EXAMPLES = re.findall(r"^\| `?([\w -]*\w)`?.*?\| `((?:pipeline|SentenceEncoder)[^`]*)` \|", README, flags=re.MULTILINE)
+EXAMPLES = re.findall(r"^\| `?([\w -]*\w)`?.*?\| `((?:pipeline|SentenceEncoder)[^`]*)` \|", TEXT, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(("task", "example"), EXAMPLES)
@@ -80,7 +82,7 @@ def test_every_task_has_an_example():
 
 def test_the_two_commands_are_those_that_continuous_integration_runs():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    shell = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+    shell = dict.fromkeys(line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines())
     assert len(shell) == 2
     for line in shell:
         for command in line.split(" && "):
@@ -89,7 +91,7 @@ def test_the_two_commands_are_those_that_continuous_integration_runs():
 
 def test_every_path_that_the_readme_names_is_there():
     tree = README[README.index("```\npyproject.toml") :].split("```")[1]
-    for name in re.findall(r"`((?:minibert|kernels|tests|benchmarks)/[\w./-]*)`", README):
+    for name in re.findall(r"`((?:minibert|kernels|tests|benchmarks)/[\w./-]*)`", TEXT):
         assert (ROOT / name).exists(), name
     folder = ROOT
     for line in tree.strip().splitlines():

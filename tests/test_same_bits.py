@@ -91,7 +91,7 @@ def test_a_fused_write_out_is_the_activation_of_the_product_to_the_bit():
     random = np.random.default_rng(0)
     x, weight = (random.normal(size=size).astype(np.float32) for size in ((33, 70), (45, 70)))
     ops = make_ops("fast")
-    packed = ops.prepare("linear", weight, weight[:, 0].copy())
+    packed = ops.pack_weights("linear", weight, weight[:, 0].copy())
     for activation in ("gelu", "gelu_tanh", "relu", "silu"):
         apart = getattr(ops, activation)(ops.linear(x, *packed))
         assert np.array_equal(getattr(ops, f"linear_{activation}")(x, *packed), apart)

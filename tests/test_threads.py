@@ -35,8 +35,8 @@ def test_eight_threads_may_call_one_model(model):
     set_num_threads(2)
     expected = model(IDS)[0]
     with ThreadPoolExecutor(8) as pool:
-        for found in pool.map(lambda _: model(IDS)[0], range(24)):
-            assert np.array_equal(found, expected)
+        for hidden in pool.map(lambda _: model(IDS)[0], range(24)):
+            assert np.array_equal(hidden, expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -45,14 +45,14 @@ def test_a_model_works_in_a_forked_child_and_still_in_its_parent(model):
     expected = model(IDS)[0]
     child = os.fork()
     if child == 0:
-        same = np.array_equal(model(IDS)[0], expected) and threads.spinners.count == 1
+        same = np.array_equal(model(IDS)[0], expected) and threads.worker_pool.count == 1
         os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert np.array_equal(model(IDS)[0], expected)
 
 
 class Kernel:
-    """What `run` takes for a kernel that has no machine code of its own: Python that notes who called it."""
+    """What `run` takes for a kernel without machine code: a Python function."""
 
     def __init__(self, work):
         self.work = work
@@ -62,19 +62,19 @@ class Kernel:
         self.work(*arguments)
 
 
-def test_the_caller_waits_for_a_helper_that_has_begun_and_not_for_one_that_has_not():
+def test_the_caller_waits_for_a_helper_that_has_started_and_cancels_one_that_has_not():
     set_num_threads(2)
-    begun, go_on, ended = threading.Event(), threading.Event(), []
+    started, release, ended = threading.Event(), threading.Event(), []
 
     def work():
         if threading.current_thread().name.startswith("minibert"):
-            begun.set()
-            go_on.wait(10)
+            started.set()
+            release.wait(10)
             ended.append("helper")
         else:
-            begun.wait(10)
-            threads.run(Kernel(lambda: ended.append("alone")), 2)  # the helper is busy: its ticket is torn up
-            go_on.set()
+            started.wait(10)
+            threads.run(Kernel(lambda: ended.append("alone")), 2)  # the helper is busy, so its call is cancelled
+            release.set()
 
     threads.run(Kernel(work), 2)
     assert ended == ["alone", "helper"]
@@ -82,13 +82,13 @@ def test_the_caller_waits_for_a_helper_that_has_begun_and_not_for_one_that_has_n
 
 def test_what_a_helper_raises_reaches_the_caller():
     set_num_threads(2)
-    begun = threading.Event()
+    started = threading.Event()
 
     def work():
         if threading.current_thread().name.startswith("minibert"):
-            begun.set()
+            started.set()
             raise MemoryError("no room")
-        begun.wait(10)
+        started.wait(10)
 
     with pytest.raises(MemoryError, match="no room"):
         threads.run(Kernel(work), 2)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from tokenization_cases import COLUMNS, differences, random_texts, real_folder, troubled_vocab
 
+from minibert import AutoTokenizer
 from minibert.errors import InputError, MinibertWarning
-from minibert.tokenization import AutoTokenizer, BertTokenizer, DistilBertTokenizer
+from minibert.tokenization import BertTokenizer, DistilBertTokenizer
 
 PAIR = ["Hello, unwanted friend!", "an abc [MASK] é中国 want"]
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tokenization_cases import troubled_vocab
 
+from minibert import AutoTokenizer
 from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError
-from minibert.tokenization import AddedToken, AutoTokenizer, BatchEncoding, BertTokenizer, PreTrainedTokenizerFast
+from minibert.tokenization import AddedToken, BatchEncoding, BertTokenizer, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,10 +6,10 @@ import shutil
 import pytest
 from tokenization_cases import pair_of_tokenizers, random_texts, real_folder, troubled_vocab
 
+from minibert import AutoTokenizer
 from minibert.errors import InputError, ModelNotFoundError, VocabularyError
 from minibert.tokenization import (
     AddedToken,
-    AutoTokenizer,
     BertTokenizer,
     BertTokenizerFast,
     DistilBertTokenizer,

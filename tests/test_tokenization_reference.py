@@ -6,8 +6,9 @@ import random
 import pytest
 from tokenization_cases import differences, troubled_vocab
 
+from minibert import AutoTokenizer
 from minibert.errors import InputError, VocabularyError
-from minibert.tokenization import AddedToken, AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
+from minibert.tokenization import AddedToken, BertTokenizer, PreTrainedTokenizerFast
 
 pytestmark = pytest.mark.parity
 ADDED = [

@@ -27,7 +27,7 @@ from minibert import (
     hub,
     pipeline,
 )
-from minibert.weights import LARGEST_HEADER, let_go, open_weights
+from minibert.weights import LARGEST_HEADER, drop_pages, open_weights
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ONE = {"x": ("F32", (2, 2), np.arange(4, dtype="<f4").tobytes())}
@@ -309,7 +309,7 @@ def test_reading_headers_touches_no_tensor(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED") or not Path("/proc/self/status").exists(), reason="as Linux counts")
-def test_a_mapped_tensor_can_be_let_go_and_read_again(tmp_path):
+def test_a_mapped_tensor_can_drop_its_pages_and_be_read_again(tmp_path):
     """So a model whose weights were packed does not need their memory twice."""
     values = np.random.default_rng(0).standard_normal((2048, 1025), dtype=np.float32)  # 8 MiB and a bit
     tensor = write_one(tmp_path, safetensors_bytes({"x": ("F32", values.shape, values.tobytes())}))["x"].array()
@@ -319,7 +319,7 @@ def test_a_mapped_tensor_can_be_let_go_and_read_again(tmp_path):
 
     assert np.array_equal(tensor, values)
     before = mapped()
-    let_go(tensor)
+    drop_pages(tensor)
     assert before - mapped() > 7
     assert np.array_equal(tensor, values)
-    let_go(values)  # not mapped: nothing to do
+    drop_pages(values)  # not mapped: nothing to do

@@ -1,9 +1,9 @@
 """Calls of compiled kernels, without Numba.
 
-    bind(kernel, x, y)   a call that any thread can make, without the interpreter's lock
+    bind(kernel, x, y)   a call that any thread can run, without the interpreter's lock
 
-Importing Numba and calling one function out of its cache takes half a second and 90 MiB; reading an object file with
-llvmlite, a tenth of that. A kernel that allocates or returns something has no object file, and is called through Numba.
+Importing Numba and calling one function from its cache takes half a second and 90 MiB. Reading an object file with llvmlite
+takes a tenth of that. A kernel that allocates or returns something has no object file, and is called through Numba.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .trampoline import ENTRY, ArrayType, struct_format
 
 OK_STATUSES = (0, -2)  # what Numba's functions return after `return` and at their end
 BYTES_DATA_OFFSET = bytes.__basicsize__ - 1  # where the content of a bytes object begins
-# Made once: some are looked up in each call.
+# Created once, because each call looks some up.
 ARRAY_TYPES = {(char, rank): ArrayType(char, rank) for char in np.typecodes["All"] for rank in range(5)}
 
 
@@ -34,7 +34,7 @@ class NativeKernel(NamedTuple):
 
     entry: Callable  # (packed arguments) -> status
     address: int  # the entry's
-    pack: Callable  # (numbers) -> packed arguments
+    pack: Callable  # (values) -> packed arguments
 
 
 class BoundCall:
@@ -42,62 +42,62 @@ class BoundCall:
 
     __slots__ = ("native", "packed", "arguments")
 
-    def __init__(self, native: NativeKernel, numbers: list, arguments: tuple):
-        self.native, self.packed, self.arguments = native, native.pack(*numbers), arguments
+    def __init__(self, native: NativeKernel, values: list, arguments: tuple):
+        self.native, self.packed, self.arguments = native, native.pack(*values), arguments
 
     def __call__(self) -> None:
         check(self.native.entry(self.packed))
 
     @property
     def addresses(self) -> tuple[int, int]:
-        """Of the entry, and of the packed arguments."""
+        """The entry's, and the packed arguments'."""
         return self.native.address, id(self.packed) + BYTES_DATA_OFFSET
 
 
 def check(status: int) -> None:
-    """KernelError if a kernel has not ended well."""
+    """Raise KernelError if a kernel returned an error."""
     if status not in OK_STATUSES:
         raise KernelError(f"a compiled kernel raised an exception (Numba's status {status}); kernels must not.")
 
 
 def bind(kernel: Kernel, *arguments) -> Callable[[], object]:
     """-> a call of kernel(*arguments). It is compiled first if there is no object file for arguments of these types."""
-    numbers: list = []
-    signature = signature_of(arguments, numbers)
+    values: list = []
+    signature = signature_of(arguments, values)
     native = kernel.native.get(signature)
     if native is None:
         with COMPILE_LOCK:
             native = kernel.native.get(signature) or native_kernel(kernel, signature)
             kernel.native[signature] = native
-    return BoundCall(native, numbers, arguments) if type(native) is NativeKernel else lambda: kernel(*arguments)
+    return BoundCall(native, values, arguments) if type(native) is NativeKernel else lambda: kernel(*arguments)
 
 
-def signature_of(arguments: tuple, numbers: list) -> tuple:
-    """The types of arguments: an ArrayType, "int", "float", or a tuple of these for each. `numbers` gets each argument's
-    number, or the address of its object."""
-    signature = []  # one loop and few calls: a short text's product takes some 50 µs, and this was 10
+def signature_of(arguments: tuple, values: list) -> tuple:
+    """The type of each argument: an ArrayType, "int", "float", or a tuple of these. Append to `values` each number, and the
+    address of each array's object."""
+    signature = []  # one loop and few calls: it took 10 µs, where the product of a short text takes 50
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             if not argument.flags.c_contiguous:
                 shape, strides = argument.shape, argument.strides
                 raise KernelError(f"a kernel's arrays are contiguous; got strides {strides} for {shape}.")
             signature.append(ARRAY_TYPES[argument.dtype.char, argument.ndim])
-            numbers.append(id(argument))
+            values.append(id(argument))
         elif isinstance(argument, tuple):
-            signature.append(signature_of(argument, numbers))
+            signature.append(signature_of(argument, values))
         else:
             signature.append("float" if isinstance(argument, float) else "int")
-            numbers.append(argument)
+            values.append(argument)
     return tuple(signature)
 
 
 def native_kernel(kernel: Kernel, signature: tuple) -> NativeKernel | Kernel:
-    """Its machine code, from a file or compiled now; the kernel itself if it must be called through Numba."""
+    """The machine code, read from a file or compiled now; the kernel itself if it must be called through Numba."""
     if not runs_natively():
         return kernel
     code = read_object(kernel.object_path(signature))
     if code is None:
-        with compile_lock():  # another process may compile the same
+        with compile_lock():  # another process may have compiled it meanwhile
             code = read_object(kernel.object_path(signature)) or compile_and_store(kernel, signature)
     if code is None:
         return kernel
@@ -106,7 +106,7 @@ def native_kernel(kernel: Kernel, signature: tuple) -> NativeKernel | Kernel:
 
 
 def runs_natively() -> bool:
-    """Whether kernels are called without Numba here: nobody has tried it elsewhere."""
+    """Whether kernels are called without Numba on this platform; it has not been tried on others."""
     from .cpu import ARCH, FUTEX
 
     return sys.platform == "linux" and ARCH in FUTEX
@@ -126,7 +126,7 @@ def compile_and_store(kernel: Kernel, signature: tuple, announced: bool = False)
 
 @cache
 def announce() -> None:
-    """Say, once in a process, why this call takes longer."""
+    """Print, once per process, why this call takes longer."""
     if sys.stderr is not None:
         print("minibert: compiling kernels for this processor.", file=sys.stderr, flush=True)
 
@@ -140,13 +140,13 @@ def link_object(code: bytes) -> tuple[Callable, int]:
     engine.finalize_object()
     address = engine.get_function_address(ENTRY)
     entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address)
-    entry.engine = engine  # which owns the memory
+    entry.engine = engine  # owns the memory of the code
     return entry, address
 
 
 @cache
 def loading_machine():
-    """What links object files; for which processor they are makes no difference to it."""
+    """The target machine that links object files; it need not be the one that they were compiled for."""
     import llvmlite.binding as llvm
 
     from .lowering import initialize

@@ -1,11 +1,11 @@
-"""`@intrinsic`: a function that kernels call, and that writes its LLVM IR by itself: what Python cannot say.
+"""`@intrinsic`: a function for kernels that emits its own LLVM IR, for operations that Python cannot express.
 
     @intrinsic
     def fma(typing, a, b, c):            called with Numba's types; returns a signature, and a function that emits the IR
         def emit(context, builder, signature, values): ...
         return types.float32(types.float32, types.float32, types.float32), emit
 
-As Numba's own, but that Numba is imported when a kernel which uses it is compiled, not when its file is imported.
+Like Numba's own, but Numba is imported only when a kernel that uses the function is compiled.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """`@jit`: a function that is compiled when it is first called, not when its file is imported.
 
     kernel(x, y)                      any function: Numba compiles it, caches it, and calls it
-    run(kernel, tasks, x, y)          (`threads.py`) a function that only fills arrays it is passed: called as machine
-                                      code (`call.py`), which a later process uses without Numba
+    run(kernel, tasks, x, y)          (`runtime/threads.py`) a function that only writes into its arguments: called as machine
+                                      code (`call.py`), which later processes use without Numba
 
-A kernel may use other `@jit` functions and intrinsics (`intrinsic.py`) by their names. Next: `lowering.py`.
+A kernel may call other `@jit` functions and intrinsics (`intrinsic.py`) by name. Next: `lowering.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Kernel:
     def __init__(self, function: Callable, options: dict, overrides: dict | None = None):
         update_wrapper(self, function)
         self.function, self.options = function, options
-        self.overrides = overrides or {}  # global names of the function -> what they mean in this kernel
+        self.overrides = overrides or {}  # a global name in the function -> its value in this kernel
         self.native: dict[tuple, Callable] = {}  # signature -> machine code, for call.py
 
     @property
@@ -38,34 +38,35 @@ class Kernel:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Where it, and what replaces some of its names, is written."""
-        return tuple(dict.fromkeys([self.module, *sorted(used.module for used in self.overrides.values())]))
+        """The modules of its function and of its overrides."""
+        return tuple(dict.fromkeys([self.module, *sorted(override.module for override in self.overrides.values())]))
 
     def __call__(self, *arguments):
         return self.compiled(*arguments)
 
     def specialize(self, name: str, **overrides: Kernel | Intrinsic) -> Kernel:
-        """The same code as another kernel, in which some of the global names mean something else."""
+        """A kernel of the same code, with other values for some of its global names."""
         kernel = Kernel(self.function, self.options, overrides)
         kernel.__name__ = name
         return kernel
 
     @property
-    def used(self) -> dict[str, object]:
+    def globals_read(self) -> dict[str, object]:
         """The global names in its code -> their values."""
         names = {**self.function.__globals__, **self.overrides}
         return {name: names[name] for name in self.function.__code__.co_names if name in names}
 
     def resolve_globals(self, callee: Callable[[Kernel], object]) -> Callable:
-        """The plain function, with callee(kernel) in the place of each kernel that it calls, and intrinsics imported."""
+        """The plain function, with each kernel that it calls replaced by callee(kernel), and intrinsics by Numba's."""
         resolved = {
             name: callee(value) if isinstance(value, Kernel) else value.compiled
-            for name, value in self.used.items()
+            for name, value in self.globals_read.items()
             if isinstance(value, (Kernel, Intrinsic))
         }
         code, defaults = self.function.__code__, self.function.__defaults__
-        function = types.FunctionType(code, {**self.function.__globals__, **self.overrides, **resolved}, self.__name__, defaults)
-        function.__qualname__ = self.__name__  # by which Numba's cache knows it
+        namespace = {**self.function.__globals__, **self.overrides, **resolved}
+        function = types.FunctionType(code, namespace, self.__name__, defaults)
+        function.__qualname__ = self.__name__  # Numba's cache uses it as the name
         return function
 
     @property
@@ -73,18 +74,18 @@ class Kernel:
         return source_hash(*self.modules)
 
     def object_path(self, signature: tuple) -> Path | None:
-        """Its object file for arguments of these types, on this machine; None if there is no cache folder."""
+        """Its object file for this signature and machine; None if there is no cache folder."""
         return object_path(self.modules, self.__name__, (signature, self.options))
 
     @property
     def code_size(self) -> int:
-        """Bytes of bytecode, of the kernels it calls too: about in proportion to the time it takes to compile."""
-        callees = [value for value in self.used.values() if isinstance(value, Kernel)]
+        """Bytes of bytecode, including the kernels it calls: roughly proportional to its compile time."""
+        callees = [value for value in self.globals_read.values() if isinstance(value, Kernel)]
         return len(self.function.__code__.co_code) + sum(kernel.code_size for kernel in callees)
 
     @cached_property
     def compiled(self) -> Callable:
-        """Numba's dispatcher: compiles for each signature, and keeps that between processes."""
+        """Numba's dispatcher, which compiles for each signature, with our cache."""
         numba = import_numba()
         with COMPILE_LOCK:
             dispatcher = numba.njit(**self.options)(self.resolve_globals(lambda kernel: kernel.compiled))

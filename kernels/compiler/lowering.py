@@ -4,8 +4,8 @@
     trampoline                                          calls `attend` with unpacked arguments (`trampoline.py`)
     all linked ── optimized once ──► object file
 
-Numba alone would optimize and emit every function that a kernel calls, link it, and optimize again. Its way took 11.2 s of
-one core for the kernels of a first label, this 5.0 s (Zen 4, 2026-11-28); the kernels are as fast.
+Numba alone would optimize and emit every function that a kernel calls, link it, and optimize again. For the kernels of a
+first label that took 11.2 s of one core, and this takes 5.0 s (Zen 4, 2026-11-28). The kernels are as fast.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FLAGS = {"nrt": False, "no_compile": True, "no_cpython_wrapper": True, "no_cfunc
 
 
 def compile_object(kernel: Kernel, signature: tuple) -> bytes | None:
-    """A kernel for arguments of these types -> an object file whose entry is `trampoline.ENTRY`. None if it cannot be one:
-    it allocates, or calls what only Numba can provide."""
+    """A kernel and a signature -> an object file whose entry is `trampoline.ENTRY`. None if that is impossible, because the
+    kernel allocates, or calls what only Numba can provide."""
     numba = import_numba()
     from numba.core.compiler_lock import global_compiler_lock
 
@@ -37,7 +37,7 @@ def compile_object(kernel: Kernel, signature: tuple) -> bytes | None:
         try:
             result = lowering.lower(kernel, numba_types(signature))
         except numba.core.errors.NumbaError:
-            return None  # or it is wrong, which calling it through Numba will say
+            return None  # if the kernel is wrong, a call through Numba will say so
         module = link([str(build_trampoline(result, signature)), *lowering.modules()])
         optimize(module)
         declared = [function.name for function in module.functions if function.is_declaration]
@@ -48,15 +48,15 @@ def compile_object(kernel: Kernel, signature: tuple) -> bytes | None:
 
 
 class Lowering:
-    """One kernel on its way to LLVM IR, with the functions that it calls."""
+    """Lowers one kernel, with the functions that it calls, to LLVM IR."""
 
     def __init__(self):
         self.results: dict[tuple[Kernel, tuple], Any] = {}  # (kernel, argument types) -> Numba's result
-        self.libraries: list[Any] = []  # of these, in the order of their beginning
+        self.libraries: list[Any] = []  # of the results, in the order in which lowering started
         self.callees: dict[Kernel, Callable] = {}
 
     def lower(self, kernel: Kernel, types: tuple) -> Any:
-        """Have Numba write the IR of a kernel -> its result, which knows the function's name and types."""
+        """Have Numba write the IR of a kernel -> Numba's result, with the function's name and types."""
         result = self.results.get((kernel, types))
         if result is None:
             from numba.core import compiler
@@ -68,7 +68,7 @@ class Lowering:
                 setattr(flags, name, value)
             context = cpu_target.target_context
             library = context.codegen().create_library(kernel.__name__)
-            library.add_llvm_module = library._final_module.link_in  # without optimizing it: that is done once, for all
+            library.add_llvm_module = library._final_module.link_in  # without optimizing: that is done once, for all
             self.libraries.append(library)
             result = compiler.compile_extra(
                 cpu_target.typing_context, context, kernel.resolve_globals(self.callee), types, None, flags, {}, library=library
@@ -77,7 +77,7 @@ class Lowering:
         return result
 
     def callee(self, kernel: Kernel) -> Callable:
-        """What Numba is to see in the place of a kernel that another one calls."""
+        """What Numba sees instead of a kernel that another one calls."""
         if kernel not in self.callees:
             self.callees[kernel] = self.intrinsic(kernel)
         return self.callees[kernel]
@@ -100,7 +100,7 @@ class Lowering:
         return intrinsic(typed)
 
     def modules(self) -> list[str]:
-        """The IR of everything lowered, and of Numba's own functions that it calls (`min`, a cast)."""
+        """The IR of all lowered functions, and of Numba's own functions that they call (`min`, a cast)."""
         others = {id(other): other for library in self.libraries for other in library._linking_libraries}
         return [library.get_llvm_str() for library in self.libraries] + [
             str(other._get_module_for_linking()) for other in others.values()
@@ -108,7 +108,7 @@ class Lowering:
 
 
 def llvm_options(options: dict) -> dict:
-    """Numba would inline on its own IR, and type and lower a function again for each of its calls; LLVM inlines as well."""
+    """Let LLVM inline, not Numba, which would type and lower an inlined function again for each call."""
     inlined = options.get("inline") == "always" or options.get("forceinline", False)
     return {**options, "inline": "never", "forceinline": inlined}
 
@@ -125,7 +125,8 @@ def link(modules: list[str]) -> llvm.ModuleRef:
 
 
 def optimize(module: llvm.ModuleRef) -> None:
-    """LLVM's passes. Without unrolling: the kernels that gain by it spell it out, and attention compiles in half the time."""
+    """Run LLVM's passes without unrolling: kernels that gain from it are unrolled by hand, and attention compiles twice as
+    fast."""
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization, options.slp_vectorization, options.loop_unrolling = True, False, False
     builder = llvm.create_pass_builder(target_machine(), options)
@@ -133,11 +134,11 @@ def optimize(module: llvm.ModuleRef) -> None:
 
 
 def initialize() -> None:
-    """Prepare LLVM for this processor; as often as one likes."""
+    """Initialize LLVM for this processor. Idempotent."""
     for prepare in (llvm.initialize, llvm.initialize_native_target, llvm.initialize_native_asmprinter):
         try:
             prepare()
-        except RuntimeError:  # newer versions of llvmlite have done it already, and say so
+        except RuntimeError:  # newer versions of llvmlite have done it already
             pass
 
 

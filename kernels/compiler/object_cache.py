@@ -1,14 +1,14 @@
-"""Compiled kernels on disk, in the user's cache folder and never in the package's own.
+"""Compiled kernels on disk, in the user's cache folder, never in the package's.
 
-    <cache>/                               NUMBA_CACHE_DIR if set, else ~/.cache/minibert or what the platform has
+    <cache>/                               NUMBA_CACHE_DIR if set, else ~/.cache/minibert or the platform's equivalent
         kernels-<sources>/                 one for each copy of these sources
-            sources                        the folder they are in; when that is gone, so is this one
+            sources                        the path of that copy; once it is gone, this folder is deleted
             lock                           held by the process that compiles
-            <modules>-<source hash>/       deleted when one of the modules has changed
-                <kernel>.<machine>.o       an object file behind its SHA-256
-                ...                        and what Numba caches of the same modules
+            <modules>-<source hash>/       deleted once one of the modules has changed
+                <kernel>.<machine>.o       SHA-256, then an object file
+                ...                        and Numba's cache of the same modules
 
-Two processes never write one file: each writes under a name of its own, and renames.
+Two processes never write to the same file: each writes a temporary file and renames it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from .toolchain import missing_compiler
 
 try:
     import fcntl
-except ImportError:  # Windows, where no object files are kept either
+except ImportError:  # Windows, where no object files are stored either
     fcntl = None
 
 
 def cache_root() -> Path | None:
-    """The folder for everything that is kept; None if there is no home to have one in."""
+    """The folder for all compiled kernels; None if the user has no home folder."""
     environment = os.environ
     if environment.get("NUMBA_CACHE_DIR"):
         return Path(environment["NUMBA_CACHE_DIR"])
@@ -63,20 +63,20 @@ def sources_dir() -> Path | None:
 
 
 def kernel_dir(modules: tuple[str, ...]) -> Path | None:
-    """Where the files of kernels from these modules are, for the sources as they are now."""
+    """The folder for kernels of these modules, compiled from the current sources."""
     folder = sources_dir()
     return None if folder is None else folder / f"{'+'.join(modules)}-{source_hash(*modules)}"
 
 
 def object_path(modules: tuple[str, ...], name: str, key: object) -> Path | None:
-    """The object file of a kernel on this machine; `key` is what else it depends on, its argument types and options."""
+    """The object file of a kernel on this machine; `key` is the rest that it depends on: its signature and options."""
     folder = kernel_dir(modules)
     return None if folder is None else folder / f"{name}.{digest((key, machine()))}.o"
 
 
 @cache
 def machine() -> tuple:
-    """What machine code depends on beside the kernel."""
+    """What machine code depends on besides the kernel: processor and compiler."""
     try:
         import llvmlite
 
@@ -101,7 +101,7 @@ def read_object(path: Path | None) -> bytes | None:
 
 
 def store_object(path: Path | None, code: bytes) -> None:
-    """Write it, and delete what other sources left; warn once if that cannot be."""
+    """Write it, and delete outdated files; warn once if the folder cannot be written."""
     try:
         if path is None:
             raise OSError
@@ -123,46 +123,46 @@ def cache_writable() -> bool:
 
 
 def remove_outdated(folder: Path) -> None:
-    """Delete what was compiled from sources that have changed since, or of which the whole copy is gone."""
-    note = folder / "sources"
-    if not note.exists():
-        note.write_text(str(SOURCES), encoding="utf-8")
+    """Delete what was compiled from sources that have changed since, or that no longer exist."""
+    sources_file = folder / "sources"
+    if not sources_file.exists():
+        sources_file.write_text(str(SOURCES), encoding="utf-8")
     for entry in folder.iterdir():
         modules, _, hashed = entry.name.rpartition("-")
         if modules and entry.is_dir() and source_hash(*modules.split("+")) != hashed:
             shutil.rmtree(entry, ignore_errors=True)
-    for other in kept_dirs():
+    for other in cache_dirs():
         sources = (other / "sources").read_text(encoding="utf-8") if (other / "sources").is_file() else ""
         if other != folder and sources and not os.path.isdir(sources):
             shutil.rmtree(other, ignore_errors=True)
 
 
-def kept_dirs() -> list[Path]:
-    """The folders in the cache that are minibert's."""
+def cache_dirs() -> list[Path]:
+    """minibert's folders in the cache."""
     root = cache_root()
     return [] if root is None else sorted(path for path in root.glob("kernels-*") if path.is_dir())
 
 
 def cache_size() -> int:
-    """Bytes of everything that is kept."""
-    return sum(path.stat().st_size for folder in kept_dirs() for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files in the cache."""
+    return sum(path.stat().st_size for folder in cache_dirs() for path in folder.rglob("*") if path.is_file())
 
 
 def clear_cache() -> None:
-    """Delete everything that is kept. OSError if a file cannot be deleted."""
-    for folder in kept_dirs():
+    """Delete the cache. OSError if a file cannot be deleted."""
+    for folder in cache_dirs():
         shutil.rmtree(folder)
 
 
 @contextmanager
 def compile_lock(on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Of all processes with this cache one at a time; the system frees it when its owner dies. Where a file system has no
-    locks, or nothing can be written, all go ahead: files are renamed into place, so the worst is work done twice."""
+    """Only one process with this cache at a time gets past this; the system frees the lock when its owner dies. If the file
+    system has no locks, or cannot be written, nobody waits: files are renamed into place, so at worst two compile the same."""
     folder, file = sources_dir(), None
     try:
         if folder is not None and fcntl is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            file = open(folder / "lock", "ab")  # noqa: SIM115 - closing it is what frees the lock
+            file = open(folder / "lock", "ab")  # noqa: SIM115 - closing the file frees the lock
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -188,7 +188,7 @@ def warn_of_no_cache() -> None:
 
 
 def numba_cache(modules: tuple[str, ...], options: dict, function):
-    """Numba's own cache of a function, in the folder of a kernel from these modules; None if there is no folder that can be written."""
+    """Numba's cache of a function, in the folder of these modules; None if no folder can be written."""
     from numba.core import caching
 
     folder = kernel_dir(modules)
@@ -203,7 +203,7 @@ def numba_cache(modules: tuple[str, ...], options: dict, function):
         return None
 
     class Locator(caching._CacheLocator):
-        """Says where, and for which sources: Numba's own looks at one file only, and prefers the package's folder."""
+        """Tells Numba folder and source hash. Its own locators hash one file only, and prefer the package's folder."""
 
         def get_cache_path(self):
             return str(folder)

@@ -1,4 +1,4 @@
-"""A hash of all sources that a kernel is compiled from: what was compiled before one of them changed is not used again."""
+"""A hash of all sources that a kernel is compiled from, so that it is compiled again once one of them changes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ IMPORTED = re.compile(rf"^from (\.+)([\w.]*) import ([\w, ]+|\([^)]*\))|{re.esca
 
 @cache
 def source_hash(*modules: str) -> str:
-    """A hash of these modules' sources and of all that they import inside `kernels/`, by an import or a name in a string.
+    """A hash of these modules and of all modules of `kernels/` that they import, or name in a string.
 
-    Numba itself looks at a kernel's own file alone, and would go on using an old `exp` after that has changed.
+    Numba itself hashes only the kernel's file, and would keep using an old `exp` after that has changed.
     """
     hashes: dict[str, str] = {}
     queue = list(modules)
@@ -38,7 +38,7 @@ class Source(NamedTuple):
 
 @cache
 def read_source(module: str) -> Source:
-    """A module of `kernels/`; one without text if it is none, as that of a kernel in a test."""
+    """A module of `kernels/`. For any other, as that of a kernel in a test: the hash of an empty file."""
     text = source_files()[module].read_text(encoding="utf-8") if module in source_files() else ""
     imports = []
     for dots, path, names, spelled in IMPORTED.findall(text):

@@ -11,10 +11,10 @@ PACKAGE = "minibert.kernels"
 
 
 def import_numba():
-    """The module. KernelError if Numba, or the llvmlite that it needs, cannot be imported."""
+    """The module `numba`. KernelError if it, or the llvmlite that it needs, cannot be imported."""
     try:
         import numba
-    except Exception as error:  # a version that does not fit NumPy's says ImportError; a broken library, OSError
+    except Exception as error:  # ImportError if the version does not fit NumPy's, OSError if a library is broken
         raise missing_compiler(error) from error
     return numba
 
@@ -27,7 +27,7 @@ def missing_compiler(error: Exception) -> KernelError:
 
 
 class LazyModule:
-    """A module of Numba's, imported when something of it is first used."""
+    """A module of Numba's, imported when an attribute of it is first read."""
 
     def __init__(self, name: str):
         self.name = name

@@ -1,9 +1,9 @@
-"""The entry of a compiled kernel: a function of one address, behind which its arguments lie as 64-bit words.
+"""The entry of a compiled kernel: a function of one pointer, to the packed arguments, which are 64-bit words.
 
     packed arguments    an array: the address of its Python object; a number: itself; a tuple: its items, one by one
-    trampoline          reads each array's address, shape and strides where NumPy keeps them, and calls the kernel
+    trampoline          reads each array's data pointer, shape and strides from its object, and calls the kernel
 
-So a call is one address and one address of words, which any thread can make without the interpreter's lock.
+So a call is two addresses, of the entry and of the packed arguments, and any thread can run it without the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PYOBJECT_HEADER = object.__basicsize__  # bytes before an array's own fields: da
 
 
 class ArrayType(NamedTuple):
-    """Of a C-contiguous array; beside "int", "float" and tuples, what a signature is made of."""
+    """The type of a C-contiguous array. A signature consists of these, "int", "float", and tuples of the same."""
 
     dtype: str
     rank: int
@@ -41,7 +41,7 @@ def numba_type(part):
 
 
 def struct_format(signature: tuple) -> str:
-    """The packed arguments of this signature, as `struct` has them."""
+    """The format of packed arguments of this signature, for `struct`."""
     return "".join(
         [struct_format(part) if type(part) is tuple else "d" if part == "float" else "q" for part in signature]
     )
@@ -50,8 +50,8 @@ def struct_format(signature: tuple) -> str:
 def build_trampoline(result, signature: tuple):
     """minibert_kernel(packed arguments) -> status, as a module of LLVM IR; `result` is Numba's, of the kernel.
 
-    Numba passes an array as two pointers for its owner (none here), its size, an item's size, the address of its data,
-    its shape and its strides, each by itself.
+    Numba passes an array as two pointers for its owner (null here), its size, an item's size, its data pointer, and then
+    each length of its shape and each stride.
     """
     from llvmlite import ir
 
@@ -87,7 +87,7 @@ def build_trampoline(result, signature: tuple):
         yield from (field(strides, 8 * axis) for axis in range(rank))
 
     addresses = (builder.gep(entry.args[0], [word(index)]) for index in range(1 << 16))
-    outputs = [builder.alloca(pointer.pointee) for pointer in kernel_type.args[:2]]  # what it returns, and its exception
+    outputs = [builder.alloca(pointer.pointee) for pointer in kernel_type.args[:2]]  # for its return value and its exception
     inputs = [
         builder.inttoptr(value, llvm_type) if isinstance(llvm_type, ir.PointerType) else value
         for value, llvm_type in zip(flatten_args(signature), kernel_type.args[2:], strict=True)

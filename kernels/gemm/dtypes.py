@@ -1,6 +1,6 @@
-"""What a register tile must know of its numbers, for the three kinds there are: float32, bf16 and int8.
+"""What the microkernel must know of a data type: float32, bf16 or int8.
 
-`intrinsics_tile.py` is the tile. How a machine multiplies int8 is told in `vectors_int8.py`.
+`microkernel.py` is the register tile. `int8_isa.py` chooses the instruction that multiplies int8.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from .int8_layout import K_PACK
 SHORT = ir.IntType(16)
 
 
-class Numbers(NamedTuple):
-    """What a kind of numbers is to the tile."""
+class MicrokernelSpec(NamedTuple):
+    """What differs between the microkernels of three data types."""
 
-    rows: int  # of a tile at most
-    columns: int  # outputs of a panel
-    outputs: int  # of one vector; a panel wider than two is taken in several parts
-    x_bytes: int  # of a row, in a step
-    weights: ir.Type  # of one vector of outputs in a line
+    mr: int  # rows of a tile at most
+    nr: int  # outputs of a panel
+    outputs: int  # of one vector; a panel wider than two vectors is taken in several parts
+    x_step_bytes: int  # bytes of one row of packed x in a step
+    weights: ir.Type  # a vector of outputs in a row of a panel
     sums: ir.Type
-    add: Callable  # (builder, two vectors of sums, where a row's x is, two vectors of weights) -> two vectors of sums
-    scale: Callable  # (builder, sums, where their scales are) -> what is added to the totals
-    finish: Callable  # (builder, totals, where their columns are, and the next line of these, a row's ranges) -> y
+    multiply_add: Callable  # (builder, two vectors of sums, address of a row's x, two vectors of weights) -> two of sums
+    scale: Callable  # (builder, sums, address of their scales) -> what is added to the totals
+    epilogue: Callable  # (builder, totals, addresses of their bias, weight sums and row's scale) -> y
 
 
 class BFloat(ir.Type):
-    """LLVM's bfloat, which llvmlite has no name for."""
+    """LLVM's bfloat, which llvmlite lacks."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -49,100 +49,106 @@ class BFloat(ir.Type):
 
 
 FLOATS, WORDS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(WORD, WIDTH)
-PAIRS = ir.VectorType(BFloat(), 2 * WIDTH) if llvm_version_info[0] >= 16 else WORDS  # older ones take them as words
+BF16_PAIRS = ir.VectorType(BFloat(), 2 * WIDTH) if llvm_version_info[0] >= 16 else WORDS  # before: passed as words
 
 
-def float32() -> Numbers:
-    return Numbers(MR, NR, WIDTH, 4, FLOATS, FLOATS, add_floats, as_they_are, plus_bias)
+def float32() -> MicrokernelSpec:
+    return MicrokernelSpec(MR, NR, WIDTH, 4, FLOATS, FLOATS, fma_f32, no_scale, add_bias)
 
 
-def bf16() -> Numbers:
-    add = add_pairs_at_once if HAS_AVX512_BF16 else add_pairs_widened
-    return Numbers(MR, NR, WIDTH, 4 if HAS_AVX512_BF16 else 8, WORDS, FLOATS, add, as_they_are, plus_bias)
+def bf16() -> MicrokernelSpec:
+    multiply_add = dot_bf16 if HAS_AVX512_BF16 else fma_widened_bf16
+    return MicrokernelSpec(MR, NR, WIDTH, 4 if HAS_AVX512_BF16 else 8, WORDS, FLOATS, multiply_add, no_scale, add_bias)
 
 
-def int8() -> Numbers:
-    add, sums, unite = WAYS[INT8_ISA.name]
+def int8() -> MicrokernelSpec:
+    dot, sums, reduce_lanes = INT8_EMITTERS[INT8_ISA.name]
     weights = ir.VectorType(BYTE, INT8_ISA.outputs * K_PACK)
-    return Numbers(INT8_ISA.rows, int8_layout.INT8_NR, INT8_ISA.outputs, INT8_ISA.x_bytes, weights,
-                   ir.VectorType(WORD, sums * INT8_ISA.outputs), in_both(add), scaled(unite), dequantised)  # fmt: skip
+    return MicrokernelSpec(
+        INT8_ISA.mr, int8_layout.INT8_NR, INT8_ISA.outputs, INT8_ISA.x_step_bytes, weights,
+        ir.VectorType(WORD, sums * INT8_ISA.outputs), for_both_vectors(dot), scale_reduced(reduce_lanes), dequantize,
+    )  # fmt: skip
 
 
 # float32 and bf16
 
 
-def as_they_are(builder, sums, scales):
+def no_scale(builder, sums, scales):
     return sums
 
 
-def plus_bias(builder, totals, bias, _, ranges):
+def add_bias(builder, totals, bias, weight_sums, row_scales):
     return builder.fadd(totals, load_unaligned(builder, bias, totals.type))
 
 
-def add_floats(builder, sums, place, weights):
-    a = builder.bitcast(splat(builder, load_unaligned(builder, place, WORD), WIDTH), FLOATS)
+def fma_f32(builder, sums, x, weights):
+    a = builder.bitcast(splat(builder, load_unaligned(builder, x, WORD), WIDTH), FLOATS)
     return [emit_fma(builder, a, b, c) for b, c in zip(weights, sums)]
 
 
-def add_pairs_at_once(builder, sums, place, weights):
-    """vdpbf16ps: both products of a pair, added to the sum, in one instruction."""
-    a = builder.bitcast(splat(builder, load_unaligned(builder, place, WORD), WIDTH), PAIRS)
+def dot_bf16(builder, sums, x, weights):
+    """vdpbf16ps: both products of a pair are added to the sum in one instruction."""
+    a = builder.bitcast(splat(builder, load_unaligned(builder, x, WORD), WIDTH), BF16_PAIRS)
     name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * WIDTH}"
-    return [call(builder, name, FLOATS, c, a, builder.bitcast(b, PAIRS)) for b, c in zip(weights, sums)]
+    return [call(builder, name, FLOATS, c, a, builder.bitcast(b, BF16_PAIRS)) for b, c in zip(weights, sums)]
 
 
-def add_pairs_widened(builder, sums, place, weights):
-    """A bf16 is the upper half of a float: the first of a pair is shifted up, the second's lower half is cleared."""
+def fma_widened_bf16(builder, sums, x, weights):
+    """A bf16 is the upper half of a float: shift the first of a pair up, clear the lower half of the second."""
     sixteen, upper = ir.Constant(WORDS, [16] * WIDTH), ir.Constant(WORDS, [0xFFFF0000] * WIDTH)
-    for which, widen in enumerate((lambda b: builder.shl(b, sixteen), lambda b: builder.and_(b, upper))):
+    for i, widen in enumerate((lambda b: builder.shl(b, sixteen), lambda b: builder.and_(b, upper))):
         floats = [builder.bitcast(widen(b), FLOATS) for b in weights]
-        sums = add_floats(builder, sums, byte_offset(builder, place, 4 * which), floats)
+        sums = fma_f32(builder, sums, byte_offset(builder, x, 4 * i), floats)
     return sums
 
 
-# int8: three ways to add a line's products, as `vectors_int8.py` tells them
+# int8: the three dot products of `int8_isa.py`
 
 
-def in_both(add: Callable) -> Callable:
-    """A way to add to one vector of sums -> the same for a row's two."""
+def for_both_vectors(dot: Callable) -> Callable:
+    """A dot product for one vector of sums -> the same for a row's two vectors."""
 
-    def add_both(builder, sums, place, weights):
-        x = load_unaligned(builder, place, ir.IntType(8 * INT8_ISA.x_bytes))
-        return [add(builder, total, x, b) for total, b in zip(sums, weights)]
+    def dot_both(builder, sums, x, weights):
+        x = load_unaligned(builder, x, ir.IntType(8 * INT8_ISA.x_step_bytes))
+        return [dot(builder, total, x, b) for total, b in zip(sums, weights)]
 
-    add_both.__name__ = add.__name__
-    return add_both
+    dot_both.__name__ = dot.__name__
+    return dot_both
 
 
-def scaled(unite: Callable) -> Callable:
-    """(builder, sums, where their scales are) -> floats, one an output, times its scale."""
+def scale_reduced(reduce_lanes: Callable) -> Callable:
+    """-> (builder, sums, address of their scales) -> floats: each output's sum, times its scale."""
 
     def scale(builder, sums, scales):
-        whole = unite(builder, sums)
-        floats = ir.VectorType(FLOAT, whole.type.count)
-        return builder.fmul(builder.sitofp(whole, floats), load_unaligned(builder, scales, floats))
+        integers = reduce_lanes(builder, sums)
+        floats = ir.VectorType(FLOAT, integers.type.count)
+        return builder.fmul(builder.sitofp(integers, floats), load_unaligned(builder, scales, floats))
 
     return scale
 
 
-def dequantised(builder, totals, bias, sums, ranges):
-    """What whole numbers stood for: scale · (total − zero · the weights' sum) + bias."""
-    scale, zero = (splat(builder, load_unaligned(builder, byte_offset(builder, ranges, at), FLOAT), totals.type.count) for at in (0, 4))
-    found = builder.fsub(totals, builder.fmul(zero, load_unaligned(builder, sums, totals.type)))
-    return builder.fadd(builder.fmul(found, scale), load_unaligned(builder, bias, totals.type))
+def dequantize(builder, totals, bias, weight_sums, row_scales):
+    """scale · (total − zero_point · weight_sum) + bias."""
+    scale, zero_point = (
+        splat(builder, load_unaligned(builder, byte_offset(builder, row_scales, offset), FLOAT), totals.type.count)
+        for offset in (0, 4)
+    )
+    correction = builder.fmul(zero_point, load_unaligned(builder, weight_sums, totals.type))
+    product = builder.fmul(builder.fsub(totals, correction), scale)
+    return builder.fadd(product, load_unaligned(builder, bias, totals.type))
 
 
-def add_vnni(builder, sums, x, weights):
+def dot_vnni(builder, sums, x, weights):
     """sums[n] += x · weights[4 n : 4 n + 4], in one instruction."""
     x, bits = splat(builder, x, sums.type.count), 32 * sums.type.count
-    if llvm_version_info[0] >= 21:  # older ones take the bytes as words
+    if llvm_version_info[0] >= 21:  # older versions take the bytes as words
         x = builder.bitcast(x, weights.type)
     else:
         weights = builder.bitcast(weights, x.type)
     return call(builder, f"llvm.x86.avx512.vpdpbusd.{bits}", sums.type, sums, x, weights)
 
 
-def add_pairs(builder, sums, x, weights):
+def dot_pmaddwd(builder, sums, x, weights):
     """sums[2 n] += the first two products of output n, sums[2 n + 1] += the last two."""
     wide = ir.VectorType(SHORT, weights.type.count)
     x = builder.bitcast(splat(builder, x, INT8_ISA.outputs), wide)
@@ -150,29 +156,29 @@ def add_pairs(builder, sums, x, weights):
     return builder.add(sums, call(builder, name, sums.type, x, builder.sext(weights, wide)))
 
 
-def add_plain(builder, sums, x, weights):
+def dot_scalar(builder, sums, x, weights):
     """sums[4 n + i] += product i of output n."""
     x = builder.bitcast(splat(builder, x, INT8_ISA.outputs), weights.type)
     return builder.add(sums, builder.mul(builder.zext(x, sums.type), builder.sext(weights, sums.type)))
 
 
-def whole_already(builder, sums):
+def identity(builder, sums):
     return sums
 
 
-def halves(builder, sums):
+def add_lane_pairs(builder, sums):
     """[a0 a1 b0 b1 ...] -> [a0 + a1, b0 + b1, ...]."""
     undefined, count = ir.Constant(sums.type, ir.Undefined), sums.type.count // 2
-    parts = [ir.Constant(ir.VectorType(WORD, count), list(range(first, 2 * count, 2))) for first in (0, 1)]
-    return builder.add(*(builder.shuffle_vector(sums, undefined, part) for part in parts))
+    lanes = [ir.Constant(ir.VectorType(WORD, count), list(range(first, 2 * count, 2))) for first in (0, 1)]
+    return builder.add(*(builder.shuffle_vector(sums, undefined, part) for part in lanes))
 
 
-def quarters(builder, sums):
-    return halves(builder, halves(builder, sums))
+def add_lane_quads(builder, sums):
+    return add_lane_pairs(builder, add_lane_pairs(builder, sums))
 
 
-WAYS = {  # name -> how a line is added, the sums of each output, how they become one
-    "vnni": (add_vnni, 1, whole_already),
-    "pairs": (add_pairs, 2, halves),
-    "plain": (add_plain, 4, quarters),
+INT8_EMITTERS = {  # name of the ISA -> its dot product, the sums it keeps for each output, how these become one
+    "vnni": (dot_vnni, 1, identity),
+    "pmaddwd": (dot_pmaddwd, 2, add_lane_pairs),
+    "scalar": (dot_scalar, 4, add_lane_quads),
 }

@@ -1,15 +1,16 @@
-"""x weightᵀ at the machine's speed, for numbers of every kind: the loops around the register tile of `intrinsics_tile.py`.
+"""x weightᵀ at the machine's speed, for every data type: the loops around the microkernel (BLIS's macrokernel).
 
-    lay         each tile's rows of x are put side by side, once, as the tile reads them
-    multiply    for each task, which is some tiles of rows × some panels of columns     tasks are what threads share
-                    for each span of k       the task's part of x and two panels' lie in L2
-                        for each panel
-                            for each tile    y += x @ panel, in registers; the last time with scales, bias, residual, gelu
+    pack_rows     packs the rows of x, one tile after another, in the order in which the microkernel reads them
+    gemm_tasks    for each task (some tiles of rows × some panels of columns; threads share the tasks)
+                      for each KC steps of k     the task's part of x and two panels' parts fit into L2
+                          for each panel
+                              for each tile      y += x @ panel in registers; after the last step the epilogue:
+                                                 scales, bias, residual, activation
 
-`linear_register.py`, `linear_bf16.py` and `linear_int8.py` have what differs: how weights and x become 4-byte steps.
+`ops/linear_f32.py`, `ops/linear_bf16.py` and `ops/linear_int8.py` define what differs: how weights and x are packed.
 
-A row's result is the same to the bit whatever rows stand around it: each of its sums is the same multiply-adds in the
-same order, and no sum is split between tasks.
+A row's result has the same bits whatever other rows are in x: each of its sums is the same multiply-adds in the same
+order, and no sum is split between tasks. Next: `microkernel.py`.
 """
 
 from __future__ import annotations
@@ -22,97 +23,102 @@ import numpy as np
 from ..compiler.jit import Kernel, jit
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
-from ..runtime.threads import run, settle
+from ..runtime.threads import PACKED, THREAD, TILE, flush, run
 from ..simd.atomics import load_acquire, spin_hint
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave
 from ..simd.trace import activate_tile
-from .microkernel import add_product as add_tile
+from .microkernel import TileArgs
+from .microkernel import microkernel_f32 as microkernel
 
-# Steps between two visits to a place of y: a tile's x then fills half of L1, a panel a tenth of L2. It is a multiple of
-# every format's chunk.
-SPAN = 768
-BLOCK = 16  # tiles of a task at most: 16 × 6 rows × SPAN × 4 bytes are 290 KiB, a third of a common L2
-WIDE = 24  # panels of a task at most, whose part of y stays in L2 with it
+# Steps between two updates of a tile of y. A tile's x then fills half of L1, a panel a tenth of L2. KC is a multiple of
+# K_ACCUMULATE and of every int8 group.
+KC = 768
+MC_TILES = 16  # tiles of a task at most: 16 × 6 rows × KC × 4 bytes are 290 KiB, a third of a common L2
+NC_PANELS = 24  # panels of a task at most: their part of y stays in L2 too
 
 
-class Format(NamedTuple):
-    """What a kind of numbers is to the loops."""
+class GemmSpec(NamedTuple):
+    """What the loops must know of a data type."""
 
-    rows: int  # of a tile at most
-    x_bytes: int  # of a row, in a step
-    multiply: Kernel  # the one below, with its own `lay` and `add_tile`
-    chunk: Callable  # steps -> how many of them are summed up before they are added to a total, or scaled
-    scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of what `lay` needs for itself
+    mr: int  # rows of a tile at most
+    x_step_bytes: int  # bytes of one row of packed x in a step
+    tasks: Kernel  # `gemm_tasks` with this type's `pack_rows` and `microkernel`
+    k_accumulate: Callable  # steps -> how many of them one running sum takes before it is scaled and added to the total
+    scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of the two scratch arrays of `pack_rows`
 
 
 class Weights(NamedTuple):
-    """One weight, or three that are multiplied with the same x, packed."""
+    """One packed weight, or three that are multiplied with the same x."""
 
-    panels: np.ndarray  # (P, steps, 4 C bytes): a panel is C outputs; the last of each weight is filled up with 0
-    scales: np.ndarray  # (weights, chunks, ·) float32 for each output; not read where numbers need none
-    columns: np.ndarray  # (weights, 1 or 2, ·) float32: each output's bias, and what else a tile ends with
-    outputs: int  # of one weight, without those that fill its last panel
+    panels: np.ndarray  # (P, steps, 4 NR bytes): a panel is NR outputs; the last one of each weight is padded with 0
+    scales: np.ndarray  # (weights, groups, ·) float32, for each output; not read unless the type is int8
+    epilogue_vectors: np.ndarray  # (weights, 1 or 2, ·) float32: each output's bias, and in int8 the sum of its weights
+    outputs: int  # of one weight, without the padding
 
-    def parts(self, some: slice) -> Weights:
+    def parts(self, selected: slice) -> Weights:
         """Some of the weights."""
-        each = len(self.panels) // len(self.columns)
-        first, last, _ = some.indices(len(self.columns))
-        return Weights(self.panels[first * each : last * each], self.scales[some], self.columns[some], self.outputs)
+        panels_per_weight = len(self.panels) // len(self.epilogue_vectors)
+        first, last, _ = selected.indices(len(self.epilogue_vectors))
+        panels = self.panels[first * panels_per_weight : last * panels_per_weight]
+        return Weights(panels, self.scales[selected], self.epilogue_vectors[selected], self.outputs)
 
 
 ALL = slice(None)
 
 
-def product(form: Format, finish: int, x, packed: tuple, residual=None, parts: slice = ALL):
-    """x (M, K), times these parts of the packed weights -> y (parts, M, N), followed by an activation or PLAIN (`fused.py`)."""
+def gemm(spec: GemmSpec, activation: int, x, *packed, residual=None, parts: slice = ALL):
+    """x (M, K), times these parts of the packed weights -> y (parts, M, N), then an activation or NO_ACTIVATION.
+
+    A residual (M, N) is added to y. The operations built on this are in `ops/epilogues.py`.
+    """
     x, weights = np.ascontiguousarray(x), Weights(*packed).parts(parts)
-    steps, (count, _, width) = weights.panels.shape[1], weights.columns.shape
+    steps, (count, _, width) = weights.panels.shape[1], weights.epilogue_vectors.shape
     y = empty(count, len(x), width)
     if len(x):
-        tiles = -(-len(x) // form.rows)
-        laid = empty(len(x) * steps * form.x_bytes // 4), empty(len(x), 2)
-        (tall, wide), tasks = share(tiles, form.rows, steps, len(weights.panels) // count, count)
-        other = y[0][:0] if residual is None else filled_up(residual, width)
-        size = (form.rows, tall, wide, get_num_threads(), form.chunk(steps))
-        run(form.multiply, tasks, x, laid, weights[:3], y, other, size, finish, scratch=form.scratch(steps))
-    found = y[:, :, : weights.outputs]
-    if found.flags.c_contiguous:
-        return found
-    narrow = empty(*found.shape)
-    run(cut, count * len(x), y, narrow)
+        tiles = -(-len(x) // spec.mr)
+        packed_x = empty(len(x) * steps * spec.x_step_bytes // 4), empty(len(x), 2)
+        per_task, tasks = partition_tasks(tiles, spec.mr, steps, len(weights.panels) // count, count)
+        added = y[0][:0] if residual is None else pad_columns(residual, width)
+        blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate(steps))
+        run(spec.tasks, tasks, x, packed_x, weights[:3], y, added, blocking, activation, scratch=spec.scratch(steps))
+    trimmed = y[:, :, : weights.outputs]
+    if trimmed.flags.c_contiguous:
+        return trimmed
+    narrow = empty(*trimmed.shape)
+    run(trim_columns, count * len(x), y, narrow)
     return narrow
 
 
-def filled_up(residual, width):
-    """A tile reads whole panels of the residual, and would read past the end of one that is narrower."""
+def pad_columns(residual, width):
+    """Pad the residual to whole panels: a tile reads whole panels of it, past the end of a narrower one."""
     if residual.shape[1] == width:
         return np.ascontiguousarray(residual)
-    settle()
+    flush()
     return np.pad(residual, ((0, 0), (0, width - residual.shape[1])))
 
 
-def share(tiles: int, rows: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:
-    """-> (tiles of rows, panels) of a task, and how many tasks that makes.
+def partition_tasks(tiles: int, mr: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:
+    """-> (tiles per task, panels per task), and the number of tasks.
 
-    Reading a weight costs as much as some ten rows' work on it. A task is a sixteenth of a thread's share, so that
-    none waits long for the last, and not below some 10 µs; and each thread can have as many as the others.
+    Reading a weight costs as much as multiplying it with ten rows. A task is a sixteenth of a thread's share, so that no
+    thread waits long for the last one, but not below 10 µs. The number of tasks is a multiple of the threads if it can be.
     """
     threads = get_num_threads()
-    blocks = -(-tiles // BLOCK)
-    tall = -(-tiles // blocks)
-    cost = steps * (tall * rows + 10)  # of a panel
-    wanted = max(blocks * parts * panels * cost // (16 * threads), 40_000)
-    strips = max(panels * cost // wanted, 1)
-    strips += next(more for more in range(threads) if blocks * parts * (strips + more) % threads == 0)
-    wide = min(-(-panels // strips), WIDE)
-    return (tall, wide), blocks * parts * -(-panels // wide)
+    row_blocks = -(-tiles // MC_TILES)
+    tiles_per_task = -(-tiles // row_blocks)
+    panel_cost = steps * (tiles_per_task * mr + 10)
+    task_cost = max(row_blocks * parts * panels * panel_cost // (16 * threads), 40_000)
+    column_blocks = max(panels * panel_cost // task_cost, 1)
+    column_blocks += next(more for more in range(threads) if row_blocks * parts * (column_blocks + more) % threads == 0)
+    panels_per_task = min(-(-panels // column_blocks), NC_PANELS)
+    return (tiles_per_task, panels_per_task), row_blocks * parts * -(-panels // panels_per_task)
 
 
 @jit(nogil=True, error_model="numpy")
-def cut(counter, wide, narrow):
-    """narrow (P, M, N) = the first columns of wide (P, M, ·), a row a task."""
+def trim_columns(counter, wide, narrow):
+    """narrow (P, M, N) = the first columns of wide (P, M, ·). A task is a row."""
     parts, rows, columns = narrow.shape
     task = fetch_add(counter)
     while task < parts * rows:
@@ -123,66 +129,74 @@ def cut(counter, wide, narrow):
 
 
 @jit(error_model="numpy")
-def lay(x, coming, scratch, laid, ranges):
-    """A tile's rows of x (R, K) -> laid (K R,), side by side. Other numbers than float32 have a `lay` of their own, with
-    a row that is worth asking for, some scratch, and two values of each row in `ranges`."""
-    interleave(x, laid)
+def pack_rows(x, next_row, scratch, packed_x, row_scales):
+    """A tile's rows of x (R, K) -> packed_x (K R,): the rows' values of the first k, of the next k, ...
+
+    bf16 and int8 replace it. Theirs prefetch `next_row`, use two scratch arrays, and write two values a row to `row_scales`.
+    """
+    interleave(x, packed_x)
 
 
 @jit(nogil=True, error_model="numpy")
-def multiply(counter, scratch, x, laid, weights, y, residual, size, finish):
-    """Lay one tile after another until none is left; then, when all are laid, do one task after another. What is asked for
-    ahead, at a task's end, are the weights of the one that this thread will probably do next."""
-    words, ranges = laid
-    panels, scales, columns = weights
-    height, tall, wide, threads, chunk = size
+def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, activation):
+    """Pack tiles of x until none is left, wait until the other threads have packed theirs, then do tasks until none is left.
+
+    At the end of a task, prefetch the panel this thread will most likely process next."""
+    packed, row_scales = packed_x
+    panels, scales, epilogue_vectors = weights
+    mr, tiles_per_task, panels_per_task, threads, k_accumulate = blocking
     parts, rows, _ = y.shape
-    steps, across = panels.shape[1], panels.shape[2] // 4
-    tiles, each = -(-rows // height), len(panels) // parts
-    split = rows // tiles, rows % tiles
-    strips = -(-each // wide)  # of a weight
-    length = len(words) // rows  # of a row
-    own, tile = fetch_add(counter[1:]), fetch_add(counter[2:])
+    steps, nr = panels.shape[1], panels.shape[2] // 4
+    tiles, panels_per_weight = -(-rows // mr), len(panels) // parts
+    row_split = rows // tiles, rows % tiles
+    column_blocks = -(-panels_per_weight // panels_per_task)  # of a weight
+    length = len(packed) // rows  # of a packed row
+    thread, tile = fetch_add(counter[THREAD:]), fetch_add(counter[TILE:])
     while tile < tiles:
-        top, bottom = top_of(tile, split), top_of(tile + 1, split)
-        coming = x[top_of(min(tile + threads, tiles - 1), split)]  # what this thread will probably lay next begins there
-        lines = scratch[0][own], scratch[1][own]
-        lay(x[top:bottom], coming, lines, words[top * length : bottom * length], ranges[top:bottom])
-        fetch_add(counter[3:])
-        tile = fetch_add(counter[2:])
-    turn = 0
-    while load_acquire(counter, 3) < tiles:
-        turn += 1
-        spin_hint(turn)
-    task, tasks = fetch_add(counter), -(-tiles // tall) * parts * strips
+        top, bottom = tile_start(tile, row_split), tile_start(tile + 1, row_split)
+        next_row = x[tile_start(min(tile + threads, tiles - 1), row_split)]  # of the tile this thread will probably pack next
+        lines = scratch[0][thread], scratch[1][thread]
+        pack_rows(x[top:bottom], next_row, lines, packed[top * length : bottom * length], row_scales[top:bottom])
+        fetch_add(counter[PACKED:])
+        tile = fetch_add(counter[TILE:])
+    spins = 0
+    while load_acquire(counter, PACKED) < tiles:
+        spins += 1
+        spin_hint(spins)
+    task, tasks = fetch_add(counter), -(-tiles // tiles_per_task) * parts * column_blocks
     while task < tasks:
-        part, first_tile, first = task // strips % parts, task // (parts * strips) * tall, task % strips * wide
-        last_tile, last = min(first_tile + tall, tiles), min(first + wide, each)
-        target, column = y[part], columns[part]
-        for k in range(0, steps, SPAN):
-            end, scale = min(k + SPAN, steps), scales[part, k // chunk :]
-            asked = -(-(end - k) // (last_tile - first_tile))  # lines asked for ahead by each tile
-            ahead = -(-asked * panels.shape[2] // (end - k))  # bytes a step; not one line less: it would be waited for
-            for number in range(first, last):
-                left, follows = number * across, part * each + number + 1
-                if number + 1 == last and task + threads < tasks:
-                    follows = (task + threads) // strips % parts * each + (task + threads) % strips * wide
-                elif number + 1 == last:
-                    follows = part * each + number  # which is there already
-                panel, coming = panels[part * each + number, k:end], panels[follows, k:end]
-                bottom = top_of(first_tile, split)
+        part, first_tile = task // column_blocks % parts, task // (parts * column_blocks) * tiles_per_task
+        first_panel = task % column_blocks * panels_per_task
+        last_tile, last_panel = min(first_tile + tiles_per_task, tiles), min(first_panel + panels_per_task, panels_per_weight)
+        target, vectors = y[part], epilogue_vectors[part]
+        for k in range(0, steps, KC):
+            end, scale = min(k + KC, steps), scales[part, k // k_accumulate :]
+            prefetch_lines = -(-(end - k) // (last_tile - first_tile))  # rows of the next panel that each tile prefetches
+            # Bytes a step. Rounded up: a row that is not prefetched would be waited for.
+            prefetch_stride = -(-prefetch_lines * panels.shape[2] // (end - k))
+            for panel_index in range(first_panel, last_panel):
+                left, next_index = panel_index * nr, part * panels_per_weight + panel_index + 1
+                if panel_index + 1 == last_panel and task + threads < tasks:
+                    next_part, next_block = (task + threads) // column_blocks % parts, (task + threads) % column_blocks
+                    next_index = next_part * panels_per_weight + next_block * panels_per_task
+                elif panel_index + 1 == last_panel:
+                    next_index = part * panels_per_weight + panel_index  # which the cache holds already
+                panel, next_panel = panels[part * panels_per_weight + panel_index, k:end], panels[next_index, k:end]
+                bottom = tile_start(first_tile, row_split)
                 for tile in range(first_tile, last_tile):
-                    top, bottom = bottom, top_of(tile + 1, split)
-                    start = top * length + k * (bottom - top) * (length // steps)
-                    place = top, bottom - top, left, start, (tile - first_tile) * asked, ahead, chunk
-                    add_tile(target, words, panel, coming, scale, column, ranges, residual, place, k == 0, end == steps)
-                    if finish != NO_ACTIVATION and end == steps:
-                        activate_tile(target, (top, bottom - top, left, across), finish)
+                    top, bottom = bottom, tile_start(tile + 1, row_split)
+                    x_start = top * length + k * (bottom - top) * (length // steps)
+                    prefetch_row = (tile - first_tile) * prefetch_lines
+                    args = TileArgs(top, bottom - top, left, x_start, prefetch_row, prefetch_stride, k_accumulate)
+                    first, last = k == 0, end == steps
+                    microkernel(target, packed, panel, next_panel, scale, vectors, row_scales, residual, args, first, last)
+                    if activation != NO_ACTIVATION and last:
+                        activate_tile(target, (top, bottom - top, left, nr), activation)
         task = fetch_add(counter)
 
 
 @jit(inline="always")
-def top_of(tile, split):
-    """A tile's first row; tiles are of nearly equal heights (7 rows are 4 + 3, for a row alone is slow): the first
-    split[1] of them have split[0] + 1 rows, the others split[0]."""
-    return tile * split[0] + min(tile, split[1])
+def tile_start(tile, row_split):
+    """A tile's first row. Tiles have nearly equal heights (7 rows are 4 + 3, because a tile of one row is slow): the first
+    row_split[1] tiles have row_split[0] + 1 rows, the others row_split[0]."""
+    return tile * row_split[0] + min(tile, row_split[1])

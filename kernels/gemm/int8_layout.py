@@ -1,38 +1,38 @@
-"""How 8-bit weights lie in memory: alike for every machine, so that a checkpoint's are used where the file has them.
+"""The layout of 8-bit weights in memory and in checkpoints. It is the same on every machine.
 
-A panel is COLUMNS outputs, and a line of it holds GROUP neighbours of k for each of them, 128 bytes:
+A panel is INT8_NR outputs. A row of it is K_PACK neighbors of k for each of them, 128 bytes:
 
-    line 0:  w[0,0] w[0,1] w[0,2] w[0,3]   w[1,0] w[1,1] w[1,2] w[1,3]   ...   w[31,0] ... w[31,3]
-    line 1:  w[0,4] ...
+    row 0:  w[0,0] w[0,1] w[0,2] w[0,3]   w[1,0] w[1,1] w[1,2] w[1,3]   ...   w[31,0] ... w[31,3]
+    row 1:  w[0,4] ...
 
-What fills the last panel is 0. A machine with shorter vectors takes a line in several parts.
+The last panel is padded with 0. A machine with shorter vectors reads a row in several parts.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-K_PACK, INT8_NR = 4, 32  # GROUP is what vpdpbusd takes at once
-ROTATION = 16  # values of a row that are mixed at once; twice, so that each becomes part of 256
+K_PACK, INT8_NR = 4, 32  # K_PACK is what vpdpbusd multiplies at once
+ROTATION = 16  # values that one step of the rotation mixes; there are two, so each value becomes part of 256
 
 
-def span_of(inputs: int) -> int:
-    """How many of K share a weight's scale: a power of two from 64 on, so that there are up to 8 scales; 1,024 at most."""
-    span = 64
-    while 8 * span < inputs and span < 1024:
-        span *= 2
-    return span
+def group_size(inputs: int) -> int:
+    """How many of K share a weight's scale: the least power of two of 64 to 1,024 that makes up to 8 groups."""
+    size = 64
+    while 8 * size < inputs and size < 1024:
+        size *= 2
+    return size
 
 
-def lay(values):
-    """Whole numbers (N, K), K a multiple of GROUP -> panels (P, K / GROUP, 128)."""
+def pack_panels(values):
+    """int8 (N, K), K a multiple of K_PACK -> panels (P, K / K_PACK, 128)."""
     padded = np.pad(values, ((0, -len(values) % INT8_NR), (0, 0)))
-    lines = padded.reshape(-1, INT8_NR, padded.shape[1] // K_PACK, K_PACK).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(lines).reshape(len(lines), -1, INT8_NR * K_PACK)
+    rows = padded.reshape(-1, INT8_NR, padded.shape[1] // K_PACK, K_PACK).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(rows).reshape(len(rows), -1, INT8_NR * K_PACK)
 
 
 def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
-    """`parts` weights (N, K) -> the shapes of the panels, scales and columns that `linear_int8.pack` makes of them."""
-    wide, length = outputs + -outputs % INT8_NR, inputs + -inputs % ROTATION
-    spans = -(-length // span_of(length))
-    return (parts * wide // INT8_NR, length // K_PACK, INT8_NR * K_PACK), (parts, spans, wide), (parts, 2, wide)
+    """`parts` weights (N, K) -> the shapes of the panels, scales and epilogue vectors into which they are packed."""
+    width, length = outputs + -outputs % INT8_NR, inputs + -inputs % ROTATION
+    groups = -(-length // group_size(length))
+    return (parts * width // INT8_NR, length // K_PACK, INT8_NR * K_PACK), (parts, groups, width), (parts, 2, width)

@@ -1,22 +1,23 @@
-"""The register tile: y (R, C) += x (R, K) @ panel (K, C), summed in registers, written once for three kinds of numbers.
+"""The microkernel: a register tile, y (R, NR) += x (R, K) @ panel (K, NR), written once for three data types.
 
-A step multiplies one line of the panel, 4 bytes for each of C outputs, with 4 bytes of each of R rows:
+A step multiplies one row of the panel, 4 bytes for each of NR outputs, with 4 bytes of each of R rows of x:
 
     float32     one value of k            fma
-    bf16        two neighbours of k       vdpbf16ps; elsewhere widened, and two fmas
-    int8        four neighbours of k      vpdpbusd; elsewhere pmaddwd, or plain products
+    bf16        two neighbors of k        vdpbf16ps; without it widened to float32, and two fmas
+    int8        four neighbors of k       vpdpbusd; without it pmaddwd, or scalar products
 
     panel[k]                  b0 = a vector of outputs     b1 = the next
-    x[0, k] = a, spread       sums00 += a · b0             sums01 += a · b1
-    x[1, k] = a, spread       sums10 += a · b0             sums11 += a · b1       ... 2 R multiply-adds for 2 + R reads
+    x[0, k] = a, splat        sums00 += a · b0             sums01 += a · b1
+    x[1, k] = a, splat        sums10 += a · b0             sums11 += a · b1       ... 2 R multiply-adds for 2 + R loads
 
-x comes as its transpose, rows side by side, so that a step reads it in one place (`tiles.py` lays it so). A running sum
-takes `chunk` steps and is then added to a total: so float32 stays exact, and each chunk of int8 has its own scales.
-Where there are 32 registers the totals stay in them, too; elsewhere they wait in y.
+x is packed, the rows of a step side by side, so that a step reads one place in memory (`gemm.pack_rows`). A running sum
+takes `k_accumulate` steps and is then added to a total. This keeps float32 exact, and in int8 each group has its own
+scales. With 32 registers the totals stay in registers too; with 16 they are kept in y.
 
-On the way the bytes of `coming`, which are soon to be read, are asked for, a little at each step: reading weights from
-memory takes as long as the arithmetic of some ten rows, and so costs little beside it. A row's instructions are the
-same whatever R is. What differs between the numbers is in `intrinsics_numbers.py`.
+Each step also prefetches some bytes of the next panel. Reading weights from memory takes as long as multiplying them with
+ten rows; prefetched, it overlaps with the arithmetic. A row's instructions do not depend on R.
+
+`dtypes.py` defines what differs between the data types.
 """
 
 from __future__ import annotations
@@ -30,234 +31,255 @@ from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, FLOAT, INT, byte_offset, load_unaligned, prefetch, store_unaligned, switch_on_rows
 from ..simd.shapes import TOTALS_IN_REGISTERS
-from .dtypes import Numbers, bf16, float32, int8
+from .dtypes import MicrokernelSpec, bf16, float32, int8
 
-AT_ONCE = 2  # rows of which both lines of y and of the residual are asked for at a time
+PREFETCH_ROWS = 2  # rows of y and of the residual that are prefetched at a time
 
 
-class Arguments(NamedTuple):
-    """What a tile is called with: addresses, distances in bytes, and numbers."""
+class TileArgs(NamedTuple):
+    """A tile's indices and sizes. They are integers, not slices: each sliced array costs a tile some 15 instructions."""
+
+    row: int  # of y, the tile's first
+    rows: int
+    column: int  # of y, the tile's first
+    x_start: int  # index in packed x
+    prefetch_row: int  # of the next panel, the first that this tile prefetches
+    prefetch_stride: int  # bytes to prefetch in each step
+    k_accumulate: int  # steps in a running sum
+
+
+class TileOperands(NamedTuple):
+    """A tile's function in LLVM IR takes these: addresses, then distances in bytes, counts and flags."""
 
     y: ir.Value
     x: ir.Value
     panel: ir.Value
-    coming: ir.Value
+    next_panel: ir.Value
     scales: ir.Value
-    columns: ir.Value
-    ranges: ir.Value
+    epilogue_vectors: ir.Value
+    row_scales: ir.Value
     residual: ir.Value
-    y_row: ir.Value  # from one row of y to the next
-    x_step: ir.Value
-    line: ir.Value  # of the panel
-    scales_line: ir.Value
-    columns_line: ir.Value
-    residual_row: ir.Value
-    steps: ir.Value
-    ahead: ir.Value  # bytes of `coming` a step
-    chunk: ir.Value  # steps in a running sum
-    first: ir.Value  # whether y is yet to be begun
-    last: ir.Value  # whether it is then whole
-    adds: ir.Value  # whether the residual is then added
+    y_stride: ir.Value  # from one row of y to the next
+    x_stride: ir.Value  # from one step of x to the next
+    panel_stride: ir.Value
+    scales_stride: ir.Value
+    epilogue_stride: ir.Value  # from the bias to the weight sums
+    residual_stride: ir.Value
+    k_steps: ir.Value
+    prefetch_stride: ir.Value  # bytes of the next panel to prefetch in a step
+    k_accumulate: ir.Value  # steps in a running sum
+    first: ir.Value  # whether the totals begin at 0
+    last: ir.Value  # whether the epilogue follows
+    has_residual: ir.Value  # whether it adds the residual
 
 
 @intrinsic
-def add_product(typing, y, x, panel, coming, scales, columns, ranges, residual, place, first, last):
-    """float32: the tile of y at (row, column) += x (K, R)ᵀ @ panel (K, 4 C bytes); at last + columns (1, ·), the bias, and
-    + residual, an array like y, or an empty one. Of what else follows nothing is read.
+def microkernel_f32(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """float32: the tile of y at (row, column) += x (K, R)ᵀ @ panel (K, 4 NR bytes).
 
-    `place` is (row, R, column, where in x the tile begins, which line of `coming` is asked for first, how many bytes of it
-    a step, steps of a running sum): numbers, because each array that is cut costs a tile some 15 instructions."""
-    return signature(y, x, panel, coming, scales, columns, ranges, residual, place), emitter(float32())
-
-
-@intrinsic
-def add_product_of_pairs(typing, y, x, panel, coming, scales, columns, ranges, residual, place, first, last):
-    """bf16: y += x (K / 2, ·)ᵀ @ panel (K / 2, 4 C bytes); x has two bf16 a step if HAS_AVX512_BF16, else two floats."""
-    return signature(y, x, panel, coming, scales, columns, ranges, residual, place), emitter(bf16())
+    With `first`, y is not read: the totals begin at 0. With `last`, epilogue_vectors (1, ·), the bias, is added, and
+    `residual`, an array like y, unless it is empty. `scales` and `row_scales` are not read."""
+    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    return signature(*arrays, tile_args), emitter(float32())
 
 
 @intrinsic
-def add_scaled_product(typing, y, x, panel, coming, scales, columns, ranges, residual, place, first, last):
-    """int8: y += scales[span] · (x (K / 4, ·)ᵀ @ panel (K / 4, 4 C bytes)) of each span, whose sums are exact; at last with
-    columns (2, ·), the bias and the weights' sums, and ranges (M, 2), each row's scale and zero."""
-    return signature(y, x, panel, coming, scales, columns, ranges, residual, place), emitter(int8())
+def microkernel_bf16(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """bf16: y += x (K / 2, ·)ᵀ @ panel (K / 2, 4 NR bytes); x has two bf16 a step if HAS_AVX512_BF16, else two floats."""
+    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    return signature(*arrays, tile_args), emitter(bf16())
+
+
+@intrinsic
+def microkernel_int8(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """int8: y += scales[group] · (x (K / 4, ·)ᵀ @ panel (K / 4, 4 NR bytes)) for each group, whose integer sums are exact.
+
+    With `last`, epilogue_vectors (2, ·), the bias and the weight sums, and row_scales (M, 2), each row's scale and zero
+    point, turn the totals into y."""
+    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    return signature(*arrays, tile_args), emitter(int8())
 
 
 def signature(*arguments):
     return types.void(*arguments, types.boolean, types.boolean)
 
 
-def emitter(numbers: Numbers) -> Callable:
-    """What Numba calls to have a tile's instructions written. Arrays are of two axes, the second contiguous; x may be of
-    one: a step's bytes for each row, the next step's, ..."""
+def emitter(spec: MicrokernelSpec) -> Callable:
+    """What Numba calls to emit a call of the tile. Arrays have two axes, the second contiguous. x may have one axis: each
+    row's bytes of a step, then those of the next step, ..."""
 
     def emit(context, builder, signature, values):
-        *arrays, place, first, last = values
-        arrays = [context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, arrays)]
-        y, x, panel, coming, scales, columns, ranges, residual = arrays
-        row, rows, column, start, asked, ahead, chunk = (builder.extract_value(place, i) for i in range(7))
-        y_row, coming_row, ranges_row, *distances = (
-            builder.extract_value(array.strides, 0) for array in (y, coming, ranges, panel, scales, columns, residual)
+        *arrays, tile_args, first, last = values
+        arrays = [context.make_array(array_type)(context, builder, value) for array_type, value in zip(signature.args, arrays)]
+        y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual = arrays
+        args = TileArgs(*(builder.extract_value(tile_args, i) for i in range(len(TileArgs._fields))))
+        y_stride, next_stride, row_scales_stride, *strides = (
+            builder.extract_value(array.strides, 0)
+            for array in (y, next_panel, row_scales, panel, scales, epilogue_vectors, residual)
         )
-        x_step = None if signature.args[1].ndim == 1 else builder.extract_value(x.strides, 0)
-        across = builder.mul(INT(4), column)
-        begins = [
-            [builder.mul(row, y_row), across], [builder.mul(INT(4), start)], [], [builder.mul(asked, coming_row)],
-            [across], [across], [builder.mul(row, ranges_row)], [builder.mul(row, distances[-1]), across],
+        x_stride = None if signature.args[1].ndim == 1 else builder.extract_value(x.strides, 0)
+        across = builder.mul(INT(4), args.column)
+        offsets = [
+            [builder.mul(args.row, y_stride), across], [builder.mul(INT(4), args.x_start)], [],
+            [builder.mul(args.prefetch_row, next_stride)], [across], [across],
+            [builder.mul(args.row, row_scales_stride)], [builder.mul(args.row, strides[-1]), across],
         ]  # fmt: skip
-        places = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, begins)]
-        steps = builder.extract_value(panel.shape, 0)
-        adds = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
-        for count in switch_on_rows(builder, rows, numbers.rows):
-            tile = tile_of(builder.module, numbers, count)
-            for column in range(0, numbers.columns, 2 * numbers.outputs):
+        starts = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, offsets)]
+        k_steps = builder.extract_value(panel.shape, 0)
+        has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
+        counts = (k_steps, args.prefetch_stride, args.k_accumulate)
+        for rows in switch_on_rows(builder, args.rows, spec.mr):
+            tile = get_or_build_tile(builder.module, spec, rows)
+            for column in range(0, spec.nr, 2 * spec.outputs):
                 further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
-                starts = [byte_offset(builder, place, distance) for place, distance in zip(places, further)]
-                step = x_step or INT(count * numbers.x_bytes)
-                builder.call(tile, [*starts, y_row, step, *distances, steps, ahead, chunk, first, last, adds])
+                addresses = [byte_offset(builder, start, distance) for start, distance in zip(starts, further)]
+                x_step = x_stride or INT(rows * spec.x_step_bytes)
+                builder.call(tile, [*addresses, y_stride, x_step, *strides, *counts, first, last, has_residual])
 
     return emit
 
 
-def tile_of(module: ir.Module, numbers: Numbers, rows: int) -> ir.Function:
-    """The tile of so many rows, as a function that all places in a module call: a copy takes a second to compile."""
-    kind = ir.FunctionType(ir.VoidType(), [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
-    tile = cgutils.get_or_insert_function(module, kind, f"minibert_tile_{numbers.add.__name__}_{rows}")
+def get_or_build_tile(module: ir.Module, spec: MicrokernelSpec, rows: int) -> ir.Function:
+    """The tile for this number of rows, as one function for all calls in a module: each copy takes a second to compile."""
+    function_type = ir.FunctionType(ir.VoidType(), [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
+    tile = cgutils.get_or_insert_function(module, function_type, f"minibert_tile_{spec.multiply_add.__name__}_{rows}")
     if tile.is_declaration:
         tile.linkage = "internal"
         tile.attributes.add("noinline")
-        emit_tile(ir.IRBuilder(tile.append_basic_block("entry")), numbers, rows, Arguments(*tile.args))
+        emit_tile(ir.IRBuilder(tile.append_basic_block("entry")), spec, rows, TileOperands(*tile.args))
     return tile
 
 
 class Tile:
-    """A tile's instructions in pieces, and what they share. A row has two vectors of y: all its lists go row by row."""
+    """The parts of a tile's code, and what they share. A row has two vectors of y: all lists here go row by row."""
 
-    def __init__(self, builder: ir.IRBuilder, numbers: Numbers, rows: int, given: Arguments):
-        self.builder, self.numbers, self.rows, self.given = builder, numbers, rows, given
-        self.size, self.floats = 4 * numbers.outputs, ir.VectorType(FLOAT, numbers.outputs)
-        self.halves = [(row, half * self.size) for row in range(rows) for half in (0, 1)]
+    def __init__(self, builder: ir.IRBuilder, spec: MicrokernelSpec, rows: int, operands: TileOperands):
+        self.builder, self.spec, self.rows, self.operands = builder, spec, rows, operands
+        self.size, self.floats = 4 * spec.outputs, ir.VectorType(FLOAT, spec.outputs)
+        self.vectors = [(row, half * self.size) for row in range(rows) for half in (0, 1)]  # row, offset in bytes
 
-    def at(self, address: ir.Value, distance: ir.Value | int, *steps: tuple) -> ir.Value:
-        """An address, so many bytes further on, and so many steps of a length."""
-        counted = [self.builder.mul(INT(count) if isinstance(count, int) else count, length) for count, length in steps]
-        return byte_offset(self.builder, address, distance, *counted)
+    def at(self, address: ir.Value, offset: ir.Value | int, *steps: tuple) -> ir.Value:
+        """address + offset + count · stride for each (count, stride)."""
+        distances = [self.builder.mul(INT(count) if isinstance(count, int) else count, stride) for count, stride in steps]
+        return byte_offset(self.builder, address, offset, *distances)
 
-    def places(self) -> list[ir.Value]:
-        return [self.at(self.given.y, half, (row, self.given.y_row)) for row, half in self.halves]
+    def y_addresses(self) -> list[ir.Value]:
+        return [self.at(self.operands.y, half, (row, self.operands.y_stride)) for row, half in self.vectors]
 
-    def residuals(self) -> list[ir.Value]:
-        return [self.at(self.given.residual, half, (row, self.given.residual_row)) for row, half in self.halves]
+    def residual_addresses(self) -> list[ir.Value]:
+        return [self.at(self.operands.residual, half, (row, self.operands.residual_stride)) for row, half in self.vectors]
 
-    def read(self) -> list[ir.Value]:
-        return [load_unaligned(self.builder, place, self.floats) for place in self.places()]
+    def load_y(self) -> list[ir.Value]:
+        return [load_unaligned(self.builder, address, self.floats) for address in self.y_addresses()]
 
-    def write(self, values: list[ir.Value]) -> None:
-        for place, value in zip(self.places(), values, strict=True):
-            store_unaligned(self.builder, value, place)
+    def store_y(self, values: list[ir.Value]) -> None:
+        for address, value in zip(self.y_addresses(), values, strict=True):
+            store_unaligned(self.builder, value, address)
 
-    def begin(self) -> list[ir.Value]:
-        """What the totals begin with: 0 the first time, then what is in y. Nothing, where y itself keeps them."""
+    def load_accumulators(self) -> list[ir.Value]:
+        """The initial totals: 0 the first time, then y. None if y itself holds the totals."""
         builder, zero = self.builder, ir.Constant(self.floats, None)
         if TOTALS_IN_REGISTERS:
-            return [builder.select(self.given.first, zero, found) for found in self.read()]
-        with builder.if_then(self.given.first):
-            self.write([zero] * len(self.halves))
+            return [builder.select(self.operands.first, zero, value) for value in self.load_y()]
+        with builder.if_then(self.operands.first):
+            self.store_y([zero] * len(self.vectors))
         return []
 
-    def ask(self, chunk: ir.Value) -> None:
-        """Some rows of y and of the residual are asked for: with the first chunk the first rows, with the next the next. Of
-        many lines that are asked for at once, a Zen 4 forgets what is too much."""
-        builder, given, most = self.builder, self.given, AT_ONCE
-        with builder.if_then(builder.icmp_unsigned("<", chunk, INT(-(-self.rows // most)))):
-            first = builder.mul(chunk, INT(most))
-            for row, half in self.halves[: 2 * most]:
-                number = builder.add(first, INT(row))
-                prefetch(builder, self.at(given.y, half, (number, given.y_row)), to_write=True)
-                prefetch(builder, self.at(given.residual, half, (number, given.residual_row)))
+    def prefetch_outputs(self, group: ir.Value) -> None:
+        """Prefetch some rows of y and of the residual: with the first running sum the first rows, with the next the next.
+        Zen 4 drops prefetches issued beyond its queue depth."""
+        builder, operands = self.builder, self.operands
+        with builder.if_then(builder.icmp_unsigned("<", group, INT(-(-self.rows // PREFETCH_ROWS)))):
+            first = builder.mul(group, INT(PREFETCH_ROWS))
+            for i, half in self.vectors[: 2 * PREFETCH_ROWS]:
+                row = builder.add(first, INT(i))
+                prefetch(builder, self.at(operands.y, half, (row, operands.y_stride)), to_write=True)
+                prefetch(builder, self.at(operands.residual, half, (row, operands.residual_stride)))
 
-    def step(self, k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        """The sums, with one line's products added."""
-        builder, given = self.builder, self.given
-        places = [self.at(given.panel, half, (k, given.line)) for half in (0, self.size)]
-        weights = [load_unaligned(builder, place, self.numbers.weights) for place in places]
-        for line in range(0, 2 * self.size, 64):
-            prefetch(builder, self.at(given.coming, line, (k, given.ahead)))
-        new = []
+    def fma_step(self, k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+        """The sums, plus the products of one row of the panel."""
+        builder, operands = self.builder, self.operands
+        addresses = [self.at(operands.panel, half, (k, operands.panel_stride)) for half in (0, self.size)]
+        weights = [load_unaligned(builder, address, self.spec.weights) for address in addresses]
+        for cache_line in range(0, 2 * self.size, 64):
+            prefetch(builder, self.at(operands.next_panel, cache_line, (k, operands.prefetch_stride)))
+        new_sums = []
         for row in range(self.rows):
-            x = self.at(given.x, row * self.numbers.x_bytes, (k, given.x_step))
-            new += self.numbers.add(builder, sums[2 * row : 2 * row + 2], x, weights)
-        return new
+            x = self.at(operands.x, row * self.spec.x_step_bytes, (k, operands.x_stride))
+            new_sums += self.spec.multiply_add(builder, sums[2 * row : 2 * row + 2], x, weights)
+        return new_sums
 
-    def add_up(self, totals: list[ir.Value], sums: list[ir.Value], chunk: ir.Value) -> list[ir.Value]:
-        """The totals, with a chunk's sums added."""
-        scales = [self.at(self.given.scales, half, (chunk, self.given.scales_line)) for _, half in self.halves]
-        scaled = [self.numbers.scale(self.builder, one, place) for one, place in zip(sums, scales)]
-        new = [self.builder.fadd(total, one) for total, one in zip(totals or self.read(), scaled)]
+    def flush_accumulators(self, totals: list[ir.Value], sums: list[ir.Value], group: ir.Value) -> list[ir.Value]:
+        """The totals, plus the scaled running sums of a group."""
+        scales = [self.at(self.operands.scales, half, (group, self.operands.scales_stride)) for _, half in self.vectors]
+        scaled = [self.spec.scale(self.builder, value, address) for value, address in zip(sums, scales)]
+        new_totals = [self.builder.fadd(total, value) for total, value in zip(totals or self.load_y(), scaled)]
         if not TOTALS_IN_REGISTERS:
-            self.write(new)
-        return new
+            self.store_y(new_totals)
+        return new_totals
 
-    def end(self, totals: list[ir.Value]) -> None:
-        """The totals into y; the last time what follows is done to them."""
-        builder, given = self.builder, self.given
-        with builder.if_else(given.last) as (whole, partial):
-            with whole:
-                finished = []
-                for total, (row, half) in zip(totals, self.halves):
-                    columns, ranges = self.at(given.columns, half), self.at(given.ranges, 8 * row)
-                    following = self.at(columns, given.columns_line)
-                    finished.append(self.numbers.finish(builder, total, columns, following, ranges))
-                with builder.if_else(given.adds) as (added, alone):
+    def store_outputs(self, totals: list[ir.Value]) -> None:
+        """Store the totals in y; the last time, apply the epilogue first."""
+        builder, operands = self.builder, self.operands
+        with builder.if_else(operands.last) as (complete, partial):
+            with complete:
+                outputs = []
+                for total, (row, half) in zip(totals, self.vectors):
+                    bias, row_scales = self.at(operands.epilogue_vectors, half), self.at(operands.row_scales, 8 * row)
+                    weight_sums = self.at(bias, operands.epilogue_stride)
+                    outputs.append(self.spec.epilogue(builder, total, bias, weight_sums, row_scales))
+                with builder.if_else(operands.has_residual) as (added, alone):
                     with added:
-                        others = [load_unaligned(builder, residual, self.floats) for residual in self.residuals()]
-                        self.write([builder.fadd(value, other) for value, other in zip(finished, others)])
+                        residuals = [load_unaligned(builder, address, self.floats) for address in self.residual_addresses()]
+                        self.store_y([builder.fadd(value, residual) for value, residual in zip(outputs, residuals)])
                     with alone:
-                        self.write(finished)
+                        self.store_y(outputs)
             with partial:
-                self.write(totals)
+                self.store_y(totals)
 
 
-def emit_tile(builder: ir.IRBuilder, numbers: Numbers, rows: int, given: Arguments) -> None:
-    """A loop over chunks, and in it one over steps."""
-    tile = Tile(builder, numbers, rows, given)
-    blocks = [builder.append_basic_block(name) for name in ("before", "chunk", "step", "added", "done")]
-    before, chunk, step, added, done = blocks
-    begun = tile.begin()
+def emit_tile(builder: ir.IRBuilder, spec: MicrokernelSpec, rows: int, operands: TileOperands) -> None:
+    """A loop over groups of `k_accumulate` steps, and in it a loop over steps."""
+    tile = Tile(builder, spec, rows, operands)
+    before, group, step, flush, done = (
+        builder.append_basic_block(name) for name in ("before", "group", "step", "flush", "done")
+    )
+    initial_totals = tile.load_accumulators()
     builder.branch(before)
     builder.position_at_end(before)
-    builder.branch(chunk)
+    builder.branch(group)
 
-    builder.position_at_end(chunk)
-    number, start = builder.phi(INT), builder.phi(INT)
-    totals = [builder.phi(tile.floats) for _ in begun]
-    tile.ask(number)
-    wanted = builder.add(start, given.chunk)
-    stop = builder.select(builder.icmp_signed("<", wanted, given.steps), wanted, given.steps)
-    asked = builder.block
+    builder.position_at_end(group)
+    index, start = builder.phi(INT), builder.phi(INT)
+    totals = [builder.phi(tile.floats) for _ in initial_totals]
+    tile.prefetch_outputs(index)
+    full_stop = builder.add(start, operands.k_accumulate)
+    stop = builder.select(builder.icmp_signed("<", full_stop, operands.k_steps), full_stop, operands.k_steps)
+    group_end = builder.block
     builder.branch(step)
 
     builder.position_at_end(step)
-    k, sums = builder.phi(INT), [builder.phi(numbers.sums) for _ in tile.halves]
-    new = tile.step(k, sums)
+    k, sums = builder.phi(INT), [builder.phi(spec.sums) for _ in tile.vectors]
+    new_sums = tile.fma_step(k, sums)
     next_k = builder.add(k, INT(1))
-    builder.cbranch(builder.icmp_signed("<", next_k, stop), step, added)
-    join([k, *sums], asked, [start, *[ir.Constant(numbers.sums, None)] * len(sums)], step, [next_k, *new])
+    builder.cbranch(builder.icmp_signed("<", next_k, stop), step, flush)
+    zeros = [ir.Constant(spec.sums, None)] * len(sums)
+    add_incoming([k, *sums], group_end, [start, *zeros], step, [next_k, *new_sums])
 
-    builder.position_at_end(added)
-    later, next_number = tile.add_up(totals, new, number), builder.add(number, INT(1))
-    builder.cbranch(builder.icmp_signed("<", stop, given.steps), chunk, done)
-    join([number, start], before, [INT(0), INT(0)], added, [next_number, stop])
+    builder.position_at_end(flush)
+    new_totals, next_index = tile.flush_accumulators(totals, new_sums, index), builder.add(index, INT(1))
+    builder.cbranch(builder.icmp_signed("<", stop, operands.k_steps), group, done)
+    add_incoming([index, start], before, [INT(0), INT(0)], flush, [next_index, stop])
     if TOTALS_IN_REGISTERS:
-        join(totals, before, begun, added, later)
+        add_incoming(totals, before, initial_totals, flush, new_totals)
 
     builder.position_at_end(done)
-    tile.end(later)
+    tile.store_outputs(new_totals)
     builder.ret_void()
 
 
-def join(phis: list, left: ir.Block, lefts: list, right: ir.Block, rights: list) -> None:
-    """Each phi's value, by the block from which it is come to."""
+def add_incoming(phis: list, left: ir.Block, lefts: list, right: ir.Block, rights: list) -> None:
+    """Add both incoming edges to each phi."""
     for phi, from_left, from_right in zip(phis, lefts, rights, strict=True):
         phi.add_incoming(from_left, left)
         phi.add_incoming(from_right, right)

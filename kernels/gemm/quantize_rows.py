@@ -1,4 +1,4 @@
-"""A row on its way to whole numbers: mixed, as `int8_reference.mix` has it, and rounded."""
+"""Rotate a row and round it to integers: `rotate` and the rounding of `ops/quantization.py`, in LLVM IR."""
 
 from __future__ import annotations
 
@@ -13,100 +13,106 @@ from ..simd.shapes import WIDTH
 from ..simd.shuffle import shuffle_mask
 from .int8_layout import ROTATION
 
-ROW, WORDS = ir.VectorType(FLOAT, ROTATION), ir.VectorType(WORD, ROTATION)
+LANE_FLOATS, LANE_INTS = ir.VectorType(FLOAT, ROTATION), ir.VectorType(WORD, ROTATION)
 
 
 @intrinsic
-def mix(typing, source, target, coming):
-    """target (K,) = source (K,), mixed: K is a multiple of MIXED. The two may be one.
+def rotate_row(typing, source, target, next_row):
+    """target (K,) = source (K,), rotated. K is a multiple of ROTATION; the two may be the same array.
 
-    A vector of each of the row's MIXED parts is in registers at once. Where parts are whole rows of MIXED neighbours, so
-    are these, and are mixed before they are written; and `coming`, a row like this one, is asked for meanwhile.
+    The row has ROTATION parts, and a vector of each is in registers at once. If the parts consist of whole groups of
+    ROTATION neighbors, both steps are done before the vectors are stored, and `next_row` is prefetched meanwhile.
     """
 
     def emit(context, builder, signature, values):
-        arrays = [context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values)]
-        begun, ended, later = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        arrays = [context.make_array(array_type)(context, builder, v) for array_type, v in zip(signature.args, values)]
+        source, target, next_row = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         count = builder.extract_value(arrays[0].shape, 0)
         part = builder.udiv(count, INT(ROTATION))
         fits = builder.icmp_unsigned("==", builder.urem(part, INT(ROTATION)), INT(0))
-        with builder.if_else(fits) as (at_once, in_turn):
-            with at_once:
-                mix_parts(builder, begun, ended, part, INT(0), ROTATION, whole=True, later=later)
-            with in_turn:
+        with builder.if_else(fits) as (in_one_pass, in_two):
+            with in_one_pass:
+                rotate_parts(builder, source, target, part, INT(0), ROTATION, both_steps=True, next_row=next_row)
+            with in_two:
                 done = INT(0)
                 for lanes in (WIDTH, WIDTH // 2, 1):
-                    done = mix_parts(builder, begun, ended, part, done, lanes)
+                    done = rotate_parts(builder, source, target, part, done, lanes)
                 with cgutils.for_range(builder, part) as group:
-                    place = byte_offset(builder, ended, builder.mul(group.index, INT(4 * ROTATION)))
-                    store_unaligned(builder, within(builder, load_unaligned(builder, place, ROW)), place)
+                    address = byte_offset(builder, target, builder.mul(group.index, INT(4 * ROTATION)))
+                    row = hadamard_within_vector(builder, load_unaligned(builder, address, LANE_FLOATS))
+                    store_unaligned(builder, row, address)
 
-    return types.void(source, target, coming), emit
+    return types.void(source, target, next_row), emit
 
 
-def mix_parts(builder, begun, ended, part, first, lanes, whole=False, later=None) -> ir.Value:
-    """From place `first` of each part on, as long as there are so many `lanes` -> the place that is next. If they are
-    `whole` rows of neighbours, these are mixed, too, and `later` is asked for."""
+def rotate_parts(builder, source, target, part, first, lanes, both_steps=False, next_row=None) -> ir.Value:
+    """Mix the parts with each other, from index `first` of each on, `lanes` values at a time -> the first index that is left.
+
+    With `both_steps`, also mix the neighbors, and prefetch `next_row`."""
     vector = ir.VectorType(FLOAT, lanes)
     groups = builder.udiv(builder.sub(part, first), INT(lanes))
     with cgutils.for_range(builder, groups) as group:
-        place = builder.add(first, builder.mul(group.index, INT(lanes)))
-        distances = [builder.mul(INT(4), builder.add(place, builder.mul(INT(number), part))) for number in range(ROTATION)]
-        held = [load_unaligned(builder, byte_offset(builder, begun, distance), vector) for distance in distances]
-        for value, distance in zip(across(builder, held), distances):
-            if whole:
-                prefetch(builder, byte_offset(builder, later, distance))
-                value = within(builder, value)
-            store_unaligned(builder, value, byte_offset(builder, ended, distance))
+        index = builder.add(first, builder.mul(group.index, INT(lanes)))
+        offsets = [builder.mul(INT(4), builder.add(index, builder.mul(INT(i), part))) for i in range(ROTATION)]
+        vectors = [load_unaligned(builder, byte_offset(builder, source, offset), vector) for offset in offsets]
+        for value, offset in zip(hadamard_across_vectors(builder, vectors), offsets):
+            if both_steps:
+                prefetch(builder, byte_offset(builder, next_row, offset))
+                value = hadamard_within_vector(builder, value)
+            store_unaligned(builder, value, byte_offset(builder, target, offset))
     return builder.add(first, builder.mul(groups, INT(lanes)))
 
 
-def across(builder, held: list[ir.Value]) -> list[ir.Value]:
-    """MIXED vectors, mixed with each other."""
+def hadamard_across_vectors(builder, vectors: list[ir.Value]) -> list[ir.Value]:
+    """ROTATION vectors, mixed with each other."""
     for apart in (4, 1):
-        sums = {place: builder.fadd(held[place], held[place ^ apart]) for place in range(ROTATION) if not place & apart}
-        totals = {place: builder.fadd(sums[place], sums[place ^ 2 * apart]) for place in sums if not place & 2 * apart}
-        held = [without_twice(builder, totals[place & ~(3 * apart)], value) for place, value in enumerate(held)]
-    return held
+        sums = {i: builder.fadd(vectors[i], vectors[i ^ apart]) for i in range(ROTATION) if not i & apart}
+        totals = {i: builder.fadd(sums[i], sums[i ^ 2 * apart]) for i in sums if not i & 2 * apart}
+        vectors = [sub_twice(builder, totals[i & ~(3 * apart)], value) for i, value in enumerate(vectors)]
+    return vectors
 
 
-def within(builder, value: ir.Value) -> ir.Value:
-    """The MIXED lanes of a vector, mixed with each other."""
+def hadamard_within_vector(builder, value: ir.Value) -> ir.Value:
+    """The ROTATION lanes of a vector, mixed with each other."""
     for apart in (4, 1):
         total = value
         for distance in (apart, 2 * apart):
-            others = builder.shuffle_vector(total, total, shuffle_mask(lane ^ distance for lane in range(ROTATION)))
-            total = builder.fadd(total, others)
-        value = without_twice(builder, total, value)
+            swapped = builder.shuffle_vector(total, total, shuffle_mask(lane ^ distance for lane in range(ROTATION)))
+            total = builder.fadd(total, swapped)
+        value = sub_twice(builder, total, value)
     return value
 
 
-def without_twice(builder, total: ir.Value, value: ir.Value) -> ir.Value:
+def sub_twice(builder, total: ir.Value, value: ir.Value) -> ir.Value:
+    """total - 2 value."""
     return emit_fma(builder, value, ir.Constant(value.type, [-2.0] * value.type.count), total)
 
 
 @intrinsic
-def round_row(typing, source, target, factor, zero):
-    """target (K,) = the nearest whole numbers to source (K,) times factor, plus zero; from 0 to 255. K is a multiple of MIXED.
+def quantize_row(typing, source, target, inverse_scale, zero_point):
+    """target (K,) = round(source (K,) · inverse_scale) + zero_point, clamped to 0..255. K is a multiple of ROTATION.
 
     A compiler's loop over `np.rint`, `min` and `max` took 14 cycles for 16 values, half of all that is done to a row.
     """
-    whole = ir.IntType(target.dtype.bitwidth)
+    integer = ir.IntType(target.dtype.bitwidth)
 
     def emit(context, builder, signature, values):
-        source, target = (context.make_array(kind)(context, builder, v) for kind, v in zip(signature.args, values[:2]))
-        begun, ended = (builder.bitcast(array.data, ADDRESS) for array in (source, target))
-        factor, zero = splat(builder, values[2], ROTATION), builder.fptosi(values[3], WORD)
-        start = splat(builder, builder.sub(zero, ir.Constant(WORD, WHOLE.view(np.int32).item())), ROTATION)
-        with cgutils.for_range(builder, builder.udiv(builder.extract_value(source.shape, 0), INT(ROTATION))) as group:
+        arrays = [context.make_array(array_type)(context, builder, v) for array_type, v in zip(signature.args, values[:2])]
+        source, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        factor, zero_point = splat(builder, values[2], ROTATION), builder.fptosi(values[3], WORD)
+        # Adding WHOLE rounds: the low bits of the sum are the integer.
+        start = splat(builder, builder.sub(zero_point, ir.Constant(WORD, WHOLE.view(np.int32).item())), ROTATION)
+        with cgutils.for_range(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(ROTATION))) as group:
             first = builder.mul(group.index, INT(ROTATION))
-            value = builder.fmul(load_unaligned(builder, byte_offset(builder, begun, builder.mul(first, INT(4))), ROW), factor)
-            rounded = builder.bitcast(builder.fadd(value, ir.Constant(ROW, [WHOLE.item()] * ROTATION)), WORDS)
-            number = builder.add(rounded, start)
+            value = builder.fmul(
+                load_unaligned(builder, byte_offset(builder, source, builder.mul(first, INT(4))), LANE_FLOATS), factor
+            )
+            rounded = builder.bitcast(builder.fadd(value, ir.Constant(LANE_FLOATS, [WHOLE.item()] * ROTATION)), LANE_INTS)
+            result = builder.add(rounded, start)
             for limit, beyond in ((0, "<"), (255, ">")):
-                limit = ir.Constant(WORDS, [limit] * ROTATION)
-                number = builder.select(builder.icmp_signed(beyond, number, limit), limit, number)
-            place = byte_offset(builder, ended, builder.mul(first, INT(whole.width // 8)))
-            store_unaligned(builder, builder.trunc(number, ir.VectorType(whole, ROTATION)), place)
+                limit = ir.Constant(LANE_INTS, [limit] * ROTATION)
+                result = builder.select(builder.icmp_signed(beyond, result, limit), limit, result)
+            address = byte_offset(builder, target, builder.mul(first, INT(integer.width // 8)))
+            store_unaligned(builder, builder.trunc(result, ir.VectorType(integer, ROTATION)), address)
 
     return types.void(source, target, types.float32, types.float32), emit

@@ -1,6 +1,6 @@
 """The ladders: each operation's variants, the plain loops first, one idea more from one to the next.
 
-    linear.py         naive, tiled, packed                    linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
+    linear.py         naive, tiled, packed, blocked, threads  linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
     attention.py      naive, turned, online, register         attention_bf16.py
     softmax.py  layer_norm.py  activations.py  embed.py       naive, vector
     epilogues.py      a product with what follows it          quantization.py   int8 in NumPy: the formulas

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import GELU, GELU_TANH, RELU, SILU, TANH, gelu, gelu_tanh, relu, silu, tanh
@@ -80,7 +80,7 @@ def on_threads(function, x):
     """The function over x's values in the order of memory -> y of x's shape."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    size, own = (LONG, SMALL) if beyond_caches(y.reshape(-1)) else (TASK, 0)
+    size, own = (LONG, MIN_POOLED_FLOATS) if exceeds_llc(y.reshape(-1)) else (TASK, 0)
     run(activate, -(-x.size // size), x.reshape(-1), y.reshape(-1), function, size, scratch=((own,),))
     return y
 
@@ -118,7 +118,7 @@ def tanh_vector(x):
 @jit(nogil=True, error_model="numpy")
 def activate(counter, scratch, x, y, function, size):
     """Do one task after another until none is left, a block at a time; what is beyond the caches is written past them."""
-    own = scratch[0][fetch_add(counter[1:])][:BLOCK]
+    own = scratch[0][fetch_add(counter[THREAD:])][:BLOCK]
     task = fetch_add(counter)
     while task * size < len(x):
         for first in range(task * size, min(task * size + size, len(x)), BLOCK):

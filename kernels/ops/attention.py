@@ -8,11 +8,11 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..composed import query_bounds
-from ..gemm.microkernel import add_product
+from ..gemm.microkernel import microkernel_f32 as add_product
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
-from ..runtime.threads import run
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import max_nnan
 from ..simd.emit import fetch_add, fma
 from ..simd.scalar_math import exp_below
@@ -180,7 +180,7 @@ def attention_on_threads(kernel, query, key, value, bounds, key_mask, heads):
 def attend(counter, scratch, query, key, value, kept, places, heads, context):
     """Do one task after another until none is left: a sequence's head, and BLOCK of its queries."""
     size = query.shape[1] // heads
-    own = fetch_add(counter[1:])
+    own = fetch_add(counter[THREAD:])
     copies, laid, scores, turned, sums = scratch[0][own], scratch[1][own], scratch[2][own], scratch[3][own], scratch[4][own]
     (asking, bounds, blocks), sequence = places, 0
     task = fetch_add(counter)

@@ -10,14 +10,14 @@ import numpy as np
 
 from ..compiler.cpu import HAS_AVX512_BF16
 from ..compiler.jit import jit
-from ..gemm.microkernel import add_product_of_pairs
+from ..gemm.microkernel import microkernel_bf16 as add_product_of_pairs
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.shapes import MR
 from ..simd.shuffle import interleave
 from .attention import attend, attention_on_threads, exponentials, find_largest
 from .attention import gather as gather_floats
-from .linear_bf16 import rounded
+from .linear_bf16 import round_to_bf16 as rounded
 
 
 @variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and shares keep 8 of 24 bits", capturable=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import prefetch_row, store_nontemporal
 from ..simd.emit import fetch_add
 from .layer_norm import LONG, TASK, normalise
@@ -57,7 +57,7 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     tables = tuple(np.ascontiguousarray(table) for table in tables)
     y = empty(len(token_ids), tables[0].shape[1])
     norm = weight, bias, eps
-    size, own = (LONG, max(y.shape[1], SMALL)) if beyond_caches(y) else (TASK, y.shape[1])
+    size, own = (LONG, max(y.shape[1], MIN_POOLED_FLOATS)) if exceeds_llc(y) else (TASK, y.shape[1])
     run(embed_tasks, -(-y.size // size), ids, tables, norm, y, size, scratch=((own,),) * 4)
     return y
 
@@ -66,7 +66,7 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
 def embed_tasks(counter, scratch, ids, tables, norm, y, size):
     (tokens, kinds, places), (words, types, positions) = ids, tables
     weight, bias, eps = norm
-    number, width = fetch_add(counter[1:]), y.shape[1]
+    number, width = fetch_add(counter[THREAD:]), y.shape[1]
     summed, summed_other = scratch[0][number][:width], scratch[1][number][:width]
     own, own_other = scratch[2][number][:width], scratch[3][number][:width]
     each = max(size // width, 1)

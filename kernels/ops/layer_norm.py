@@ -8,8 +8,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add, fma
 
@@ -44,14 +44,14 @@ def layer_norm_vector(x, weight, bias, eps):
     """Two rows at a time; sums whose order the compiler may choose, so that it keeps many. Blocks of rows on threads."""
     x = np.ascontiguousarray(x)
     y = empty(*x.shape)
-    size, own = (LONG, max(x.shape[1], SMALL)) if beyond_caches(y) else (TASK, 0)
+    size, own = (LONG, max(x.shape[1], MIN_POOLED_FLOATS)) if exceeds_llc(y) else (TASK, 0)
     run(normalise_rows, -(-x.size // size), x, weight, bias, eps, y, size, scratch=((own,), (own,)))
     return y
 
 
 @jit(nogil=True, error_model="numpy")
 def normalise_rows(counter, scratch, x, weight, bias, eps, y, size):
-    number, width = fetch_add(counter[1:]), x.shape[1]
+    number, width = fetch_add(counter[THREAD:]), x.shape[1]
     own, own_other = scratch[0][number][:width], scratch[1][number][:width]
     each = max(size // width, 1)
     task = fetch_add(counter)

@@ -1,100 +1,102 @@
-"""x weightᵀ + bias with the weights as bf16: half the memory, and half the bytes where a short text waits for them.
+"""x weightᵀ + bias with weights in bf16: half the memory, and half the bytes to wait for in a short text.
 
-A bf16 is a float32 without its lower 16 bits. Where the machine multiplies them (AVX512-BF16), x is rounded to bf16 too
-and the sums stay float32; elsewhere the weights are widened in registers, two for one load, and nothing else is rounded.
-A panel's line is two neighbours of k for COLUMNS outputs. The loops are in `tiles.py`.
+A bf16 is a float32 without its lower 16 bits. With AVX512-BF16, x is rounded to bf16 too, and the sums stay float32.
+Without it, the weights are widened in registers, two for one load, and nothing else is rounded.
+A panel's row is two neighbors of k for NR outputs. The loops are in `../gemm/gemm.py`.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
 from ..compiler.cpu import HAS_AVX512_BF16
 from ..compiler.jit import jit
-from ..gemm.gemm import Format, Weights, multiply, product
-from ..gemm.microkernel import add_product_of_pairs
+from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
+from ..gemm.microkernel import microkernel_bf16
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave
-from .epilogues import fused
+from .epilogues import register_fused
 
-STEP = np.dtype(np.uint32 if HAS_AVX512_BF16 else np.uint64)  # what a row has in a step
-BOUND = {"tolerance": 0.01, "tolerance_reason": "weights keep 8 of 24 bits, each is off by up to 1/512; and so does x if HAS_AVX512_BF16"}
+X_STEP_BF16 = np.dtype(np.uint32 if HAS_AVX512_BF16 else np.uint64)  # one row of packed x in a step
+BF16_TOLERANCE = {
+    "tolerance": 0.01,
+    "tolerance_reason": "weights keep 8 of 24 bits: each is off by up to 1/512; with AVX512-BF16 so is x",
+}
 
 
 def to_bf16(x):
-    """float32 -> the nearest bf16, as the uint16 that its bits are; NaN stays one."""
+    """float32 -> the nearest bf16, as uint16 bits; NaN stays NaN."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     nearest = (bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(x), bits >> 16 | 0x40, nearest).astype(np.uint16)
 
 
-def pack(*arrays):
-    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 COLUMNS bytes)."""
+def pack_bf16(*arrays):
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 NR bytes)."""
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
-    across = -(-outputs // NR)
-    panels = np.zeros((len(weights), across, NR, inputs + inputs % 2), np.uint16)
-    columns = np.zeros((len(weights), 1, across * NR), np.float32)
+    panels_per_weight = -(-outputs // NR)
+    panels = np.zeros((len(weights), panels_per_weight, NR, inputs + inputs % 2), np.uint16)
+    bias = np.zeros((len(weights), 1, panels_per_weight * NR), np.float32)
     for part, weight in enumerate(weights):
-        panels[part].reshape(across * NR, -1)[:outputs, :inputs] = to_bf16(weight)
-        columns[part, 0, :outputs] = biases[part]
+        panels[part].reshape(panels_per_weight * NR, -1)[:outputs, :inputs] = to_bf16(weight)
+        bias[part, 0, :outputs] = biases[part]
     words = panels.view("<u4").reshape(-1, NR, panels.shape[-1] // 2)  # the first of a pair is the lower half
-    return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), columns, columns, outputs)
+    return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), bias, bias, outputs)
 
 
 @jit(error_model="numpy")
-def lay(x, coming, scratch, laid, ranges):
-    """A tile's rows of x (R, K) -> laid: for each step the rows' two neighbours of k, 0 after an odd last one; rounded and
-    put into one word if HAS_AVX512_BF16, else as two floats. Nothing is in `ranges`."""
+def pack_rows_bf16(x, next_row, scratch, packed_x, row_scales):
+    """A tile's rows of x (R, K) -> packed_x: for each step the rows' two neighbors of k, with 0 after an odd last one. With
+    AVX512-BF16 they are rounded and share a word, else they are two floats. `row_scales` is not used."""
     rows, inputs = x.shape
-    lines, length = scratch[1], len(laid) // rows
+    lines, length = scratch[1], len(packed_x) // rows
     for row in range(rows):
-        line = x[row]
+        values = x[row]
         if HAS_AVX512_BF16:
             halves = lines[row].view(np.uint16)
             for i in range(inputs):
-                halves[i] = np.uint16(rounded(line[i]) >> np.uint32(16))
+                halves[i] = np.uint16(round_to_bf16(values[i]) >> np.uint32(16))
             for i in range(inputs, 2 * length):
                 halves[i] = 0
         else:
             floats = lines[row]
             for i in range(inputs):
-                floats[i] = line[i]
+                floats[i] = values[i]
             for i in range(inputs, length):
                 floats[i] = 0
-    interleave(lines[:rows].view(STEP), laid.view(STEP))
+    interleave(lines[:rows].view(X_STEP_BF16), packed_x.view(X_STEP_BF16))
 
 
 @jit(inline="always", error_model="numpy")
-def rounded(value):
-    """A float -> the word whose upper half is its bf16, and the lower one of no meaning; NaN stays one."""
+def round_to_bf16(value):
+    """A float -> a word whose upper half is the nearest bf16; its lower half means nothing. NaN stays NaN."""
     bits = np.float32(value).view(np.uint32)
     nearest = np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
     return nearest if value == value else np.uint32(bits | np.uint32(0x400000))
 
 
-def lines(steps):
-    return (1,), (MR, steps * STEP.itemsize // 4)
+def scratch_bf16(steps):
+    return (1,), (MR, steps * X_STEP_BF16.itemsize // 4)
 
 
-BF16 = Format(
-    MR, STEP.itemsize, multiply.specialize("multiply_bf16", lay=lay, add_tile=add_product_of_pairs),
-    lambda steps: K_ACCUMULATE // 2, lines,
+BF16 = GemmSpec(
+    MR, X_STEP_BF16.itemsize, gemm_tasks.specialize("gemm_tasks_bf16", pack_rows=pack_rows_bf16, microkernel=microkernel_bf16),
+    lambda steps: K_ACCUMULATE // 2, scratch_bf16,
 )  # fmt: skip
+gemm_bf16 = partial(gemm, BF16)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 
-def multiplied(finish, x, *packed, **options):
-    return product(BF16, finish, x, packed, **options)
-
-
-@variant("linear", pack_weights=pack, **BOUND, capturable=True)
+@variant("linear", pack_weights=pack_bf16, **BF16_TOLERANCE, capturable=True)
 def linear_bf16(x, *packed):
-    """Half the bytes of the register one; with AVX512-BF16 nearly twice its speed (Zen 4, one thread, in a forward pass of
-    1,024 tokens: 216 GFLOP/s for its 109 in query, key and value)."""
-    return multiplied(NO_ACTIVATION, x, *packed)[0]
+    """Half the bytes of `register`. With AVX512-BF16 twice its speed: 216 GFLOP/s instead of 109 (Zen 4, one thread, query, key
+    and value in a forward pass of 1,024 tokens)."""
+    return gemm_bf16(NO_ACTIVATION, x, *packed)[0]
 
 
-fused("bf16", multiplied, pack, **BOUND)
+register_fused("bf16", gemm_bf16, pack_bf16, **BF16_TOLERANCE)

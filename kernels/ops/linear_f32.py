@@ -1,57 +1,56 @@
-"""x weightᵀ + bias in float32 at the machine's speed: the top of the ladder that `linear.py` begins.
+"""x weightᵀ + bias in float32 at the machine's speed: the top rung of the ladder in `linear.py`.
 
-A panel's line is one value of k for COLUMNS outputs; x is laid as it is. The loops are in `tiles.py`, the register tile
-in `intrinsics_tile.py`.
+A panel's row is one value of k for NR outputs. The loops are in `../gemm/gemm.py`, the register tile in
+`../gemm/microkernel.py`.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ..gemm.gemm import Format, Weights, multiply, product
+from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
-from ..runtime.buffer_pool import aligned
+from ..runtime.buffer_pool import empty_aligned
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
-from .epilogues import fused
+from .epilogues import register_fused
 
-BOUND = {"tolerance": 2e-6, "tolerance_reason": "float32 rounding: sums of 128 products, added up"}
+F32_TOLERANCE = {"tolerance": 2e-6, "tolerance_reason": "float32 rounding: sums of 128 products, then added to each other"}
 
 
-def pack(*arrays):
-    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K, 4 COLUMNS bytes).
+def pack_f32(*arrays):
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K, 4 NR bytes).
 
-    A panel is COLUMNS outputs side by side, so that a step of k reads one line of memory; the last is filled with 0.
+    A panel is NR outputs side by side, so that a step of k reads one row of it. The last panel is padded with 0.
     """
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
-    across = -(-outputs // NR)
-    panels = aligned(len(weights) * across, inputs, NR)
-    columns = np.zeros((len(weights), 1, across * NR), np.float32)
+    panels_per_weight = -(-outputs // NR)
+    panels = empty_aligned(len(weights) * panels_per_weight, inputs, NR)
+    bias = np.zeros((len(weights), 1, panels_per_weight * NR), np.float32)
     for part, weight in enumerate(weights):
-        columns[part, 0, :outputs] = biases[part]
-        for number in range(across):
-            lines = weight[number * NR : (number + 1) * NR]
-            panels[part * across + number, :, : len(lines)] = lines.T
-            panels[part * across + number, :, len(lines) :] = 0
-    return Weights(panels.view(np.uint8), columns, columns, outputs)
+        bias[part, 0, :outputs] = biases[part]
+        for i in range(panels_per_weight):
+            rows = weight[i * NR : (i + 1) * NR]
+            panels[part * panels_per_weight + i, :, : len(rows)] = rows.T
+            panels[part * panels_per_weight + i, :, len(rows) :] = 0
+    return Weights(panels.view(np.uint8), bias, bias, outputs)
 
 
-FLOAT32 = Format(MR, 4, multiply, lambda steps: K_ACCUMULATE)
+FLOAT32 = GemmSpec(MR, 4, gemm_tasks, lambda steps: K_ACCUMULATE)
+gemm_f32 = partial(gemm, FLOAT32)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 
-def multiplied(finish, x, *packed, **options):
-    return product(FLOAT32, finish, x, packed, **options)
-
-
-@variant("linear", pack_weights=pack, **BOUND, capturable=True)
+@variant("linear", pack_weights=pack_f32, **F32_TOLERANCE, capturable=True)
 def linear_register(x, *packed):
-    """Sums in registers, blocks in caches, tasks on threads, weights asked for before they are needed.
+    """Sums in registers, blocks in caches, tasks on threads, weights prefetched: BLIS's product.
 
-    Beside multiply-adds between registers, on one thread of a Zen 4 (in turn with them): 94 to 97 % at 1,024 rows of
+    Compared with the same multiply-adds on registers only, on one thread of a Zen 4: 94 to 97 % at 1,024 rows of
     768 → 3,072, 89 to 91 % of 3,072 → 768, 77 % at 16 rows, whose weights come from memory."""
-    return multiplied(NO_ACTIVATION, x, *packed)[0]
+    return gemm_f32(NO_ACTIVATION, x, *packed)[0]
 
 
-fused("register", multiplied, pack, **BOUND)
+register_fused("register", gemm_f32, pack_f32, **F32_TOLERANCE)

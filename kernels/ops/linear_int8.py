@@ -1,143 +1,256 @@
-"""x weightᵀ + bias in whole numbers: weights of 8 bits, and x rounded to 8 bits a row at a time, on the way in.
+"""x weightᵀ + bias in int8: weights of 8 bits, and each row of x quantized to 8 bits when it is packed.
 
-The formula is `int8_reference.py`, the weights' place in memory `int8_layout.py`, the machines `vectors_int8.py`. Two steps:
+The formulas are in `quantization.py`, the layout of the weights in `../gemm/int8_layout.py`, the instructions in
+`../gemm/int8_isa.py`.
 
-    lay           each row of x, mixed, to 0..255, by its own least and largest value
-    multiply      the loops of `tiles.py`: exact sums over a span, times its scale; at the end the row's scale and the
-                  bias; then gelu, a residual, ...
+The ladder, one idea a rung; GOP/s of one thread for 128 × 768 → 3,072 (AMD EPYC, Zen 4, 2026-11-28, by the thread's own
+time):
 
-A row's numbers depend on nothing but the row, so a text's answer does not change with its neighbours.
+    int8_naive      2.3    three loops, and one over groups of k
+    int8_tiled      8.4    2 × 2 sums at a time, of 32 bits
+    int8_packed    34      each group contiguous, so that the compiler vectorizes over k
+    int8_threads   35      the same for each thread: blocks of y are tasks, shared by all threads
+    int8_tile     410      vpdpbusd, the instruction that the compiler does not find by itself, in a register tile: the one leap
 
-What was tried, by the least cosine between all-MiniLM-L6-v2's float and int8 vectors of SST-2's dev sentences:
+`python -m benchmarks.ops linear` measures them. Up to `int8_threads`, x is quantized in NumPy. The top rung has two steps:
 
-    0.9872    x to 7 bits, one scale a row; weights one an output     0.9969   x to 8 bits
-    0.9891    x to 8 bits around 0, without a zero of its own         0.9953   ... and smoothed by the norms' weights
-    0.9989    scales for each 128 of k, both sides                    0.9993   for each 64
-    0.9995    mixed, one scale a row and an output: every 8th sentence, as those above; all 872 sentences: 0.9988
-    0.9990    mixed, and the weights' scales for each 128 of k: all 872 sentences
-    0.9990    mixed, with up to 8 scales, here each 64 or 256 of k, and attention in bf16. This is what is done here
+    pack_rows_int8    rotates each row of x and rounds it to 0..255, between its own least and largest value
+    gemm_tasks        the loops of `../gemm/gemm.py`: exact sums over a group, times the group's scale; in the epilogue
+                      the row's scale, the bias, an activation, a residual
 
-The mean is 0.99974 (before the last step 0.99971), which hardly anything changes any more; the least is one sentence's, of
-five words, and a matter of luck: 0.99904 as it is, 0.99883 with attention in float32, which costs the mean nothing. So
-attention is in bf16 where the machine multiplies that (`attention_bf16.py`): it takes a quarter to a third less. Norms,
-embeddings and heads stay float32. ONNX Runtime's dynamic int8 has 0.79 (0.97 a channel).
+A row's values depend on nothing but the row, so a text's answer does not depend on its neighbors.
 
-Random signs before mixing, and a third step that mixes all of a row, changed nothing. To take the inputs' mean from each
-row, and its product into the bias, would leave 0.8 of the squared error; but it must be known: the norms' biases are not
-near it, and what a model makes of random tokens made the error larger. Dividing the feed-forward's inputs by what the
-norms' weights let expect, and multiplying the weights by it, would take a third from that product's, a tenth from all.
+The least cosine between all-MiniLM-L6-v2's float and int8 vectors of SST-2's dev sentences is 0.9990, the mean 0.99974.
+Attention is in bf16 where the machine multiplies that (`attention_bf16.py`); norms, embeddings and heads stay float32.
+What was tried, and what each idea costs or gains, is in `kernels/README.md`, "Experiments with int8".
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..compiler.jit import jit
-from ..gemm.gemm import Format, Weights, multiply, product
+from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.int8_isa import INT8_ISA
-from ..gemm.int8_layout import INT8_NR, K_PACK, span_of
-from ..gemm.int8_layout import lay as lay_weights
-from ..gemm.microkernel import add_scaled_product
-from ..gemm.quantize_rows import mix, round_row
+from ..gemm.int8_layout import INT8_NR, K_PACK, group_size, pack_panels
+from ..gemm.microkernel import microkernel_int8
+from ..gemm.quantize_rows import quantize_row, rotate_row
 from ..registry import variant
+from ..runtime.buffer_pool import empty
+from ..runtime.threads import run
+from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave
-from .epilogues import fused
-from .quantization import product_of_rounded, quantise_rows, quantise_weight, weighted_sums
+from .epilogues import register_fused
+from .linear import OUTPUTS, ROWS
+from .quantization import F, quantize_rows, quantize_weight, quantized_matmul, zero_point_correction
 
-F = np.float32
-VALUE = np.dtype(INT8_ISA.value)  # of x, rounded
-STEP = np.dtype(f"u{INT8_ISA.x_bytes}")  # what a row has in a step
-BOUND = {"tolerance": 0.02, "tolerance_reason": "both sides are rounded to 8 bits: a value is off by up to 1/510 of its row's range"}
-
-
-def rounded(weight, bias):
-    """weight (N, K), bias (N,) -> whole numbers (N, K) int8, their scales (spans, N), bias."""
-    return *quantise_weight(weight), bias
+X_DTYPE = np.dtype(INT8_ISA.x_dtype)  # of a quantized row of x
+X_STEP_INT8 = np.dtype(f"u{INT8_ISA.x_step_bytes}")  # one row of packed x in a step
+INT8_TOLERANCE = {
+    "tolerance": 0.02,
+    "tolerance_reason": "both sides are rounded to 8 bits: a value is off by up to 1/510 of its row's range",
+}
 
 
-@variant("linear", pack_weights=rounded, **BOUND)
+def quantize_parameters(weight, bias):
+    """weight (N, K), bias (N,) -> int8 (N, K), its scales (groups, N), bias."""
+    return *quantize_weight(weight), bias
+
+
+@variant("linear", pack_weights=quantize_parameters, **INT8_TOLERANCE)
 def linear_int8_reference(x, weight, scales, bias):
-    """NumPy's whole numbers."""
-    return product_of_rounded(*quantise_rows(x), weight, scales, bias)
+    """The formula in NumPy."""
+    return quantized_matmul(*quantize_rows(x), weight, scales, bias)
 
 
-@variant("linear", pack_weights=rounded, **BOUND)
+@variant("linear", pack_weights=quantize_parameters, **INT8_TOLERANCE)
 def linear_int8_naive(x, weight, scales, bias):
-    """The product as loops over whole numbers."""
-    sums = weighted_sums(weight, scales)
-    return multiply_naive(*quantise_rows(x), weight, scales, sums, bias, span_of(weight.shape[1]))
+    """The formula as loops over integers."""
+    weight_sums = zero_point_correction(weight, scales)
+    return int8_loops(quantize_rows(x), (weight, scales, weight_sums, bias), group_size(weight.shape[1]))
 
 
 @jit()
-def multiply_naive(values, x_scale, zero, weight, scales, sums, bias, span):
+def int8_loops(quantized_x, packed, size):
+    (values, _, _), (weight, scales, _, _) = quantized_x, packed
     y = np.empty((len(values), len(weight)), F)
     for m in range(len(values)):
         for n in range(len(weight)):
             total = F(0)
-            for number in range(len(scales)):
-                whole = np.int32(0)
-                for k in range(number * span, min(number * span + span, values.shape[1])):
-                    whole += np.int32(values[m, k]) * np.int32(weight[n, k])
-                total += F(whole) * scales[number, n]
-            y[m, n] = (total - zero[m] * sums[n]) * x_scale[m] + bias[n]
+            for group in range(len(scales)):
+                dot = np.int32(0)
+                for k in range(group * size, min(group * size + size, values.shape[1])):
+                    dot += np.int32(values[m, k]) * np.int32(weight[n, k])
+                total += F(dot) * scales[group, n]
+            y[m, n] = dequantize(total, quantized_x, packed, m, n)
     return y
 
 
-def pack(*arrays):
-    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / GROUP, 4 COLUMNS) int8.
-
-    `columns` has each output's bias, and the sum of its weights: what a tile ends with.
-    """
-    outputs = len(arrays[0])
-    made = [pack_one(weight, bias) for weight, bias in zip(arrays[0::2], arrays[1::2])]
-    panels, scales, columns = zip(*made)
-    return Weights(np.concatenate(panels), np.stack(scales), np.stack(columns), outputs)
+@jit(inline="always")
+def dequantize(total, quantized_x, packed, m, n):
+    """scale_x (total - zero_point · weight_sum) + bias."""
+    (_, x_scale, zero_point), (_, _, weight_sums, bias) = quantized_x, packed
+    return (total - zero_point[m] * weight_sums[n]) * x_scale[m] + bias[n]
 
 
-def pack_one(weight, bias):
-    values, scales = quantise_weight(weight)
-    spare = ((0, 0), (0, -len(values) % INT8_NR))
-    columns = np.stack([bias.astype(F), weighted_sums(values, scales)])
-    return lay_weights(values), np.pad(scales, spare), np.pad(columns, spare)
+@variant("linear", pack_weights=quantize_parameters, **INT8_TOLERANCE)
+def linear_int8_tiled(x, weight, scales, bias):
+    """2 × 2 sums at a time, as in `linear_tiled`, in 32 bits (`+=` makes the naive sums 64 bits wide): 3.6 times as fast."""
+    weight_sums = zero_point_correction(weight, scales)
+    return int8_tiles(quantize_rows(x), (weight, scales, weight_sums, bias), group_size(weight.shape[1]))
+
+
+@jit()
+def int8_tiles(quantized_x, packed, size):
+    (values, _, _), (weight, scales, _, _) = quantized_x, packed
+    rows, inputs = values.shape
+    y = np.empty((rows, len(weight)), F)
+    for m in range(0, rows, 2):
+        next_m = min(m + 1, rows - 1)
+        for n in range(0, len(weight), 2):
+            next_n = min(n + 1, len(weight) - 1)
+            total00 = total01 = total10 = total11 = F(0)
+            for group in range(len(scales)):
+                dot00 = dot01 = dot10 = dot11 = np.int32(0)
+                for k in range(group * size, min(group * size + size, inputs)):
+                    dot00 = multiply_add(values[m, k], weight[n, k], dot00)
+                    dot01 = multiply_add(values[m, k], weight[next_n, k], dot01)
+                    dot10 = multiply_add(values[next_m, k], weight[n, k], dot10)
+                    dot11 = multiply_add(values[next_m, k], weight[next_n, k], dot11)
+                total00, total01 = total00 + F(dot00) * scales[group, n], total01 + F(dot01) * scales[group, next_n]
+                total10, total11 = total10 + F(dot10) * scales[group, n], total11 + F(dot11) * scales[group, next_n]
+            y[m, n] = dequantize(total00, quantized_x, packed, m, n)
+            y[m, next_n] = dequantize(total01, quantized_x, packed, m, next_n)
+            y[next_m, n] = dequantize(total10, quantized_x, packed, next_m, n)
+            y[next_m, next_n] = dequantize(total11, quantized_x, packed, next_m, next_n)
+    return y
+
+
+@jit(inline="always")
+def multiply_add(a, b, total):
+    """total + a b in 32 bits."""
+    return np.int32(total + np.int32(np.int32(a) * np.int32(b)))
+
+
+def split_groups(values):
+    """(M, K) -> (groups, M, group size), the last group padded with 0: the values of a row's group are neighbors."""
+    size = group_size(values.shape[1])
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % size)))
+    return np.ascontiguousarray(padded.reshape(len(values), -1, size).transpose(1, 0, 2))
+
+
+def pack_groups(weight, bias):
+    """weight (N, K), bias (N,) -> int8 (groups, N, group size), scales (groups, N), weight sums (N,), bias."""
+    values, scales = quantize_weight(weight)
+    return split_groups(values), scales, zero_point_correction(values, scales), bias
+
+
+def quantize_and_split(x):
+    values, x_scale, zero_point = quantize_rows(x)
+    return split_groups(values), x_scale, zero_point
+
+
+@variant("linear", pack_weights=pack_groups, **INT8_TOLERANCE)
+def linear_int8_packed(x, *packed):
+    """Both sides are packed by group. The innermost loop runs over one contiguous group, and the compiler vectorizes it: four
+    times as fast."""
+    y = np.empty((len(x), packed[0].shape[1]), F)
+    fill_int8_block(quantize_and_split(x), packed, y, 0, 0, y.shape)
+    return y
 
 
 @jit(error_model="numpy")
-def lay(x, coming, scratch, laid, ranges):
-    """A tile's rows of x (R, K) -> laid: for each step the rows' GROUP values, mixed, from 0 to 255; and each row's scale
-    and zero: x, mixed, is near scale (value - zero)."""
-    lines, values = scratch
-    for row in range(len(x)):
-        line = mixed(x[row], lines[0], x[row + 1] if row + 1 < len(x) else coming)
-        scale, inverse, zero = range_of(line)
-        ranges[row, 0], ranges[row, 1] = scale, zero
-        round_row(line, values[row].view(VALUE), inverse, zero)
-    interleave(values[: len(x)].view(STEP), laid.view(STEP))
+def fill_int8_block(quantized_x, packed, y, top, left, shape):
+    """Fill the block of y that begins at row `top` and output `left`, or what is left of it."""
+    (values, _, _), (weight, scales, _, _) = quantized_x, packed
+    groups, rows, size = values.shape
+    for m in range(top, min(top + shape[0], rows)):
+        for n in range(left, min(left + shape[1], y.shape[1])):
+            total = F(0)
+            for group in range(groups):
+                a, b, dot = values[group, m], weight[group, n], np.int32(0)
+                for k in range(size):
+                    dot = multiply_add(a[k], b[k], dot)
+                total += F(dot) * scales[group, n]
+            y[m, n] = dequantize(total, quantized_x, packed, m, n)
+
+
+@variant("linear", pack_weights=pack_groups, **INT8_TOLERANCE)
+def linear_int8_threads(x, *packed):
+    """Blocks of ROWS × OUTPUTS are tasks, which threads share. Each of two threads was as fast as `int8_packed` by itself."""
+    y = empty(len(x), packed[0].shape[1])
+    tasks = -(-len(x) // ROWS) * -(-y.shape[1] // OUTPUTS)
+    run(int8_block_tasks, tasks, quantize_and_split(x), packed, y)
+    return y
+
+
+@jit(nogil=True, error_model="numpy")
+def int8_block_tasks(counter, quantized_x, packed, y):
+    """Fill one block after another until none is left."""
+    blocks = -(-y.shape[1] // OUTPUTS)  # of a row
+    task, tasks = fetch_add(counter), -(-len(y) // ROWS) * blocks
+    while task < tasks:
+        fill_int8_block(quantized_x, packed, y, task // blocks * ROWS, task % blocks * OUTPUTS, (ROWS, OUTPUTS))
+        task = fetch_add(counter)
+
+
+def pack_int8(*arrays):
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / K_PACK, 4 INT8_NR) int8.
+
+    The epilogue vectors are each output's bias, and the sum of its weights.
+    """
+    outputs = len(arrays[0])
+    parts = [pack_int8_weight(weight, bias) for weight, bias in zip(arrays[0::2], arrays[1::2])]
+    panels, scales, epilogue_vectors = zip(*parts)
+    return Weights(np.concatenate(panels), np.stack(scales), np.stack(epilogue_vectors), outputs)
+
+
+def pack_int8_weight(weight, bias):
+    values, scales = quantize_weight(weight)
+    padding = ((0, 0), (0, -len(values) % INT8_NR))
+    epilogue_vectors = np.stack([bias.astype(F), zero_point_correction(values, scales)])
+    return pack_panels(values), np.pad(scales, padding), np.pad(epilogue_vectors, padding)
+
+
+@jit(error_model="numpy")
+def pack_rows_int8(x, next_row, scratch, packed_x, row_scales):
+    """A tile's rows of x (R, K) -> packed_x: for each step K_PACK values of each row, rotated, from 0 to 255; and each row's
+    scale and zero point: rotated x ≈ scale (value - zero_point)."""
+    rotated, values = scratch
+    for i in range(len(x)):
+        row = rotate_padded(x[i], rotated[0], x[i + 1] if i + 1 < len(x) else next_row)
+        scale, inverse, zero_point = asymmetric_qparams(row)
+        row_scales[i, 0], row_scales[i, 1] = scale, zero_point
+        quantize_row(row, values[i].view(X_DTYPE), inverse, zero_point)
+    interleave(values[: len(x)].view(X_STEP_INT8), packed_x.view(X_STEP_INT8))
 
 
 @jit(inline="always", error_model="numpy")
-def mixed(line, room, coming):
-    """A row (K,), and room for what it is filled up to -> the row as `int8_reference.mix` has it."""
-    if len(line) == len(room):
-        mix(line, room, coming)
-        return room
-    for i in range(len(line)):
-        room[i] = line[i]
-    for i in range(len(line), len(room)):
-        room[i] = 0
-    mix(room, room, coming)
-    return room
+def rotate_padded(row, padded, next_row):
+    """A row (K,) -> it as `quantization.rotate` pads and rotates it, in the array `padded`."""
+    if len(row) == len(padded):
+        rotate_row(row, padded, next_row)
+        return padded
+    for i in range(len(row)):
+        padded[i] = row[i]
+    for i in range(len(row), len(padded)):
+        padded[i] = 0
+    rotate_row(padded, padded, next_row)
+    return padded
 
 
 @jit(inline="always", error_model="numpy")
-def range_of(line):
-    """-> scale, 1 / scale, and the value that stands for 0; where the line holds what is no number, NaN, 0 and 0.
+def asymmetric_qparams(row):
+    """-> scale, 1 / scale, zero point; NaN, 0, 0 if the row holds NaN or infinity.
 
-    Floats are compared as whole numbers of the same order, which a compiler makes vectors of.
+    Floats are compared as integers of the same order: the compiler vectorizes that.
     """
     low, high = np.int32(0), np.int32(0)
-    for i in range(len(line)):
-        bits = F(line[i]).view(np.int32)
+    for i in range(len(row)):
+        bits = F(row[i]).view(np.int32)
         order = np.int32(bits ^ np.int32(np.int32(bits >> 31) & np.int32(0x7FFFFFFF)))
         low = order if order < low else low
         high = order if order > high else high
@@ -151,27 +264,25 @@ def range_of(line):
     return value_range / F(255), inverse, np.rint(-least * inverse)
 
 
-def lines_and_values(steps):
-    return (1, K_PACK * steps), (INT8_ISA.rows, steps * STEP.itemsize // 4)
+def scratch_int8(steps):
+    return (1, K_PACK * steps), (INT8_ISA.mr, steps * X_STEP_INT8.itemsize // 4)
 
 
-INT8 = Format(
-    INT8_ISA.rows, STEP.itemsize, multiply.specialize("multiply_int8", lay=lay, add_tile=add_scaled_product),
-    lambda steps: span_of(K_PACK * steps) // K_PACK, lines_and_values,
+INT8 = GemmSpec(
+    INT8_ISA.mr, X_STEP_INT8.itemsize,
+    gemm_tasks.specialize("gemm_tasks_int8", pack_rows=pack_rows_int8, microkernel=microkernel_int8),
+    lambda steps: group_size(K_PACK * steps) // K_PACK, scratch_int8,
 )  # fmt: skip
+gemm_int8 = partial(gemm, INT8)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 
-def multiplied(finish, x, *packed, **options):
-    return product(INT8, finish, x, packed, **options)
-
-
-@variant("linear", pack_weights=pack, **BOUND, capturable=True)
+@variant("linear", pack_weights=pack_int8, **INT8_TOLERANCE, capturable=True)
 def linear_int8_tile(x, *packed):
-    """Sums in registers, x mixed and rounded row by row on the way in.
+    """vpdpbusd in a register tile, for panels in its order; x is rotated and quantized in LLVM IR when it is packed.
 
-    On one thread of a Zen 4, 1,024 rows of 768 → 3,072: 327 GOP/s, 81 % of what vpdpbusd does between registers; the
-    tiles alone 95 %. (With totals kept in y and a pass of its own for scales and bias it was 130.)"""
-    return multiplied(NO_ACTIVATION, x, *packed)[0]
+    On one thread of a Zen 4, 1,024 rows of 768 → 3,072: 327 GOP/s, 81 % of what vpdpbusd does on registers only; the
+    tiles alone 95 %. (With totals kept in y, and scales and bias in a pass of their own, it was 130.)"""
+    return gemm_int8(NO_ACTIVATION, x, *packed)[0]
 
 
-fused("int8", multiplied, pack, **BOUND)
+register_fused("int8", gemm_int8, pack_int8, **INT8_TOLERANCE)

@@ -1,45 +1,46 @@
-"""A product in whole numbers, in NumPy: the formulas that the compiled variants must meet to the bit.
+"""An int8 matrix product in NumPy: the formulas that the compiled variants must meet to the bit.
 
-    mix     x → x R, w → w R             R orthogonal: x wᵀ stays, and no value stands out any more
-    weight  w  ≈  scale q,               q from -127 to 127, a scale for each output and span of k
-    x       x  ≈  scale (q - zero),      q from 0 to 255, one scale and zero a row, so that no text changes another's
+    rotate  x → x R, w → w R                   R orthogonal, so x wᵀ stays the same; outliers are spread over many values
+    weight  w  ≈  scale q,                     q from -127 to 127, one scale for each output and group of k
+    x       x  ≈  scale (q - zero_point),      q from 0 to 255, one scale and zero point for each row (per-token dynamic)
 
-    x wᵀ    ≈  scale_x (Σ scale_w Σ q_x q_w  -  zero Σ scale_w Σ q_w)
+    x wᵀ    ≈  scale_x (Σ scale_w Σ q_x q_w  -  zero_point Σ scale_w Σ q_w)
 
-The inner sums, over a span, are of whole numbers: exact, in any order. The outer ones go over up to 8 spans.
+The inner sums, over a group, are of integers: exact, in any order. The outer ones go over up to 8 groups. QuaRot and QuIP#
+rotate for the same reason; gemmlowp's low-precision.md derives the zero point's correction.
 
-Next: `vectors_int8.py`, how a machine adds such products; `linear_int8.py`, the kernel, and what it costs in accuracy.
+Next: `linear_int8.py`, the kernels, and what 8 bits cost in accuracy.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..gemm.int8_layout import ROTATION, span_of
+from ..gemm.int8_layout import ROTATION, group_size
 
 F = np.float32
 
 
-def mix(x):
-    """x (M, K) -> (M, K up to a multiple of 16): each value a sum, with signs, of up to 256 others.
+def rotate(x):
+    """x (M, K) -> (M, K padded to a multiple of 16): each value becomes a sum, with signs, of up to 256 others.
 
-    Trained encoders have a few columns ten times as large as the others, in x and in the weights. They would set the
-    scale and leave the others few of the 255 steps; mixed, each becomes a small part of many values.
+    Trained encoders have a few columns ten times as large as the others, in x and in the weights. These would set the
+    scale, and leave few of the 255 steps to the others. Rotated, each becomes a small part of many values.
 
-    First its sixteen parts are mixed with each other, then each sixteen neighbours.
+    First mix the row's sixteen parts with each other, then each sixteen neighbors.
     """
     x = np.pad(x, ((0, 0), (0, -x.shape[1] % ROTATION)))
-    parts = mix_sixteen(x.reshape(len(x), ROTATION, -1))
-    return mix_sixteen(parts.reshape(-1, ROTATION, 1)).reshape(x.shape)
+    parts = hadamard16(x.reshape(len(x), ROTATION, -1))
+    return hadamard16(parts.reshape(-1, ROTATION, 1)).reshape(x.shape)
 
 
-def mix_sixteen(x):
-    """x (R, 16, ·) -> H x, where H is an orthogonal matrix, times 4, of ones and minus ones: twice, each of four values
-    becomes the four's sum less twice itself.
+def hadamard16(x):
+    """x (R, 16, ·) -> H x, where H is a Hadamard matrix of order 16: ones and minus ones, H Hᵀ = 16 I.
 
-    Every row of H sums up to 4, so that what all values have in common stays with all of them. (A gelu's values are
-    positive on the whole. The Hadamard matrix of sums and differences would gather that in one value of sixteen, which
-    then set the scale: the range of a row of 1,536 was 7.2 to 8.7 times its root mean square, and is 6.5 to 6.8.)
+    H = A ⊗ A, where A = J - 2 I of order 4 replaces each value by the four's sum less twice itself. H is regular: every
+    row sums to 4, so an offset that all values share stays spread over all of them. (A gelu's values are mostly positive.
+    Sylvester's Hadamard matrix would gather their mean in one value of sixteen, which would then set the scale: the range
+    of a row of 1,536 was 7.2 to 8.7 times its root mean square with it, and is 6.5 to 6.8 with this one.)
     """
     for apart in (4, 1):
         fours = x.reshape(len(x), -1, 4, apart, x.shape[2])
@@ -48,49 +49,50 @@ def mix_sixteen(x):
     return x
 
 
-def quantise_weight(weight):
-    """weight (N, K) -> whole numbers (N, K) int8, and their scales (spans, N), for rows that `mix` has mixed."""
-    some = range(0, len(weight), 32)  # rows that the caches hold while they are mixed
-    mixed = np.concatenate([mix(weight[row : row + 32].astype(F)) for row in some])
-    scales = [np.maximum(np.abs(span).max(axis=1), F(1e-30)) / F(127) for span in spans(mixed)]
-    values = [np.rint(span / scale[:, None]).astype(np.int8) for span, scale in zip(spans(mixed), scales)]
+def quantize_weight(weight):
+    """weight (N, K) -> int8 (N, K), rotated, and its scales (groups, N), for rows that `rotate` has rotated."""
+    starts = range(0, len(weight), 32)  # 32 rows at a time stay in the caches while they are rotated
+    rotated = np.concatenate([rotate(weight[row : row + 32].astype(F)) for row in starts])
+    scales = [np.maximum(np.abs(group).max(axis=1), F(1e-30)) / F(127) for group in groups(rotated)]
+    values = [np.rint(group / scale[:, None]).astype(np.int8) for group, scale in zip(groups(rotated), scales)]
     return np.concatenate(values, axis=1), np.stack(scales) / F(ROTATION**2)
 
 
-def spans(x):
-    span = span_of(x.shape[1])
-    return [x[:, k : k + span] for k in range(0, x.shape[1], span)]
+def groups(x):
+    """x (M, K) -> its groups of columns, each of which has a scale of its own in the weights."""
+    size = group_size(x.shape[1])
+    return [x[:, k : k + size] for k in range(0, x.shape[1], size)]
 
 
-def weighted_sums(weight, scales):
-    """Whole numbers (N, K) and scales (spans, N) -> (N,): the sum of what they stand for."""
+def zero_point_correction(weight, scales):
+    """int8 (N, K), scales (groups, N) -> Σ scale_w Σ q_w (N,), which a row's zero point is multiplied with."""
     total = np.zeros(len(weight), F)
-    for span, scale in zip(spans(weight), scales):
-        total += span.sum(axis=1, dtype=np.int32).astype(F) * scale
+    for group, scale in zip(groups(weight), scales):
+        total += group.sum(axis=1, dtype=np.int32).astype(F) * scale
     return total
 
 
-def quantise_rows(x):
-    """x (M, K) float32 -> whole numbers (M, K) uint8, each row's scale (M,), and its zero (M,), a whole number.
+def quantize_rows(x):
+    """x (M, K) float32 -> uint8 (M, K), rotated, each row's scale (M,), and its zero point (M,), an integer.
 
-    A row that holds what is no number gets the scale NaN, and so answers NaN.
+    A row with NaN or infinity gets the scale NaN, so its result is NaN.
     """
-    x = mix(x)
+    x = rotate(x)
     least, largest = x.min(axis=1, initial=0), x.max(axis=1, initial=0)
     with np.errstate(invalid="ignore", over="ignore"):
         spread = largest - least
         finite = np.isfinite(spread)
         spread = np.maximum(spread, F(1e-30))
         inverse = F(255) / spread
-        zero = np.rint(-least * inverse)
-        values = np.clip(np.rint(x * inverse[:, None]) + zero[:, None], 0, 255)
-    values, zero = np.where(finite[:, None], values, 0), np.where(finite, zero, 0)
-    return values.astype(np.uint8), np.where(finite, spread / F(255), F(np.nan)), zero
+        zero_point = np.rint(-least * inverse)
+        values = np.clip(np.rint(x * inverse[:, None]) + zero_point[:, None], 0, 255)
+    values, zero_point = np.where(finite[:, None], values, 0), np.where(finite, zero_point, 0)
+    return values.astype(np.uint8), np.where(finite, spread / F(255), F(np.nan)), zero_point
 
 
-def product_of_rounded(values, x_scale, zero, weight, scales, bias):
-    """What `quantise_rows` and `quantise_weight` made, and bias (N,) -> (M, N)."""
+def quantized_matmul(values, x_scale, zero_point, weight, scales, bias):
+    """The results of `quantize_rows` and of `quantize_weight`, and bias (N,) -> (M, N)."""
     total = np.zeros((len(values), len(weight)), F)
-    for x, w, scale in zip(spans(values.astype(np.int32)), spans(weight.astype(np.int32)), scales):
+    for x, w, scale in zip(groups(values.astype(np.int32)), groups(weight.astype(np.int32)), scales):
         total += (x @ w.T).astype(F) * scale
-    return (total - zero[:, None] * weighted_sums(weight, scales)) * x_scale[:, None] + bias
+    return (total - zero_point[:, None] * zero_point_correction(weight, scales)) * x_scale[:, None] + bias

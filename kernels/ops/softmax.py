@@ -8,8 +8,8 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import SMALL, beyond_caches, empty
-from ..runtime.threads import run
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
+from ..runtime.threads import THREAD, run
 from ..simd.elementwise import add_reassoc, max_nnan, store_nontemporal
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import exp_below
@@ -57,7 +57,7 @@ def softmax_vector(scores, mask=None):
     highest = np.where(kept, np.float32(np.inf), np.float32(-np.inf))
     rows = np.ascontiguousarray(np.zeros_like(scores) if level else scores).reshape(-1, length)
     shares = empty(*rows.shape)
-    size, own = (LONG, max(length, SMALL)) if beyond_caches(shares) else (TASK, 0)
+    size, own = (LONG, max(length, MIN_POOLED_FLOATS)) if exceeds_llc(shares) else (TASK, 0)
     run(softmax_tasks, -(-rows.size // size), rows, highest, shares, size, scratch=((own,),))
     return shares.reshape(scores.shape)
 
@@ -65,7 +65,7 @@ def softmax_vector(scores, mask=None):
 @jit(nogil=True, error_model="numpy")
 def softmax_tasks(counter, scratch, scores, highest, shares, size):
     """`highest` (L,) is what a score may be: anything, or where it is masked, minus infinity."""
-    own = scratch[0][fetch_add(counter[1:])][: len(highest)]
+    own = scratch[0][fetch_add(counter[THREAD:])][: len(highest)]
     each = max(size // len(highest), 1)
     task = fetch_add(counter)
     while task * each < len(scores):

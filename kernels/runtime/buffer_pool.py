@@ -1,9 +1,8 @@
-"""Memory for results, used again: `empty(rows, width)` in a kernel's place of `np.empty`.
+"""Memory for results, reused: `empty(rows, width)` instead of `np.empty`.
 
-A fresh array of some megabytes costs a page fault every 4 KiB when it is first written, as much time as a layer norm
-itself. Here a buffer whose array, and every view of it, has been dropped serves the next call; so the memory is made
-once, grows to what the largest batch needs at one time, and is never shared while anyone still holds it, whatever
-thread asks. `free_buffers()` gives it back.
+Writing a new array of some megabytes causes a page fault every 4 KiB, which costs as much as a layer norm. Here a buffer is
+reused as soon as its array and every view of it are gone. So memory is allocated once, grows to what the largest batch
+needs at one time, and is never shared while anyone refers to it, on any thread. `free_buffers()` returns it.
 """
 
 from __future__ import annotations
@@ -17,81 +16,86 @@ import numpy as np
 
 from minibert.errors import strict_arguments
 
-from .capture import here
+from .capture import thread_state
 
-LINE = 64  # bytes: a vector that lies across two lines of the cache takes two reads
-LARGE = 4 << 20  # floats: 16 MiB, half of a large L3
-SMALL = 4096  # floats: below, NumPy's own memory is as quick
-
-
-def aligned(*shape: int) -> np.ndarray:
-    """An uninitialised float32 array that begins at a line of the cache."""
-    count = math.prod(shape)
-    return from_line(np.empty(count + LINE // 4, np.float32), shape)
+CACHE_LINE = 64  # bytes; a vector that crosses from one line into the next takes two reads
+LLC_FLOATS = 4 << 20  # 16 MiB, half of a large L3
+MIN_POOLED_FLOATS = 4096  # below, NumPy's own allocator is as fast
 
 
-def from_line(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The part of a flat array that begins at a line of the cache and has this shape."""
-    skip = -flat.__array_interface__["data"][0] % LINE // 4  # a third of the time that flat.ctypes.data takes
+def empty_aligned(*shape: int) -> np.ndarray:
+    """An uninitialized float32 array that starts at a cache line."""
+    size = math.prod(shape)
+    return align_to_cache_line(np.empty(size + CACHE_LINE // 4, np.float32), shape)
+
+
+def align_to_cache_line(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The part of a flat array that starts at a cache line and has this shape."""
+    skip = -flat.__array_interface__["data"][0] % CACHE_LINE // 4  # three times as fast as flat.ctypes.data
     return flat[skip : skip + math.prod(shape)].reshape(shape)
 
 
-class Buffers:
-    """Flat arrays of whole powers of two; one that nothing but its list refers to is free. What of it is never written is
-    never made memory of."""
+class BufferPool:
+    """Flat arrays whose sizes are powers of two. One that only this pool refers to is free. The system backs with memory
+    only the pages that have been written."""
 
     def __init__(self):
-        self.kept: dict[int, list[np.ndarray]] = {}  # size -> those of this size
+        self.arrays: dict[int, list[np.ndarray]] = {}  # size -> all arrays of this size, free or not
         self.lock = Lock()
 
-    def take(self, count: int) -> np.ndarray:
-        size = 1 << (count - 1).bit_length()
-        held = here.notes.held if here.notes is not None else {}
+    def acquire(self, size: int) -> np.ndarray:
+        """A free array of at least this size; a new one if none is free.
+
+        Invariant: getrefcount(array) == UNSHARED_REFCOUNT + its pins  <=>  only the pool and recorded calls refer to it.
+        It holds because the views of an array all refer to the array itself (NumPy collapses chains of `base`), and because
+        the expression below adds the same references as the one that measures UNSHARED_REFCOUNT."""
+        size = 1 << (size - 1).bit_length()
+        pinned = thread_state.capture.pinned if thread_state.capture is not None else {}
         with self.lock:
-            kept = self.kept.setdefault(size, [])
-            for place in range(len(kept)):
-                if getrefcount(kept[place]) == ALONE + held.get(id(kept[place]), 0):
-                    return kept[place]
-            kept.append(np.empty(size, np.float32))
-            return kept[-1]
+            arrays = self.arrays.setdefault(size, [])
+            for i in range(len(arrays)):
+                if getrefcount(arrays[i]) == UNSHARED_REFCOUNT + pinned.get(id(arrays[i]), 0):
+                    return arrays[i]
+            arrays.append(np.empty(size, np.float32))
+            return arrays[-1]
 
 
-def references() -> int:
-    """What `getrefcount` says of an array that only a list holds; it differs between versions of Python."""
-    kept = [np.empty(0)]
-    return getrefcount(kept[0])
+def unshared_refcount() -> int:
+    """`getrefcount` of an array that only a list refers to; it differs between versions of Python."""
+    arrays = [np.empty(0)]
+    return getrefcount(arrays[0])
 
 
-ALONE = references()
-buffers = Buffers()
-keepers: WeakSet = WeakSet()  # who else holds buffers from call to call: what has a `lock`, and `clear()`
+UNSHARED_REFCOUNT = unshared_refcount()
+pool = BufferPool()
+dependent_caches: WeakSet = WeakSet()  # what else keeps buffers between calls; each has a `lock` and `clear()`
 
 
 def empty(*shape: int) -> np.ndarray:
-    """An uninitialised float32 array of this shape."""
-    count = math.prod(shape)
-    if count < SMALL:
+    """An uninitialized float32 array of this shape."""
+    size = math.prod(shape)
+    if size < MIN_POOLED_FLOATS:
         return np.empty(shape, np.float32)
-    return from_line(buffers.take(count + LINE // 4), shape)
+    return align_to_cache_line(pool.acquire(size + CACHE_LINE // 4), shape)
 
 
-def beyond_caches(y: np.ndarray) -> bool:
-    """Whether a result is so large that its beginning has left the caches before it is whole: such a one is written past
-    them (`store_nontemporal` of `vectors.py`), which wants rows that begin at lines of the cache. So should those in which a thread
-    makes them: a softmax took 1.4 times as long where they did not. Of SMALL floats or more, they do."""
-    return y.size > LARGE and y.shape[-1] % (LINE // 4) == 0
+def exceeds_llc(y: np.ndarray) -> bool:
+    """Whether y is so large that its start has left the last-level cache before its end is written. Kernels then use
+    non-temporal stores (`store_nontemporal`), which need rows that start at cache lines. The rows of per-thread scratch
+    must start at cache lines too (1.4 times on a softmax); arrays of MIN_POOLED_FLOATS or more do."""
+    return y.size > LLC_FLOATS and y.shape[-1] % (CACHE_LINE // 4) == 0
 
 
 @strict_arguments
 def free_buffers() -> None:
-    """Give back the memory that models keep for their results; what somebody still holds stays theirs."""
-    for keeper in list(keepers):
-        keeper.clear()
-    with buffers.lock:
-        buffers.kept.clear()
+    """Return the memory that models keep for their results. Arrays that the caller still refers to stay valid."""
+    for cache in list(dependent_caches):
+        cache.clear()
+    with pool.lock:
+        pool.arrays.clear()
 
 
-def start_anew() -> None:
-    """In a forked child: a thread that held a lock has stayed with the parent."""
-    for one in (buffers, *keepers):
-        one.lock = Lock()
+def reset_after_fork() -> None:
+    """In a forked child, replace the locks: the thread that held one exists only in the parent."""
+    for cache in (pool, *dependent_caches):
+        cache.lock = Lock()

@@ -1,11 +1,11 @@
-"""Calls that are noted, to be made later one after another, and the memory that they hold meanwhile.
+"""Capture: calls are recorded, and executed later one after another, without Python between them.
 
-    with noting():           (`threads.py`)
-        y = linear(x, ...)   y has its place in memory; what belongs there is computed when the block ends
+    with capture():          (`threads.py`)
+        y = linear(x, ...)   y has its memory; its values are computed when the recorded calls are executed
         z = gelu(y)
 
-A buffer that only noted calls hold can serve for a later call's result as well: they are made in their order, so nobody
-needs what it held by then. So a whole forward pass can be noted in the memory that it takes when each call is made at once.
+The same idea as a CUDA graph. Recorded calls run in order, so a buffer that only earlier calls refer to can be reused for the
+result of a later one. A captured forward pass therefore needs no more memory than one whose calls run immediately.
 """
 
 from __future__ import annotations
@@ -17,69 +17,71 @@ import numpy as np
 
 from ..compiler.call import BoundCall
 
-COUNTERS = 64  # of a block
+COUNTERS_PER_BLOCK = 64
 
 
-class Notes:
-    """Calls, each with the number of helpers it is to have. `held` is what other notes hold of the same buffers, if none of
-    their calls is made at the same time as one of these."""
+class Capture:
+    """Recorded calls, each with the number of helper threads it may use.
 
-    def __init__(self, held: Mapping[int, int] | None = None):
-        self.calls: list[tuple] = []
-        self.held = dict(held or {})  # a buffer's id -> how many arrays in it only calls hold
-        self.whole = True  # none of the calls has been made and crossed out
-        self.counters: list[np.ndarray] = []  # blocks (COUNTERS, 4) that are cleared at once when calls are made again
-        self.counted = COUNTERS  # rows of the last block that are a call's
+    `pinned` starts with the pins of other captures, if none of their calls ever runs at the same time as these."""
 
-    def counter(self) -> np.ndarray:
-        """A call's counter (4,), zeros."""
-        if self.counted == COUNTERS:
-            self.counters.append(np.zeros((COUNTERS, 4), np.int64))
-            self.counted = 0
-        self.counted += 1
-        return self.counters[-1][self.counted - 1]
+    def __init__(self, pinned: Mapping[int, int] | None = None):
+        self.calls: list[tuple[BoundCall, int]] = []
+        self.pinned = dict(pinned or {})  # id of a buffer -> how many arrays in it belong to recorded calls
+        self.replayable = True  # False once a call has been taken out, because someone had to read a result
+        self.counter_blocks: list[np.ndarray] = []  # (COUNTERS_PER_BLOCK, 4) each; a replay clears whole blocks
+        self.used = COUNTERS_PER_BLOCK  # rows of the last block that belong to a call
 
-    def views(self, arguments: tuple) -> tuple:
-        """A call's arguments, with arrays that nobody else holds in the place of those that somebody may."""
-        held, made = self.held, []
+    def task_counters(self) -> np.ndarray:
+        """The counters (4,) of one call, zeros: `TASK, THREAD, TILE, PACKED` of `threads.py`."""
+        if self.used == COUNTERS_PER_BLOCK:
+            self.counter_blocks.append(np.zeros((COUNTERS_PER_BLOCK, 4), np.int64))
+            self.used = 0
+        self.used += 1
+        return self.counter_blocks[-1][self.used - 1]
+
+    def pin_buffers(self, arguments: tuple) -> tuple:
+        """Replace each array by a private view and count it. The buffer's reference count less these pins then shows
+        whether anyone else still uses it (`buffer_pool.py`)."""
+        pinned, views = self.pinned, []
         for argument in arguments:
             if type(argument) is np.ndarray:
                 argument = argument.view()
                 buffer = id(argument.base)
-                held[buffer] = held.get(buffer, 0) + 1
+                pinned[buffer] = pinned.get(buffer, 0) + 1
             elif type(argument) is tuple:
-                argument = self.views(argument)
-            made.append(argument)
-        return tuple(made)
+                argument = self.pin_buffers(argument)
+            views.append(argument)
+        return tuple(views)
 
-    def cross_out(self) -> list[tuple]:
-        calls, self.calls, self.held, self.whole = self.calls, [], {}, False
+    def take_calls(self) -> list[tuple[BoundCall, int]]:
+        """Remove all recorded calls and return them."""
+        calls, self.calls, self.pinned, self.replayable = self.calls, [], {}, False
         return calls
 
 
-class Program:
-    """Calls that are made one after another, each together with so many helpers; as often as one likes, if their counters
-    are cleared before."""
+class CommandList:
+    """Calls to submit at once, as the array that compiled code reads. It may run again after its counters are cleared."""
 
-    def __init__(self, calls: list[tuple[BoundCall, int]], counters: Sequence[np.ndarray] = ()):
-        self.calls, self.counters = calls, counters
-        self.listed = np.array([(*call.addresses, helpers) for call, helpers in calls], np.int64)
+    def __init__(self, calls: list[tuple[BoundCall, int]], counter_blocks: Sequence[np.ndarray] = ()):
+        self.calls, self.counter_blocks = calls, counter_blocks
+        self.command_array = np.array([(*call.addresses, helpers) for call, helpers in calls], np.int64)
         self.helpers = max(helpers for _, helpers in calls)
-        self.led: tuple = (None, None, None)  # the boxes it was made with the last time; its status; a call of `lead`
+        self.bound_call: tuple = (None, None, None)  # mailboxes of the last run, its status, the call of `run_commands`
 
 
-class KernelList(Notes):
-    """Takes down which kernels would be called, for what types of arguments, in the place of calling them."""
+class KernelList(Capture):
+    """Records which kernels would be called, with which signatures, instead of the calls."""
 
     def __init__(self):
         super().__init__()
         self.kernels: dict[tuple, None] = {}  # (kernel, signature)
 
 
-class Here(threading.local):
-    """This thread's notes; None where each call is made at once."""
+class ThreadState(threading.local):
+    """The capture that is active on this thread; None if calls run immediately."""
 
-    notes: Notes | None = None
+    capture: Capture | None = None
 
 
-here = Here()
+thread_state = ThreadState()

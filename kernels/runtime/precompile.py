@@ -1,10 +1,10 @@
-"""Compile many kernels at once, before the first of them is called: in this process and in a few beside it.
+"""Compile many kernels before the first of them is called: in this process and in a few helper processes.
 
-    one process compiles      it holds the cache's lock; others that start meanwhile wait, and find the files
-    its helpers compile too   each is another Python, for LLVM's compiler lets one thread in at a time
-    whoever is killed         loses nothing: the lock is free again at once, and each file is there whole or not at all
+    one process compiles      it holds the cache's lock; others that start meanwhile wait, and then read the files
+    its helpers compile too   each is another Python, because LLVM's compiler admits one thread at a time
+    a process is killed       nothing is lost: the system frees the lock, and each file is complete or absent
 
-A helper is told which kernel by the path of its object file, which both sides work out by themselves.
+A kernel is named to a helper by the path of its object file, which both processes derive by themselves.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from ..compiler.object_cache import cache_writable, compile_lock
 from .thread_count import get_num_threads
 
 MAX_HELPERS = 3  # each takes 150 MB
-HELPER = "import sys; sys.path[:] = sys.argv[3:]; from importlib import import_module; import_module(sys.argv[1]).help_compile(sys.argv[2])"
+HELPER = (
+    "import sys; sys.path[:] = sys.argv[3:]; from importlib import import_module; "
+    "import_module(sys.argv[1]).help_compile(sys.argv[2])"
+)
 
-Needed = tuple[Kernel, tuple]  # a kernel and a signature
+Specialization = tuple[Kernel, tuple]  # a kernel and a signature
 
 
-def precompile(needed: Iterable[Needed], module: str, argument: object) -> None:
-    """Compile those of `needed` that have no object file. A helper is a process that calls `module.help_compile(argument)`,
-    which calls `help_compile` below with the same kernels."""
+def precompile(needed: Iterable[Specialization], module: str, argument: object) -> None:
+    """Compile those of `needed` that have no object file. A helper process calls `module.help_compile(argument)`, which calls
+    `help_compile` below with the same kernels."""
     if not missing_of(needed):
         return
     with compile_lock(on_wait=lambda: say("minibert: waiting for another process that compiles kernels.\n")):
@@ -40,17 +43,17 @@ def precompile(needed: Iterable[Needed], module: str, argument: object) -> None:
             Compilation(missing).run(module, argument)
 
 
-def missing_of(needed: Iterable[Needed]) -> dict[str, Needed]:
-    """Path of the object file -> kernel and signature, of those that have no file; the longest to compile first."""
+def missing_of(needed: Iterable[Specialization]) -> dict[str, Specialization]:
+    """Path -> kernel and signature, of those whose object file does not exist; the longest to compile first."""
     paths = {str(kernel.object_path(signature)): (kernel, signature) for kernel, signature in needed}
-    missing = {path: each for path, each in paths.items() if not os.path.isfile(path)}
+    missing = {path: specialization for path, specialization in paths.items() if not os.path.isfile(path)}
     return dict(sorted(missing.items(), key=lambda item: -item[1][0].code_size))
 
 
 class Compilation:
-    """Kernels that are being compiled, by whoever takes the next one."""
+    """A queue of kernels, which this process and its helpers work off."""
 
-    def __init__(self, missing: dict[str, Needed]):
+    def __init__(self, missing: dict[str, Specialization]):
         self.missing = missing
         self.queue = deque(missing)
         self.progress = Progress(len(missing))
@@ -61,10 +64,10 @@ class Compilation:
         try:
             for thread in threads:
                 thread.start()
-            self.compile_here()
+            self.compile_queue()
             for thread in threads:
                 thread.join()
-            self.compile_here()  # what a helper has failed at
+            self.compile_queue()  # what a helper could not compile
         finally:
             for helper in helpers:
                 helper.kill()
@@ -73,11 +76,11 @@ class Compilation:
 
     def take(self) -> str | None:
         try:
-            return self.queue.popleft()  # one step of the interpreter: nobody else gets it too
+            return self.queue.popleft()  # atomic: no two threads get the same
         except IndexError:
             return None
 
-    def compile_here(self) -> None:
+    def compile_queue(self) -> None:
         while path := self.take():
             compile_and_store(*self.missing[path], announced=True)
             self.progress.step()
@@ -94,7 +97,7 @@ class Compilation:
         count = min(get_num_threads() - 1, len(self.missing) - 1, MAX_HELPERS)
         name = os.path.basename(sys.executable or "")
         if getattr(sys, "frozen", False) or not name.startswith("python") or not cache_writable():
-            return []  # what would be started is not Python; or nothing it compiled could be handed over
+            return []  # sys.executable is not Python; or there is no folder to hand object files over in
         command = [sys.executable, "-c", HELPER, module, json.dumps(argument), *filter(None, map(os.path.abspath, sys.path))]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         try:
@@ -104,16 +107,17 @@ class Compilation:
 
 
 def compiled_by(helper: subprocess.Popen, path: str) -> bool:
+    """Have a helper compile one kernel -> whether it did."""
     try:
         helper.stdin.write(f"{path}\n")
         helper.stdin.flush()
         return helper.stdout.readline() == "compiled\n"
-    except OSError:  # it has died
+    except OSError:  # the process has ended
         return False
 
 
-def help_compile(needed: Iterable[Needed]) -> None:
-    """A helper's work: compile what stdin names, a path a line, and answer each with a line."""
+def help_compile(needed: Iterable[Specialization]) -> None:
+    """In a helper process: compile the kernels whose paths stdin lists, and answer each with a line."""
     known = {str(kernel.object_path(signature)): (kernel, signature) for kernel, signature in needed}
     for line in sys.stdin:
         path = line.rstrip("\n")
@@ -122,14 +126,14 @@ def help_compile(needed: Iterable[Needed]) -> None:
 
 
 class Progress:
-    """On a terminal a count in one line, which vanishes at the end; elsewhere one line."""
+    """On a terminal, a line that counts and is erased at the end; elsewhere, one line at the start."""
 
     def __init__(self, total: int):
         self.total, self.done = total, 0
         self.lock = threading.Lock()
-        self.counts = sys.stderr is not None and sys.stderr.isatty()
+        self.on_terminal = sys.stderr is not None and sys.stderr.isatty()
         kernels = f"{total} kernels" if total > 1 else "1 kernel"
-        if self.counts:
+        if self.on_terminal:
             self.show()
         else:
             say(f"minibert: compiling {kernels} for this processor.\n")
@@ -140,11 +144,11 @@ class Progress:
     def step(self) -> None:
         with self.lock:
             self.done += 1
-            if self.counts:
+            if self.on_terminal:
                 self.show()
 
     def end(self) -> None:
-        if self.counts:
+        if self.on_terminal:
             say("\r\x1b[K")
 
 

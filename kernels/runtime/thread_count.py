@@ -10,10 +10,10 @@ MAX_THREADS = 1024
 
 
 def available_cpus() -> int:
-    """The cores this process may run on; NUMBA_NUM_THREADS where it is set."""
-    named = os.environ.get("NUMBA_NUM_THREADS", "")
-    if named.isdecimal() and int(named) > 0:
-        return int(named)
+    """NUMBA_NUM_THREADS if it is set, else how many CPUs this process may run on."""
+    setting = os.environ.get("NUMBA_NUM_THREADS", "")
+    if setting.isdecimal() and int(setting) > 0:
+        return int(setting)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -21,13 +21,13 @@ num_threads = min(available_cpus(), MAX_THREADS)
 
 
 def get_num_threads() -> int:
-    """How many threads one call may use, the calling one among them."""
+    """How many threads one call may use, including the calling one."""
     return num_threads
 
 
 @strict_arguments
 def set_num_threads(count: int) -> None:
-    """For every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
+    """Set it for every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
     global num_threads
     if not is_whole(count):
         raise InputTypeError(f"the number of threads must be an integer from 1 to {MAX_THREADS}; got {brief(count)}.")

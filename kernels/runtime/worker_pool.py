@@ -1,16 +1,18 @@
-"""Helpers that are there at once: for some time after a call each watches a box for the next one, and so need not be woken.
+"""A pool of worker threads that spin for some time after a call, so that the next one need not wake them.
 
-Calls come in a list, which is gone through here and not in Python: between two kernels that have filled the caches, the
-interpreter's own code and objects must be fetched anew, and what takes it 10 µs elsewhere takes 50 to 150.
+Waking a thread takes some 50 µs, as long as a whole product of a short text. Handing a call to a spinning worker costs 3 µs
+(Zen 4). A worker that has spun for MAX_SPINS sleeps on a futex. Other projects do the same: gemmlowp's `WorkersPool`,
+ggml's `threadpool` with `poll`.
 
-Waking a thread takes some 50 µs, which is what a product of a short text takes in all; a call handed over like this costs
-3 µs more than one made alone (Zen 4). A box is a row of numbers that caller and helper both look at; in it stands whose
-turn it is:
+The whole list of calls runs in compiled code (`run_commands`). Kernels evict the interpreter from the caches, so each return
+to Python would cost 50 to 150 µs instead of 10.
 
-    FREE -> RESERVED -> OFFERED -> TAKEN -> DONE -> FREE      a caller offers a call, a helper takes it and makes it
-                        OFFERED ----------------> FREE        or comes too late, and the caller takes it back
+Each worker has a mailbox, a row of integers that it shares with callers. Its state is:
 
-So a helper that is busy for another caller, or sleeps, is never waited for. `threads.py` has the threads themselves.
+    FREE -> RESERVED -> OFFERED -> TAKEN -> DONE -> FREE      a caller offers a call; the worker takes it and runs it
+                        OFFERED ----------------> FREE        or is late, and the caller withdraws it
+
+So nobody ever waits for a worker that is asleep, or busy for another caller.
 """
 
 from __future__ import annotations
@@ -23,87 +25,91 @@ from ..compiler.call import OK_STATUSES, bind, check
 from ..compiler.jit import jit
 from ..compiler.trampoline import ArrayType
 from ..simd.atomics import call_address, compare_exchange, futex_wait, futex_wake, load_acquire, spin_hint, store_release
-from .capture import Program
+from .capture import CommandList
 
-STATE, CODE, WORDS, STATUS, ASLEEP = range(5)
-SIZE = 16  # numbers of a box: two lines of the cache, which no other box shares
-FREE, RESERVED, OFFERED, TAKEN, DONE = range(5)
-PATIENCE = 60_000  # looks at a box before its helper sleeps, 2 ms (Zen 4): longer than Python takes between two passes
+STATE, ENTRY, ARGS, STATUS, ASLEEP = range(5)  # columns of a mailbox
+MAILBOX_COLUMNS = 16  # two cache lines, so that no two mailboxes share one
+FREE, RESERVED, OFFERED, TAKEN, DONE = range(5)  # states
+MAX_SPINS = 60_000  # reads of a mailbox before its worker sleeps: 2 ms (Zen 4), more than Python takes between two passes
 
 
 @jit(nogil=True, error_model="numpy")
-def lead(boxes, calls, result):
-    """Make one call (code, words, helpers) after another: offer it to the first boxes, make it, and wait for the helpers
-    that took it. The result is the first bad status, or the last call's."""
-    for code, words, count in calls:
-        offered = 0
-        for number in range(min(count, len(boxes))):
-            box = boxes[number]
-            if compare_exchange(box, STATE, FREE, RESERVED):
-                box[CODE], box[WORDS] = code, words
-                compare_exchange(box, STATE, RESERVED, OFFERED)  # before it is looked whether someone sleeps
-                offered |= 1 << number
-                if compare_exchange(box, ASLEEP, 1, 0):
-                    futex_wake(box, ASLEEP)
-        status = call_address(code, words)
-        for number in range(min(count, len(boxes))):
-            box, turn = boxes[number], 0
-            if offered >> number & 1 and not compare_exchange(box, STATE, OFFERED, FREE):
-                while load_acquire(box, STATE) != DONE:
-                    turn += 1
-                    spin_hint(turn)
-                if box[STATUS] not in OK_STATUSES:
-                    status = box[STATUS]
-                store_release(box, STATE, FREE)
+def run_commands(mailboxes, commands, result):
+    """Run one command (entry, packed args, helpers) after another: offer it in the first mailboxes, run it, and wait for the
+    workers that took it. result[0] becomes the first bad status, or the status of the last command."""
+    for entry, args, helpers in commands:
+        offered = 0  # a bit for each mailbox
+        for i in range(min(helpers, len(mailboxes))):
+            mailbox = mailboxes[i]
+            if compare_exchange(mailbox, STATE, FREE, RESERVED):
+                mailbox[ENTRY], mailbox[ARGS] = entry, args
+                compare_exchange(mailbox, STATE, RESERVED, OFFERED)  # must come before ASLEEP is read
+                offered |= 1 << i
+                if compare_exchange(mailbox, ASLEEP, 1, 0):
+                    futex_wake(mailbox, ASLEEP)
+        status = call_address(entry, args)
+        for i in range(min(helpers, len(mailboxes))):
+            mailbox, spins = mailboxes[i], 0
+            if offered >> i & 1 and not compare_exchange(mailbox, STATE, OFFERED, FREE):
+                while load_acquire(mailbox, STATE) != DONE:
+                    spins += 1
+                    spin_hint(spins)
+                if mailbox[STATUS] not in OK_STATUSES:
+                    status = mailbox[STATUS]
+                store_release(mailbox, STATE, FREE)
         result[0] = status
         if status not in OK_STATUSES:
             return
 
 
 @jit(nogil=True, error_model="numpy")
-def serve(box, patience):
-    """Make whatever call is offered in this box, and sleep when none has been for some time; for ever."""
-    turn = 0
+def worker_loop(mailbox, max_spins):
+    """Run every call that is offered in this mailbox; sleep after max_spins reads without one. Never returns."""
+    spins = 0
     while True:
-        if load_acquire(box, STATE) == OFFERED and compare_exchange(box, STATE, OFFERED, TAKEN):
-            box[STATUS] = call_address(box[CODE], box[WORDS])
-            store_release(box, STATE, DONE)
-            turn = 0
-        turn += 1
-        spin_hint(turn)
-        if turn > patience:
-            compare_exchange(box, ASLEEP, 0, 1)
-            if load_acquire(box, STATE) != OFFERED:  # else its caller may have looked too early to wake anyone
-                futex_wait(box, ASLEEP)
-            compare_exchange(box, ASLEEP, 1, 0)
-            turn = 0
+        if load_acquire(mailbox, STATE) == OFFERED and compare_exchange(mailbox, STATE, OFFERED, TAKEN):
+            mailbox[STATUS] = call_address(mailbox[ENTRY], mailbox[ARGS])
+            store_release(mailbox, STATE, DONE)
+            spins = 0
+        spins += 1
+        spin_hint(spins)
+        if spins > max_spins:
+            compare_exchange(mailbox, ASLEEP, 0, 1)
+            if load_acquire(mailbox, STATE) != OFFERED:  # else the caller may have read ASLEEP before it was set
+                futex_wait(mailbox, ASLEEP)
+            compare_exchange(mailbox, ASLEEP, 1, 0)
+            spins = 0
 
 
-class Spinners:
-    """Threads that serve boxes; started when first needed."""
+class WorkerPool:
+    """Threads that run `worker_loop`, one for each mailbox; started when first needed."""
 
-    MOST = 64
-    SIGNATURES = {lead: (ArrayType("l", 2), ArrayType("l", 2), ArrayType("l", 1)), serve: (ArrayType("l", 1), "int")}
+    MAX_WORKERS = 64
+    SIGNATURES = {
+        run_commands: (ArrayType("l", 2), ArrayType("l", 2), ArrayType("l", 1)),
+        worker_loop: (ArrayType("l", 1), "int"),
+    }
 
     def __init__(self):
-        self.boxes = np.zeros((self.MOST, SIZE), np.int64)
-        self.count = 0
-        self.starting = threading.Lock()
+        self.mailboxes = np.zeros((self.MAX_WORKERS, MAILBOX_COLUMNS), np.int64)
+        self.count = 0  # of threads
+        self.start_lock = threading.Lock()
 
-    def ensure(self, count: int) -> None:
-        with self.starting:
-            for number in range(self.count, count):
-                call = bind(serve, self.boxes[number], PATIENCE)
-                threading.Thread(target=call, daemon=True, name=f"minibert-{number}").start()
+    def start_workers(self, count: int) -> None:
+        with self.start_lock:
+            for i in range(self.count, count):
+                call = bind(worker_loop, self.mailboxes[i], MAX_SPINS)
+                threading.Thread(target=call, daemon=True, name=f"minibert-{i}").start()
                 self.count += 1
 
-    def share(self, program: Program) -> None:
-        """Make its calls, together with helpers."""
-        if self.count < min(program.helpers, self.MOST):
-            self.ensure(min(program.helpers, self.MOST))
-        if program.led[0] is not self.boxes:
+    def run_parallel(self, commands: CommandList) -> None:
+        """Run the calls one after another, each together with helpers. KernelError if one fails."""
+        workers = min(commands.helpers, self.MAX_WORKERS)
+        if self.count < workers:
+            self.start_workers(workers)
+        if commands.bound_call[0] is not self.mailboxes:
             result = np.zeros(1, np.int64)
-            program.led = self.boxes, result, bind(lead, self.boxes, program.listed, result)
-        _, result, call = program.led
+            commands.bound_call = self.mailboxes, result, bind(run_commands, self.mailboxes, commands.command_array, result)
+        _, result, call = commands.bound_call
         call()
         check(int(result[0]))

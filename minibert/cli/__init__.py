@@ -7,6 +7,7 @@ of it, 2 the command was not understood, 130 interrupted. A user's mistake gets 
     texts.py      an answer for each text
     run.py        an answer for each row of a file
     tools.py      tokens, models, kernels
+    verify.py     the cached files of a model, compared with their hashes
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ import warnings
 
 from .. import __version__
 from ..errors import InputError, MinibertError
-from . import run, texts, tools
-from .shared import say
+from . import run, texts, tools, verify
+from .shared import check_texts, say
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command's arguments (sys.argv's by default) -> its exit status."""
     options = parser().parse_args(arguments)
+    for name, value in vars(options).items():
+        if value == [] and name != "texts":  # what argparse makes of --question=--
+            options.refuse(f"argument --{name.replace('_', '-')}: expected a value other than '--'")
     status = 0
     try:
         if sys.stdout is None:
             raise InputError("stdout is closed, and answers go there.")
+        check_texts(options)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *where: say(f"warning: {message}")
             status = options.run(options) or 0
@@ -61,6 +66,6 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="minibert", description="BERT and DistilBERT on a CPU.")
     whole.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (texts, run, tools):
+    for module in (texts, run, tools, verify):
         module.add_commands(commands)
     return whole

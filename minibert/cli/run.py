@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import InputError
-from .shared import add_kernels, add_model, at_least_one, chosen_model, command, say
+from .shared import add_kernels, add_model, at_least_one, chosen_model, command, delimiter_option, say, thread_count
 
 INPUTS = ("txt", "csv", "tsv", "jsonl", "parquet", "arrow")
 OUTPUTS = ("jsonl", "csv", "tsv")
@@ -28,7 +28,7 @@ def add_commands(commands) -> None:
                      "sentence-embeddings")  # fmt: skip
     add_model(run)
     add_kernels(run)
-    run.add_argument("--threads", type=at_least_one, metavar="N", help="how many threads compute (one a core)")
+    run.add_argument("--threads", type=thread_count, metavar="N", help="how many threads compute (one a core)")
     add_files(run.add_argument_group("rows and files"))
     add_task_options(run.add_argument_group("what a task may be given"))
 
@@ -38,6 +38,8 @@ def add_files(group) -> None:
     group.add_argument("-o", "--output", default="-", metavar="FILE", help="a .jsonl, .csv or .tsv file, or one of these "
                        "and .gz, there when it is whole; or -, stdout (-)")  # fmt: skip
     group.add_argument("--input-format", choices=INPUTS, help="what the input is, where its name does not say")
+    group.add_argument("--delimiter", type=delimiter_option, metavar="C", help="what stands between the fields of a csv or tsv "
+                       "input: one character, or \\t for a tab (a comma, a tab)")  # fmt: skip
     group.add_argument("--output-format", choices=OUTPUTS, help="what the output is to be, where its name does not say")
     group.add_argument("--prefix", default="", metavar="TEXT", help="before the names of the answer's columns")
     group.add_argument("--limit", type=at_least_one, metavar="N", help="the first N rows only")
@@ -67,14 +69,14 @@ def run_file(options: argparse.Namespace) -> int:
     from ..run.progress import Progress
     from ..run.writing import Results
 
-    kind = options.output_format or formats.kind_of(options.output)
     check_files(options)
+    kind = options.output_format or formats.kind_of(options.output)
     options.model = chosen_model(options)
     options.input_format = options.input_format or reading.kind_of(options.input)
     results = Results(options.output, options.errors)
     if options.resume and not (results.resumable and os.path.isfile(options.input)):
         raise InputError("--resume needs an input and an output that are files; what went through a stream is gone.")
-    with reading.opened(options.input, options.input_format) as source, told_how_to_resume(results):
+    with reading.opened(options.input, options.input_format, options.delimiter) as source, told_how_to_resume(results):
         task = tasks.make_task(
             options.task, options.model, options.text_column, {name: getattr(options, name) for name in TASK_OPTIONS},
             kernels=options.kernels, revision=options.revision,
@@ -102,8 +104,13 @@ def use_threads(count: int) -> None:
 
 
 def check_files(options: argparse.Namespace) -> None:
-    """InputError where one file would be written over another."""
-    for name in filter(None, (options.output, options.errors)):
+    """InputError for a name that no file can have, or where one file would be written over another."""
+    from ..run.reading import check_path
+
+    outputs = [name for name in (options.output, options.errors) if name is not None]
+    for name in (options.input, *outputs):
+        check_path(name)
+    for name in outputs:
         if name != "-" and os.path.realpath(name) == os.path.realpath(options.input):
             raise InputError(f"what is written must not take the place of the input; both are {name}.")
 
@@ -112,7 +119,7 @@ def made_by(options: argparse.Namespace, kind: str, task) -> dict:
     """What decides the bytes of the output: a run with other values cannot go on with it."""
     from ..run.tasks import identity
 
-    names = ("task", "revision", "text_column", "input_format", "prefix", "limit", "errors", *TASK_OPTIONS)
+    names = ("task", "revision", "text_column", "input_format", "delimiter", "prefix", "limit", "errors", *TASK_OPTIONS)
     values = {flag(name): getattr(options, name) for name in names}
     size, changed = 0, 0  # of stdin nobody goes on with
     if options.input != "-":

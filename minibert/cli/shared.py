@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from ..errors import InputError
 
 DEFAULT_MODEL = "minibert-sst2"
+MOST_THREADS = 1024
+# the options that hold text, and no name of a file
+TEXTS = ("texts", "question", "prompt", "labels", "prefix", "delimiter", "text_column", "pair_column", "question_column")
 
 
 def say(message: object) -> int:
@@ -36,7 +39,7 @@ def add_model(made: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def add_kernels(made: argparse.ArgumentParser) -> None:
-    summary = "auto, reference, naive, or linear=naive,gelu=naive"
+    summary = "auto, reference, naive, fast, bf16, int8, or linear=naive,gelu=naive"
     made.add_argument("--kernels", type=kernels_option, default="auto", metavar="PRESET", help=summary)
 
 
@@ -51,13 +54,22 @@ def given_texts(options: argparse.Namespace) -> Iterable[str]:
     """The texts of the command line, or the lines of stdin."""
     texts = options.texts
     if texts not in ([], ["-"]):
-        for text in texts:
-            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise InputError(f"a TEXT must be {sys.getfilesystemencoding()}; got {text!a}.")
         return texts
     if sys.stdin is None or (not texts and sys.stdin.isatty()):
         options.refuse("a TEXT is needed, or lines on stdin")
     return lines(sys.stdin.buffer)
+
+
+def check_texts(options: argparse.Namespace) -> None:
+    """InputError for a text whose bytes the locale cannot decode: Python puts half of a surrogate pair for each."""
+    for name in TEXTS:
+        value = getattr(options, name, None) or []
+        for text in [value] if isinstance(value, str) else value:
+            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                encoding = sys.getfilesystemencoding()
+                what = "a TEXT" if name == "texts" else f"--{name.replace('_', '-')}"
+                hint = "" if encoding == "utf-8" else " That is the locale's encoding; if texts are UTF-8, set PYTHONUTF8=1."
+                raise InputError(f"{what} must be {encoding}; got {text!a}.{hint}")
 
 
 def lines(stream: Iterable[bytes]) -> Iterator[str]:
@@ -73,6 +85,18 @@ def at_least_one(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more; got {text!r}")
     return int(text)
+
+
+def thread_count(text: str) -> int:
+    count = at_least_one(text)
+    if count > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_THREADS} at most; got {text!r}")
+    return count
+
+
+def delimiter_option(text: str) -> str:
+    """`;`, or `\\t` for a tab."""
+    return "\t" if text == "\\t" else text
 
 
 def kernels_option(text: str) -> str | dict[str, str]:

@@ -28,7 +28,7 @@ def add_tasks(commands) -> None:
     ner.add_argument("--stride", type=at_least_one, metavar="N", help="read long texts in windows that share N tokens")
     fill = command(commands, "fill-mask", fill_masks, "print the best words for each text's [MASK]: word, score, text")
     fill.add_argument("--top-k", type=at_least_one, metavar="N", default=5, help="the N best words (5)")
-    embed = command(commands, "embed", embed_texts, "print a vector for each text, its numbers parted by blanks")
+    embed = command(commands, "embed", embed_texts, "print a vector for each text, its numbers separated by blanks")
     embed.add_argument("--prompt", help="a text to stand before each text")
     ask = command(commands, "ask", ask_texts, "print the answer that each text has to a question: answer, score, start, end")
     ask.add_argument("--question", required=True, metavar="TEXT", help="what is asked of each text")

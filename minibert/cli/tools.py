@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from ..config import CONFIGS
 from ..errors import ConfigError
+from ..families import FAMILIES
 from ..files import read_json
 from .shared import add_kernels, add_model, add_texts, chosen_model, command, given_texts
 
@@ -22,7 +22,7 @@ def add_commands(commands) -> None:
     command(commands, "kernels", list_kernels, "list the operations, and the variants that --kernels can choose")
     smaller = command(commands, "quantize", quantize_model, "write a model's int8 checkpoint into a folder")
     smaller.add_argument("model", metavar="MODEL", help="a folder, a bundled model or one of the Hugging Face hub")
-    smaller.add_argument("folder", metavar="FOLDER", help="where to write it; made where it is not there")
+    smaller.add_argument("folder", metavar="FOLDER", help="where to write it; created if it is not there")
     smaller.add_argument("--revision", help="a branch, tag or commit of the hub")
     cache = command(commands, "cache", show_cache, "print the folder of compiled kernels, and its size")
     cache.add_argument("--clear", action="store_true", help="delete what is in it")
@@ -31,7 +31,7 @@ def add_commands(commands) -> None:
 
 def tokenize_texts(options: argparse.Namespace) -> None:
     texts = given_texts(options)
-    from ..tokenization import AutoTokenizer
+    from ..auto import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(chosen_model(options), revision=options.revision)
     for text in texts:
@@ -63,7 +63,7 @@ def list_models(options: argparse.Namespace) -> None:
 def runs_here(config: Path) -> bool:
     """Whether a config.json is of a model type there is; the cache holds other libraries' models too."""
     try:
-        return read_json(config, ConfigError).get("model_type") in CONFIGS
+        return read_json(config, ConfigError).get("model_type") in FAMILIES
     except (ConfigError, OSError):
         return False
 

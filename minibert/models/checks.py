@@ -1,4 +1,4 @@
-"""Whether what comes together belongs together: a model and its tokenizer, ids and their mask."""
+"""Checks of two things that belong together: ids and their mask, a model and its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from .packing import Packed
 
 
 def warn_of_padding(packed: Packed, pad_token_id: int | None) -> bool:
-    """Warn of rows that came without a mask and begin or end with padding; whether there were some."""
-    if type(pad_token_id) is not int or not (packed.token_ids.reshape(packed.kept.shape)[:, [0, -1]] == pad_token_id).any():
+    """Warn if rows without a mask begin or end with padding, and return whether they do."""
+    if type(pad_token_id) is not int:
+        return False
+    rows = packed.token_ids.reshape(packed.token_mask.shape)  # without a mask, all tokens are packed
+    if not (rows[:, [0, -1]] == pad_token_id).any():
         return False
     warnings.warn(
         f"input_ids hold padding (pad_token_id, {pad_token_id}) at the beginning or the end of a row, and no "

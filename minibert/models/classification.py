@@ -1,18 +1,16 @@
-"""Heads that give a few numbers for each sequence, pair, choice or token."""
+"""Heads that give a few numbers for each sequence, choice or token. The families derive their classes from these."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..config import BertConfig, DistilBertConfig, PreTrainedConfig
+from ..config import PreTrainedConfig
 from ..errors import InputError, read_flag, strict_arguments
-from ..weights import linear_shapes
 from .base import ModelWithHead
-from .heads import classify_bert, classify_distilbert, tell_sequence
+from .checkpoint import linear_shapes
 from .outputs import (
     ModelOutput,
     MultipleChoiceModelOutput,
-    NextSentencePredictorOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
@@ -29,74 +27,39 @@ class SequenceClassifier(ModelWithHead):
     first_only = True
 
     @classmethod
-    def outputs(cls, config: PreTrainedConfig) -> int:
+    def num_outputs(cls, config: PreTrainedConfig) -> int:
         return config.num_labels
 
 
-class DistilBertClassifier(SequenceClassifier):
-    """Two layers on the first token."""
+class DenseClassifier(SequenceClassifier):
+    """Two layers on the first token, with an activation between them."""
 
-    config_class = DistilBertConfig
-
-    @classmethod
-    def head_shapes(cls, config: DistilBertConfig) -> dict[str, tuple[int, ...]]:
-        before = linear_shapes("pre_classifier", config.dim, config.dim)
-        return before | linear_shapes("classifier", cls.outputs(config), config.dim)
-
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": classify_distilbert(hidden, self.head, self.kernels)}
-
-
-class BertClassifier(SequenceClassifier):
-    """One layer on the pooler."""
-
-    config_class = BertConfig
+    dense: str  # the module's name, (D, D)
+    activation: str  # an operation
+    projection: str  # the module's name, (outputs, D)
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
-        pooler = linear_shapes("pooler.dense", config.hidden_size, config.hidden_size)
-        return pooler | linear_shapes("classifier", cls.outputs(config), config.hidden_size)
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
+        width = config.architecture.width
+        return linear_shapes(cls.dense, width, width) | linear_shapes(cls.projection, cls.num_outputs(config), width)
 
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": classify_bert(hidden, self.head, self.kernels)}
-
-
-class DistilBertForSequenceClassification(DistilBertClassifier):
-    """DistilBERT with a two-layer classifier."""
-
-
-class BertForSequenceClassification(BertClassifier):
-    """BERT with a classifier on its pooler."""
-
-
-class BertForNextSentencePrediction(ModelWithHead):
-    """BERT that tells whether the second text of a pair follows the first: logits (B, 2), "it does" first."""
-
-    config_class = BertConfig
-    output_class = NextSentencePredictorOutput
-    first_only = True
-    purpose = "tell whether a sentence follows another"
-
-    @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
-        pooler = linear_shapes("pooler.dense", config.hidden_size, config.hidden_size)
-        return pooler | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
-
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": tell_sequence(hidden, self.head, self.kernels)}
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        activation = getattr(self.kernels, self.activation)
+        inner = activation(self.kernels.linear(hidden, *self.head[self.dense]))
+        return {"logits": self.kernels.linear(inner, *self.head[self.projection])}
 
 
 # --- One answer a choice ---------------------------------------------------------------------------------------------
 
 
 class MultipleChoice(SequenceClassifier):
-    """Which of C texts: ids, mask and types (B, C, T) -> logits (B, C)."""
+    """Which of C texts: ids, mask and types (B, C, T) -> logits (B, C). To be combined with a SequenceClassifier."""
 
     output_class = MultipleChoiceModelOutput
     purpose = "choose"
 
     @classmethod
-    def outputs(cls, config: PreTrainedConfig) -> int:
+    def num_outputs(cls, config: PreTrainedConfig) -> int:
         return 1
 
     @strict_arguments
@@ -123,19 +86,11 @@ class MultipleChoice(SequenceClassifier):
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
 
-class DistilBertForMultipleChoice(MultipleChoice, DistilBertClassifier):
-    """DistilBERT that chooses among texts."""
-
-
-class BertForMultipleChoice(MultipleChoice, BertClassifier):
-    """BERT that chooses among texts."""
-
-
 # --- One answer a token ----------------------------------------------------------------------------------------------
 
 
 class TokenClassifier(ModelWithHead):
-    """A classifier on every token: logits (B, T, labels), zeros where padding was."""
+    """A classifier on every token: logits (B, T, labels), zeros at padding."""
 
     output_class = TokenClassifierOutput
     purpose = "label tokens"
@@ -144,24 +99,12 @@ class TokenClassifier(ModelWithHead):
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return linear_shapes("classifier", config.num_labels, config.architecture.width)
 
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         return {"logits": packed.unpack(self.kernels.linear(hidden, *self.head["classifier"]))}
 
 
-class DistilBertForTokenClassification(TokenClassifier):
-    """DistilBERT with a classifier on every token."""
-
-    config_class = DistilBertConfig
-
-
-class BertForTokenClassification(TokenClassifier):
-    """BERT with a classifier on every token."""
-
-    config_class = BertConfig
-
-
 class QuestionAnswerer(ModelWithHead):
-    """Where in a text the answer is: start_logits and end_logits (B, T), zeros where padding was."""
+    """Where in a text the answer begins and ends: start_logits and end_logits (B, T), zeros at padding."""
 
     output_class = QuestionAnsweringModelOutput
     purpose = "find answers"
@@ -170,18 +113,6 @@ class QuestionAnswerer(ModelWithHead):
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return linear_shapes("qa_outputs", 2, config.architecture.width)
 
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         logits = packed.unpack(self.kernels.linear(hidden, *self.head["qa_outputs"]))  # (B, T, 2)
         return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
-
-
-class DistilBertForQuestionAnswering(QuestionAnswerer):
-    """DistilBERT that finds answers."""
-
-    config_class = DistilBertConfig
-
-
-class BertForQuestionAnswering(QuestionAnswerer):
-    """BERT that finds answers."""
-
-    config_class = BertConfig

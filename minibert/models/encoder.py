@@ -1,9 +1,10 @@
-"""The forward pass of BERT and DistilBERT, from packed ids to hidden states, top to bottom.
+"""The forward pass of BERT and its kin, from packed ids to hidden states, top to bottom.
 
     B batch   T tokens of a padded row   N packed tokens   S sequences   L tokens of one sequence
-    D width   H heads   Dh = D / H       F feed-forward    V vocabulary
+    D width   H heads   Dh = D / H       F feed-forward    V vocabulary   E width of the embeddings, usually D
 
-The two models are one: DistilBERT has no token types (a row of zeros stands in) and other names. `ops` is a table of
+All families are this one model. DistilBERT has no token types (a row of zeros takes their place); ELECTRA's embeddings
+may be narrower than its hidden states (a linear layer follows them). `ops` is a table of
 operations (`kernels/`): the reference's formulas are in `kernels/reference.py` and `kernels/composed.py`; which table
 it is changes no line here. Next: `heads.py`, hidden states to logits.
 """
@@ -20,13 +21,14 @@ from minibert.kernels.composed import attention_probabilities
 from minibert.kernels.registry import Ops
 
 from ..config import Architecture
-from ..weights import EncoderNames, let_go
+from ..weights import drop_pages
+from .checkpoint import EncoderNames
 from .packing import Packed
-from .quantized import PARTS, PRODUCTS
+from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
 
 
 class Layer(NamedTuple):
-    """One layer's parameters, as `ops.prepare` made them of its (out, in) weights."""
+    """One layer's parameters, as `ops.pack_weights` made them of its (out, in) weights."""
 
     query_key_value: tuple
     attention_out: tuple
@@ -39,15 +41,16 @@ class Layer(NamedTuple):
 class Encoder(NamedTuple):
     """All parameters of an encoder; `eps` is part of each norm's."""
 
-    tables: tuple  # words (V, D), types, positions
+    tables: tuple  # words (V, E), types, positions
     embedding_norm: tuple
+    embedding_projection: tuple | None  # (D, E); None if the embeddings are of width D
     layers: list[Layer]
     heads: int
     activated_linear: str  # the operation linear + activation
 
 
 class Trace(NamedTuple):
-    """What a caller asked to see on the way; a list is filled when it is there."""
+    """Intermediate results that a caller requested: lists to be filled, or None."""
 
     hidden_states: list[np.ndarray] | None  # layers + 1 of (N, D)
     attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)
@@ -61,7 +64,9 @@ def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, 
     (S, D), for heads that read no others: of six layers that leaves out an eighth of all products."""
     hidden = ops.embed(
         packed.token_ids, packed.type_ids, packed.position_ids, encoder.tables, *encoder.embedding_norm
-    )  # (N, D)
+    )  # (N, E)
+    if encoder.embedding_projection is not None:
+        hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
     for number, layer in enumerate(encoder.layers, 1):
         if trace.hidden_states is not None:
             trace.hidden_states.append(hidden)
@@ -91,43 +96,48 @@ def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Enco
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
 
 
-def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, made: Architecture, ops: Ops) -> Encoder:
+def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: Architecture, ops: Ops) -> Encoder:
     """Tensors by their checkpoint names -> the encoder's parameters, prepared once for the chosen kernels."""
 
     def pair(module: str) -> tuple[np.ndarray, np.ndarray]:
         return tensors[f"{module}.weight"], tensors[f"{module}.bias"]
 
-    def product(number: int, name: str) -> tuple:
-        """One product's parameters: of a quantised checkpoint as they lie in the file, else prepared."""
-        place = f"{names.layer.format(number)}.{name}"
-        if f"{place}.panels" in tensors:
-            outputs = made.feed_forward if name == "feed_forward_in" else made.width
-            return (*(tensors[f"{place}.{part}"] for part in PARTS), outputs)
-        modules, operation = PRODUCTS[name]
-        arrays = list(chain(*(pair(names.of_layer(number, module)) for module in modules)))
-        prepared = ops.prepare(operation.format(activation=made.activation), *arrays)
+    def prepare(operation: str, *modules: str) -> tuple:
+        arrays = list(chain(*(pair(module) for module in modules)))
+        prepared = ops.pack_weights(operation.format(activation=arch.activation), *arrays)
         for array in arrays:
-            let_go(array)  # what the kernels wanted packed is there twice now
+            drop_pages(array)  # if the kernels packed them, they are in memory twice now
         return prepared
 
-    def norm(number: int, module: str) -> tuple:
-        return (*pair(names.of_layer(number, module)), made.eps)
+    def layer_linear(index: int, name: str) -> tuple:
+        """One linear layer's parameters: prepared, or as they are in the file of an int8 checkpoint."""
+        stem = f"{names.layer.format(index)}.{name}"
+        if f"{stem}.panels" in tensors:
+            outputs = arch.feed_forward if name == "feed_forward_in" else arch.width
+            return (*(tensors[f"{stem}.{field}"] for field in PACKED_FIELDS), outputs)
+        parts, operation = QUANTIZED_LINEARS[name]
+        return prepare(operation, *(names.of_layer(index, part) for part in parts))
 
-    def build_layer(number: int) -> Layer:
+    def norm(module: str) -> tuple:
+        return (*pair(module), arch.eps)
+
+    def build_layer(index: int) -> Layer:
         return Layer(
-            query_key_value=product(number, "query_key_value"),
-            attention_out=product(number, "attention_out"),
-            attention_norm=norm(number, "attention_norm"),
-            feed_forward_in=product(number, "feed_forward_in"),
-            feed_forward_out=product(number, "feed_forward_out"),
-            output_norm=norm(number, "output_norm"),
+            query_key_value=layer_linear(index, "query_key_value"),
+            attention_out=layer_linear(index, "attention_out"),
+            attention_norm=norm(names.of_layer(index, "attention_norm")),
+            feed_forward_in=layer_linear(index, "feed_forward_in"),
+            feed_forward_out=layer_linear(index, "feed_forward_out"),
+            output_norm=norm(names.of_layer(index, "output_norm")),
         )
 
-    types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, made.width), np.float32)
+    types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, arch.embedding_width), np.float32)
+    same_width = arch.embedding_width == arch.width
     return Encoder(
         tables=(tensors[f"{names.words}.weight"], types, tensors[f"{names.positions}.weight"]),
-        embedding_norm=(*pair(names.embedding_norm), made.eps),
-        layers=[build_layer(number) for number in range(made.layers)],
-        heads=made.heads,
-        activated_linear=f"linear_{made.activation}",
+        embedding_norm=norm(names.embedding_norm),
+        embedding_projection=None if same_width else prepare("linear", names.embedding_projection),
+        layers=[build_layer(index) for index in range(arch.layers)],
+        heads=arch.heads,
+        activated_linear=f"linear_{arch.activation}",
     )

@@ -1,133 +1,82 @@
-"""Heads that guess words: hidden state -> linear, activation, norm -> a number for each word of the vocabulary.
+"""The masked-LM head: hidden state -> linear, activation, norm -> a logit for each word of the vocabulary.
 
-The last step is a product with the word embeddings themselves: the weights are tied, and a file may hold them once. With
-tie_word_embeddings=False in the configuration, it is one with weights of its own, the decoder's.
+The last step multiplies by the word embeddings: the weights are tied, and a file may hold them once. With
+tie_word_embeddings=False in the configuration, the decoder has weights of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from ..config import BertConfig, DistilBertConfig, PreTrainedConfig
-from ..weights import NAMES, linear_shapes, norm_shapes
+from ..config import PreTrainedConfig
 from .base import ModelWithHead, check_finite
-from .classification import BertForNextSentencePrediction
-from .heads import guess_words, tell_sequence
-from .outputs import BertForPreTrainingOutput, MaskedLMOutput
+from .checkpoint import linear_shapes, norm_shapes
+from .heads import mlm_logits
+from .outputs import MaskedLMOutput, ModelOutput
 from .packing import Packed
 
 
-class WordHeadNames(NamedTuple):
-    """Where a model type keeps this head."""
+class MaskedLMNames(NamedTuple):
+    """The names of this head's tensors in a family's checkpoints."""
 
-    transform: str
-    norm: str
-    bias: str  # of the decoder, where it is tied
-    decoder: str  # the module that holds the decoder's own weights, where it is not
+    transform: str  # module, (E, D)
+    norm: str  # module
+    bias: str  # tensor: the decoder's bias, if the decoder is tied
+    decoder: str  # module: the decoder's own weights, if it is not
 
 
-class WordGuesser(ModelWithHead):
-    """Each word for each place: logits (B, T, V), zeros where padding was."""
+class MaskedLM(ModelWithHead):
+    """Each word for each token: logits (B, T, V), zeros at padding."""
 
-    output_class = MaskedLMOutput
+    output_class: type[ModelOutput] = MaskedLMOutput
     purpose = "guess words"
-    names: WordHeadNames
+    head_names: MaskedLMNames
+    activation: str | None = None  # an operation; None for the encoder's
 
     @classmethod
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
-        made = config.architecture
-        transform = linear_shapes(cls.names.transform, made.width, made.width)
-        shapes = transform | norm_shapes(cls.names.norm, made.width) | {cls.names.bias: (made.vocabulary,)}
-        return shapes if config.tie_word_embeddings else shapes | linear_shapes(cls.names.decoder, made.vocabulary, made.width)
+        arch, names = config.architecture, cls.head_names
+        transform = linear_shapes(names.transform, arch.embedding_width, arch.width)
+        shapes = transform | norm_shapes(names.norm, arch.embedding_width) | {names.bias: (arch.vocabulary,)}
+        if not config.tie_word_embeddings:
+            shapes |= linear_shapes(names.decoder, arch.vocabulary, arch.embedding_width)
+        return shapes
 
     def prepare_head(self) -> dict[str, tuple]:
-        made, names, tensors = self.config.architecture, self.names, self.tensors
+        arch, names, tensors = self.config.architecture, self.head_names, self.tensors
         if self.config.tie_word_embeddings:
-            decoder = tensors[f"{NAMES[self.config.model_type].words}.weight"], tensors[names.bias]  # (V, D), (V,)
+            decoder = tensors[f"{self.encoder_names.words}.weight"], tensors[names.bias]  # (V, E), (V,)
         else:
             decoder = tensors[f"{names.decoder}.weight"], tensors[f"{names.decoder}.bias"]
         transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
         return {
-            "transform": self.kernels.prepare(f"linear_{made.activation}", *transform),
-            "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], made.eps),
-            "words": self.kernels.prepare("linear", *decoder),
+            "transform": self.kernels.pack_weights(self.transform_operation, *transform),
+            "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], arch.eps),
+            "words": self.kernels.pack_weights("linear", *decoder),
         }
 
-    def guess(self, hidden: np.ndarray) -> np.ndarray:
+    @property
+    def transform_operation(self) -> str:
+        return f"linear_{self.activation or self.config.architecture.activation}"
+
+    def mlm_logits(self, hidden: np.ndarray) -> np.ndarray:
         """hidden (N, D) -> logits (N, V)."""
-        return guess_words(hidden, self.head, self.encoder.activated_linear, self.kernels)
+        return mlm_logits(hidden, self.head, self.transform_operation, self.kernels)
 
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": packed.unpack(self.guess(hidden))}
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        return {"logits": packed.unpack(self.mlm_logits(hidden))}
 
-    def guess_at(self, places: np.ndarray, **inputs) -> np.ndarray:
-        """A call's inputs and P places of them, (B, T) bool -> the logits (P, V) of those alone.
+    def logits_at(self, selected: np.ndarray, **inputs) -> np.ndarray:
+        """A call's inputs, and P selected tokens of them (B, T) bool -> the logits (P, V) of those alone.
 
-        In BERT-base the table of words is 23 of the 108 million products a token costs, and a text of 128 tokens would
-        get 16 MB of logits.
+        The product with the word embeddings is 23 of the 108 million multiplications that BERT-base does for a token,
+        and a text of 128 tokens would get 16 MB of logits.
         """
         packed = self.pack(**inputs)
-        hidden = self.encode(packed)[places[packed.kept]]
+        hidden = self.encode(packed)[selected[packed.token_mask]]
         with np.errstate(all="ignore"):
-            logits = self.guess(hidden)
+            logits = self.mlm_logits(hidden)
             check_finite(logits)
         return logits
-
-
-class DistilBertForMaskedLM(WordGuesser):
-    """DistilBERT that guesses masked words."""
-
-    config_class = DistilBertConfig
-    names = WordHeadNames("vocab_transform", "vocab_layer_norm", "vocab_projector.bias", "vocab_projector")
-    tied = {"vocab_projector.weight": "embeddings.word_embeddings.weight"}
-
-
-class BertWordGuesser(WordGuesser):
-    """What both classes of BERT have."""
-
-    config_class = BertConfig
-    names = WordHeadNames(
-        "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias",
-        "cls.predictions.decoder",
-    )  # fmt: skip
-    tied = {
-        "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
-    stand_ins = (  # transformers before 5 tied the biases whatever the configuration says, and wrote one of them
-        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
-        ("cls.predictions.decoder.bias", "cls.predictions.bias"),
-    )
-
-
-class BertForMaskedLM(BertWordGuesser):
-    """BERT that guesses masked words."""
-
-
-class BertForPreTraining(BertWordGuesser):
-    """BERT with both heads it was trained with: prediction_logits (B, T, V) and seq_relationship_logits (B, 2)."""
-
-    output_class = BertForPreTrainingOutput
-    purpose = "guess words and to tell whether a sentence follows another"
-
-    @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
-        return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
-
-    @classmethod
-    def may_lack(cls, stored: Mapping, config: BertConfig) -> list[str]:
-        """Either head by itself."""
-        return BertForMaskedLM.may_lack(stored, config) + BertForNextSentencePrediction.may_lack(stored, config)
-
-    def prepare_head(self) -> dict[str, tuple]:
-        pair = {name: self.prepare_linear(name) for name in ("pooler.dense", "cls.seq_relationship")}
-        return super().prepare_head() | pair
-
-    def answer(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {
-            "prediction_logits": packed.unpack(self.guess(hidden)),
-            "seq_relationship_logits": tell_sequence(hidden[packed.first], self.head, self.kernels),
-        }

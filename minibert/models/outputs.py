@@ -1,4 +1,4 @@
-"""What a model returns: fields by name, by key or by number, and only those that are there."""
+"""What a model returns: fields by name, by key or by index; absent fields are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ModelOutput(dict):
-    """`output.logits`, `output["logits"]`, `output[0]`, `output.to_tuple()`; a field that was not made is None by name
+    """`output.logits`, `output["logits"]`, `output[0]`, `output.to_tuple()`; a field that was not computed is None by name
     and absent otherwise."""
 
     fields: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class BaseModelOutput(ModelOutput):
 
 
 class BaseModelOutputWithPooling(ModelOutput):
-    """As BaseModelOutput, and pooler_output (B, D) where the checkpoint has a pooler."""
+    """As BaseModelOutput, and pooler_output (B, D) if the checkpoint has a pooler."""
 
     fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
 
@@ -60,7 +60,7 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 
 class MaskedLMOutput(ModelOutput):
-    """logits (B, T, V): each word's for each place."""
+    """logits (B, T, V): of each word, for each token."""
 
     fields = ("logits", "hidden_states", "attentions")
 
@@ -81,3 +81,9 @@ class BertForPreTrainingOutput(ModelOutput):
     """prediction_logits (B, T, V) and seq_relationship_logits (B, 2), what BERT was trained for."""
 
     fields = ("prediction_logits", "seq_relationship_logits", "hidden_states", "attentions")
+
+
+class ElectraForPreTrainingOutput(ModelOutput):
+    """logits (B, T): above 0 if the token is a replaced one."""
+
+    fields = ("logits", "hidden_states", "attentions")

@@ -1,11 +1,11 @@
-"""Ids and mask of a padded batch (B, T) -> packed tokens (N,), and the packed answer back: padding is never computed.
+"""Ids and mask of a padded batch (B, T) -> packed tokens (N,), and hidden states back: padding is never computed.
 
     [[101, 7592, 102,   0],      mask [[1, 1, 1, 0],       token_ids  101 7592  102  101 2088  999  102
      [101, 2088, 999, 102]]            [1, 1, 1, 1]]  ->   bounds     0 3 7
 
-A token stays when its mask is 1, or when it is its row's first: heads read that one. Where that first one's mask is 0
-it asks, but no token looks at it (`key_mask`). A token keeps the position of its column, as `transformers` has it, so
-padding on the left moves positions and changes answers, there and here; `position_ids` says otherwise where wanted.
+A token is packed if its mask is 1, or if it is its row's first, which heads read. A first token whose mask is 0 attends
+to the others, but they do not attend to it (`key_mask`). A token keeps the position of its column, as in transformers, so
+padding on the left moves positions and changes the outputs; pass `position_ids` for others.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Packed(NamedTuple):
     token_ids: np.ndarray  # (N,)
     type_ids: np.ndarray  # (N,)
     position_ids: np.ndarray  # (N,)
-    bounds: np.ndarray  # (S+1,): sequence s is the tokens from bounds[s] to bounds[s+1]
-    key_mask: np.ndarray | None  # (N,) bool: whether others look at it; None when all do
-    kept: np.ndarray  # (B, T) bool
+    bounds: np.ndarray  # (S+1,): sequence s is the tokens from bounds[s] to bounds[s+1]; cu_seqlens in FlashAttention
+    key_mask: np.ndarray | None  # (N,) bool: whether the others attend to it; None if they attend to all
+    token_mask: np.ndarray  # (B, T) bool: which tokens of the padded batch are packed
 
     @property
     def first(self) -> np.ndarray:
@@ -35,30 +35,30 @@ class Packed(NamedTuple):
         return self.bounds[:-1]
 
     def unpack(self, x: np.ndarray) -> np.ndarray:
-        """x (N, D) -> (B, T, D), zeros where padding was."""
-        padded = np.zeros((*self.kept.shape, x.shape[1]), x.dtype)
-        padded[self.kept] = x
+        """x (N, D) -> (B, T, D), zeros at padding."""
+        padded = np.zeros((*self.token_mask.shape, x.shape[1]), x.dtype)
+        padded[self.token_mask] = x
         return padded
 
     def unpack_squares(self, squares: list[np.ndarray], heads: int) -> np.ndarray:
-        """S arrays (H, L, L) -> (B, H, T, T), zeros where padding was."""
-        rows, columns = self.kept.shape
+        """S arrays (H, L, L) -> (B, H, T, T), zeros at padding."""
+        rows, columns = self.token_mask.shape
         padded = np.zeros((rows, heads, columns, columns), np.float32)
         for row, square in enumerate(squares):
-            places = np.flatnonzero(self.kept[row])
-            padded[row][:, places[:, None], places] = square
+            positions = np.flatnonzero(self.token_mask[row])
+            padded[row][:, positions[:, None], positions] = square
         return padded
 
 
-def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architecture) -> Packed:
-    """input_ids (B, T) and, where given, the others in its shape; or texts that `encode_packed` made, which have no
-    padding to drop -> packed. InputError for what the model cannot take."""
+def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architecture) -> Packed:
+    """input_ids (B, T), and the others None or in its shape; or the result of `encode_packed`, which has no padding ->
+    packed. InputError for ids, masks or lengths that the model cannot take."""
     if hasattr(input_ids, "bounds"):
-        given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
-        if any(values is not None for values in given.values()):
-            raise InputError(f"texts that are packed have no {', '.join(given)}; pass them alone.")
-        return checked(pack_joined(input_ids), made, given=())
-    ids = whole_numbers(input_ids, "input_ids")
+        others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
+        if any(values is not None for values in others.values()):
+            raise InputError(f"texts that are packed have no {', '.join(others)}; pass them alone.")
+        return check_packed(pack_joined(input_ids), arch, passed=())
+    ids = as_integers(input_ids, "input_ids")
     if ids.ndim == 1:
         raise InputError(
             f"input_ids must be of shape (B, T), a batch of sequences; got one sequence of shape {ids.shape}. "
@@ -66,24 +66,28 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, made: Architec
         )
     if ids.ndim != 2 or ids.shape[1] == 0:
         raise InputError(f"input_ids must be of shape (B, T) with T at least 1; got {ids.shape}.")
-    kept, key_mask = read_mask(attention_mask, ids.shape)
-    if np.logical_and.reduce(kept, axis=None):  # this and what else is short here: NumPy's functions take ten times as
-        token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]  # long after a pass has filled the caches
+    token_mask, key_mask = read_mask(attention_mask, ids.shape)
+    if np.logical_and.reduce(token_mask, axis=None):  # methods of NumPy that run no Python: a pass evicts Python's code
+        token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]
         bounds = np.arange(len(ids) + 1) * ids.shape[1]
     else:
-        token_ids, columns = ids[kept], kept.nonzero()[1].copy()
-        bounds = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    types = np.zeros(len(token_ids), np.intp) if token_type_ids is None else spread(token_type_ids, kept, "token_type_ids")
+        token_ids, columns = ids[token_mask], token_mask.nonzero()[1].copy()
+        bounds = np.concatenate([[0], np.cumsum(token_mask.sum(axis=1))])
+    types, positions = np.zeros(len(token_ids), np.intp), columns
+    if token_type_ids is not None:
+        types = packed_values(token_type_ids, token_mask, "token_type_ids")
+    if position_ids is not None:
+        positions = packed_values(position_ids, token_mask, "position_ids")
     packed = Packed(
         token_ids=token_ids,
         type_ids=types,
-        position_ids=columns if position_ids is None else spread(position_ids, kept, "position_ids"),
+        position_ids=positions,
         bounds=bounds,
         key_mask=key_mask,
-        kept=kept,
+        token_mask=token_mask,
     )
     others = {"token_type_ids": token_type_ids, "position_ids": position_ids}
-    return checked(packed, made, given=[name for name, values in others.items() if values is not None])
+    return check_packed(packed, arch, passed=[name for name, values in others.items() if values is not None])
 
 
 def pack_joined(encoding) -> Packed:
@@ -100,29 +104,29 @@ def pack_joined(encoding) -> Packed:
         position_ids=np.arange(len(encoding.ids)) - np.repeat(bounds[:-1], lengths),
         bounds=bounds,
         key_mask=None,
-        kept=np.arange(lengths.max(initial=0)) < lengths[:, None],
+        token_mask=np.arange(lengths.max(initial=0)) < lengths[:, None],
     )
 
 
-def checked(packed: Packed, made: Architecture, given: Sequence[str]) -> Packed:
-    """The same, or InputError for an id or a length that the model does not have; types and positions that were not
-    `given` count from 0."""
-    check_range(packed.token_ids, made.vocabulary, "input_ids", "Was another model's tokenizer used?")
-    if "token_type_ids" in given:
-        check_range(packed.type_ids, made.types, "token_type_ids", "Was another model's tokenizer used?")
+def check_packed(packed: Packed, arch: Architecture, passed: Sequence[str]) -> Packed:
+    """The same, or InputError for an id or a length that the model does not have. `passed` names the inputs that came
+    from the caller; the others need no check."""
+    check_range(packed.token_ids, arch.vocabulary, "input_ids", "Was another model's tokenizer used?")
+    if "token_type_ids" in passed:
+        check_range(packed.type_ids, arch.types, "token_type_ids", "Was another model's tokenizer used?")
     longest = int(np.maximum.reduce(packed.position_ids, initial=0)) + 1
-    if longest > made.positions:
+    if longest > arch.positions:
         raise InputError(
-            f"a sequence may have {made.positions} tokens, the positions this model has; got {longest}. "
+            f"a sequence may have {arch.positions} tokens, the positions this model has; got {longest}. "
             "Call the tokenizer with truncation=True."
         )
-    if "position_ids" in given:
-        check_range(packed.position_ids, made.positions, "position_ids", "Positions count from 0.")
+    if "position_ids" in passed:
+        check_range(packed.position_ids, arch.positions, "position_ids", "Positions count from 0.")
     return packed
 
 
-def whole_numbers(values, name: str) -> np.ndarray:
-    """Whatever the caller gave -> an integer array."""
+def as_integers(values, name: str) -> np.ndarray:
+    """A caller's values -> an integer array."""
     if values is None:
         raise InputTypeError(f"{name} must be whole numbers of shape (B, T); got None.")
     array = as_array(values, name)
@@ -146,30 +150,30 @@ def as_array(values, name: str) -> np.ndarray:
 
 
 def read_mask(values, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """-> `kept`, and `key_mask`, as Packed has them."""
+    """-> `token_mask`, and `key_mask`, as Packed has them."""
     if values is None:
         return np.ones(shape, bool), None
     mask = as_array(values, "attention_mask")
     if mask.shape != shape:
         raise InputError(f"attention_mask must have the shape of input_ids, {shape}; got {mask.shape}.")
-    numbers = mask.dtype.kind in "biuf"
-    looked_at = mask.astype(bool) if numbers else mask
-    if not numbers or not np.logical_and.reduce(mask == looked_at, axis=None):
+    is_numeric = mask.dtype.kind in "biuf"
+    attended = mask.astype(bool) if is_numeric else mask
+    if not is_numeric or not np.logical_and.reduce(mask == attended, axis=None):
         raise InputError("attention_mask must hold 1 for a token and 0 for padding; got other values.")
-    if np.logical_and.reduce(looked_at[:, 0]):
-        return looked_at, None
-    kept = looked_at.copy()
-    kept[:, 0] = True
-    return kept, looked_at[kept]
+    if np.logical_and.reduce(attended[:, 0]):
+        return attended, None
+    token_mask = attended.copy()
+    token_mask[:, 0] = True
+    return token_mask, attended[token_mask]
 
 
-def spread(values, kept: np.ndarray, name: str) -> np.ndarray:
-    """Whole numbers (B, T), or what becomes so by being repeated -> those of the kept places (N,)."""
-    numbers = whole_numbers(values, name)
+def packed_values(values, token_mask: np.ndarray, name: str) -> np.ndarray:
+    """Integers (B, T), or of a shape that broadcasts to it -> those of the packed tokens (N,)."""
+    integers = as_integers(values, name)
     try:
-        return np.broadcast_to(numbers, kept.shape)[kept]
+        return np.broadcast_to(integers, token_mask.shape)[token_mask]
     except ValueError:
-        raise InputError(f"{name} must have the shape of input_ids, {kept.shape}; got {numbers.shape}.") from None
+        raise InputError(f"{name} must have the shape of input_ids, {token_mask.shape}; got {integers.shape}.") from None
 
 
 def check_range(values: np.ndarray, limit: int, name: str, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""The tensors of a model that nobody has trained."""
+"""The tensors of a model that is not trained yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..config import PreTrainedConfig
 from ..errors import ConfigError, brief
 
 
-def initial(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random: np.random.Generator) -> np.ndarray:
+def init_tensor(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random: np.random.Generator) -> np.ndarray:
     """A tensor of a new model: weights normal around 0, biases 0, norms 1; DistilBERT's positions sines if it says so."""
     if name.endswith(".bias"):
         return np.zeros(shape, np.float32)

@@ -11,7 +11,8 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, brief, read_flag
+from ..families import HEADS, PRETRAINED, purpose_of
 from .streaming import type_name
 
 TASKS = {
@@ -24,30 +25,17 @@ TASKS = {
 }
 ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
-HEADS = {  # what the end of a model's class says of its task
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "fill-mask",
-    "ForPreTraining": "fill-mask",
-    "BertModel": "feature-extraction",  # DistilBertModel too
-}
-
-OTHER_HEADS = {  # those of models that no task here is for
-    "ForMultipleChoice": "multiple choice",
-    "ForNextSentencePrediction": "next sentence prediction",
-}
-
 log = logging.getLogger("minibert")
 
 
 def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: str | Mapping[str, str] = "auto",
              revision: str | None = None, cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-             local_files_only: bool = False, **options: Any):  # fmt: skip
+             local_files_only: bool = False, strict: bool = True, **options: Any):  # fmt: skip
     """A task's name -> a callable from text to answers.
 
     `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when
-    none is named, and a log line says so. `options` become the call's defaults.
+    none is named, and a log line says so. With `strict=False`, tensors that the model has no use for are a warning.
+    `options` become the call's defaults.
     """
     from .base import check_model
 
@@ -62,13 +50,13 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
             model = DEFAULT_MODELS[task]
             log.warning("No model was named: using the bundled %s. Name another with model=...", model)
     if isinstance(model, (str, PathLike)):
-        model, tokenizer = load(task, model, tokenizer, kernels, where)
+        model, tokenizer = load(task, model, tokenizer, kernels, where, read_flag("strict", strict))
     made = pipeline_class(task or task_of_model(model))
     check_model(made, model)
     if tokenizer is None:
         raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
     if isinstance(tokenizer, (str, PathLike)):
-        from ..tokenization import AutoTokenizer
+        from ..auto import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
     from ..models.checks import check_vocabulary
@@ -78,12 +66,11 @@ def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: st
     return pipe
 
 
-def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping):
+def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from .. import hub
-    from ..config import config_of
+    from ..auto import AutoTokenizer, config_of
     from ..kernels.catalog import make_ops
-    from ..tokenization import AutoTokenizer
 
     make_ops(kernels)
     checkpoint = hub.locate(name, **where)
@@ -94,7 +81,7 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
     auto_class = pipeline_class(task).auto_class()
     if tokenizer is None:
         tokenizer = AutoTokenizer.from_pretrained(name, **{**where, "revision": checkpoint.commit or where["revision"]})
-    return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels), tokenizer
+    return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict), tokenizer
 
 
 def known_task(task: str) -> str:
@@ -109,10 +96,10 @@ def known_task(task: str) -> str:
 def task_of(architectures: list[str]) -> str:
     """The names of model classes -> the task of the first that has one."""
     for name in architectures:
-        for head, task in HEADS.items():
-            if str(name).endswith(head):
-                return task
-    known = ", ".join(f"...{head}" for head in HEADS)
+        purpose = purpose_of(str(name))
+        if purpose in TASKS:
+            return purpose
+    known = ", ".join(f"...{head}" for head, purpose in HEADS.items() if purpose in TASKS)
     raise InputError(f"the task follows from a model's class, {known}; got {architectures or 'none'}. Name the task.")
 
 
@@ -131,15 +118,12 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
 
     Models without a head, or with the one they were pretrained with, are for every task to begin from.
     """
-    heads = {**HEADS, **OTHER_HEADS}
-    trained_for = {
-        known: purpose for known in map(str, architectures) for head, purpose in heads.items() if known.endswith(head)
-    }
-    head_of_task = "text-classification" if task == "zero-shot-classification" else task
-    usable = {head_of_task, "fill-mask", "feature-extraction"}
-    if task == "feature-extraction" or not trained_for or usable & set(trained_for.values()):
+    purposes = {name: purpose for name in map(str, architectures) if (purpose := purpose_of(name))}
+    needed = "text-classification" if task == "zero-shot-classification" else task
+    usable = {needed, "feature-extraction", *PRETRAINED} if task != "fill-mask" else {"fill-mask", "feature-extraction"}
+    if task == "feature-extraction" or not purposes or usable & set(purposes.values()):
         return
-    architecture, purpose = next(iter(trained_for.items()))
+    architecture, purpose = next(iter(purposes.items()))
     remedy = f"Pass the task {purpose!r}, or another model." if purpose in TASKS else f"Pass a model for {task}."
     raise InputError(
         f"{task} needs a model that was trained for it; {name} was trained for {purpose}, for its config.json names "

@@ -206,7 +206,7 @@ def check_room(pipe: Pipeline, fixed: list[str], length: int, what: str) -> None
 
 def check_model(pipeline_class: type[Pipeline], model) -> None:
     """InputTypeError for an object that is no model, or one whose head is for something else."""
-    classes = tuple(pipeline_class.auto_class().classes.values())
+    classes = tuple(pipeline_class.auto_class().classes().values())
     if isinstance(model, classes):
         return
     names = ", ".join(known.__name__ for known in classes)

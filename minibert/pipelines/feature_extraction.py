@@ -22,7 +22,7 @@ class FeatureExtractionPipeline(Pipeline):
 
     @staticmethod
     def auto_class():
-        from ..models.auto import AutoModel
+        from ..auto import AutoModel
 
         return AutoModel
 

@@ -31,7 +31,7 @@ class FillMaskPipeline(Pipeline):
 
     @staticmethod
     def auto_class():
-        from ..models.auto import AutoModelForMaskedLM
+        from ..auto import AutoModelForMaskedLM
 
         return AutoModelForMaskedLM
 
@@ -55,7 +55,7 @@ class FillMaskPipeline(Pipeline):
                     f"a target must be one of the model's {self.model.config.vocab_size} tokens; got the id {choice.max()}. "
                     "Was a token added to the tokenizer alone?"
                 )
-            logits = np.split(self.model.guess_at(masks, **encoded), masks.sum(axis=1).cumsum()[:-1])
+            logits = np.split(self.model.logits_at(masks, **encoded), masks.sum(axis=1).cumsum()[:-1])
             for ids, row in zip(encoded["input_ids"], logits):
                 yield self.filled(ids, row, 5 if top_k is None else top_k, choice)
 

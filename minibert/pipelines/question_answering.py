@@ -40,7 +40,7 @@ class QuestionAnsweringPipeline(Pipeline):
 
     @staticmethod
     def auto_class():
-        from ..models.auto import AutoModelForQuestionAnswering
+        from ..auto import AutoModelForQuestionAnswering
 
         return AutoModelForQuestionAnswering
 

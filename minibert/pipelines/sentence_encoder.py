@@ -14,16 +14,14 @@ import numpy as np
 from minibert.kernels.catalog import make_ops
 
 from .. import hub
-from ..config import config_of
+from ..auto import AutoModel, AutoTokenizer, config_of
 from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, strict_arguments
-from ..models.auto import AutoModel
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
-from ..tokenization import AutoTokenizer
 from .base import BATCH, as_text, batches, check_count
 from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
-from .streaming import in_batches, stream
+from .streaming import as_rows, in_batches, stream, type_name
 
 
 class SentenceEncoder:
@@ -34,8 +32,8 @@ class SentenceEncoder:
 
     @strict_arguments
     def __init__(self, model, tokenizer, recipe: Recipe = Recipe()):
-        if not isinstance(model, tuple(AutoModel.classes.values())):
-            names = " or ".join(known.__name__ for known in AutoModel.classes.values())
+        if not isinstance(model, tuple(AutoModel.classes().values())):
+            names = " or ".join(known.__name__ for known in AutoModel.classes().values())
             raise InputTypeError(
                 f"a SentenceEncoder has a {names}; got {type(model).__name__}. For a checkpoint, call "
                 "SentenceEncoder.from_pretrained(name)."
@@ -54,7 +52,7 @@ class SentenceEncoder:
         for step in recipe.dense:
             if step.weight.shape[1] != self.width:
                 raise ConfigError(f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}.")
-            self.dense.append((model.kernels.prepare("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
+            self.dense.append((model.kernels.pack_weights("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
             self.width = len(step.weight)
 
     @classmethod
@@ -243,9 +241,7 @@ def as_vectors(values) -> np.ndarray:
 
 def rows_of(texts) -> Iterable:
     """What holds several texts -> an iterable of them."""
-    if not isinstance(texts, (str, bytes, bytearray, Mapping, set, frozenset)) and getattr(texts, "ndim", 1) != 0:
-        if isinstance(texts, Iterable):
-            return texts
-        if all(any(name in vars(parent) for parent in type(texts).__mro__) for name in ("__len__", "__getitem__")):
-            return (texts[index] for index in range(len(texts)))
-    raise InputTypeError(f"encode takes a text or a list of texts; got {type(texts).__name__}.")
+    rows = None if isinstance(texts, (set, frozenset)) else as_rows(texts)
+    if rows is None:
+        raise InputTypeError(f"encode takes a text or a list of texts; got {type_name(texts)}.")
+    return rows

@@ -21,8 +21,9 @@ import numpy as np
 from ..errors import ConfigError, WeightsError, brief
 from ..files import read_json
 from ..kernels import reference
+from ..models.checkpoint import check_tensors, linear_shapes
 from ..models.heads import sigmoid
-from ..weights import WEIGHTS, fit, linear_shapes, read_tensors
+from ..weights import WEIGHTS, read_tensors
 
 POOLINGS = {  # hidden (L, D) of a text's tokens, weights (L, 1) of their places -> (D,); in the order they are joined
     "cls": lambda hidden, weights: hidden[0],
@@ -164,7 +165,7 @@ def read_dense(checkpoint, folder: str, strict: bool = True) -> Dense:
     shapes = linear_shapes("linear", sizes[1], sizes[0])
     if not values.get("bias", True):
         del shapes["linear.bias"]
-    fit(stored, shapes, f"{checkpoint.name}/{folder}", strict)
+    check_tensors(stored, shapes, f"{checkpoint.name}/{folder}", strict)
     bias = stored["linear.bias"].array() if "linear.bias" in shapes else np.zeros(sizes[1], np.float32)
     return Dense(stored["linear.weight"].array(), bias, activation)
 

@@ -43,7 +43,7 @@ class TextClassificationPipeline(Pipeline):
 
     @staticmethod
     def auto_class():
-        from ..models.auto import AutoModelForSequenceClassification
+        from ..auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 

@@ -38,7 +38,7 @@ class TokenClassificationPipeline(Pipeline):
 
     @staticmethod
     def auto_class():
-        from ..models.auto import AutoModelForTokenClassification
+        from ..auto import AutoModelForTokenClassification
 
         return AutoModelForTokenClassification
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..config import DistilBertConfig
+from ..auto import AutoTokenizer
 from ..errors import strict_arguments
-from ..models.classification import DistilBertForSequenceClassification
-from ..tokenization import AutoTokenizer
+from ..models.tiny import TinyClassifier, TinyConfig
 
 
 @strict_arguments
@@ -14,7 +13,6 @@ def warm_up(kernels="auto") -> None:
 
     A compiled kernel serves models of every size: a tiny one is run here.
     """
-    config = DistilBertConfig(vocab_size=8, dim=64, n_layers=1, n_heads=1, hidden_dim=64, max_position_embeddings=4)
-    model = DistilBertForSequenceClassification(config, kernels=kernels, seed=0)
+    model = TinyClassifier(TinyConfig(), kernels=kernels, seed=0)
     model([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
     AutoTokenizer.from_pretrained("minibert-sst2").encode_packed(["two", "texts"])

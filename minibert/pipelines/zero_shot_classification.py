@@ -40,7 +40,7 @@ class ZeroShotClassificationPipeline(Pipeline):
 
     @staticmethod
     def auto_class():
-        from ..models.auto import AutoModelForSequenceClassification
+        from ..auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 

@@ -11,15 +11,16 @@ that is resumed ends with the bytes of one that was not.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, brief
 from ..pipelines.streaming import CUT, portions
 from .formats import encoder, plain
 from .progress import Progress
-from .reading import Row, Source
+from .reading import Row, Source, other_delimiter
 from .tasks import Task
 from .writing import Done, Results
 
@@ -41,11 +42,13 @@ def run(source: Source, task: Task, results: Results, progress: Progress, *, kin
 
     Returns how much is done then. InputError for a bad row, where it is strict.
     """
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise InputError(f"limit is how many rows to read, 0 or more; got {brief(limit)}.")
     header, line = encoder(kind, [*(source.columns or ()), *(prefix + name for name in task.adds)])
     job = Job(task, line, prefix, strict)
     if not results.done.rows:
         results.add([header, b""])
-    rows = islice(source.rows, results.done.rows, limit)
+    rows = islice(source.rows, results.done.rows, None if limit is None else min(limit, sys.maxsize))
     progress.begin(results.done.rows, source.done, limit)
     for portion in portions(rows, weight):
         answers = {}
@@ -67,7 +70,9 @@ def check_columns(source: Source, task: Task, kind: str, prefix: str) -> None:
     there = ", ".join(map(repr, columns))
     for name in task.needs:
         if name not in columns:
-            raise InputError(f"{source.name} must have a column {name!r}; it has {there}. Name one with --text-column or its like.")
+            hint = other_delimiter(columns[0], source.delimiter) if len(columns) == 1 else ""
+            hint = hint or " Name one with --text-column or its like."
+            raise InputError(f"{source.name} must have a column {name!r}; it has {there}.{hint}")
     if both := [prefix + name for name in task.adds if prefix + name in columns]:
         raise InputError(
             f"{source.name} has a column {both[0]!r} already, which the answer is to have. "

@@ -1,8 +1,8 @@
 """A file -> its rows, one by one, each a dictionary of columns; a row that is none says why.
 
     txt     a line is a row; its column is `text`
-    csv     RFC 4180, a header first: a quoted field may hold line ends
-    tsv     a header first; nothing is quoted, a quotation mark is a letter
+    csv     RFC 4180, a header first: a quoted field may hold line ends; the delimiter may be another than the comma
+    tsv     a header first; nothing is quoted, a quotation mark is a letter; the delimiter may be another than the tab
     jsonl   an object a line
 
 All are UTF-8, with or without a mark at the beginning, and may end in .gz. A row that is broken (bytes that are not
@@ -24,7 +24,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import DataFileError, InputError
+from ..errors import DataFileError, InputError, brief
 
 SUFFIXES = {
     ".txt": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -34,6 +34,7 @@ FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 COLUMNAR = ("parquet", "arrow")
 LONGEST = 16 << 20  # bytes of a line, and letters of a csv field
 SHOWN = 1000  # of a line that is longer
+DELIMITERS = {"csv": ",", "tsv": "\t"}
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -53,12 +54,21 @@ class Source(NamedTuple):
     columns: list[str] | None  # those that its header has, or its first object; None where that one is broken
     rows: Iterator[Row]
     done: Callable[[], float | None]  # the share of it that has been read, where its size is known
+    delimiter: str = ""  # of a csv or tsv
 
 
 @contextmanager
-def opened(path: str, kind: str | None = None) -> Iterator[Source]:
-    """A file's name, or - for stdin -> Source. `kind` is one of FORMATS; without it the name says."""
+def opened(path: str, kind: str | None = None, delimiter: str | None = None) -> Iterator[Source]:
+    """A file's name, or - for stdin -> Source. `kind` is one of FORMATS; without it the name says.
+
+    `delimiter`: one character between the fields of a csv or tsv, other than its own.
+    """
+    check_path(path)
     kind = kind or kind_of(path)
+    if kind not in FORMATS:
+        raise InputError(f"an input's format is one of {', '.join(FORMATS)}; got {brief(kind)}.")
+    if delimiter is not None:
+        check_delimiter(delimiter, kind)
     if kind in COLUMNAR:
         from .columnar import opened_table
 
@@ -67,9 +77,10 @@ def opened(path: str, kind: str | None = None) -> Iterator[Source]:
         return
     name = "stdin" if path == "-" else path
     with binary(path, name) as (stream, done):
-        rows = guarded(READERS[kind](Lines(stream, name)), name)
+        lines = Lines(stream, name)
+        rows = guarded(READERS[kind](lines, delimiter) if delimiter else READERS[kind](lines), name)
         columns, rows = first_columns(rows) if kind == "jsonl" else (next(rows), rows)
-        yield Source(name, columns, rows, done)
+        yield Source(name, columns, rows, done, delimiter or DELIMITERS.get(kind, ""))
 
 
 @contextmanager
@@ -102,6 +113,18 @@ def guarded(rows: Iterator, name: str) -> Iterator:
 
 def unreadable(name: str, fault: OSError) -> DataFileError:
     return DataFileError(f"{name} cannot be read: {fault.strerror or fault}.")
+
+
+def check_path(path: str) -> None:
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InputError(f"a file's name must be text with a character, and none that is NUL; got {brief(path)}.")
+
+
+def check_delimiter(delimiter: str, kind: str) -> None:
+    if kind not in DELIMITERS:
+        raise InputError(f"a delimiter is for csv and tsv; got {brief(delimiter)} for {kind}.")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise InputError(f"a delimiter is one character, and neither '\"' nor a line end; got {brief(delimiter)}.")
 
 
 def kind_of(path: str) -> str:
@@ -213,18 +236,18 @@ def first_columns(rows: Iterator[Row]) -> tuple[list[str] | None, Iterator[Row]]
     return list(first.columns) if first.columns is not None else None, chain([first], rows)
 
 
-def read_csv(lines: Lines) -> Iterator:
+def read_csv(lines: Lines, delimiter: str = DELIMITERS["csv"]) -> Iterator:
     csv.field_size_limit(LONGEST)
-    return with_header(lines, csv_cells(lines))
+    return with_header(lines, csv_cells(lines, delimiter), delimiter)
 
 
-def read_tsv(lines: Lines) -> Iterator:
-    return with_header(lines, tsv_cells(lines))
+def read_tsv(lines: Lines, delimiter: str = DELIMITERS["tsv"]) -> Iterator:
+    return with_header(lines, tsv_cells(lines, delimiter), delimiter)
 
 
-def csv_cells(lines: Lines) -> Iterator[tuple[int, list[str] | None, str]]:
+def csv_cells(lines: Lines, delimiter: str) -> Iterator[tuple[int, list[str] | None, str]]:
     """Lines -> (where a row begins, its cells or None, why it has none)."""
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = lines.begin()
         try:
@@ -238,20 +261,21 @@ def csv_cells(lines: Lines) -> Iterator[tuple[int, list[str] | None, str]]:
             yield line, cells, fault
 
 
-def tsv_cells(lines: Lines) -> Iterator[tuple[int, list[str] | None, str]]:
+def tsv_cells(lines: Lines, delimiter: str) -> Iterator[tuple[int, list[str] | None, str]]:
     line = lines.begin()
     for text in lines:
         if text := text.rstrip("\r\n"):
-            yield line, text.split("\t"), lines.fault
+            yield line, text.split(delimiter), lines.fault
         line = lines.begin()
 
 
-def with_header(lines: Lines, found: Iterable[tuple[int, list[str] | None, str]]) -> Iterator:
+def with_header(lines: Lines, found: Iterable[tuple[int, list[str] | None, str]], delimiter: str) -> Iterator:
     """Cells -> the names in the first row, then Rows."""
     found = iter(found)
     line, names, fault = next(found, (1, None, "the file is empty"))
     if names is None or fault:
-        raise InputError(f"the first line of {lines.name} must be a header that names the columns; {fault}.")
+        hint = other_delimiter(lines.raw, delimiter)
+        raise InputError(f"the first line of {lines.name} must be a header that names the columns; {fault}.{hint}")
     check_names(names, lines.name)
     yield names
     for line, cells, fault in found:
@@ -259,6 +283,12 @@ def with_header(lines: Lines, found: Iterable[tuple[int, list[str] | None, str]]
             fault = f"a row has as many fields as the header, {len(names)}; this one has {len(cells)}"
         columns = None if fault or cells is None else dict(zip(names, cells))
         yield Row(line, columns, lines.raw, fault)
+
+
+def other_delimiter(header: str, delimiter: str) -> str:
+    """What to add to an error about the header of a csv or tsv that seems to have another delimiter."""
+    other = next((letter for letter in ";\t,|" if delimiter and letter in header and delimiter not in header), "")
+    return f" If its delimiter is {other!r}, say so: --delimiter {other!r}" if other else ""
 
 
 def check_names(names: Iterable[str], source: str) -> None:
@@ -269,6 +299,6 @@ def check_names(names: Iterable[str], source: str) -> None:
         raise InputError(f"the columns of {source} must have names of their own; {', '.join(map(repr, twice))} comes twice.")
 
 
-READERS: dict[str, Callable[[Lines], Iterator]] = {
+READERS: dict[str, Callable[..., Iterator]] = {
     "txt": read_txt, "csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl,
 }  # fmt: skip

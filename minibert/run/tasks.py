@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, brief
 from ..hub import locate
 from ..pipelines import ALIASES, pipeline
 
@@ -73,9 +73,9 @@ def make_task(name: str, model: str, text_column: str, options: Mapping[str, Any
 
 def known(name: str) -> str:
     """A task's name or another of its names -> its name."""
-    task = ALIASES.get(name, name)
+    task = ALIASES.get(name, name) if isinstance(name, str) else ""
     if task not in KINDS:
-        raise InputError(f"the tasks are {', '.join((*KINDS, *ALIASES))}; got {name!r}.")
+        raise InputError(f"the tasks are {', '.join((*KINDS, *ALIASES))}; got {brief(name)}.")
     return task
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataFileError, InputError, MinibertError
+from .reading import check_path
 
 try:
     import fcntl
@@ -146,7 +147,8 @@ class Results:
         self.journal: Journal | None = None
         self.done = Done()
         self.parts: list[Part | Stream] = []
-        for path in filter(None, (output, errors)):
+        for path in (output, *([] if errors is None else [errors])):
+            check_path(path)
             self.parts.append(Part(Path(os.path.realpath(path))) if is_file(path) else Stream(path))
         if len({part.path for part in self.parts}) < len(self.parts):
             raise InputError(f"answers and bad rows must go to two files; got {output} for both.")

@@ -13,11 +13,10 @@
         call_arguments.py             checking of their arguments
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
         batch_encoding.py             the result of a call
-    classes.py, auto.py               BertTokenizer and the others; AutoTokenizer selects one
+    classes.py                        BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
     files/                            loading from a checkpoint's files, and saving
 """
 
-from .auto import AutoTokenizer
 from .batch_encoding import BatchEncoding
 from .classes import (
     BertTokenizer,
@@ -30,7 +29,6 @@ from .stages.added_tokens import AddedToken
 
 __all__ = [
     "AddedToken",
-    "AutoTokenizer",
     "BatchEncoding",
     "BertTokenizer",
     "BertTokenizerFast",

@@ -6,7 +6,7 @@ They differ in what they take from a checkpoint's files, exactly as transformers
     BertTokenizer           tokenizer.json or vocab.txt   flags of tokenizer_config.json  [CLS] A [SEP] B [SEP]
     PreTrainedTokenizerFast tokenizer.json                tokenizer.json                  tokenizer.json
 
-Read next: files/loading.py; auto.py selects the class of a checkpoint.
+Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
 """
 
 import os

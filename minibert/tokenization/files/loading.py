@@ -1,4 +1,4 @@
-"""A checkpoint's files -> the arguments of a tokenizer class.
+"""A checkpoint's files -> the arguments of a tokenizer class. AutoTokenizer, in minibert/auto.py, selects the class.
 
 tokenizer_config.json holds the options; tokenizer.json or vocab.txt the tokens. Older checkpoints have special tokens
 in special_tokens_map.json and added_tokens.json, which are read too. Other keys belong to other tokenizers or to older
@@ -37,9 +37,9 @@ def load(cls, checkpoint, overrides):
         overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
     others = [name for name, value in overrides.items() if not is_named_token(name, value)]
     check_option_names(f"{cls.__name__}.from_pretrained", others, allowed)
-    config = read_file(checkpoint, "tokenizer_config.json")
+    config = read_json_of(checkpoint, "tokenizer_config.json")
     tokens_path = checkpoint.optional("tokenizer.json")
-    content = read_file(checkpoint, "tokenizer.json") if tokens_path else {}
+    content = read_json_of(checkpoint, "tokenizer.json") if tokens_path else {}
     added = _added_tokens(checkpoint, config, content)
     options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in OPTIONAL_TOKENS}
     sides = {} if cls.described_by_tokenizer_json else read_sides(content)
@@ -60,7 +60,7 @@ def load(cls, checkpoint, overrides):
         raise VocabularyError(f"the files of {checkpoint.name} make no tokenizer: {error}") from None
 
 
-def read_file(checkpoint, filename):
+def read_json_of(checkpoint, filename):
     """A JSON file of the checkpoint, or {} if there is no such file."""
     from minibert.files import LARGEST_VOCABULARY, read_json
 
@@ -107,12 +107,12 @@ def _added_tokens(checkpoint, config, content):
     decoder = config.get("added_tokens_decoder")
     if decoder is not None:
         return read_added_tokens(_entries_with_ids(decoder), "tokenizer_config.json")
-    for name, value in read_file(checkpoint, "special_tokens_map.json").items():
+    for name, value in read_json_of(checkpoint, "special_tokens_map.json").items():
         if name in (*NAMED, "additional_special_tokens", "extra_special_tokens") or is_named_token(name, value):
             config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
     if content:
         return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")
-    ids = check_vocab(read_file(checkpoint, "added_tokens.json"), "added_tokens.json")
+    ids = check_vocab(read_json_of(checkpoint, "added_tokens.json"), "added_tokens.json")
     special = {str(config.get(name)) for name in NAMED}
     in_order = sorted(ids, key=ids.get)
     return [AddedToken(token, normalized=token not in special, special=token in special) for token in in_order]
@@ -130,6 +130,6 @@ def _entries_with_ids(decoder):
 
 def _limit(checkpoint, config):
     """model_max_length, at most the number of positions of the model; files have 1e30, nothing, or a negative number."""
-    values = [config.get("model_max_length"), read_file(checkpoint, "config.json").get("max_position_embeddings")]
+    values = [config.get("model_max_length"), read_json_of(checkpoint, "config.json").get("max_position_embeddings")]
     limits = [int(n) for n in values if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
     return min(limits, default=None)

@@ -1,4 +1,4 @@
-"""Compiled kernels: kept between processes, called without Numba, and compiled anew when they must be."""
+"""Object files: reused by later processes, called without Numba, and compiled again when a source has changed."""
 
 import os
 import platform
@@ -19,15 +19,16 @@ from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.ops.activations import activate
 from minibert.kernels.runtime.threads import run
 
+SETUP = (
+    "import numpy as np; from minibert.kernels.runtime.threads import run; "
+    "from minibert.kernels.ops.activations import activate; x = np.ones(8, np.float32); y = np.zeros_like(x);"
+)
+
 
 def in_a_process(code: str, folder: Path | None = None, **environment: str) -> str:
-    """What Python prints to stdout and stderr when it runs this code after the line below."""
-    begin = "import numpy as np; from minibert.kernels.runtime.threads import run; from minibert.kernels.ops.activations import activate;"
-    begin += "x = np.ones(8, np.float32); y = np.zeros_like(x);"
+    """What Python prints to stdout and stderr when it runs SETUP and this code."""
     environment = {**os.environ, **environment}
-    done = subprocess.run(
-        [sys.executable, "-c", begin + code], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", SETUP + code], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -42,26 +43,26 @@ def test_a_kernel_compiled_once_is_called_without_numba_by_the_next_process(tmp_
     assert in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "False\n"
 
 
-def test_a_kept_kernel_that_is_damaged_is_compiled_again(tmp_path):
+def test_a_damaged_object_file_is_compiled_again(tmp_path):
     in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    (kept,) = tmp_path.rglob("activate.*.o")
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:-100])
+    (object_file,) = tmp_path.rglob("activate.*.o")
+    content = object_file.read_bytes()
+    object_file.write_bytes(content[:-100])
     assert "True" in in_a_process(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    assert kept.read_bytes() == whole
+    assert object_file.read_bytes() == content
 
 
-def test_a_kept_kernel_is_not_used_after_a_source_it_depends_on_has_changed(tmp_path):
-    """functions.py, where gelu is, is another file than the kernel's; the one kept before makes room."""
+def test_an_object_file_is_not_used_after_a_source_it_depends_on_has_changed(tmp_path):
+    """scalar_math.py, where gelu is, not the kernel's own file; the outdated object file is deleted."""
     shutil.copytree(Path(minibert.__file__).parent, tmp_path / "minibert", ignore=shutil.ignore_patterns("__pycache__"))
-    kept = str(tmp_path / "kept")
-    assert "True" in in_a_process(CALL, tmp_path, NUMBA_CACHE_DIR=kept)
-    functions = tmp_path / "minibert/kernels/simd/scalar_math.py"
-    changed = functions.read_text(encoding="utf-8").replace("fma(distance,", "F(0.5) * fma(distance,")
-    functions.write_text(changed, encoding="utf-8")
+    cache = str(tmp_path / "cache")
+    assert "True" in in_a_process(CALL, tmp_path, NUMBA_CACHE_DIR=cache)
+    scalar_math = tmp_path / "minibert/kernels/simd/scalar_math.py"
+    changed = scalar_math.read_text(encoding="utf-8").replace("fma(distance,", "F(0.5) * fma(distance,")
+    scalar_math.write_text(changed, encoding="utf-8")
     halved = RUN + " assert abs(y - 0.8413447 / 2).max() < 1e-6"
-    assert "minibert: compiling" in in_a_process(halved, tmp_path, NUMBA_CACHE_DIR=kept)
-    assert len(list(Path(kept).rglob("activate.*.o"))) == 1
+    assert "minibert: compiling" in in_a_process(halved, tmp_path, NUMBA_CACHE_DIR=cache)
+    assert len(list(Path(cache).rglob("activate.*.o"))) == 1
 
 
 def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
@@ -71,7 +72,7 @@ def test_kernels_compile_where_no_cache_folder_can_be_written(tmp_path):
 
 
 def test_a_kernel_that_allocates_is_called_through_numba():
-    """It is slower to start, and right."""
+    """It starts slower, and its result is right."""
 
     @jit(nogil=True)
     def double(counter, x, y):
@@ -89,31 +90,32 @@ def test_a_kernels_arrays_are_contiguous():
         bind(activate, np.zeros(2, np.int64), np.zeros((4, 4), np.float32)[:, 0], np.zeros(4, np.float32))
 
 
-LESSER = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}  # what every processor of this kind has
+BASELINE_CPU = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}  # what every processor of this architecture has
 
 
-def test_kernels_compiled_for_the_least_of_processors_pass_their_tests(tmp_path):
-    """Vectors of four, and no fused multiply-add."""
+def test_kernels_compiled_for_a_baseline_processor_pass_their_tests(tmp_path):
+    """Vectors of four floats, and no fused multiply-add."""
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "(register or vector) and every_case"]
     tests.append(str(Path(__file__).with_name("test_kernels.py")))
-    done = subprocess.run(tests, env={**os.environ, **LESSER, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True)
+    environment = {**os.environ, **BASELINE_CPU, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(tests, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout
-    assert list(tmp_path.rglob("multiply.*.o"))
+    assert list(tmp_path.rglob("gemm_tasks.*.o"))
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86 processors")
 @pytest.mark.parametrize(("name", "features", "registers"), [("generic", "", "xmm"), ("haswell", "+avx2,+fma", "ymm"),
                                                             ("skylake-avx512", "+avx512f,+avx2,+fma", "zmm")])  # fmt: skip
 def test_a_tile_uses_the_widest_registers_of_the_processor(name, features, registers, tmp_path):
-    """Compiled here whether or not this machine could run it."""
+    """Only compiled, so this machine need not be able to run it."""
     code = assembly_of("ops.linear_f32.FLOAT32", ArrayType("B", 3))
     environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
-    found = in_a_process(code, **environment)
-    assert next(name for name in ("zmm", "ymm", "xmm") if name in found) == registers
+    assembly = in_a_process(code, **environment)
+    assert next(name for name in ("zmm", "ymm", "xmm") if name in assembly) == registers
 
 
 def test_after_a_warm_up_the_next_process_answers_without_numba(tmp_path):
-    kept = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    in_a_process("import minibert; minibert.warm_up()", **kept)
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    in_a_process("import minibert; minibert.warm_up()", **cache)
     answer = "import sys, minibert; print(minibert.pipeline(model='minibert-sst2')('fine')[0]['label'], 'numba' in sys.modules)"
-    assert in_a_process(answer, **kept) == "POSITIVE False\n"
+    assert in_a_process(answer, **cache) == "POSITIVE False\n"

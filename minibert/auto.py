@@ -1,0 +1,198 @@
+"""The Auto classes: `AutoModelFor...from_pretrained(name)` is of the class that the checkpoint's config.json names.
+
+They derive from the table of families (`families/__init__.py`), and import a family's file when it is needed. So this
+module, AutoConfig and AutoTokenizer import no NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from . import hub, tokenization
+from .config import PreTrainedConfig, config_from_file, read_config_file
+from .errors import ConfigError, VocabularyError, brief, read_flag, strict_arguments
+from .families import FAMILIES
+from .tokenization.files.loading import load as load_tokenizer
+from .tokenization.files.loading import read_json_of
+
+if TYPE_CHECKING:
+    from .models.base import PreTrainedModel
+
+
+class AutoConfig:
+    """`AutoConfig.from_pretrained(name)`: the class that config.json's model_type names."""
+
+    @classmethod
+    @strict_arguments
+    def from_pretrained(cls, name: str | PathLike, *, revision: str | None = None,
+                        cache_dir: str | PathLike | None = None, token: str | bool | None = None,
+                        local_files_only: bool = False, **overrides: Any) -> PreTrainedConfig:  # fmt: skip
+        """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
+        checkpoint = hub.locate(
+            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+        )
+        return config_of(checkpoint, **overrides)
+
+
+def config_of(checkpoint, **overrides: Any) -> PreTrainedConfig:
+    """A located checkpoint's config.json -> its configuration, of the class that its model_type names."""
+    path, values = read_config_file(checkpoint)
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        raise ConfigError(f"minibert runs models of type {', '.join(FAMILIES)}; {path} says {brief(model_type)}.")
+    return config_from_file(path, values, FAMILIES[model_type].load("Config"), **overrides)
+
+
+# --- Tokenizers ------------------------------------------------------------------------------------------------------
+
+TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> the class in `tokenization/`
+    **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values()},
+    "PreTrainedTokenizer": "PreTrainedTokenizerFast",
+    "TokenizersBackend": "PreTrainedTokenizerFast",
+}
+
+
+class AutoTokenizer:
+    """`AutoTokenizer.from_pretrained(name)`: the class that the checkpoint's files name."""
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides
+    ):
+        """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
+        checkpoint = hub.locate(
+            name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+        )
+        return load_tokenizer(tokenizer_class_of(checkpoint), checkpoint, overrides)
+
+
+def tokenizer_class_of(checkpoint) -> type:
+    stated = read_json_of(checkpoint, "tokenizer_config.json").get("tokenizer_class")
+    if stated is not None:
+        name, source, known = TOKENIZERS.get(str(stated).removesuffix("Fast")), f"tokenizer_class {brief(stated)}", TOKENIZERS
+    else:
+        model_type = read_json_of(checkpoint, "config.json").get("model_type")
+        known = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
+        name, source = known.get(str(model_type)), f"model_type {brief(model_type)}"
+    if name is None:
+        raise VocabularyError(
+            f"minibert has the tokenizers of {', '.join(known)}; the checkpoint {checkpoint.name} says {source}."
+            " If it is one of them all the same, call from_pretrained of that class."
+        )
+    return getattr(tokenization, name)
+
+
+# --- Models ----------------------------------------------------------------------------------------------------------
+
+
+class AutoClass:
+    """One head, of whichever family a configuration belongs to."""
+
+    head = "Model"  # the end of the classes' names
+
+    @classmethod
+    @strict_arguments
+    def from_pretrained(cls, name: str | PathLike, *, config: PreTrainedConfig | None = None,
+                        kernels: str | Mapping[str, str] = "auto", revision: str | None = None,
+                        cache_dir: str | PathLike | None = None, token: str | bool | None = None,
+                        local_files_only: bool = False, strict: bool = True, **overrides: Any) -> Any:  # fmt: skip
+        """As `PreTrainedModel.from_pretrained`, for whichever model type the checkpoint has."""
+        from .kernels.catalog import make_ops
+        from .models.base import check_config
+
+        strict = read_flag("strict", strict)
+        make_ops(kernels)  # a wrong name is an error before anything is downloaded
+        checkpoint = hub.locate(
+            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+        )
+        if config is None:
+            config = config_of(checkpoint, **overrides)
+        else:
+            check_config(config, PreTrainedConfig, overrides)
+        return cls.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
+
+    @classmethod
+    @strict_arguments
+    def from_config(cls, config: PreTrainedConfig, **options: Any) -> Any:
+        """A model with random weights."""
+        return cls.class_for(type(config))(config, **options)
+
+    @classmethod
+    def heads(cls) -> dict[str, str]:
+        """model_type -> the end of the class's name, for each family that has this head."""
+        return {model_type: cls.head for model_type, family in FAMILIES.items() if cls.head in family.heads}
+
+    @classmethod
+    def classes(cls) -> dict[str, type[PreTrainedModel]]:
+        """model_type -> the class, for each family that has this head."""
+        return {model_type: FAMILIES[model_type].load(head) for model_type, head in cls.heads().items()}
+
+    @classmethod
+    def class_for(cls, config_class: type[PreTrainedConfig]) -> type[PreTrainedModel]:
+        model_type, heads = getattr(config_class, "model_type", None), cls.heads()
+        if model_type not in heads:
+            known = ", ".join(f"{FAMILIES[model_type].prefix}Config" for model_type in heads)
+            raise ConfigError(f"{cls.__name__} takes a configuration of class {known}; got {config_class.__name__}.")
+        return FAMILIES[model_type].load(heads[model_type])
+
+
+class AutoModel(AutoClass):
+    """An encoder without a head."""
+
+
+class AutoModelForSequenceClassification(AutoClass):
+    """An encoder that labels texts."""
+
+    head = "ForSequenceClassification"
+
+
+class AutoModelForTokenClassification(AutoClass):
+    """An encoder that labels tokens."""
+
+    head = "ForTokenClassification"
+
+
+class AutoModelForQuestionAnswering(AutoClass):
+    """An encoder that finds answers."""
+
+    head = "ForQuestionAnswering"
+
+
+class AutoModelForMultipleChoice(AutoClass):
+    """An encoder that chooses among texts."""
+
+    head = "ForMultipleChoice"
+
+
+class AutoModelForNextSentencePrediction(AutoClass):
+    """An encoder that says whether a sentence follows another."""
+
+    head = "ForNextSentencePrediction"
+
+
+class AutoModelForMaskedLM(AutoClass):
+    """An encoder that guesses masked words."""
+
+    head = "ForMaskedLM"
+
+
+class AutoModelForPreTraining(AutoClass):
+    """An encoder with the heads it was trained with; DistilBERT's is the one that guesses words."""
+
+    head = "ForPreTraining"
+
+    @classmethod
+    def heads(cls) -> dict[str, str]:
+        return {model_type: family.pretraining_head for model_type, family in FAMILIES.items()}
+
+
+def class_named_by(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The class that config.json names under "architectures"; if it names none of ours, the encoder's."""
+    family = FAMILIES[config.model_type]
+    for name in config.architectures or ():
+        head = str(name).removeprefix(family.prefix)
+        if head in family.heads and str(name) == family.prefix + head:
+            return family.load(head)
+    return AutoModel.class_for(type(config))

@@ -1,0 +1,199 @@
+"""BERT: its configuration, the names in its checkpoints, its classes.
+
+"BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", https://arxiv.org/abs/1810.04805.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..config import Architecture, PreTrainedConfig
+from ..models.base import ModelWithHead, PreTrainedModel
+from ..models.checkpoint import EncoderNames, linear_shapes
+from ..models.classification import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from ..models.heads import classify_pooled, nsp_logits, pool
+from ..models.language_modeling import MaskedLM, MaskedLMNames
+from ..models.outputs import BaseModelOutputWithPooling, BertForPreTrainingOutput, NextSentencePredictorOutput
+from ..models.packing import Packed
+
+
+class BertConfig(PreTrainedConfig):
+    """BERT's configuration; the defaults are bert-base-uncased's."""
+
+    model_type = "bert"
+    defaults = {
+        "attention_probs_dropout_prob": 0.1,
+        "classifier_dropout": None,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "hidden_size": 768,
+        "initializer_range": 0.02,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 512,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "pad_token_id": 0,
+        "type_vocab_size": 2,
+        "vocab_size": 30522,
+    }
+    sizes = ("hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads",
+             "num_hidden_layers", "type_vocab_size", "vocab_size")  # fmt: skip
+
+    @property
+    def architecture(self) -> Architecture:
+        return Architecture(
+            layers=self.num_hidden_layers,
+            width=self.hidden_size,
+            heads=self.num_attention_heads,
+            feed_forward=self.intermediate_size,
+            vocabulary=self.vocab_size,
+            positions=self.max_position_embeddings,
+            types=self.type_vocab_size,
+            activation=self.activation_named(self.hidden_act),
+            eps=self.layer_norm_eps,
+            embedding_width=self.hidden_size,
+        )
+
+
+NAMES = EncoderNames(
+    prefix="bert.",
+    words="embeddings.word_embeddings",
+    positions="embeddings.position_embeddings",
+    types="embeddings.token_type_embeddings",
+    embedding_norm="embeddings.LayerNorm",
+    layer="encoder.layer.{}",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    attention_out="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    feed_forward_in="intermediate.dense",
+    feed_forward_out="output.dense",
+    output_norm="output.LayerNorm",
+    pooler="pooler.dense",
+)
+
+
+def pooler_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+    return linear_shapes("pooler.dense", config.hidden_size, config.hidden_size)
+
+
+class BertModel(PreTrainedModel):
+    """The BERT encoder: last_hidden_state (B, T, D), and pooler_output (B, D) if the checkpoint has a pooler."""
+
+    config_class = BertConfig
+    encoder_names = NAMES
+    output_class = BaseModelOutputWithPooling
+
+    @classmethod
+    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+        return pooler_shapes(config)
+
+    @classmethod
+    def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:
+        pooler = list(pooler_shapes(config))
+        return [] if any(name in stored for name in pooler) else pooler
+
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
+        pooled = pool(hidden[packed.first], self.head, self.kernels) if self.head else None
+        return {"last_hidden_state": packed.unpack(hidden), "pooler_output": pooled}
+
+
+class BertForSequenceClassification(SequenceClassifier):
+    """BERT with a classifier on its pooler: logits (B, labels)."""
+
+    config_class = BertConfig
+    encoder_names = NAMES
+
+    @classmethod
+    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+        return pooler_shapes(config) | linear_shapes("classifier", cls.num_outputs(config), config.hidden_size)
+
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        return {"logits": classify_pooled(hidden, self.head, self.kernels)}
+
+
+class BertForMultipleChoice(MultipleChoice, BertForSequenceClassification):
+    """BERT that chooses among texts."""
+
+
+class BertForTokenClassification(TokenClassifier):
+    """BERT with a classifier on every token."""
+
+    config_class = BertConfig
+    encoder_names = NAMES
+
+
+class BertForQuestionAnswering(QuestionAnswerer):
+    """BERT that finds answers."""
+
+    config_class = BertConfig
+    encoder_names = NAMES
+
+
+class BertForNextSentencePrediction(ModelWithHead):
+    """BERT that says whether the second text of a pair follows the first: logits (B, 2), "it does" first."""
+
+    config_class = BertConfig
+    encoder_names = NAMES
+    output_class = NextSentencePredictorOutput
+    first_only = True
+    purpose = "tell whether a sentence follows another"
+
+    @classmethod
+    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+        return pooler_shapes(config) | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
+
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        return {"logits": nsp_logits(hidden, self.head, self.kernels)}
+
+
+class BertForMaskedLM(MaskedLM):
+    """BERT that guesses masked words."""
+
+    config_class = BertConfig
+    encoder_names = NAMES
+    head_names = MaskedLMNames(
+        transform="cls.predictions.transform.dense",
+        norm="cls.predictions.transform.LayerNorm",
+        bias="cls.predictions.bias",
+        decoder="cls.predictions.decoder",
+    )
+    tied_weights = {
+        "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+    stand_ins = (  # transformers before 5 tied the biases whatever the configuration says, and wrote one of them
+        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+        ("cls.predictions.decoder.bias", "cls.predictions.bias"),
+    )
+
+
+class BertForPreTraining(BertForMaskedLM):
+    """BERT with both heads it was trained with: prediction_logits (B, T, V) and seq_relationship_logits (B, 2)."""
+
+    output_class = BertForPreTrainingOutput
+    purpose = "guess words and to tell whether a sentence follows another"
+
+    @classmethod
+    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+        return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
+
+    @classmethod
+    def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:
+        """Either head by itself."""
+        heads = (BertForMaskedLM, BertForNextSentencePrediction)
+        return [name for head in heads for name in head.optional_tensors(stored, config)]
+
+    def prepare_head(self) -> dict[str, tuple]:
+        sentence_pair = {module: self.prepare_linear(module) for module in ("pooler.dense", "cls.seq_relationship")}
+        return super().prepare_head() | sentence_pair
+
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "prediction_logits": packed.unpack(self.mlm_logits(hidden)),
+            "seq_relationship_logits": nsp_logits(hidden[packed.first], self.head, self.kernels),
+        }
