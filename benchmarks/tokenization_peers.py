@@ -61,11 +61,11 @@ def pure_places():
     return call
 
 
-def batch(places: bool):
+def batch(return_offsets: bool):
     tokenizer = ours()
-    tokenizer.encode_packed(["a"], places=places)  # the tables
-    tokenizer._pipeline.batch.idle[places].clear()  # and the memory, which begins empty
-    return lambda texts: tokenizer.encode_packed(texts, places=places)
+    tokenizer.encode_packed(["a"], return_offsets=return_offsets)  # builds the tables
+    tokenizer._pipeline.batch_encoder.idle_caches[return_offsets].clear()  # the cache is empty at first
+    return lambda texts: tokenizer.encode_packed(texts, return_offsets=return_offsets)
 
 
 def packed_rows(packed):

@@ -14,8 +14,8 @@ from . import hub, tokenization
 from .config import PreTrainedConfig, config_from_file, read_config_file
 from .errors import ConfigError, VocabularyError, brief, read_flag, strict_arguments
 from .families import FAMILIES
-from .tokenization.loading import load as load_tokenizer
-from .tokenization.loading import read_json_of
+from .tokenization.files.loading import load as load_tokenizer
+from .tokenization.files.loading import read_json_of
 
 if TYPE_CHECKING:
     from .models.base import PreTrainedModel

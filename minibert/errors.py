@@ -16,11 +16,12 @@
 
 Warnings are `MinibertWarning` (a UserWarning): the answer is there, and something about it deserves a look.
 
-What arguments of every room have in common is checked here too: their names, flags, and whole numbers.
+Arguments of every room are checked here too: option names, flags and integers.
 """
 
 from functools import wraps
 from numbers import Integral
+from operator import index
 
 
 class MinibertError(Exception):
@@ -107,17 +108,51 @@ def strict_arguments(function):
     return call
 
 
+def check_option_names(function: str, options, known) -> None:
+    """The same for a function that takes **options: an option that is not among the known ones is an InputTypeError."""
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise InputTypeError(f"{function}() got an unexpected keyword argument {names}. It takes {', '.join(known)}.")
+
+
 def is_whole(value: object) -> bool:
     """Whether a value is an integer, of Python or of NumPy, and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_bool(value: object) -> bool:
+    """Whether a value is True or False, of Python or of NumPy."""
+    if isinstance(value, bool):
+        return True
+    return type(value).__name__ in ("bool", "bool_") and type(value).__module__ == "numpy"  # NumPy 2, NumPy 1
+
+
+def as_int(value: object) -> int | None:
+    """An integer of any type, also an array or a tensor that holds one, as an int. None for a bool and for anything else."""
+    if type(value) is int:
+        return value
+    if is_bool(value):
+        return None
+    try:
+        return index(value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor's
+        return None
+
+
+def read_int(name: str, value: object, least: int | None = 0) -> int:
+    """An integer of any type, at least `least` -> an int."""
+    integer = as_int(value)
+    if integer is None or (least is not None and integer < least):
+        rule = "an integer" if least is None else f"an integer from {least} up"
+        raise (InputTypeError if integer is None else InputError)(f"{name} must be {rule}; got {brief(value)}.")
+    return integer
 
 
 def read_flag(name: str, value: object) -> bool:
     """True or False, of Python or of NumPy, or 1 or 0 -> a bool. InputTypeError for anything else."""
     if isinstance(value, bool):
         return value
-    if type(value).__name__ in ("bool", "bool_") and type(value).__module__ == "numpy":  # NumPy 2, NumPy 1
-        return bool(value)
-    if is_whole(value) and value in (0, 1):
+    if is_bool(value) or (is_whole(value) and value in (0, 1)):
         return bool(value)
     raise InputTypeError(f"{name} must be True or False; got {brief(value)}.")

@@ -203,7 +203,7 @@ FAULTS.update({
         ("clean_text in tokenizer.json must be true or false", {"normalizer": {"type": "BertNormalizer", "clean_text": 1}}),
         ("the pre_tokenizer of", {"pre_tokenizer": [[]]}),
         ("prefix in tokenizer.json must be a string", {"decoder": {"type": "WordPiece", "prefix": True, "cleanup": True}}),
-        ("max_input_chars_per_word .* must be a whole number", {"model": {"vocab": {"[UNK]": 0}, "max_input_chars_per_word": "x"}}),
+        ("max_input_chars_per_word .* must be an integer", {"model": {"vocab": {"[UNK]": 0}, "max_input_chars_per_word": "x"}}),
         ("unk_token in tokenizer.json must be a string", {"model": {"vocab": {"[UNK]": 0}, "unk_token": ["[UNK]"]}}),
         ("direction in tokenizer.json must be a string", {"padding": {"direction": 5}}),
         ("padding_side must be", {"padding": {"direction": "up"}}),

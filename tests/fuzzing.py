@@ -232,7 +232,7 @@ def use(folder: Path, ask) -> None:
         encoded = tokenizer(text, return_offsets_mapping=True, verbose=False)
         tokenizer.decode(encoded["input_ids"], skip_special_tokens=True)
     tokenizer(TEXTS[:2], TEXTS[2:4], truncation=True, max_length=12, padding="max_length", return_tensors="np")
-    tokenizer.encode_packed(TEXTS, places=True)
+    tokenizer.encode_packed(TEXTS, return_offsets=True)
     repr(tokenizer), repr(model), repr(model.config)
     saved = folder.parent / "saved"
     model.save_pretrained(saved)

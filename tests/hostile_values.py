@@ -247,7 +247,6 @@ INTERNAL = {
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt prompt_for vectors",
-    "BatchEncoding": "encodings_or_refuse",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "config encoder head kernels graph_cache tensors",

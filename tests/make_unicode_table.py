@@ -1,11 +1,11 @@
-"""Makes minibert/tokenization/unicode.bin by asking the reference tokenizer about every character.
+"""Writes minibert/tokenization/stages/unicode.bin by probing the reference tokenizer with every character.
 
     python -m tests.make_unicode_table
 
 BERT's reference tokenizer (Hugging Face `tokenizers`) holds three Unicode versions in one program, and none of them
 is the running Python's. So nothing is copied from a standard here: each fact is probed from the reference, one
 character at a time, which takes half a minute. What is in the file, and how it is read, stands in
-minibert/tokenization/unicode.py.
+minibert/tokenization/stages/unicode.py.
 """
 
 import functools
@@ -16,13 +16,13 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 
-TABLE = Path(__file__).parent.parent / "minibert" / "tokenization" / "unicode.bin"
+TABLE = Path(__file__).parent.parent / "minibert" / "tokenization" / "stages" / "unicode.bin"
 SCALARS = [*range(0xD800), *range(0xE000, 0x110000)]
 HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic, so left out of the table
 
 
 def bert(**flags):
-    """The reference's normaliser with only the named flags on."""
+    """The reference's normalizer with only the named flags on."""
     off = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
     return normalizers.BertNormalizer(**{**off, **flags}).normalize_str
 
@@ -89,7 +89,7 @@ def runs(codes):
 
 
 def pack(facts):
-    """The facts as bytes; minibert/tokenization/unicode.py is the way back."""
+    """The facts as bytes; minibert/tokenization/stages/unicode.py is the way back."""
     packed = {name: runs(facts[name]) for name in ("removed", "white_space", "punctuation", "accents", "word")}
     packed["marks"] = runs(facts["marks"] - facts["accents"])
     for name in ("lower", "decomposed", "combining"):

@@ -25,7 +25,6 @@ import minibert
 from minibert.config import PreTrainedConfig
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
-from minibert.tokenization import padding
 from minibert.tokenization.tokenizer import Tokenizer
 
 # --- The calls -------------------------------------------------------------------------------------------------------
@@ -127,7 +126,6 @@ def call_of_setting(owner: type, name: str) -> Call:
 FURTHER = {
     "Tokenizer.encode": [Tokenizer.__call__],
     "Tokenizer.tokenize": [Tokenizer.__call__],
-    "Tokenizer.pad": [padding.pad],
     "SentenceEncoder.encode_query": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.encode_document": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.stream": [minibert.SentenceEncoder.answered],

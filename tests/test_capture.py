@@ -13,7 +13,7 @@ from minibert.kernels.runtime.capture import thread_state
 from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
 from minibert.models.encoder import Trace, build_encoder, encode
 from minibert.models.graph_cache import MAX_TOKENS
-from minibert.tokenization.batch import PackedEncoding
+from minibert.tokenization.compiled import PackedEncoding
 
 WIDE = {"dim": 128, "n_heads": 4, "n_layers": 3, "hidden_dim": 256, "vocab_size": 500, "max_position_embeddings": 300}
 ODD = {**WIDE, "dim": 44, "hidden_dim": 76}  # no whole panels on any machine; and heads of 11

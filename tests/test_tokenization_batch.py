@@ -25,11 +25,11 @@ from tokenization_cases import (
 )
 
 from minibert.errors import InputError, InputTypeError
-from minibert.kernels.tokenizer import part_cache as wordpiece_memory
+from minibert.kernels.tokenizer import segment_cache
 from minibert.tokenization import AddedToken, BertTokenizer
-from minibert.tokenization.batch import PackedEncoding
+from minibert.tokenization.compiled import PackedEncoding
 
-SLOW = ["[MASK]", "a[SEP]b", "ส\u0e38ั", "\u0f71\u0f72", "\U0001d15e"]  # left to a call of the tokenizer
+FALLBACK = ["[MASK]", "a[SEP]b", "ส\u0e38ั", "\u0f71\u0f72", "\U0001d15e"]  # encoded by a call of the tokenizer
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=str)
@@ -57,11 +57,11 @@ def calls(tokenizer, some, **options):
 
 
 def check(tokenizer, some, threads=1, **options):
-    """Equal to the calls; and without places the ids are those with them."""
+    """Equal to the calls; without offsets the ids are the same."""
     packed = tokenizer.encode_packed(some, threads=threads, **options)
     for text, mine, other in zip(some, rows(packed), calls(tokenizer, some, **options), strict=True):
         assert mine == other, ascii(text)
-    check_ids(tokenizer.encode_packed(some, threads=threads, places=False, **options), packed)
+    check_ids(tokenizer.encode_packed(some, threads=threads, return_offsets=False, **options), packed)
 
 
 def check_ids(ids_alone, packed):
@@ -70,7 +70,7 @@ def check_ids(ids_alone, packed):
 
 
 @pytest.mark.parametrize("field", ["ids", "bounds", "offsets", "word_ids"])
-def test_the_comparison_sees_a_fault_in_each_column(plain, monkeypatch, field):
+def test_the_comparison_sees_an_error_in_each_column(plain, monkeypatch, field):
     packed = plain.encode_packed(["ab c"])
     column = getattr(packed, field).copy()
     column[-1] += 1
@@ -112,7 +112,7 @@ def test_added_tokens(contents, flags, some):
     try:
         tokenizer.add_tokens([AddedToken(content, *flags) for content in contents])
     except InputError:
-        return  # of one of them nothing is left
+        return  # one of them is empty after normalization
     check(tokenizer, [*some, "".join(contents), "ab " + " ".join(contents), "[X" + contents[0]])
 
 
@@ -167,14 +167,14 @@ def test_sentences_are_the_references(sst2):
     {"truncation": True, "max_length": 3, "add_special_tokens": False},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_slow_and_empty_texts_anywhere(plain, options, threads):
-    for some in ([], [""], ["", ""], SLOW[:1], [*SLOW, "ab"], ["ab", *SLOW], ["ab c", SLOW[0], "", "abc abc abc", SLOW[3], " "]):
+def test_fallback_and_empty_texts_anywhere(plain, options, threads):
+    for some in ([], [""], ["", ""], FALLBACK[:1], [*FALLBACK, "ab"], ["ab", *FALLBACK], ["ab c", FALLBACK[0], "", "abc abc abc", FALLBACK[3], " "]):
         check(plain, some, threads=threads, **options)
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "Ж", "\U0001d51e"])
-def test_texts_of_any_number_of_parts(plain, letter):
-    """Parts are looked up 64 at a time; what follows a slow one must not be emitted."""
+def test_texts_of_any_number_of_segments(plain, letter):
+    """Parts are looked up 64 at a time; what follows a fallback must not be emitted."""
     for count in (1, 63, 64, 65, 127, 128, 129, 200):
         words = [letter * (1 + index % 3) for index in range(count)]
         check(plain, [" ".join(words), "ab", " ".join([*words, "[MASK]"]), " ".join(words) + "  ", "[MASK] " + " ".join(words)])
@@ -193,11 +193,11 @@ def test_truncation_on_the_left_is_a_calls():
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40])
-def test_parts_of_sizes_about_those_of_a_row(plain, size):
-    """A part is kept by two words of eight bytes; the last bytes of each, and what follows them, must not be lost."""
-    part = ("abcdeunwt" * 5)[:size]
-    others = [part[:-1] + "b", part + "a", part[:-1], "e" * (size % 2) + "é" * (size // 2), "," * size]
-    some = [part, f"{part} {part}", f" {part}  {part} ", *others, " ".join([part, *others])]
+def test_segments_of_sizes_near_that_of_a_key(plain, size):
+    """A key is two words of eight bytes; the last bytes of each, and what follows them, must not be lost."""
+    segment = ("abcdeunwt" * 5)[:size]
+    others = [segment[:-1] + "b", segment + "a", segment[:-1], "e" * (size % 2) + "é" * (size // 2), "," * size]
+    some = [segment, f"{segment} {segment}", f" {segment}  {segment} ", *others, " ".join([segment, *others])]
     check(plain, some + some[::-1])
 
 
@@ -214,7 +214,7 @@ def test_a_special_token_may_end_a_text_and_what_only_begins_one_is_text(plain):
 
 
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 127, 128, 129, 200])
-def test_any_count_of_texts_is_read_whole(plain, count):
+def test_any_count_of_texts_is_read_completely(plain, count):
     """Each is read by its own width, and none is lost at the ends."""
     check(plain, [("ab c", "é", "中 un", "\U0001f600", "")[index % 5] for index in range(count)])
 
@@ -225,47 +225,47 @@ def test_what_a_longer_text_left_in_its_place_is_not_read(plain):
         check(plain, ["ab " * 3 + "c" * size, "a" + " " * size, " " * size + "b", "c" * size + " " + "中" * size])
 
 
-def test_a_very_long_text_and_a_very_long_part(plain):
+def test_a_very_long_text_and_a_very_long_segment(plain):
     check(plain, ["a" * 100_000, "ab," * 30_000, "é" * 101, "中" * 5000, "abc " * 30_000])
 
 
-# --- the memory ---
+# --- the cache ---
 
 
-def of_one_mark():
-    """Two parts of eight characters whose hashes differ in nothing that the index has."""
-    mix, most = int(wordpiece_memory.MIX), 1 << 64
+def of_one_tag():
+    """Two segments of eight characters whose hashes differ in nothing that the index has."""
+    mix, most = int(segment_cache.MULTIPLIER), 1 << 64
     keys = [(int.from_bytes(b"abcdefgh", "little") * mix % most + low) * pow(mix, -1, most) % most for low in range(2000)]
-    parts = [key.to_bytes(8, "little").decode("latin-1") for key in keys]
-    return [part for part in parts if not {" ", "\0"} & set(part)][:2]
+    segments = [key.to_bytes(8, "little").decode("latin-1") for key in keys]
+    return [segment for segment in segments if not {" ", "\0"} & set(segment)][:2]
 
 
-def test_parts_of_one_mark_are_told_apart(plain):
-    one, other = of_one_mark()
+def test_segments_of_one_tag_are_distinguished(plain):
+    one, other = of_one_tag()
     assert one != other
     check(plain, [one, other, f"{one} {other} {one}", other])
     check(plain, [other, one])
 
 
-def test_an_answer_is_the_callers_own(plain):
+def test_a_result_is_not_overwritten_by_the_next_call(plain):
     first = plain.encode_packed(["ab c"] * 1000)
     before = rows(first)
     plain.encode_packed(["un é"] * 1000)
     assert rows(first) == before
 
 
-def test_what_is_remembered_is_what_was_found(plain):
+def test_cached_pieces_are_those_of_the_first_time(plain):
     some = list(random_texts(300, seed=8))
-    plain._pipeline.batch.idle[True].clear()
+    plain._pipeline.batch_encoder.idle_caches[True].clear()
     cold, warm = plain.encode_packed(some), plain.encode_packed(some)
     assert rows(cold) == rows(warm) == calls(plain, some)
 
 
-def test_more_parts_than_the_memory_has_rows():
+def test_more_segments_than_the_cache_has_rows():
     tokenizer = our_tokenizer(troubled_vocab())
     draw = random.Random(4)
-    parts = ["".join(draw.choices("abcdeun,.é", k=7)) for _ in range(200_000)]
-    some = [" ".join(parts[start : start + 100]) for start in range(0, len(parts), 100)]
+    segments = ["".join(draw.choices("abcdeun,.é", k=7)) for _ in range(200_000)]
+    some = [" ".join(segments[start : start + 100]) for start in range(0, len(segments), 100)]
     first, second = tokenizer.encode_packed(some), tokenizer.encode_packed(some)
     assert rows(first) == rows(second)
     assert rows(first)[::40] == calls(tokenizer, some[::40])
@@ -281,9 +281,9 @@ def test_tokens_added_later_are_found():
 
 def test_calls_at_the_same_time_do_not_meet(plain):
     some = list(random_texts(500, seed=13))
-    expected, found = calls(plain, some), []
-    at_the_same_time(lambda number: found.append(rows(plain.encode_packed(some, threads=2))), 3)
-    assert found == [expected] * 3
+    expected, results = calls(plain, some), []
+    at_the_same_time(lambda _: results.append(rows(plain.encode_packed(some, threads=2))), 3)
+    assert results == [expected] * 3
 
 
 # --- what is returned and refused ---
@@ -319,7 +319,13 @@ def test_threads_are_counted_from_one(plain, threads):
         plain.encode_packed(["a"], threads=threads)
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))], ids=["copied", "pickled"])
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))], ids=["copied", "pickled"])
 def test_a_tokenizer_is_the_same_in_another_process(plain, again):
     plain.encode_packed(["a text"])
     assert rows(again(plain).encode_packed(["ab é", "c"])) == rows(plain.encode_packed(["ab é", "c"]))
+
+
+def test_places_is_the_former_name_of_return_offsets(plain):
+    some = ["ab c", "[MASK]"]
+    check_ids(plain.encode_packed(some, places=False), plain.encode_packed(some))
+    assert rows(plain.encode_packed(some, places=True)) == rows(plain.encode_packed(some))

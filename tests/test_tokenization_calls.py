@@ -203,6 +203,14 @@ def test_an_empty_batch_is_empty():
 
 def test_the_warning_of_a_long_row_comes_once():
     tokenizer = BertTokenizer(model_max_length=4)
-    with pytest.warns(MinibertWarning, match="6 tokens and the model takes 4"):
+    with pytest.warns(MinibertWarning, match="6 tokens and the model accepts 4"):
         tokenizer("a b c d")
     tokenizer.encode("a b c d")
+
+
+@pytest.mark.parametrize("method", ["__call__", "encode"])
+def test_the_warning_of_a_long_row_names_the_callers_line(method):
+    call = getattr(BertTokenizer(model_max_length=4), method)
+    with pytest.warns(MinibertWarning) as warned:
+        call("a b c d")
+    assert warned[0].filename == __file__

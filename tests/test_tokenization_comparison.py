@@ -62,7 +62,7 @@ def test_a_fault_in_the_fast_path_alone_is_seen(monkeypatch, method, fault):
 
 
 def test_a_fault_in_the_definition_alone_is_seen(monkeypatch):
-    monkeypatch.setattr(FastPipeline, "analyse", lambda self, text: [])
+    monkeypatch.setattr(FastPipeline, "analyze", lambda self, text: [])
     with pytest.raises(AssertionError):
         check_same(pair_of_tokenizers(troubled_vocab()), "abc")
 

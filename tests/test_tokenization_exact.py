@@ -20,8 +20,8 @@ from tokenization_cases import (
 
 from minibert.errors import InputError
 from minibert.tokenization import AddedToken, BertTokenizer
-from minibert.tokenization.fast_pipeline import NEAR
-from minibert.tokenization.unicode import unicode_table
+from minibert.tokenization.fast_pipeline import MAX_SHARED_END
+from minibert.tokenization.stages.unicode import unicode_table
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=str)
@@ -48,7 +48,7 @@ def sweep(codes, lowercase, by_definition):
             # Most characters are [UNK] to the vocabulary, and the words tell more than the ids.
             if ours._normalizer.can_translate(text):
                 words = [word for word, _ in theirs.pre_tokenizer.pre_tokenize_str(normal)]
-                assert [word for word in text.translate(ours._pipeline.spaced).split(" ") if word] == words
+                assert [word for word in text.translate(ours._pipeline.translation).split(" ") if word] == words
 
 
 @pytest.mark.parity
@@ -136,10 +136,10 @@ def test_known_words_of_a_text():
 
 @pytest.mark.parity
 @pytest.mark.parametrize("fill", ["a ", "don't ", "abc\u0301 ", "中", "\0", "각"])
-def test_places_far_into_a_text_are_as_those_near_its_beginning(fill):
-    """Near it texts share their spans; the last of those ends in NEAR."""
+def test_offsets_far_into_a_text_are_as_those_near_its_beginning(fill):
+    """Near it texts share their spans; the last of those ends in MAX_SHARED_END."""
     ours, theirs = pair_of_tokenizers(real_vocab())
-    for count in (NEAR // len(fill) - 1, NEAR // len(fill), NEAR // len(fill) + 1, 3 * NEAR):
+    for count in (MAX_SHARED_END // len(fill) - 1, MAX_SHARED_END // len(fill), MAX_SHARED_END // len(fill) + 1, 3 * MAX_SHARED_END):
         text = fill * count + "unaffable, é" + "x" * 600 + " ab"
         assert differences(ours([text])[0], theirs.encode(text)) == []
 
@@ -154,15 +154,15 @@ def test_a_token_longer_than_a_word_may_be_is_no_word():
 
 @pytest.mark.parity
 @pytest.mark.parametrize("text", ["", "\0", "\0 \0", "\u0301", "a\u0301\u0301b", "각\tb", "각\u0301\t\u0301b", "\u0f71\0", "é\xa0é\0"])
-def test_what_is_dropped_and_what_becomes_several_have_their_places(text):
+def test_dropped_and_expanded_characters_have_the_right_offsets(text):
     check_same(pair_of_tokenizers(troubled_vocab()), text)
 
 
-def test_a_memory_that_overflows_gives_the_same_ids(monkeypatch):
-    monkeypatch.setattr("minibert.tokenization.fast_pipeline.MOST", 3)
+def test_a_cache_that_overflows_gives_the_same_ids(monkeypatch):
+    monkeypatch.setattr("minibert.tokenization.fast_pipeline.MAX_CACHED_SEGMENTS", 3)
     small, large = BertTokenizer(troubled_vocab()), BertTokenizer(troubled_vocab())
     for text in random_texts(100, seed=5):
         ids = small.encode(text)
-        monkeypatch.setattr("minibert.tokenization.fast_pipeline.MOST", 1 << 17)
+        monkeypatch.setattr("minibert.tokenization.fast_pipeline.MAX_CACHED_SEGMENTS", 1 << 17)
         assert ids == large.encode(text)
-        monkeypatch.setattr("minibert.tokenization.fast_pipeline.MOST", 3)
+        monkeypatch.setattr("minibert.tokenization.fast_pipeline.MAX_CACHED_SEGMENTS", 3)

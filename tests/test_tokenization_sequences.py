@@ -105,9 +105,9 @@ def test_every_two_hundredth_character_through_the_courses_steps(tmp_path):
 def test_the_courses_steps_take_the_compiled_path_and_those_with_neighbors_do_not(tmp_path):
     ours = pair_of(tmp_path, *COURSE)[0]
     ours.encode_packed(["a b"])
-    assert "batch" in vars(ours._pipeline)
+    assert "batch_encoder" in vars(ours._pipeline)
     ours = pair_of(tmp_path, COURSE[0], ("Whitespace", ""))[0]
-    assert ours.encode_packed(["a b"]).ids.tolist() == ours.encode("a b") and "batch" not in vars(ours._pipeline)
+    assert ours.encode_packed(["a b"]).ids.tolist() == ours.encode("a b") and "batch_encoder" not in vars(ours._pipeline)
 
 
 @pytest.mark.parity
@@ -139,10 +139,10 @@ def test_steps_that_are_not_known_are_named(tmp_path, name, steps, message):
 
 
 def test_sequences_nested_deep_are_read(tmp_path):
-    part = '{"type": "Sequence", "normalizers": [' * 300 + '{"type": "Lowercase"}' + "]}" * 300
+    nested = '{"type": "Sequence", "normalizers": [' * 300 + '{"type": "Lowercase"}' + "]}" * 300
     content = {
         "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1}}, "normalizer": "HERE",
         "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
     }  # fmt: skip
-    (tmp_path / "tokenizer.json").write_text(json.dumps(content).replace('"HERE"', part))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content).replace('"HERE"', nested))
     assert PreTrainedTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json").encode("A") == [1]

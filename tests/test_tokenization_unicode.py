@@ -12,7 +12,7 @@ pytest.importorskip("tokenizers", reason="the table is made by asking tokenizers
 
 from make_unicode_table import SCALARS, TABLE, pack, probe
 
-from minibert.tokenization.unicode import unicode_table
+from minibert.tokenization.stages.unicode import unicode_table
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ["3.10.13", "3.12.1", "3.13.0", "3.14.0"]

@@ -39,7 +39,7 @@ KNOWN_VOCAB = dict(zip("[UNK] [CLS] [SEP] [PAD] [MASK] want ##want ##ed wa un ru
 
 @cache
 def troubled_vocab():
-    """A vocabulary in which trouble shows: single characters of many kinds, whole and inside words."""
+    """A vocabulary of difficult pieces: single characters of many categories, as words and inside words."""
     kinds = "abcdeé,.!#[]_-'\u0301\u0323\u0e38\u0345\u1e09Ǆσςßİı中国豈ꓸ가각\u1100\u1161\u11a8\ufb01½Ωﬀ\U0001f600\u180e\u200b0"
     pieces = [*dict.fromkeys(kinds), "ab", "abc", "un", "want", "ed", "##", "中国"]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *(f"##{piece}" for piece in pieces)]
@@ -107,7 +107,7 @@ def pair_of_tokenizers(vocab, added=(), **flags):
 
 def our_tokenizer(vocab, clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True):
     """A BertTokenizer; `clean_text=False` can only come from a tokenizer.json, so it is put in here."""
-    from minibert.tokenization.normalizer import Normalizer
+    from minibert.tokenization.stages.normalizer import Normalizer
 
     ours = BertTokenizer(
         dict(vocab), do_lower_case=lowercase, tokenize_chinese_chars=handle_chinese_chars, strip_accents=strip_accents
@@ -129,8 +129,8 @@ def differences(ours, theirs):
 
 
 def definition(tokenizer, text):
-    """The columns of `Pipeline.analyse`, which is the definition of what the fast path gives."""
-    pieces = tokenizer._pipeline.analyse(text)
+    """The columns of `TokenizationPipeline.analyze`, the definition of the fast path."""
+    pieces = tokenizer._pipeline.analyze(text)
     return [[piece[0] for piece in pieces], [piece[1] for piece in pieces], [p[2:4] for p in pieces], [p[4] for p in pieces]]
 
 

@@ -1,8 +1,8 @@
-"""WordPiece for many texts at once, compiled. `minibert/tokenization/batch.py` calls it. Reading order:
+"""WordPiece for many texts at once, compiled. `minibert/tokenization/compiled.py` calls it. Reading order:
 
-    cpython_strings.py  texts, read where CPython keeps their characters
+    cpython_strings.py  texts, read from the memory in which CPython keeps their characters
     encode.py           the loop over texts
-    segment.py          one part of a text, between spaces: characters to pieces
+    segment.py          one segment of a text, which is the text between two spaces: characters to pieces
     trie.py             the vocabulary, for the longest match
-    part_cache.py       parts that were encoded before
+    segment_cache.py    segments that were encoded before
 """

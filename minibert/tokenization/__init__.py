@@ -1,30 +1,31 @@
-"""Text -> ids, exactly as BERT's reference tokenizer does it. To read in this order:
+"""Text -> ids, exactly as BERT's reference tokenizer computes them. Reading order:
 
-    unicode.py, normalizer.py      1  "Crème BRÛLÉE" -> "creme brulee"
-    pre_tokenizer.py               2  -> words
-    wordpiece.py                   3  -> pieces that are in the vocabulary
-    added_tokens.py                   [MASK] and its like, found in the text before all that
-    pipeline.py, fast_pipeline.py     the three together: the definition, then the same at speed
-    batch.py                          and for many texts at once, compiled: tables for kernels/wordpiece.py
-    template.py                    4  -> [CLS] pieces [SEP], cut to fit
-    encoding.py                    5  -> rows, padded; and which place of the text each token came from
-    tokenizer.py                      the class users call, on top of
-        texts.py, arguments.py        what may be passed to it
+    stages/                           the stages of the pipeline, one file each
+        unicode.py, normalizer.py     1  "Crème BRÛLÉE" -> "creme brulee"
+        pre_tokenizer.py              2  -> words
+        wordpiece.py                  3  -> pieces that are in the vocabulary
+        added_tokens.py                  [MASK] and other added tokens, matched in the text before stages 1 to 3
+        template.py                   4  -> [CLS] pieces [SEP], truncated
+    pipeline.py, fast_pipeline.py     stages 1 to 3 together: the definition, then an equal fast form
+    compiled.py                       the same for many texts at once, compiled: tables for kernels/tokenizer/
+    encoding.py                       5  -> padded rows; which part of the text each token came from
+    tokenizer.py                      the methods that users call, on top of
+        call_arguments.py             checking of their arguments
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
-        batch_encoding.py             what it returns
-    tokenizer_classes.py              BertTokenizer and the others
-    loading.py, saving.py             from a checkpoint's files and to them
+        batch_encoding.py             the result of a call
+    classes.py                        BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
+    files/                            loading from a checkpoint's files, and saving
 """
 
-from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding
-from .tokenizer_classes import (
+from .classes import (
     BertTokenizer,
     BertTokenizerFast,
     DistilBertTokenizer,
     DistilBertTokenizerFast,
     PreTrainedTokenizerFast,
 )
+from .stages.added_tokens import AddedToken
 
 __all__ = [
     "AddedToken",

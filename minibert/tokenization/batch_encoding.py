@@ -1,4 +1,4 @@
-"""What a tokenizer returns: a dictionary of model inputs that still knows which text each token came from.
+"""The result of a tokenizer: a dictionary of model inputs that knows which part of the text each token came from.
 
     batch["input_ids"]  batch.input_ids  batch[0]  **batch  batch.word_ids(0)  batch.char_to_token(0, 5)
 """
@@ -7,9 +7,7 @@ from collections import UserDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from minibert.errors import InputError, InputTypeError, brief
-
-from .arguments import as_int, refuse_unknown, whole_number
+from minibert.errors import InputError, InputTypeError, as_int, brief, read_int, strict_arguments
 
 
 class CharSpan(NamedTuple):
@@ -29,17 +27,16 @@ class TokenSpan(NamedTuple):
 class BatchEncoding(UserDict):
     """A dictionary of lists or arrays. An integer key gives the Encoding of that row.
 
-    The look-ups take (row, place), or the place alone for row 0. What stands for nothing, as [CLS] does, gives None.
+    The look-ups take (row, index), or the index alone for row 0. They return None if there is nothing, as for [CLS].
     """
 
-    def __init__(self, data=None, encodings=None, tensor_type=None, **unknown):
-        if unknown:
-            refuse_unknown("BatchEncoding", unknown, ("data", "encodings", "tensor_type"))
+    @strict_arguments
+    def __init__(self, data=None, encodings=None, tensor_type=None):
         if data is not None and type(data) is not dict and not isinstance(data, Mapping):
             raise InputTypeError(f"data must be a dictionary; got {type(data).__name__}: {brief(data)}.")
         if type(encodings) is not list and encodings is not None:
-            raise InputTypeError(f"encodings must be a list, as a tokenizer makes it; got {type(encodings).__name__}.")
-        self.data = dict(data or {})  # UserDict's own way of copying takes 4 µs
+            raise InputTypeError(f"encodings must be a list, as a tokenizer returns it; got {type(encodings).__name__}.")
+        self.data = dict(data or {})  # UserDict.__init__ takes 4 µs
         self._encodings = encodings
         if tensor_type is not None:
             self.convert_to_tensors(tensor_type)
@@ -48,7 +45,7 @@ class BatchEncoding(UserDict):
         if isinstance(key, str):
             return self.data[key]
         if as_int(key) is not None or (isinstance(key, slice) and self._encodings is not None):
-            return self.encodings_or_refuse()[key]
+            return self._require_encodings()[key]
         if isinstance(key, slice):
             return {name: value[key] for name, value in self.data.items()}
         raise KeyError(f"a key must be a name, a row or a slice; got {brief(key)}. The names: {self._names()}.")
@@ -70,9 +67,9 @@ class BatchEncoding(UserDict):
     def items(self):
         return self.data.items()
 
-    def convert_to_tensors(self, tensor_type="np", **unknown):
-        """Make NumPy arrays of the lists, in place."""
-        refuse_unknown("convert_to_tensors", unknown, ("tensor_type",))
+    @strict_arguments
+    def convert_to_tensors(self, tensor_type="np"):
+        """Convert the lists to NumPy arrays, in place."""
         check_tensor_type(tensor_type)
         if tensor_type is not None:
             for name, value in self.data.items():
@@ -81,14 +78,14 @@ class BatchEncoding(UserDict):
 
     @property
     def encodings(self):
-        """The rows as Encodings, or None where the batch was made of ids."""
+        """The rows as Encodings, or None if the batch was built from ids."""
         return self._encodings
 
-    def encodings_or_refuse(self):
+    def _require_encodings(self):
         if self._encodings is None:
             raise InputError(
-                "only a batch that a tokenizer made of text knows its words and characters; this one was made of ids."
-                " Look it up in what tokenizer(text) returned."
+                "only a batch that a tokenizer returned for texts has words and characters; this one was built from ids."
+                " Look it up in the result of tokenizer(text)."
             )
         return self._encodings
 
@@ -100,76 +97,83 @@ class BatchEncoding(UserDict):
     def is_fast(self):
         return self._encodings is not None
 
-    def tokens(self, row=0, **unknown):
-        return self._row(row, unknown).tokens
+    @strict_arguments
+    def tokens(self, row=0):
+        return self._row(row).tokens
 
-    def word_ids(self, row=0, **unknown):
-        return self._row(row, unknown).word_ids
+    @strict_arguments
+    def word_ids(self, row=0):
+        return self._row(row).word_ids
 
-    def sequence_ids(self, row=0, **unknown):
-        return self._row(row, unknown).sequence_ids
+    @strict_arguments
+    def sequence_ids(self, row=0):
+        return self._row(row).sequence_ids
 
-    def _row(self, row, unknown=None):
+    def _row(self, row):
         """The Encoding of a row; a negative one counts from the end."""
-        refuse_unknown("this look-up", unknown, ("row",))
-        encodings, index = self.encodings_or_refuse(), whole_number("a row", row, least=None)
+        encodings, index = self._require_encodings(), read_int("a row", row, least=None)
         if not -len(encodings) <= index < len(encodings):
             raise InputError(f"a row must be one of the {len(encodings)} of the batch; got {brief(row)}.")
         return encodings[index]
 
-    def _at(self, row_or_place, place, unknown):
-        """The Encoding meant, and the place in it; a negative place counts from the end."""
-        refuse_unknown("this look-up", unknown, ("a row and a place, or a place in row 0",))
-        row, place = (0, row_or_place) if place is None else (row_or_place, place)
-        encoding, index = self._row(row), whole_number("a place", place, least=None)
+    def _row_and_index(self, row_or_index, index):
+        """The Encoding of a row, and the index in it; a negative index counts from the end."""
+        row, position = (0, row_or_index) if index is None else (row_or_index, index)
+        encoding, index = self._row(row), read_int("an index", position, least=None)
         index += len(encoding) if index < 0 else 0
         if index < 0:
-            raise InputError(f"a place must be one of the {len(encoding)} of its row; got {brief(place)}.")
+            raise InputError(f"an index must be one of the {len(encoding)} of its row; got {brief(position)}.")
         return encoding, index
 
-    def token_to_sequence(self, row_or_token, token=None, **unknown):
-        encoding, token = self._at(row_or_token, token, unknown)
+    @strict_arguments
+    def token_to_sequence(self, row_or_token, token=None):
+        encoding, token = self._row_and_index(row_or_token, token)
         return encoding.token_to_sequence(token)
 
-    def token_to_word(self, row_or_token, token=None, **unknown):
-        encoding, token = self._at(row_or_token, token, unknown)
+    @strict_arguments
+    def token_to_word(self, row_or_token, token=None):
+        encoding, token = self._row_and_index(row_or_token, token)
         return encoding.token_to_word(token)
 
-    def token_to_chars(self, row_or_token, token=None, **unknown):
-        encoding, token = self._at(row_or_token, token, unknown)
-        return _span(CharSpan, encoding.token_to_chars(token))
+    @strict_arguments
+    def token_to_chars(self, row_or_token, token=None):
+        encoding, token = self._row_and_index(row_or_token, token)
+        return _as_span(CharSpan, encoding.token_to_chars(token))
 
-    def word_to_tokens(self, row_or_word, word=None, sequence_index=0, **unknown):
-        encoding, word = self._at(row_or_word, word, unknown)
-        return _span(TokenSpan, encoding.word_to_tokens(word, whole_number("sequence_index", sequence_index)))
+    @strict_arguments
+    def word_to_tokens(self, row_or_word, word=None, sequence_index=0):
+        encoding, word = self._row_and_index(row_or_word, word)
+        return _as_span(TokenSpan, encoding.word_to_tokens(word, read_int("sequence_index", sequence_index)))
 
-    def word_to_chars(self, row_or_word, word=None, sequence_index=0, **unknown):
-        encoding, word = self._at(row_or_word, word, unknown)
-        return _span(CharSpan, encoding.word_to_chars(word, whole_number("sequence_index", sequence_index)))
+    @strict_arguments
+    def word_to_chars(self, row_or_word, word=None, sequence_index=0):
+        encoding, word = self._row_and_index(row_or_word, word)
+        return _as_span(CharSpan, encoding.word_to_chars(word, read_int("sequence_index", sequence_index)))
 
-    def char_to_token(self, row_or_char, char=None, sequence_index=0, **unknown):
-        encoding, char = self._at(row_or_char, char, unknown)
-        return encoding.char_to_token(char, whole_number("sequence_index", sequence_index))
+    @strict_arguments
+    def char_to_token(self, row_or_char, char=None, sequence_index=0):
+        encoding, char = self._row_and_index(row_or_char, char)
+        return encoding.char_to_token(char, read_int("sequence_index", sequence_index))
 
-    def char_to_word(self, row_or_char, char=None, sequence_index=0, **unknown):
-        encoding, char = self._at(row_or_char, char, unknown)
-        return encoding.char_to_word(char, whole_number("sequence_index", sequence_index))
+    @strict_arguments
+    def char_to_word(self, row_or_char, char=None, sequence_index=0):
+        encoding, char = self._row_and_index(row_or_char, char)
+        return encoding.char_to_word(char, read_int("sequence_index", sequence_index))
 
 
-def _span(kind, pair):
-    return None if pair is None else kind(*pair)
+def _as_span(span_type, pair):
+    return None if pair is None else span_type(*pair)
 
 
 def check_tensor_type(tensor_type):
     if tensor_type is not None and (not isinstance(tensor_type, str) or tensor_type != "np"):
         raise InputError(
-            "return_tensors must be 'np' or left out: minibert works on NumPy arrays; got"
-            f" {brief(tensor_type)}. Use 'np'."
+            f"return_tensors must be 'np' or left out: minibert works on NumPy arrays; got {brief(tensor_type)}. Use 'np'."
         )
 
 
 def to_array(name, value):
-    """A list of rows -> an int64 array (B, T, ...); rows of different lengths are refused."""
+    """A list of rows -> an int64 array (B, T, ...). Rows of different lengths are an InputError."""
     import numpy as np
 
     if isinstance(value, np.ndarray):
@@ -179,8 +183,8 @@ def to_array(name, value):
         lengths = {len(row) for row in rows if isinstance(row, (list, tuple))}
         if len(lengths) > 1:
             raise InputError(
-                f"the rows of an array must be of one length; those of {name!r} have {min(lengths)} to {max(lengths)}."
-                " Pass padding=True, and truncation=True where texts may be too long."
+                f"the rows of an array must have the same length; those of {name!r} have {min(lengths)} to {max(lengths)}."
+                " Pass padding=True, and truncation=True if texts may be too long."
             )
     if isinstance(value, (list, tuple)) and not value:
         return np.zeros((0, 0), np.int64)

@@ -1,10 +1,10 @@
-"""The way back: ids -> a string to read.
+"""Back to text: ids -> a string to read.
 
     [101, 3653, 2102, 1012, 102]  ->  "[CLS] prett. [SEP]"
 
-Pieces lose their ## and join the token before them; other tokens get a space. Punctuation is tidied token by token,
-so spaces the tokenizer put around it mostly go, but not those inside "don ' t": that takes
-`clean_up_tokenization_spaces=True`, which works on the whole string.
+Pieces lose their ## and are joined to the token before them; a space goes before every other token. Spaces before
+punctuation are removed token by token; those inside "don ' t" remain: `clean_up_tokenization_spaces=True` removes
+them, as it works on the whole string.
 """
 
 CONTRACTIONS = ((" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
@@ -22,11 +22,11 @@ def join_tokens(tokens, prefix="##", tidy=True):
 
 
 def clean_up(text):
-    """transformers' tidying of a whole string."""
+    """transformers' clean_up_tokenization: the same on a whole string."""
     return _replace(text, (*PUNCTUATION, *CONTRACTIONS))
 
 
-# The library's own rules have one more, which makes two words of a token " do not" one: after " 'm".
+# The library has one rule more, after " 'm": " do not" -> " don't".
 RULES = (*PUNCTUATION, *CONTRACTIONS[:3], (" do not", " don't"), *CONTRACTIONS[3:])
 
 

@@ -1,4 +1,4 @@
-"""What one text, or one window of it, became: ids and, where asked for, all that belongs to each of them.
+"""The rows that a call returns: the ids of a text or of one window of it, and everything that belongs to each id.
 
     ids             [101,   4931, 1010,  2017, 102,   0    ]
     tokens          [[CLS], hey,  ",",   you,  [SEP], [PAD]]
@@ -6,28 +6,35 @@
     word_ids        [None,  0,    1,     2,    None,  None ]
     sequence_ids    [None,  0,    0,     0,    None,  None ]
 
-An Encoding knows its sequences and where the template puts them; each column is made when it is first looked at.
+An Encoding holds its sequences and their positions in the template. Each column is computed when it is first read.
+`pad` pads rows of ids that were tokenized before.
 Read next: tokenizer.py.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from minibert.errors import InputError, InputTypeError, as_int, brief, is_bool
+
+from .batch_encoding import BatchEncoding, check_tensor_type
+from .call_arguments import as_list, padded_length, resolve
 
 COLUMNS = ("ids", "type_ids", "tokens", "offsets", "word_ids", "sequence_ids", "special_tokens_mask", "attention_mask")
 
 
 class column:
-    """A property made once. (functools.cached_property takes a lock, 3 µs a time, before Python 3.12.)"""
+    """A property that is computed once. (functools.cached_property takes a lock, 3 µs each time, before Python 3.12.)"""
 
-    def __init__(self, make):
-        self.make, self.__doc__ = make, make.__doc__
+    def __init__(self, compute):
+        self.compute, self.__doc__ = compute, compute.__doc__
 
-    def __get__(self, owner, kind):
-        value = owner.__dict__[self.make.__name__] = self.make(owner)
+    def __get__(self, instance, owner):
+        value = instance.__dict__[self.compute.__name__] = self.compute(instance)
         return value
 
 
 class Sequence:
-    """A text, or a list of words, and its columns: one value for each piece."""
+    """A text, or a list of words, and its columns: one value per token."""
 
     def __init__(self, pipeline, text):
         self.pipeline, self.text = pipeline, text
@@ -36,7 +43,7 @@ class Sequence:
     def ids(self):
         if isinstance(self.text, str):
             return self.pipeline.ids(self.text)
-        return [number for word in self.text for number in self.pipeline.ids(word)]
+        return [token_id for word in self.text for token_id in self.pipeline.ids(word)]
 
     @column
     def tokens(self):
@@ -46,7 +53,7 @@ class Sequence:
 
     @column
     def offsets(self):
-        """Places in the text; in a list of words, places in the word."""
+        """(start, end) in the text; in a list of words, (start, end) in the word."""
         self.locate()
         return self.offsets
 
@@ -60,14 +67,14 @@ class Sequence:
         if isinstance(self.text, str):
             self.ids, self.offsets, self.word_ids = self.pipeline.columns(self.text)
             return
-        each = [self.pipeline.columns(word) for word in self.text]
-        self.ids = [number for ids, _, _ in each for number in ids]
-        self.offsets = [span for _, spans, _ in each for span in spans]
-        self.word_ids = [index for index, (ids, _, _) in enumerate(each) for _ in ids]
+        words = [self.pipeline.columns(word) for word in self.text]
+        self.ids = [token_id for ids, _, _ in words for token_id in ids]
+        self.offsets = [span for _, spans, _ in words for span in spans]
+        self.word_ids = [index for index, (ids, _, _) in enumerate(words) for _ in ids]
 
 
 class Padding(NamedTuple):
-    """Stage 5: what fills a row up to the length of its batch, and on which side."""
+    """Stage 5: the values that pad a row, and the side on which they go."""
 
     side: str
     id: int
@@ -76,77 +83,77 @@ class Padding(NamedTuple):
 
 
 class Encoding:
-    """One row. Columns and look-ups are named as in the `tokenizers` library; a place that holds nothing gives None."""
+    """One row. Columns and look-ups are named as in the `tokenizers` library; a look-up that finds nothing returns None."""
 
     def __init__(self, sequences, windows, parts, overflowing=()):
         self.overflowing = list(overflowing)
-        self._sequences, self._padding, self._pads = sequences, None, 0
-        self._places = []  # (part of the template, what has its columns, from, to)
+        self._sequences, self._padding, self._pad_count = sequences, None, 0
+        self._slices = []  # (part of the template, the Sequence or part that has its columns, start, stop)
         for part in parts:
             if part.sequence is None:
-                self._places.append((part, part, 0, len(part.ids)))
+                self._slices.append((part, part, 0, len(part.ids)))
             else:
-                self._places.append((part, sequences[part.sequence], *windows[part.sequence]))
+                self._slices.append((part, sequences[part.sequence], *windows[part.sequence]))
 
     def pad(self, length, padding):
-        """Fill up to `length`, the overflow too; a row that is longer stays as it is."""
+        """Pad to `length`, the overflow too; a longer row stays as it is."""
         for encoding in (self, *self.overflowing):
-            encoding._padding, encoding._pads = padding, max(0, length - len(encoding) + encoding._pads)
+            encoding._padding, encoding._pad_count = padding, max(0, length - len(encoding) + encoding._pad_count)
             for name in COLUMNS:
                 encoding.__dict__.pop(name, None)
 
-    def _each(self, name, pad):
-        """A column with a value for each token, which the template's special tokens and the sequences have."""
+    def _per_token(self, name, pad):
+        """A column with one value per token, from the sequences and the template's special tokens."""
         row = []
-        for _, source, start, stop in self._places:
+        for _, source, start, stop in self._slices:
             row += getattr(source, name)[start:stop]
-        return self._fill(row, pad)
+        return self._pad(row, pad)
 
-    def _same(self, name, pad):
-        """A column in which all tokens of a part have one value."""
+    def _per_part(self, name, pad):
+        """A column with one value per part of the template."""
         row = []
-        for part, _, start, stop in self._places:
+        for part, _, start, stop in self._slices:
             row += [getattr(part, name)] * (stop - start)
-        return self._fill(row, pad)
+        return self._pad(row, pad)
 
-    def _fill(self, row, pad):
-        """`pad` is a value, or the name of one that the padding has."""
-        if not self._pads:
+    def _pad(self, row, pad):
+        """`pad` is a value, or the name of a field of Padding."""
+        if not self._pad_count:
             return row
-        filling = [getattr(self._padding, pad) if isinstance(pad, str) else pad] * self._pads
-        return filling + row if self._padding.side == "left" else row + filling
+        values = [getattr(self._padding, pad) if isinstance(pad, str) else pad] * self._pad_count
+        return values + row if self._padding.side == "left" else row + values
 
     @column
     def ids(self):
-        return self._each("ids", "id")
+        return self._per_token("ids", "id")
 
     @column
     def tokens(self):
-        return self._each("tokens", "token")
+        return self._per_token("tokens", "token")
 
     @column
     def offsets(self):
-        return self._each("offsets", (0, 0))
+        return self._per_token("offsets", (0, 0))
 
     @column
     def word_ids(self):
-        return self._each("word_ids", None)
+        return self._per_token("word_ids", None)
 
     @column
     def type_ids(self):
-        return self._same("type_id", "type_id")
+        return self._per_part("type_id", "type_id")
 
     @column
     def sequence_ids(self):
-        return self._same("sequence", None)
+        return self._per_part("sequence", None)
 
     @column
     def special_tokens_mask(self):
-        return self._same("is_special", 1)
+        return self._per_part("is_special", 1)
 
     @column
     def attention_mask(self):
-        return self._fill([1] * (len(self) - self._pads), 0)
+        return self._pad([1] * (len(self) - self._pad_count), 0)
 
     @property
     def n_sequences(self):
@@ -161,10 +168,10 @@ class Encoding:
     # --- from tokens to words and characters, and back ---
 
     def _range(self, sequence):
-        """The rows of a sequence: (first, last + 1); of one that is not there, all rows."""
-        rows = [row for row, owner in enumerate(self.sequence_ids) if owner == sequence]
-        if rows:
-            return rows[0], rows[-1] + 1
+        """The tokens of a sequence, (first, last + 1); all tokens if there is no such sequence."""
+        tokens = [token for token, sequence_id in enumerate(self.sequence_ids) if sequence_id == sequence]
+        if tokens:
+            return tokens[0], tokens[-1] + 1
         return (0, 0) if 0 <= sequence < self.n_sequences else (0, len(self))
 
     def token_to_sequence(self, token):
@@ -178,8 +185,8 @@ class Encoding:
 
     def word_to_tokens(self, word, sequence=0):
         first, last = self._range(sequence)
-        rows = [row for row in range(first, last) if self.word_ids[row] == word]
-        return (rows[0], rows[-1] + 1) if rows else None
+        tokens = [token for token in range(first, last) if self.word_ids[token] == word]
+        return (tokens[0], tokens[-1] + 1) if tokens else None
 
     def word_to_chars(self, word, sequence=0):
         span = self.word_to_tokens(word, sequence)
@@ -187,11 +194,88 @@ class Encoding:
 
     def char_to_token(self, char, sequence=0):
         first, last = self._range(sequence)
-        for row, (start, end) in enumerate(self.offsets[first:last], first):
+        for token, (start, end) in enumerate(self.offsets[first:last], first):
             if start <= char < end:
-                return row
+                return token
         return None
 
     def char_to_word(self, char, sequence=0):
         token = self.char_to_token(char, sequence)
         return None if token is None else self.token_to_word(token)
+
+
+# --- rows that were tokenized before ---
+
+PADDED_COLUMNS = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask"}
+
+
+def pad(
+    tokenizer, encoded_inputs, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors
+):  # fmt: skip
+    """As `LoadableTokenizer.pad`."""
+    check_tensor_type(return_tensors)
+    encoded_inputs = _columns(encoded_inputs)
+    if return_tensors is None and any(hasattr(value, "tolist") for value in encoded_inputs.values()):
+        return_tensors = "np"
+    data = {name: _to_list(value, name) for name, value in encoded_inputs.items()}
+    request = resolve(
+        tokenizer, padding=padding, truncation=False, max_length=max_length, stride=0,
+        pad_to_multiple_of=pad_to_multiple_of, padding_side=padding_side, overflow=False,
+    )  # fmt: skip
+    data["input_ids"] = as_list(data["input_ids"], "input_ids")
+    is_one_row = bool(data["input_ids"]) and not isinstance(data["input_ids"][0], (list, tuple))
+    if is_one_row:
+        data = {name: [value] for name, value in data.items()}
+    _check_rows(data)
+    if tokenizer._returns("attention_mask", return_attention_mask):
+        data.setdefault("attention_mask", [[1] * len(row) for row in data["input_ids"]])
+    if request.padding:
+        _pad_rows(tokenizer, data, request)
+    return BatchEncoding({name: value[0] for name, value in data.items()} if is_one_row else data, None, return_tensors)
+
+
+def _columns(encoded_inputs):
+    """A dictionary of columns, or a list of dictionaries of one row each -> a dictionary of columns."""
+    if isinstance(encoded_inputs, (list, tuple)):
+        if not all(hasattr(row, "keys") for row in encoded_inputs):
+            raise InputError("pad takes a dictionary, or a list of dictionaries as tokenizer(text) returns; got others.")
+        names = list(encoded_inputs[0]) if encoded_inputs else ["input_ids"]
+        missing = next((name for row in encoded_inputs for name in names if name not in row), None)
+        if missing is not None:
+            raise InputError(f"the dictionaries to be padded must have the keys of the first; one lacks {brief(missing)}.")
+        encoded_inputs = {name: [row[name] for row in encoded_inputs] for name in names}
+    if not isinstance(encoded_inputs, Mapping):
+        raise InputTypeError(f"pad takes a dictionary, or a list of them; got {type(encoded_inputs).__name__}.")
+    if "input_ids" not in encoded_inputs:
+        names = ", ".join(map(str, encoded_inputs))
+        raise InputError(f"encoded_inputs must have 'input_ids'; got {names}.")
+    return encoded_inputs
+
+
+def _check_rows(data):
+    """Each padded column must hold rows of integers, as many and as long as those of input_ids."""
+    for name in PADDED_COLUMNS & data.keys():
+        rows = data[name]
+        if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
+            raise InputTypeError(f"{name} must be rows of integers, or one row; got {brief(rows)}.")
+        if len(rows) != len(data["input_ids"]) or any(len(row) != len(ids) for row, ids in zip(rows, data["input_ids"])):
+            raise InputError(f"{name} must have rows as long as those of input_ids; they are not.")
+        if not all(type(value) is int or is_bool(value) or as_int(value) is not None for row in rows for value in row):
+            raise InputTypeError(f"{name} must be rows of integers; got {brief(rows)}.")
+
+
+def _pad_rows(tokenizer, data, request):
+    length = padded_length(map(len, data["input_ids"]), request)
+    pad_values = {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0, "attention_mask": 0, "special_tokens_mask": 1}
+    for name in pad_values.keys() & data.keys():
+        rows = [(list(row), [pad_values[name]] * (length - len(row))) for row in data[name]]
+        data[name] = [pads + row if request.padding_side == "left" else row + pads for row, pads in rows]
+
+
+def _to_list(value, name):
+    """An array, or a list of arrays, as lists."""
+    if hasattr(value, "tolist") and not isinstance(value, type):
+        return as_list(value, name)
+    if isinstance(value, (list, tuple)):
+        return [_to_list(item, name) if hasattr(item, "tolist") else item for item in value]
+    return value

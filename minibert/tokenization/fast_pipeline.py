@@ -1,12 +1,12 @@
-"""The pipeline at speed: the same pieces as columns, the ids alone where nothing else is asked for.
+"""The pipeline at speed: the same pieces as columns, and only the ids if nothing else is needed.
 
-What stands between two spaces gives the same pieces in every text, so each such part is remembered raw, with its
-pieces: "don't" -> don ' t. A part not met before is normalised and spaced out by one `str.translate`, and its words are
-looked up; only where that is not allowed (added tokens in it, marks that change places, a pre-tokenizer that looks at
-more than one character) does it go through `Pipeline.analyse`.
+A segment, which is the text between two spaces, gives the same pieces in every text. So the pieces of each segment are
+cached: "don't" -> don ' t. A new segment is normalized and spaced out by one `str.translate`, and its words are looked
+up. If that is not possible (added tokens in it, marks that change places, a pre-tokenizer that looks at more than one
+character), it goes through `TokenizationPipeline.analyze`.
 
-A space may not lie within a token, nor be taken by one (lstrip, rstrip): with such tokens the whole text is one part,
-as it is where the pre-tokenizer does not cut at spaces.
+No token may contain a space or include one (lstrip, rstrip). If there is such a token, or if the pre-tokenizer does
+not split at spaces, the whole text is one segment.
 """
 
 import re
@@ -16,206 +16,209 @@ from operator import sub
 
 from minibert.errors import InputTypeError
 
-from .normalizer import UNUSUAL, SpacedCharacters
-from .pipeline import Pipeline, check_characters
-from .pre_tokenizer import BERT
+from .pipeline import TokenizationPipeline, check_characters
+from .stages.normalizer import UNUSUAL, TranslationTable
+from .stages.pre_tokenizer import BERT
 
 WORD = re.compile("[^ ]+")
-LONG = 64  # characters; a longer part is unlikely to come again, and is not remembered
-MOST = 1 << 17  # parts remembered, some 30 MB; then the memory starts afresh
-NEAR = 512  # characters; how far into a text its spans are those that all texts share
+MAX_CACHED_CHARACTERS = 64  # a longer segment is unlikely to occur again, and is not cached
+MAX_CACHED_SEGMENTS = 1 << 17  # some 30 MB; then the cache is cleared
+MAX_SHARED_END = 512  # characters; spans that end before are shared by all texts
 
 
-class Memory(dict):
-    """A function's answers by its argument: `memory[argument]` asks the function once."""
+class SegmentCache(dict):
+    """segment -> function(segment), computed once."""
 
     def __init__(self, function):
         self.function = function
 
-    def __missing__(self, text):
-        answer = self.function(text)
-        if len(text) <= LONG:
-            if len(self) >= MOST:
+    def __missing__(self, segment):
+        value = self.function(segment)
+        if len(segment) <= MAX_CACHED_CHARACTERS:
+            if len(self) >= MAX_CACHED_SEGMENTS:
                 self.clear()
-            self[text] = answer
-        return answer
+            self[segment] = value
+        return value
 
 
-class Spans(dict):
-    """Width -> the spans that wide, each at its start: [(0, width), (1, 1 + width), ...], as far as NEAR.
+class SharedSpans(dict):
+    """width -> the spans of that width by their start: [(0, width), (1, 1 + width), ...], up to MAX_SHARED_END.
 
-    They are made once, and texts share them: the garbage collector, which comes by the oftener the more tuples are
-    made, took two thirds of the time of columns that a caller keeps (8.5 µs a sentence then, 3 now).
+    All texts share these tuples. The garbage collector runs the oftener the more tuples are created; it took two thirds
+    of the time of columns that a caller keeps.
     """
 
     def __missing__(self, width):
-        self[width] = [(start, start + width) for start in range(NEAR - width)]
+        self[width] = [(start, start + width) for start in range(MAX_SHARED_END - width)]
         return self[width]
 
 
-SPANS = Spans()
+SPANS = SharedSpans()
 
 
-class FastPipeline(Pipeline):
-    """A Pipeline with memories. Its methods take a text and give columns of `analyse`."""
+class FastPipeline(TokenizationPipeline):
+    """A TokenizationPipeline with caches. Its methods take a text and return columns of `analyze`."""
 
-    def __init__(self, normalizer, model, raw, normal, pre_tokenizer=BERT):
-        super().__init__(normalizer, model, raw, normal, pre_tokenizer)
-        self.part_ids = Memory(self._part_ids)
-        self.part_pieces = Memory(self._part_pieces)
-        self.parts_at_spaces = pre_tokenizer.at_spaces and not any(
+    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT):
+        super().__init__(normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer)
+        self.ids_cache = SegmentCache(self._segment_ids)
+        self.pieces_cache = SegmentCache(self._segment_pieces)
+        self.splits_at_spaces = pre_tokenizer.splits_at_spaces and not any(
             " " in target or token.lstrip or token.rstrip
-            for matcher in (raw, normal)
+            for matcher in (raw_matcher, normalized_matcher)
             for target, (_, token) in matcher.targets.items()
         )
 
     @cached_property
-    def spaced(self):
-        """Each character's normal form, spaced out, whatever it stands beside."""
-        return SpacedCharacters(self.normalizer, alone=self.pre_tokenizer.alone)
+    def translation(self):
+        """Each character's normal form, spaced out, independent of its neighbors."""
+        return TranslationTable(self.normalizer, isolates_punctuation=self.pre_tokenizer.isolates_punctuation)
 
     @cached_property
-    def quickly_spaced(self):
-        """The same, with a mark for what calls for a closer look: a token may begin there, or marks change places."""
-        unusual = {*self.normalizer.reordering, *(target[0] for target in self.raw.targets)}
-        return SpacedCharacters(self.normalizer, unusual, self.pre_tokenizer.alone)
+    def marked_translation(self):
+        """The same, with a mark for characters at which an added token may begin, or that may change places."""
+        unusual = {*self.normalizer.reordering, *(target[0] for target in self.raw_matcher.targets)}
+        return TranslationTable(self.normalizer, unusual, self.pre_tokenizer.isolates_punctuation)
 
     def __getstate__(self):
-        """What is copied or pickled: not the compiled form, which is this process's."""
-        return {name: value for name, value in self.__dict__.items() if name != "batch"}
+        """The state to copy or pickle: without the compiled form, which belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "batch_encoder"}
 
     @cached_property
-    def batch(self):
-        """The same for many texts at once, compiled: batch.py."""
-        from .batch import BatchEncoder
+    def batch_encoder(self):
+        """The same for many texts at once, compiled: compiled.py."""
+        from .compiled import BatchEncoder
 
         return BatchEncoder(self)
 
     def ids(self, text):
         """The ids."""
-        memory, ids = self.part_ids, []
+        cache, ids = self.ids_cache, []
         try:
-            for part in self._parts(text):
-                ids += memory[part]
+            for segment in self._segments(text):
+                ids += cache[segment]
         except InputTypeError:
-            check_characters(text)  # which says where in the whole text
+            check_characters(text)  # which names the position in the text
             raise
         return ids
 
     def columns(self, text):
-        """The ids, where each token stands in the text as (start, end), and the number of the word it belongs to."""
+        """The ids, the (start, end) of each token in the text, and the index of the word that it belongs to."""
         try:
-            return self._columns(self._parts(text))
+            return self._columns(self._segments(text))
         except InputTypeError:
             check_characters(text)
             raise
 
-    def _columns(self, parts):
-        memory, shared = self.part_pieces, SPANS
-        ids, spans, words, at, count = [], [], [], 0, 0  # at: where the part begins; count: the words before it
-        for part in parts:
-            pieces, end = memory[part], at + len(part)
-            if len(pieces) == 4 and end < NEAR:  # one piece, the most frequent kind by far
-                number, start, width, _ = pieces
-                ids.append(number)
-                spans.append(shared[width][at + start])
-                words.append(count)
-                count += 1
+    def _columns(self, segments):
+        cache, shared = self.pieces_cache, SPANS
+        ids, spans, word_ids, offset, word_count = [], [], [], 0, 0  # the segment's offset; the words before it
+        for segment in segments:
+            pieces, end = cache[segment], offset + len(segment)
+            if len(pieces) == 4 and end < MAX_SHARED_END:  # one piece, by far the most frequent case
+                token_id, start, width, _ = pieces
+                ids.append(token_id)
+                spans.append(shared[width][offset + start])
+                word_ids.append(word_count)
+                word_count += 1
             elif pieces:
                 size = len(pieces) // 4
                 ids += pieces[:size]
-                places = zip(pieces[size : 2 * size], pieces[2 * size : 3 * size])
-                if end < NEAR:
-                    spans += [shared[width][at + start] for start, width in places]
+                starts_and_widths = zip(pieces[size : 2 * size], pieces[2 * size : 3 * size])
+                if end < MAX_SHARED_END:
+                    spans += [shared[width][offset + start] for start, width in starts_and_widths]
                 else:
-                    spans += [(at + start, at + start + width) for start, width in places]
-                words += [count + word for word in pieces[3 * size :]]
-                count = words[-1] + 1
-            at = end + 1
-        return ids, spans, words
+                    spans += [(offset + start, offset + start + width) for start, width in starts_and_widths]
+                word_ids += [word_count + word for word in pieces[3 * size :]]
+                word_count = word_ids[-1] + 1
+            offset = end + 1
+        return ids, spans, word_ids
 
     def tokens(self, text):
-        """The tokens as strings; seldom asked for, so not remembered."""
+        """The tokens as strings; rarely used, so not cached."""
         check_characters(text)
-        return [token for part in self._parts(text) for token in self._part_tokens(part)]
+        return [token for segment in self._segments(text) for token in self._segment_tokens(segment)]
 
-    def _parts(self, text):
-        return text.split(" ") if self.parts_at_spaces else [text]
+    def _segments(self, text):
+        return text.split(" ") if self.splits_at_spaces else [text]
 
-    def _part_ids(self, part):
-        spaced = self._spaced_out(part)
+    def _segment_ids(self, segment):
+        spaced = self._spaced_out(segment)
         if spaced is None:
-            return tuple([piece[0] for piece in self.analyse(part)])
-        whole, cut, ids = self.model.whole.get, self.model.cut, []
+            return tuple([piece[0] for piece in self.analyze(segment)])
+        find, longest_match, ids = self.model.whole_words.get, self.model.longest_match, []
         for word in words_of(spaced):
-            number = whole(word)
-            if number is None:
-                ids += cut(word)[0]
+            token_id = find(word)
+            if token_id is None:
+                ids += longest_match(word)[0]
             else:
-                ids.append(number)
+                ids.append(token_id)
         return tuple(ids)
 
-    def _part_pieces(self, part):
-        """The ids of its pieces, then their starts in the part, then their widths, then their words, all in one tuple:
-        of one with nothing but numbers the garbage collector keeps no account, which took a third of the time."""
-        spaced = self._spaced_out(part)
+    def _segment_pieces(self, segment):
+        """The ids of its pieces, their starts in the segment, their widths and their words, in one flat tuple: the garbage
+        collector does not track a tuple of integers. Tracking took a third of the time."""
+        spaced = self._spaced_out(segment)
         if spaced is None:
-            ids, _, starts, ends, words = list(zip(*self.analyse(part))) or [()] * 5
+            ids, _, starts, ends, words = list(zip(*self.analyze(segment))) or [()] * 5
             return (*ids, *starts, *map(sub, ends, starts), *words)
-        whole, cut = self.model.whole.get, self.model.cut
+        find, longest_match = self.model.whole_words.get, self.model.longest_match
         ids, ends, words, size = [], [], [], 0  # size: the characters of the words so far
         for index, word in enumerate(words_of(spaced)):
-            number = whole(word)
-            if number is None:
-                found, stops = cut(word)
-                ids += found
+            token_id = find(word)
+            if token_id is None:
+                piece_ids, stops = longest_match(word)
+                ids += piece_ids
                 ends += [size + stop for stop in stops] if size else stops
-                words += [index] * len(found)
+                words += [index] * len(piece_ids)
                 size += len(word)
             else:
                 size += len(word)
-                ids.append(number)
+                ids.append(token_id)
                 ends.append(size)
                 words.append(index)
-        starts = [0, *ends][:-1]  # each piece begins where the one before it ends, when spaces are not counted
-        sources = self._sources(part, size)
+        starts = [0, *ends][:-1]  # each piece begins at the end of the one before, if spaces are not counted
+        sources = self._sources(segment, size)
         if sources:
             starts, ends = [sources[start] for start in starts], [sources[end - 1] + 1 for end in ends]
         return (*ids, *starts, *map(sub, ends, starts), *words)
 
-    def _sources(self, part, size):
-        """The place in the part of each of the `size` characters of its words; None where these are simply all of it."""
-        images = self.spaced
-        if part.isascii() or self.quickly_spaced.several.isdisjoint(part):
-            if size == len(part):
+    def _sources(self, segment, size):
+        """The index in the segment of each of the `size` characters of its words; None if it is the identity."""
+        normal_forms = self.translation
+        if segment.isascii() or self.marked_translation.several.isdisjoint(segment):
+            if size == len(segment):
                 return None
-            sources = list(compress(range(len(part)), map(images.__getitem__, map(ord, part))))  # a dropped one's image is ""
+            # A dropped character has the normal form "", which is false.
+            sources = list(compress(range(len(segment)), map(normal_forms.__getitem__, map(ord, segment))))
             if len(sources) == size:  # no white space
                 return sources
-        return [place for place, code in enumerate(map(ord, part)) for one in images[code] if one != " "]
+        codes = enumerate(map(ord, segment))
+        return [index for index, code in codes for character in normal_forms[code] if character != " "]
 
-    def _part_tokens(self, part):
-        spaced = self._spaced_out(part)
+    def _segment_tokens(self, segment):
+        spaced = self._spaced_out(segment)
         if spaced is None:
-            return [piece[1] for piece in self.analyse(part)]
+            return [piece[1] for piece in self.analyze(segment)]
         return [token for word in words_of(spaced) for token in self.model.tokens_of(word)]
 
-    def _spaced_out(self, part):
-        """The part normalised, with a space between words; None where its characters do not go each its own way: a
+    def _spaced_out(self, segment):
+        """The segment normalized, with spaces between words. None if its characters cannot be normalized independently: a
         token is in it, marks change places, or the pre-tokenizer looks at neighbors."""
-        if not self.pre_tokenizer.by_character:
+        if not self.pre_tokenizer.context_free:
             return None
-        spaced = part.translate(self.quickly_spaced)
+        spaced = segment.translate(self.marked_translation)
         if UNUSUAL in spaced:
-            check_characters(part)
-            if (self.raw.pattern and self.raw.pattern.search(part)) or not self.normalizer.can_translate(part):
+            check_characters(segment)
+            has_token = self.raw_matcher.pattern and self.raw_matcher.pattern.search(segment)
+            if has_token or not self.normalizer.can_translate(segment):
                 return None
-            spaced = part.translate(self.spaced)
-        return None if self.normal.targets else spaced
+            spaced = segment.translate(self.translation)
+        return None if self.normalized_matcher.targets else spaced
 
 
 def words_of(spaced):
-    """The words of a text spaced out; of a long one as they are asked for, as a list of them could be 30 times as large."""
+    """The words of a spaced-out text; of a long one as an iterator, since a list could be 30 times as large."""
     if len(spaced) < 1 << 16:
         return filter(None, spaced.split(" "))
     return (match.group() for match in WORD.finditer(spaced))

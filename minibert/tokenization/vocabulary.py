@@ -2,42 +2,42 @@
 
     convert_tokens_to_ids("hello") -> 7592      convert_ids_to_tokens(7592) -> "hello"      mask_token_id -> 103
 
-Added tokens get ids after the vocabulary's own, as the reference gives them; a token that is in the vocabulary
-already keeps its id, and is from then on matched whole.
+Added tokens get ids after those of the vocabulary, as in the reference. A token that is in the vocabulary already keeps
+its id, and is never split from then on.
 """
 
 from functools import cached_property
 
-from minibert.errors import InputError, InputTypeError, brief
+from minibert.errors import InputError, InputTypeError, as_int, brief, strict_arguments
 
-from .added_tokens import AddedToken, Matcher
-from .arguments import as_flag, as_int, as_list, plain, refuse_unknown
+from .call_arguments import as_flag, as_list, as_python
 from .fast_pipeline import FastPipeline
-from .pre_tokenizer import BERT
+from .stages.added_tokens import AddedToken, Matcher
+from .stages.pre_tokenizer import BERT
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 class Vocabulary:
-    """The part of a tokenizer that knows tokens. Needs a Normalizer and a WordPiece model."""
+    """The tokens of a tokenizer: those of a WordPiece model, added tokens and special tokens."""
 
     _pre_tokenizer = BERT
 
     def __init__(self, normalizer, model):
         self._normalizer, self._model = normalizer, model
         self._added = {}  # id -> AddedToken
-        self._shown = {}  # id -> how it is written in an answer, which is the normal form of a normalized token
+        self._written = {}  # id -> the string it decodes to, which for a normalized token is its normal form
         self._added_ids = {}  # content -> id
         self._next_id = len(model.vocab)
-        self._specials, self._others = {}, {}  # contents, in the order that decides between two of one normal form
+        self._specials, self._others = {}, {}  # contents; if two have the same normal form, the first one counts
         self._named = dict.fromkeys(NAMED)  # "mask_token" -> "[MASK]"
         self._extra_special = []
 
     # --- adding tokens ---
 
-    def add_tokens(self, new_tokens, special_tokens=False, **unknown):
+    @strict_arguments
+    def add_tokens(self, new_tokens, special_tokens=False):
         """Add a token, or a list of them (str or AddedToken); returns how many were new or changed."""
-        refuse_unknown("add_tokens", unknown, ("new_tokens", "special_tokens"))
         if new_tokens is None:
             return 0
         new_tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else as_list(new_tokens, "added tokens")
@@ -52,22 +52,22 @@ class Vocabulary:
             raise
         return len(changed)
 
-    def add_special_tokens(self, special_tokens_dict, replace_extra_special_tokens=True, **unknown):
+    @strict_arguments
+    def add_special_tokens(self, special_tokens_dict, replace_extra_special_tokens=True):
         """Name special tokens, {"mask_token": "<mask>", "extra_special_tokens": [...]}, and add them."""
-        refuse_unknown("add_special_tokens", unknown, ("special_tokens_dict", "replace_extra_special_tokens"))
         replaces = as_flag("replace_extra_special_tokens", replace_extra_special_tokens)
         named = self._read_special_tokens({} if special_tokens_dict is None else special_tokens_dict)
         extra = named.get("extra_special_tokens", [])
-        kept = [] if extra and replaces else self._extra_special
-        extra = named["extra_special_tokens"] = [token for token in extra if str(token) not in kept]
+        previous = [] if extra and replaces else self._extra_special
+        extra = named["extra_special_tokens"] = [token for token in extra if str(token) not in previous]
         tokens = [token for name in named for token in (extra if name == "extra_special_tokens" else [named[name]])]
         changed = self.add_tokens([_special(token) for token in tokens], special_tokens=True)
-        self._extra_special = [*kept, *dict.fromkeys(map(str, named.pop("extra_special_tokens")))]
+        self._extra_special = [*previous, *dict.fromkeys(map(str, named.pop("extra_special_tokens")))]
         self._named.update({name: str(token) for name, token in named.items()})
         return changed
 
     def _read_special_tokens(self, special_tokens):
-        """A caller's dictionary, checked, under the names of today: the extra ones are a list."""
+        """A caller's dictionary, checked; additional_special_tokens is renamed to extra_special_tokens."""
         if not hasattr(special_tokens, "keys") or isinstance(special_tokens, type):
             raise InputTypeError(f"special tokens must be a dictionary of names and tokens; got {brief(special_tokens)}.")
         named = dict(special_tokens)
@@ -92,12 +92,12 @@ class Vocabulary:
             self._specials.setdefault(token.content)
         if token == self._added.get(self._added_ids.get(token.content)):
             return False
-        number = self._token_id(token.content)
-        if number is None:
-            number = self._next_id
-        self._next_id = max(self._next_id, number + 1)
-        self._added_ids[token.content] = number
-        self._added[number] = token
+        token_id = self._token_id(token.content)
+        if token_id is None:
+            token_id = self._next_id
+        self._next_id = max(self._next_id, token_id + 1)
+        self._added_ids[token.content] = token_id
+        self._added[token_id] = token
         if token.content not in self._specials:
             self._others.setdefault(token.content)
         return True
@@ -105,15 +105,15 @@ class Vocabulary:
     def _make_pipeline(self):
         targets = {False: {}, True: {}}
         for content in (*self._specials, *self._others):
-            number = self._token_id(content)
-            token = self._added[number]
-            targets[token.normalized].setdefault(self._shown_as(token), (number, token))
-        raw, normal = Matcher(targets[False]), Matcher(targets[True])
-        self._shown = {number: self._shown_as(token) for number, token in self._added.items()}
-        return FastPipeline(self._normalizer, self._model, raw, normal, self._pre_tokenizer)
+            token_id = self._token_id(content)
+            token = self._added[token_id]
+            targets[token.normalized].setdefault(self._written_form(token), (token_id, token))
+        raw_matcher, normalized_matcher = Matcher(targets[False]), Matcher(targets[True])
+        self._written = {token_id: self._written_form(token) for token_id, token in self._added.items()}
+        return FastPipeline(self._normalizer, self._model, raw_matcher, normalized_matcher, self._pre_tokenizer)
 
-    def _shown_as(self, token):
-        """How an added token comes back from its id: as it is looked for."""
+    def _written_form(self, token):
+        """The string that an added token decodes to: the one it is matched by."""
         return self._normalizer.normalize(token.content)[0] if token.normalized else token.content
 
     @cached_property
@@ -123,47 +123,44 @@ class Vocabulary:
     # --- tokens and ids ---
 
     def _token_id(self, token):
-        number = self._added_ids.get(token)
-        return self._model.vocab.get(token) if number is None else number
+        token_id = self._added_ids.get(token)
+        return self._model.vocab.get(token) if token_id is None else token_id
 
-    def _token(self, number):
-        token = self._shown.get(number)
-        return self._model.tokens.get(number) if token is None else token
+    def _token(self, token_id):
+        token = self._written.get(token_id)
+        return self._model.tokens.get(token_id) if token is None else token
 
-    def convert_tokens_to_ids(self, tokens, **unknown):
-        """A token or a list of them -> its id; an unknown one gets the id of unk_token."""
-        if unknown:
-            refuse_unknown("convert_tokens_to_ids", unknown, ("tokens",))
+    @strict_arguments
+    def convert_tokens_to_ids(self, tokens):
+        """A token or a list of them -> its id; for an unknown token, the id of unk_token, or None if there is none."""
         if isinstance(tokens, str):
-            number = self._token_id(tokens)
-            return self._token_id(self.unk_token) if number is None else number  # None where that is unknown as well
+            token_id = self._token_id(tokens)
+            return self._token_id(self.unk_token) if token_id is None else token_id
         tokens = as_list(tokens, "tokens")
         if not all(isinstance(token, str) for token in tokens):
             raise InputTypeError(f"a token must be a string; got {brief(tokens)}.")
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def convert_ids_to_tokens(self, ids, skip_special_tokens=False, **unknown):
+    @strict_arguments
+    def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
         """An id or a list of them -> its token; None for an id that is not in the vocabulary."""
-        if unknown:
-            refuse_unknown("convert_ids_to_tokens", unknown, ("ids", "skip_special_tokens"))
         skips = as_flag("skip_special_tokens", skip_special_tokens)
-        ids = plain(ids, "token ids")
+        ids = as_python(ids, "token ids")
         if isinstance(ids, str) or not hasattr(ids, "__iter__"):
             return self._token(as_id(ids))
-        numbers = list(map(as_id, as_list(ids, "token ids")))
+        token_ids = list(map(as_id, as_list(ids, "token ids")))
         skipped = set(self.all_special_ids) if skips else ()
-        return [self._token(number) for number in numbers if number not in skipped]
+        return [self._token(token_id) for token_id in token_ids if token_id not in skipped]
 
-    def get_vocab(self, **unknown):
-        """{token: id}, added tokens too."""
-        refuse_unknown("get_vocab", unknown)
+    def get_vocab(self):
+        """{token: id}, with the added tokens."""
         return {**self._model.vocab, **self._added_ids}
 
     vocab = property(get_vocab)
 
-    def get_added_vocab(self, **unknown):
-        refuse_unknown("get_added_vocab", unknown)
-        return {token.content: number for number, token in sorted(self._added.items())}
+    def get_added_vocab(self):
+        """{added token: id}."""
+        return {token.content: token_id for token_id, token in sorted(self._added.items())}
 
     @property
     def added_tokens_decoder(self):
@@ -176,7 +173,7 @@ class Vocabulary:
 
     @property
     def vocab_size(self):
-        """Without the added tokens; len(tokenizer) is with them."""
+        """The number of tokens, without the added ones; len(tokenizer) counts these too."""
         return len(self._model.vocab)
 
     def __len__(self):
@@ -207,7 +204,7 @@ class Vocabulary:
         return self.convert_tokens_to_ids(self._extra_special)
 
     def __getattr__(self, name):
-        """Special tokens with names of their own, extra_special_tokens={"image": "<x>"}: `image` and `image_id`."""
+        """Special tokens with custom names: extra_special_tokens={"image": "<x>"} gives `image` and `image_id`."""
         named = self.__dict__.get("_named", {})
         if name not in named and name.removesuffix("_id") not in named:
             raise AttributeError(f"a {type(self).__name__} has no {name!r}")
@@ -239,8 +236,8 @@ def _named_properties(name):
     def token_id(self):
         return None if self._named[name] is None else self.convert_tokens_to_ids(self._named[name])
 
-    def set_token_id(self, number):
-        set_token(self, None if number is None else self.convert_ids_to_tokens(number))
+    def set_token_id(self, token_id):
+        set_token(self, None if token_id is None else self.convert_ids_to_tokens(token_id))
 
     setattr(Vocabulary, name, property(token, set_token))
     setattr(Vocabulary, f"{name}_id", property(token_id, set_token_id))
@@ -251,11 +248,16 @@ for _name in NAMED:
 
 
 def as_id(value):
-    """An id as an int; NumPy's integers count, booleans, floats and negative numbers do not."""
-    number = value if type(value) is int else as_int(value)
-    if number is None or number < 0:
+    """An id as an int. NumPy integers are accepted; bools, floats and negative integers are not."""
+    token_id = value if type(value) is int else as_int(value)
+    if token_id is None or token_id < 0:
         raise InputTypeError(f"a token id must be an integer from 0 up; got {brief(value)}. Was it decoded already?")
-    return number
+    return token_id
+
+
+def is_named_token(name, token):
+    """Whether an option is a special token with a custom name: image_token="<image>"."""
+    return name.endswith("_token") and name not in NAMED and isinstance(token, (str, AddedToken))
 
 
 def check_token(name, token):
@@ -268,7 +270,7 @@ def _special(token):
 
 
 def _resolve(token, special):
-    """A str or AddedToken -> an AddedToken with nothing left unsaid."""
+    """A str or AddedToken -> an AddedToken with every field set."""
     check_token("an added token", token)
     if isinstance(token, str):
         return AddedToken(token, special=special, normalized=not special)

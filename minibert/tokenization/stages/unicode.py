@@ -1,19 +1,19 @@
-"""The facts about characters that BERT's tokenizer rests on, the same under every Python.
+"""The properties of characters that BERT's tokenizer needs, the same under every Python.
 
-Python's own `unicodedata` is of another version in every Python, and the reference tokenizer mixes three versions
-(categories of 8.0, decompositions of 9.0, lower case of 17). So unicode.bin, 10 kB, carries what it needs:
+Python's own `unicodedata` differs from version to version, and the reference tokenizer mixes three Unicode versions
+(categories of 8.0, decompositions of 9.0, lower case of 17). So unicode.bin, 10 kB, has the tables:
 
-    removed       controls, format characters, private use: dropped by the normaliser
+    removed       controls, format characters, private use: dropped by the normalizer
     white_space   the 25 characters that separate words
-    punctuation   the characters that stand alone
+    punctuation   the characters that are words of their own
     accents       non-spacing marks: dropped when accents are stripped
-    marks         all marks: dropped by a tokenizer.json's StripAccents; in the file, those that are not accents
+    marks         all marks: dropped by a tokenizer.json's StripAccents (the file stores those that are not accents)
     word          the reference's regular-expression class for letters, digits and marks: see added_tokens.py
     lower         capital -> small letter: {0x41: "a", ...}
-    decomposed    composed character -> its parts: {0xE9: "e\u0301", ...}; Hangul is left to arithmetic
+    decomposed    composed character -> its parts: {0xE9: "e\u0301", ...}; Hangul is computed
     combining     mark -> rank of its combining class; marks in a row are sorted by it
 
-It is made by `python -m tests.make_unicode_table`, which asks the reference about every character.
+`python -m tests.make_unicode_table` writes it, by probing the reference with every character.
 Read next: normalizer.py.
 """
 
@@ -29,7 +29,7 @@ TABLE = Path(__file__).with_name("unicode.bin")
 
 
 class CodeSet:
-    """A set of code points, kept as the bounds of its runs: [start, end, start, end, ...]."""
+    """A set of code points, stored as the bounds of its runs: [start, end, start, end, ...]."""
 
     def __init__(self, runs):
         self.bounds, end = [], 0
@@ -45,7 +45,7 @@ class CodeSet:
 
 
 class UnicodeTable(NamedTuple):
-    """The facts, under the names of the list above."""
+    """The tables, named as in the list above."""
 
     removed: CodeSet
     white_space: frozenset
@@ -60,10 +60,10 @@ class UnicodeTable(NamedTuple):
 
 @functools.cache
 def unicode_table():
-    """The table of the package, read once (2 ms)."""
+    """The tables of the package, read once (2 ms)."""
     packed = json.loads(zlib.decompress(TABLE.read_bytes()))
     sets = {name: CodeSet(packed[name]) for name in ("removed", "word")}
-    for name in ("white_space", "punctuation", "accents"):  # small, and asked for more often
+    for name in ("white_space", "punctuation", "accents"):  # small, and looked up more often
         sets[name] = frozenset(CodeSet(packed[name]))
     sets["marks"] = sets["accents"] | frozenset(CodeSet(packed["marks"]))
     codes, shifts = packed["lower"]

@@ -1,6 +1,6 @@
-"""A tokenizer -> the files that it, and transformers 5, can be loaded from.
+"""A tokenizer -> files that minibert and transformers 5 can load.
 
-Each file is written under another name and then renamed, so none is ever half there.
+Each file is written under another name and then renamed, so no file is ever incomplete.
 """
 
 import json
@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 from minibert.errors import InputError
 
-from .arguments import as_path
-from .pipeline import SURROGATE
-from .vocabulary import NAMED
+from ..call_arguments import as_path
+from ..pipeline import SURROGATE
+from ..vocabulary import NAMED
 
-LEFT_OUT = ("pad_token", "mask_token")  # without a word in the file, a tokenizer would have them again
+NULL_IF_NONE = ("pad_token", "mask_token")  # if the file does not name them, a tokenizer has the default ones
 
 
 def save(tokenizer, folder):
@@ -29,7 +29,8 @@ def save(tokenizer, folder):
         contents["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
     for text in contents.values():
         if match := SURROGATE.search(text):
-            raise InputError(f"a token must hold whole characters to be saved; one has {ascii(match.group())}, half of a pair.")
+            half = ascii(match.group())
+            raise InputError(f"a token must hold whole characters to be saved; one has {half}, half of a surrogate pair.")
     for name, text in contents.items():
         write_whole(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
     return tuple(str(folder / name) for name in contents)
@@ -45,10 +46,10 @@ def tokenizer_config(tokenizer):
              "truncation_side", "model_input_names", "clean_up_tokenization_spaces")  # fmt: skip
     config = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
     config.update((name, token) for name, token in tokenizer.special_tokens_map.items() if name in NAMED)
-    own = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
-    if own:  # as transformers 5 writes them
-        config["model_specific_special_tokens"] = own
-    for name in LEFT_OUT:
+    named_tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
+    if named_tokens:  # as transformers 5 writes them
+        config["model_specific_special_tokens"] = named_tokens
+    for name in NULL_IF_NONE:
         if getattr(tokenizer, name) is None:
             config[name] = None
     if tokenizer.extra_special_tokens:
@@ -60,7 +61,7 @@ def tokenizer_config(tokenizer):
 def tokenizer_json(tokenizer):
     """tokenizer.json: everything, in the layout of the `tokenizers` library."""
     model = tokenizer._model
-    added = [{"id": number, **asdict(token)} for number, token in tokenizer.added_tokens_decoder.items()]
+    added = [{"id": token_id, **asdict(token)} for token_id, token in tokenizer.added_tokens_decoder.items()]
     template = tokenizer._template
     special = [part for part in (*template.single, *template.pair) if part.sequence is None]
     return {

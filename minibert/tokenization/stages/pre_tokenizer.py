@@ -1,9 +1,9 @@
-"""Stage 2: normalised text -> words, as (start, end) in it.
+"""Stage 2: normalized text -> words, as (start, end) in it.
 
     "hey, you"  ->  (0, 3) (3, 4) (5, 8)
 
-White space separates words; every punctuation character is a word of its own. That is BERT's way, `pre_tokenize`.
-A tokenizer.json may name other steps, each of which cuts further what the one before it left: `PreTokenizer`.
+White space separates words; every punctuation character is a word of its own. That is BERT's step, `pre_tokenize`.
+A tokenizer.json may name other steps, each of which splits the words of the step before: `PreTokenizer`.
 Read next: wordpiece.py.
 """
 
@@ -18,12 +18,12 @@ def pre_tokenize(text):
     white_space, punctuation = unicode_table().white_space, unicode_table().punctuation
     spans, start = [], None  # start of the word being read
     for index, character in enumerate(text):
-        apart = ord(character) in punctuation
-        if apart or ord(character) in white_space:
+        is_punctuation = ord(character) in punctuation
+        if is_punctuation or ord(character) in white_space:
             if start is not None:
                 spans.append((start, index))
                 start = None
-            if apart:
+            if is_punctuation:
                 spans.append((index, index + 1))
         elif start is None:
             start = index
@@ -33,17 +33,18 @@ def pre_tokenize(text):
 
 
 class PreTokenizer:
-    """Steps in order: functions as `pre_tokenize`. `saved` is how a tokenizer.json writes them.
+    """Steps in order: functions like `pre_tokenize`. `saved` is their form in a tokenizer.json.
 
-    at_spaces: whether no word has a space in it. by_character: whether it cuts at characters whatever stands beside
-    them, and if so, `alone` says whether punctuation characters are words of their own.
+    splits_at_spaces: whether no word has a space in it.
+    context_free: whether it splits at a character regardless of its neighbors.
+    isolates_punctuation: if so, whether punctuation characters are words of their own.
     """
 
     def __init__(self, steps, saved):
         self.steps, self.saved = steps, saved
-        self.at_spaces = not {pre_tokenize, split_white_space, split_symbols}.isdisjoint(steps)
-        self.by_character = self.at_spaces and {pre_tokenize, split_white_space, isolate_punctuation}.issuperset(steps)
-        self.alone = not {pre_tokenize, isolate_punctuation}.isdisjoint(steps)
+        self.splits_at_spaces = not {pre_tokenize, split_white_space, split_symbols}.isdisjoint(steps)
+        self.context_free = self.splits_at_spaces and {pre_tokenize, split_white_space, isolate_punctuation}.issuperset(steps)
+        self.isolates_punctuation = not {pre_tokenize, isolate_punctuation}.isdisjoint(steps)
 
     def split(self, text):
         """text -> [(start, end), ...] of its words."""
@@ -72,32 +73,32 @@ def runs(text, group_of):
     return [(start, end) for start, end in zip(starts, [*starts[1:], len(text)]) if groups[start]]
 
 
-# Punctuation, by what becomes of it: "a.b!!" ->
+# The behaviors of Punctuation. "a.b!!" ->
 
 
 def isolate_punctuation(text):
     """a . b ! !"""
-    return [match.span() for match in _cuts("{p}|[^{p}]+").finditer(text)]
+    return [match.span() for match in _punctuation_pattern("{p}|[^{p}]+").finditer(text)]
 
 
 def remove_punctuation(text):
     """a b"""
-    return [match.span() for match in _cuts("[^{p}]+").finditer(text)]
+    return [match.span() for match in _punctuation_pattern("[^{p}]+").finditer(text)]
 
 
 def merge_punctuation_back(text):
     """a. b! !"""
-    return [match.span() for match in _cuts("[^{p}]+{p}?|{p}").finditer(text)]
+    return [match.span() for match in _punctuation_pattern("[^{p}]+{p}?|{p}").finditer(text)]
 
 
 def merge_punctuation_on(text):
     """a .b ! !"""
-    return [match.span() for match in _cuts("{p}?[^{p}]+|{p}").finditer(text)]
+    return [match.span() for match in _punctuation_pattern("{p}?[^{p}]+|{p}").finditer(text)]
 
 
 def group_punctuation(text):
     """a . b !!"""
-    return [match.span() for match in _cuts("{p}+|[^{p}]+").finditer(text)]
+    return [match.span() for match in _punctuation_pattern("{p}+|[^{p}]+").finditer(text)]
 
 
 PUNCTUATION = {
@@ -107,8 +108,8 @@ PUNCTUATION = {
 
 
 @cache
-def _cuts(pattern):
-    """A pattern in which {p} stands for a punctuation character, and [^{p}] for any other."""
+def _punctuation_pattern(pattern):
+    """{p} in the pattern stands for a punctuation character, [^{p}] for any other."""
     characters = re.escape("".join(map(chr, sorted(unicode_table().punctuation))))
     return re.compile(pattern.replace("[^{p}]", f"[^{characters}]").replace("{p}", f"[{characters}]"))
 

@@ -1,14 +1,14 @@
-"""Stage 1: raw text -> normalised text, and where each of its characters came from.
+"""Stage 1: raw text -> normalized text, and the position in the raw text from which each of its characters came.
 
     "Crème\tBRÛLÉE 博"  ->  "creme brulee  博 "         (cased models keep capitals and accents)
 
-BERT has five steps, which can be switched off; a tokenizer.json may hold others, in any order. Each but `decompose` is
-a function of one character: "" drops it, " x " spaces it out.
-Beside the characters runs a list of where in the raw text each came from, so that a token can be traced back to it.
+BERT has five steps, which can be switched off; a tokenizer.json may have others, in any order. Each step except
+`decompose` is a function of one character: "" drops it, " x " puts spaces around it.
+A list of source positions is computed along with the characters, so that a token can be traced back to the text.
 
-`normalize` is the definition. `SpacedCharacters` is its fast form: since all but 83 characters are normalised by BERT
-without looking at their neighbours, one `str.translate` does the same and puts spaces round punctuation as well.
-`can_translate` says when it may be used.
+`normalize` is the definition. `TranslationTable` is its fast form: BERT normalizes all but 83 characters without
+looking at their neighbors, so one `str.translate` does the same, and puts spaces around punctuation as well.
+`can_translate` says whether it may be used.
 Read next: pre_tokenizer.py.
 """
 
@@ -25,13 +25,13 @@ CHINESE = (
 
 
 class SequenceNormalizer:
-    """Steps in order. `saved` is how a tokenizer.json writes them."""
+    """Steps in order. `saved` is their form in a tokenizer.json."""
 
     def __init__(self, steps, saved):
         self.steps, self.saved = steps, saved
 
     def normalize(self, text):
-        """text -> (normalised text, the index in `text` of each of its characters)."""
+        """text -> (normalized text, the index in `text` of each of its characters)."""
         characters, sources = list(text), list(range(len(text)))
         for step in self.steps:
             if step is decompose:
@@ -43,17 +43,17 @@ class SequenceNormalizer:
         return "".join(characters), sources
 
     def can_translate(self, text):
-        """Whether each character of `text` is normalised the same whatever stands beside it."""
+        """Whether the normal form of each character of `text` is independent of its neighbors."""
         return text.isascii() or decompose not in self.steps or not _reordering(tuple(self.steps)).search(text)
 
     @property
     def reordering(self):
-        """The characters that may change places with a neighbor, so that both are left in the text."""
+        """The characters that may swap with a neighbor, if both remain in the text."""
         return reordering_characters(tuple(self.steps))
 
 
 class Normalizer(SequenceNormalizer):
-    """BERT's normaliser. `strip_accents=None` means: when lowercase is on."""
+    """BERT's normalizer. `strip_accents=None` means: the same as lowercase."""
 
     def __init__(self, clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True):
         strips = lowercase if strip_accents is None else strip_accents
@@ -67,25 +67,26 @@ class Normalizer(SequenceNormalizer):
         super().__init__([step for step, on in zip(steps, switches) if on], saved)
 
 
-UNUSUAL = "\ud800"  # half a pair, which no text may hold
+UNUSUAL = "\ud800"  # half of a surrogate pair, which no text may hold
 
 
-class SpacedCharacters(dict):
-    """Code point -> its normal form, with spaces round punctuation: for `str.translate`, filled as it is asked.
+class TranslationTable(dict):
+    """Code point -> its normal form, with spaces around punctuation: for `str.translate`. Entries are computed when used.
 
-    alone: whether the pre-tokenizer makes punctuation characters words of their own.
-    unusual: characters that become UNUSUAL instead. several: these, and those asked for so far that become more than one.
+    unusual: characters that become UNUSUAL instead.
+    isolates_punctuation: whether the pre-tokenizer makes punctuation characters words of their own.
+    several: the unusual characters, and those looked up so far whose normal form has several characters.
     """
 
-    def __init__(self, normalizer, unusual=(), alone=True):
-        self.normalizer, self.several, self.alone = normalizer, set(unusual), alone
+    def __init__(self, normalizer, unusual=(), isolates_punctuation=True):
+        self.normalizer, self.several, self.isolates_punctuation = normalizer, set(unusual), isolates_punctuation
         self.update(dict.fromkeys(map(ord, unusual), UNUSUAL))
 
     def __missing__(self, code):
         normal = chr(code)
         for step in self.normalizer.steps:
-            normal = "".join(map(_parts if step is decompose else step, normal))
-        image = "".join(map(_space_out if self.alone else _space, normal))
+            normal = "".join(map(_decomposed if step is decompose else step, normal))
+        image = "".join(map(_space_out_punctuation if self.isolates_punctuation else _as_space, normal))
         if len(image.replace(" ", "")) > 1:
             self.several.add(chr(code))
         self[code] = UNUSUAL if 0xD800 <= code < 0xE000 else image
@@ -93,7 +94,7 @@ class SpacedCharacters(dict):
 
 
 def clean(character):
-    """What cannot be seen is dropped; every white space becomes " "."""
+    """Control and format characters are dropped; every white space becomes " "."""
     if ord(character) in unicode_table().removed:
         return ""
     return " " if ord(character) in unicode_table().white_space else character
@@ -108,53 +109,53 @@ def space_out_chinese(character):
 
 
 def drop_accents(character):
-    """Marks that take no space are dropped; composed characters were taken apart before: "é", "e\u0301", "e"."""
+    """Non-spacing marks are dropped; composed characters were decomposed before: "é", "e\u0301", "e"."""
     return "" if ord(character) in unicode_table().accents else character
 
 
 def drop_marks(character):
-    """All marks go, those too that take space: the step that a tokenizer.json calls StripAccents."""
+    """All marks are dropped, spacing ones too: the step that a tokenizer.json calls StripAccents."""
     return "" if ord(character) in unicode_table().marks else character
 
 
 def lower(character):
-    """Small letters, without regard to their neighbours: a final sigma is a sigma like others. U+0130 becomes two."""
+    """Lower case, independent of the neighbors: a final sigma is like any other. U+0130 becomes two characters."""
     return unicode_table().lower.get(ord(character), character)
 
 
-def _space(character):
+def _as_space(character):
     """White space as a space."""
     return " " if ord(character) in unicode_table().white_space else character
 
 
-def _space_out(character):
-    """What the pre-tokeniser will cut at, as spaces."""
-    return f" {character} " if ord(character) in unicode_table().punctuation else _space(character)
+def _space_out_punctuation(character):
+    """Spaces around a character at which the pre-tokenizer splits."""
+    return f" {character} " if ord(character) in unicode_table().punctuation else _as_space(character)
 
 
 def decompose(characters, sources):
-    """Canonical decomposition (NFD). Where marks change places the reference gives sources by position, not by mark.
+    """Canonical decomposition (NFD). If marks are reordered, the reference assigns sources by position, not by mark.
 
     The k-th character that leads a decomposition, in sorted order, gets the k-th source; one that does not lead gets
-    the source given last. Without reordering that is simply the source of the composed character.
+    the source assigned last. Without reordering that is simply the source of the composed character.
     """
     rank = unicode_table().combining
     parts, start = [], 0  # (character, whether it leads a decomposition); start of the run of marks being sorted
     for character in characters:
-        for place, part in enumerate(_parts(character)):
+        for index, part in enumerate(_decomposed(character)):
             if ord(part) not in rank:
                 parts[start:] = sorted(parts[start:], key=lambda pair: rank.get(ord(pair[0]), 0))
                 start = len(parts)
-            parts.append((part, place == 0))
+            parts.append((part, index == 0))
     parts[start:] = sorted(parts[start:], key=lambda pair: rank.get(ord(pair[0]), 0))
-    out_sources, taken = [], -1
+    out_sources, leaders = [], -1
     for _, leads in parts:
-        taken += leads
-        out_sources.append(sources[max(taken, 0)])
+        leaders += leads
+        out_sources.append(sources[max(leaders, 0)])
     return [part for part, _ in parts], out_sources
 
 
-def _parts(character):
+def _decomposed(character):
     """One character -> its canonical decomposition; Hangul syllables by the arithmetic of the Unicode standard, 3.12."""
     index = ord(character) - 0xAC00
     if 0 <= index < 11172:
@@ -165,18 +166,18 @@ def _parts(character):
 
 @functools.cache
 def reordering_characters(steps):
-    """The marks that a normalizer sorts and does not drop afterwards, and what holds one, as characters.
+    """The marks that a normalizer sorts and does not drop afterwards, and the characters whose decomposition has one.
 
-    Only they can change the order of what is left. Of BERT's steps these are 83 characters.
+    Only they can change the order of the characters that remain. With BERT's steps there are 83.
     """
     table, characters = unicode_table(), set()
     for position, step in enumerate(steps):
         if step is not decompose:
             continue
-        later = [other for other in steps[position + 1 :] if other is not decompose]
-        marks = {chr(code) for code in table.combining if all(other(chr(code)) for other in later)}
-        holders = {chr(code) for code, parts in table.decomposed.items() if not marks.isdisjoint(parts)}
-        characters |= marks | holders
+        later_steps = [later for later in steps[position + 1 :] if later is not decompose]
+        marks = {chr(code) for code in table.combining if all(later(chr(code)) for later in later_steps)}
+        composed = {chr(code) for code, parts in table.decomposed.items() if not marks.isdisjoint(parts)}
+        characters |= marks | composed
         if lower in steps[:position]:
             characters |= {chr(code) for code, small in table.lower.items() if not characters.isdisjoint(small)}
     return frozenset(characters)

@@ -1,7 +1,7 @@
-"""vocab.txt and tokenizer.json -> what a tokenizer is made of; anything wrong in them is one VocabularyError.
+"""vocab.txt and tokenizer.json -> the parts of a tokenizer. Any error in them is a VocabularyError.
 
-    vocab.txt        one token a line; its id is the number of the line, from 0; of equal lines the last one counts
-    tokenizer.json   all of it: vocabulary, added tokens, normaliser, template, decoder
+    vocab.txt        one token per line; its id is the index of the line; of equal lines the last one counts
+    tokenizer.json   everything: vocabulary, added tokens, normalizer, template, decoder
 """
 
 from pathlib import Path
@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 from minibert.errors import VocabularyError, brief
 
-from .added_tokens import AddedToken
-from .normalizer import Normalizer, SequenceNormalizer, decompose, drop_marks, lower
-from .pre_tokenizer import BERT, PUNCTUATION, PreTokenizer, pre_tokenize, split_symbols, split_white_space
-from .template import Part, Template, bert_template
-from .unicode import unicode_table
+from ..stages.added_tokens import AddedToken
+from ..stages.normalizer import Normalizer, SequenceNormalizer, decompose, drop_marks, lower
+from ..stages.pre_tokenizer import BERT, PUNCTUATION, PreTokenizer, pre_tokenize, split_symbols, split_white_space
+from ..stages.template import Template, TemplatePart, bert_template
+from ..stages.unicode import unicode_table
 
 LARGEST_ID = 2**31 - 1
-NO_TEMPLATE = Template([Part(0, 0)], [Part(0, 0), Part(1, 1)])
-KINDS = {
-    str: "a string", bool: "true or false", (bool, type(None)): "true, false or null", int: "a whole number from 0 up",
+NO_TEMPLATE = Template([TemplatePart(0, 0)], [TemplatePart(0, 0), TemplatePart(1, 1)])
+TYPE_NAMES = {
+    str: "a string", bool: "true or false", (bool, type(None)): "true, false or null", int: "an integer from 0 up",
     list: "a list", dict: "an object",
 }  # fmt: skip
 
@@ -30,20 +30,20 @@ def read_vocab_txt(path):
     check_size(Path(path), VocabularyError, LARGEST_VOCABULARY)
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as fault:
-        raise VocabularyError(f"vocab.txt must be UTF-8; {path} is not: {fault}.") from None
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"vocab.txt must be UTF-8; {path} is not: {error}.") from None
     if text.startswith("\ufeff"):
         raise VocabularyError(
             f"vocab.txt must start with its first token; {path} starts with a byte order mark, which would be part of"
             " it. Save the file as UTF-8 without one."
         )
-    ends = "".join(map(chr, unicode_table().white_space))
+    white_space = "".join(map(chr, unicode_table().white_space))
     lines = text.removesuffix("\n").split("\n")
-    return {line.rstrip(ends): number for number, line in enumerate(lines)}
+    return {line.rstrip(white_space): token_id for token_id, line in enumerate(lines)}
 
 
 def check_vocab(vocab, source):
-    """Refuse a vocabulary that is not {str: id}; ids are integers that fit an embedding's index."""
+    """Raise VocabularyError unless it is {str: id}; ids are integers that can index an embedding."""
     if not isinstance(vocab, dict) or set(map(type, vocab)) - {str}:
         raise VocabularyError(f"a vocabulary must be a dictionary from tokens to ids; that of {source} is not.")
     if set(map(type, vocab.values())) - {int} or not 0 <= min(vocab.values(), default=0) <= max(
@@ -57,7 +57,7 @@ def check_vocab(vocab, source):
 
 
 class TokenizerFile(NamedTuple):
-    """tokenizer.json, understood."""
+    """The parts in a tokenizer.json."""
 
     model: dict  # vocab, unk_token, prefix, max_characters
     added: list  # of AddedToken, in the order of the file
@@ -65,11 +65,11 @@ class TokenizerFile(NamedTuple):
     pre_tokenizer: PreTokenizer
     template: Template
     decoder: tuple  # prefix, tidy
-    sides: dict  # padding_side, truncation_side, where the file has them
+    sides: dict  # padding_side, truncation_side, if the file has them
 
 
 def read_tokenizer_json(content, source):
-    """The parsed file -> TokenizerFile. It may hold BERT's parts only: another tokenizer's would give other ids."""
+    """The parsed file -> TokenizerFile. Parts that BERT's tokenizers do not have are a VocabularyError."""
     return TokenizerFile(
         read_model(content, source),
         read_added_tokens(content.get("added_tokens") or [], source),
@@ -81,12 +81,12 @@ def read_tokenizer_json(content, source):
     )
 
 
-def member(part, name, kind, *default):
-    """part[name], of a kind out of KINDS; or the default, where one is given and there is none."""
+def member(part, name, expected, *default):
+    """part[name], which must be of a type out of TYPE_NAMES; or the default, if there is one and the part lacks the name."""
     value = part.get(name, *default)
-    right = isinstance(value, kind) and (kind is not int or type(value) is int and 0 <= value <= LARGEST_ID)
-    if not right and not (default and name not in part):
-        raise VocabularyError(f"{name} in tokenizer.json must be {KINDS[kind]}; got {brief(value)}.")
+    is_valid = isinstance(value, expected) and (expected is not int or type(value) is int and 0 <= value <= LARGEST_ID)
+    if not is_valid and not (default and name not in part):
+        raise VocabularyError(f"{name} in tokenizer.json must be {TYPE_NAMES[expected]}; got {brief(value)}.")
     return value
 
 
@@ -94,8 +94,8 @@ def read_model(content, source):
     """The vocabulary part of the parsed file."""
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
-        kind = model.get("type") if isinstance(model, dict) else model
-        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {brief(kind)}.")
+        model_type = model.get("type") if isinstance(model, dict) else model
+        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {brief(model_type)}.")
     return {
         "vocab": check_vocab(model.get("vocab"), source),
         "unk_token": member(model, "unk_token", str, "[UNK]"),
@@ -109,8 +109,8 @@ def read_added_tokens(entries, source):
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise VocabularyError(f"added tokens must be a list of objects; those of {source} are not.")
     tokens = [(entry.get("id"), read_added_token(entry, source)) for entry in entries]
-    for number, token in tokens:
-        check_vocab({token.content: number}, source)
+    for token_id, token in tokens:
+        check_vocab({token.content: token_id}, source)
     return [token for _, token in sorted(tokens, key=lambda pair: pair[0])]
 
 
@@ -125,17 +125,17 @@ def read_added_token(entry, source):
     return AddedToken(entry["content"], normalized=normalized, **{name: bool(flag) for name, flag in flags.items()})
 
 
-def _kind(name, part, allowed):
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind not in allowed or (kind is None and part is not None):
+def _type_of(part, name, allowed):
+    type_name = part.get("type") if isinstance(part, dict) else None
+    if type_name not in allowed or (type_name is None and part is not None):
         raise VocabularyError(
-            f"the {name} of a tokenizer.json must be {' or '.join(map(str, allowed))}; got {brief(kind or part)}."
+            f"the {name} of a tokenizer.json must be {' or '.join(map(str, allowed))}; got {brief(type_name or part)}."
         )
-    return kind
+    return type_name
 
 
 def _steps(name, part, key, allowed):
-    """A normalizer or pre_tokenizer -> its steps, those of each Sequence in its place. (By a stack: nesting may be deep.)"""
+    """A normalizer or pre_tokenizer -> its steps, each Sequence replaced by its own. (A stack, because nesting may be deep.)"""
     stack, steps = [part], []
     while stack:
         step = stack.pop()
@@ -144,8 +144,8 @@ def _steps(name, part, key, allowed):
         else:
             steps.append(step)
     types = [step.get("type") if isinstance(step, dict) else None for step in steps]
-    known = [isinstance(name_of_type, str) and name_of_type in allowed for name_of_type in types]
-    unknown = [brief(name_of_type or step) for step, name_of_type, is_known in zip(steps, types, known) if not is_known]
+    known = [isinstance(type_name, str) and type_name in allowed for type_name in types]
+    unknown = [brief(type_name or step) for step, type_name, is_known in zip(steps, types, known) if not is_known]
     if unknown:
         raise VocabularyError(
             f"the {name} of a tokenizer.json must be {', '.join(allowed)}, or a Sequence of them; got {', '.join(unknown)}."
@@ -160,13 +160,13 @@ def _normalizer(part):
     parts = _steps("normalizer", part, "normalizers", ("BertNormalizer", *simple))
     if part["type"] == "BertNormalizer":
         return _bert_normalizer(part)
-    each = [simple.get(step["type"]) or _bert_normalizer(step).steps for step in parts]
-    return SequenceNormalizer([step for steps in each for step in steps], part)
+    steps_of_parts = [simple.get(step["type"]) or _bert_normalizer(step).steps for step in parts]
+    return SequenceNormalizer([step for steps in steps_of_parts for step in steps], part)
 
 
 def _bert_normalizer(part):
-    clean, chinese, small = (member(part, name, bool) for name in ("clean_text", "handle_chinese_chars", "lowercase"))
-    return Normalizer(clean, chinese, member(part, "strip_accents", (bool, type(None))), small)
+    clean, chinese, lowercase = (member(part, name, bool) for name in ("clean_text", "handle_chinese_chars", "lowercase"))
+    return Normalizer(clean, chinese, member(part, "strip_accents", (bool, type(None))), lowercase)
 
 
 def _pre_tokenizer(part):
@@ -184,15 +184,15 @@ def _punctuation(part):
 
 
 def _template(part):
-    kind = _kind("post_processor", part, ("TemplateProcessing", "BertProcessing", None))
-    if kind is None:
+    type_name = _type_of(part, "post_processor", ("TemplateProcessing", "BertProcessing", None))
+    if type_name is None:
         return NO_TEMPLATE
-    if kind == "BertProcessing":
+    if type_name == "BertProcessing":
         return bert_template(*_named_token(part, "cls"), *_named_token(part, "sep"))
     special = member(part, "special_tokens", dict)
-    single, pair = ([_part(piece, special) for piece in member(part, name, list)] for name in ("single", "pair"))
-    texts = [sorted(part.sequence for part in parts if part.sequence is not None) for parts in (single, pair)]
-    if texts != [[0], [0, 1]]:
+    single, pair = ([_template_part(piece, special) for piece in member(part, name, list)] for name in ("single", "pair"))
+    sequences = [sorted(part.sequence for part in parts if part.sequence is not None) for parts in (single, pair)]
+    if sequences != [[0], [0, 1]]:
         raise VocabularyError("a template in tokenizer.json must have A once, and for a pair A and B once; it has not.")
     return Template(single, pair)
 
@@ -205,33 +205,33 @@ def _named_token(part, name):
     return value
 
 
-def _part(piece, special):
-    """{"Sequence": {"id": "A", "type_id": 0}} or {"SpecialToken": {"id": "[CLS]", "type_id": 0}} -> Part."""
+def _template_part(piece, special):
+    """{"Sequence": {"id": "A", "type_id": 0}} or {"SpecialToken": {"id": "[CLS]", "type_id": 0}} -> TemplatePart."""
     if not isinstance(piece, dict) or len(piece) != 1 or not {"Sequence", "SpecialToken"} & set(piece):
         raise VocabularyError(f"a template in tokenizer.json is of Sequence and SpecialToken; got {brief(piece)}.")
-    ((kind, _),) = piece.items()
-    inner = member(piece, kind, dict)
-    name, type_id = member(inner, "id", str), member(inner, "type_id", int)
-    if kind == "Sequence" and name in ("A", "B"):
-        return Part("AB".index(name), type_id)
+    ((piece_type, _),) = piece.items()
+    content = member(piece, piece_type, dict)
+    name, type_id = member(content, "id", str), member(content, "type_id", int)
+    if piece_type == "Sequence" and name in ("A", "B"):
+        return TemplatePart("AB".index(name), type_id)
     token = member(special, name, dict)
     ids, tokens = member(token, "ids", list), member(token, "tokens", list)
-    known = all(type(number) is int and 0 <= number <= LARGEST_ID for number in ids)
-    if not known or len(ids) != len(tokens) or not all(isinstance(text, str) for text in tokens):
+    are_ids = all(type(token_id) is int and 0 <= token_id <= LARGEST_ID for token_id in ids)
+    if not are_ids or len(ids) != len(tokens) or not all(isinstance(text, str) for text in tokens):
         raise VocabularyError(f"a special token in tokenizer.json must have ids and a text for each; got {brief(token)}.")
-    return Part(None, type_id, ids, tokens)
+    return TemplatePart(None, type_id, ids, tokens)
 
 
 def _decoder(part):
-    _kind("decoder", part, ("WordPiece",))
+    _type_of(part, "decoder", ("WordPiece",))
     return member(part, "prefix", str), member(part, "cleanup", bool)
 
 
 def read_sides(content):
-    """The sides that the file's padding and truncation are on, where it says so."""
-    found = {}
+    """padding_side and truncation_side, if the file has them."""
+    sides = {}
     for name in ("padding", "truncation"):
         part = content.get(name)
         if isinstance(part, dict) and "direction" in part:
-            found[f"{name}_side"] = member(part, "direction", str).lower()
-    return found
+            sides[f"{name}_side"] = member(part, "direction", str).lower()
+    return sides

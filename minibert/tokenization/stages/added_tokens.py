@@ -1,27 +1,26 @@
-"""Tokens found in the text itself, before it is cut into words: [MASK] and its like, and those a user adds.
+"""Tokens matched in the text before it is split into words: special tokens such as [MASK], and those that a user adds.
 
     "a [MASK]x"  ->  "a " + [MASK] + "x"
 
-Those that are not `normalized` are looked for in the raw text; what lies between is normalised, and there the others
-are looked for, in their own normal form. The first match wins, and of several at one place the longest.
+Tokens that are not `normalized` are matched in the raw text. The text between them is normalized, and the other tokens
+are matched there, in their own normal form. The first match wins; of several matches at one position, the longest.
 Read next: pipeline.py.
 """
 
 import re
 from dataclasses import dataclass
 
-from minibert.errors import InputError, InputTypeError, brief
+from minibert.errors import InputError, InputTypeError, brief, is_bool, strict_arguments
 
-from .arguments import is_bool, refuse_unknown
 from .unicode import unicode_table
 
 
 @dataclass(frozen=True, init=False)
 class AddedToken:
-    """A token matched whole. Left unsaid, `normalized` is the opposite of `special`.
+    """A token that is never split. By default `normalized` is the opposite of `special`.
 
-    single_word: only where no letter, digit, mark or underscore touches it.
-    lstrip, rstrip: it takes the white space on that side with it.
+    single_word: matches only if no letter, digit, mark or underscore is next to it.
+    lstrip, rstrip: the match includes the white space on that side.
     special: skipped by `decode(..., skip_special_tokens=True)`.
     """
 
@@ -32,8 +31,8 @@ class AddedToken:
     normalized: bool | None = None
     special: bool = False
 
-    def __init__(self, content, single_word=False, lstrip=False, rstrip=False, normalized=None, special=False, **unknown):
-        refuse_unknown("AddedToken", unknown, FLAGS)
+    @strict_arguments
+    def __init__(self, content, single_word=False, lstrip=False, rstrip=False, normalized=None, special=False):
         if not isinstance(content, str):
             raise InputTypeError(f"an added token must be a string; got {type(content).__name__}: {brief(content)}.")
         values = dict(zip(FLAGS, (single_word, lstrip, rstrip, normalized, special)))
@@ -51,23 +50,23 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 class Matcher:
-    """Finds tokens, given as {what to look for: (id, AddedToken)}."""
+    """Finds tokens in a text. targets: {the string to match: (id, AddedToken)}."""
 
     def __init__(self, targets):
         if "" in targets:
             raise InputError(
-                f"an added token must hold something after normalisation; of {targets[''][1].content!r} nothing is"
-                " left. Add it with normalized=False."
+                f"an added token must not be empty after normalization; {targets[''][1].content!r} is."
+                " Add it with normalized=False."
             )
         self.targets = targets
         longest_first = sorted(targets, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first))) if targets else None
 
     def split(self, text):
-        """text -> [(start, end, id or None), ...] covering all of it; None for what is not a token."""
+        """text -> [(start, end, id or None), ...] which cover all of it; None for text that is not a token."""
         splits, done = [], 0
         for match in self.pattern.finditer(text) if self.pattern else ():
-            number, token = self.targets[match.group()]
+            token_id, token = self.targets[match.group()]
             start, end = match.span()
             if token.single_word and (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])):
                 continue
@@ -80,7 +79,7 @@ class Matcher:
                     end += 1
             if done < start:
                 splits.append((done, start, None))
-            splits.append((start, end, number))
+            splits.append((start, end, token_id))
             done = end
         if done < len(text):
             splits.append((done, len(text), None))

@@ -1,30 +1,28 @@
-"""A checkpoint's files -> the arguments of a tokenizer class. AutoTokenizer, in `minibert/auto.py`, finds the class.
+"""A checkpoint's files -> the arguments of a tokenizer class. AutoTokenizer, in minibert/auto.py, selects the class.
 
-tokenizer_config.json says how; tokenizer.json or vocab.txt holds the tokens. Where an older checkpoint spreads its
-special tokens over special_tokens_map.json and added_tokens.json, these are read too. Other keys of the files belong
-to other tokenizers, or to older versions, and mean nothing here, as in transformers.
+tokenizer_config.json holds the options; tokenizer.json or vocab.txt the tokens. Older checkpoints have special tokens
+in special_tokens_map.json and added_tokens.json, which are read too. Other keys belong to other tokenizers or to older
+versions, and are ignored, as in transformers.
 """
 
 from pathlib import Path
 
-from minibert.errors import InputError, VocabularyError, brief
+from minibert.errors import InputError, VocabularyError, brief, check_option_names
 
-from .added_tokens import AddedToken
-from .arguments import refuse_unknown
-from .tokenizer_classes import PreTrainedTokenizerFast, is_own
-from .vocabulary import NAMED
-from .vocabulary_files import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
+from ..stages.added_tokens import AddedToken
+from ..vocabulary import NAMED, is_named_token
+from .parsing import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
 
 FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 OPTIONS = (
     "model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces",
     "extra_special_tokens", "model_specific_special_tokens", *NAMED,
 )  # fmt: skip
-MAY_LACK = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: there is none
+OPTIONAL_TOKENS = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: the tokenizer has none
 
 
 def locate(name_or_folder, revision, cache_dir, token, local_files_only):
-    """The hub is looked for only when something is loaded."""
+    """The checkpoint. The hub is imported only here, when something is loaded."""
     from minibert import hub
 
     return hub.locate(
@@ -33,38 +31,37 @@ def locate(name_or_folder, revision, cache_dir, token, local_files_only):
 
 
 def load(cls, checkpoint, overrides):
-    """A checkpoint and what the caller says otherwise -> a tokenizer of that class."""
-    whole = issubclass(cls, PreTrainedTokenizerFast)
-    allowed = OPTIONS if whole else (*OPTIONS, *FLAGS)
+    """A checkpoint, and options that replace those of its files -> a tokenizer of that class."""
+    allowed = OPTIONS if cls.described_by_tokenizer_json else (*OPTIONS, *FLAGS)
     if "additional_special_tokens" in overrides:
         overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
-    unknown = [name for name, value in overrides.items() if name not in allowed and not is_own(name, value)]
-    refuse_unknown(f"{cls.__name__}.from_pretrained", unknown, allowed)
+    others = [name for name, value in overrides.items() if not is_named_token(name, value)]
+    check_option_names(f"{cls.__name__}.from_pretrained", others, allowed)
     config = read_json_of(checkpoint, "tokenizer_config.json")
     tokens_path = checkpoint.optional("tokenizer.json")
     content = read_json_of(checkpoint, "tokenizer.json") if tokens_path else {}
     added = _added_tokens(checkpoint, config, content)
-    options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in MAY_LACK}
-    sides = {} if whole else read_sides(content)  # PreTrainedTokenizerFast reads its own
+    options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in OPTIONAL_TOKENS}
+    sides = {} if cls.described_by_tokenizer_json else read_sides(content)
     options = {**sides, **options, "model_max_length": _limit(checkpoint, config), **overrides}
-    flags = {token.content: token for token in added}
+    added_by_content = {token.content: token for token in added}
     for name in NAMED:
         if isinstance(options.get(name), (str, AddedToken)):
-            options[name] = flags.get(str(options[name]), options[name])
+            options[name] = added_by_content.get(str(options[name]), options[name])
     options.update(name_or_path=checkpoint.name, added_tokens=added)
     try:
-        if whole:
+        if cls.described_by_tokenizer_json:
             return cls(tokenizer_file=checkpoint.file("tokenizer.json"), **options)
         vocab = read_model(content, tokens_path)["vocab"] if tokens_path else checkpoint.file("vocab.txt")
         return cls(vocab, **options)
-    except InputError as fault:
+    except InputError as error:
         if overrides:
             raise
-        raise VocabularyError(f"the files of {checkpoint.name} make no tokenizer: {fault}") from None
+        raise VocabularyError(f"the files of {checkpoint.name} make no tokenizer: {error}") from None
 
 
 def read_json_of(checkpoint, filename):
-    """A JSON file of the checkpoint, or {} where it has none."""
+    """A JSON file of the checkpoint, or {} if there is no such file."""
     from minibert.files import LARGEST_VOCABULARY, read_json
 
     path = checkpoint.optional(filename)
@@ -73,12 +70,12 @@ def read_json_of(checkpoint, filename):
 
 
 def _known(config, allowed):
-    """The settings this library knows, with tokens written as objects made into AddedTokens."""
+    """The options that this library has, with tokens as AddedTokens if the file has objects."""
     config = dict(config)
     if isinstance(config.get("additional_special_tokens"), list):
         config.setdefault("extra_special_tokens", config["additional_special_tokens"])
-    own = {name: value for name, value in config.items() if is_own(name, value)}
-    return {**own, **{name: _token(config[name], name) for name in allowed if name in config}}
+    named_tokens = {name: value for name, value in config.items() if is_named_token(name, value)}
+    return {**named_tokens, **{name: _token(config[name], name) for name in allowed if name in config}}
 
 
 def _token(value, name):
@@ -102,29 +99,29 @@ def _named_tokens(tokens, name):
     """{"image_token": "<x>"}, the token a string or an object."""
     if not isinstance(tokens, dict) or not all(isinstance(token, (str, dict)) for token in tokens.values()):
         raise VocabularyError(f"{name} must map names to strings or objects; got {brief(tokens)}.")
-    return {own: read_added_token(token, name) if isinstance(token, dict) else token for own, token in tokens.items()}
+    return {key: read_added_token(token, name) if isinstance(token, dict) else token for key, token in tokens.items()}
 
 
 def _added_tokens(checkpoint, config, content):
     """The added tokens of the files, in the order of their ids."""
     decoder = config.get("added_tokens_decoder")
     if decoder is not None:
-        return read_added_tokens(_numbered(decoder), "tokenizer_config.json")
+        return read_added_tokens(_entries_with_ids(decoder), "tokenizer_config.json")
     for name, value in read_json_of(checkpoint, "special_tokens_map.json").items():
-        if name in (*NAMED, "additional_special_tokens", "extra_special_tokens") or is_own(name, value):
+        if name in (*NAMED, "additional_special_tokens", "extra_special_tokens") or is_named_token(name, value):
             config[name] = {**value, "special": True} if isinstance(value, dict) and name in NAMED else value
     if content:
         return read_added_tokens(content.get("added_tokens") or [], "tokenizer.json")
-    old = check_vocab(read_json_of(checkpoint, "added_tokens.json"), "added_tokens.json")
+    ids = check_vocab(read_json_of(checkpoint, "added_tokens.json"), "added_tokens.json")
     special = {str(config.get(name)) for name in NAMED}
-    in_order = sorted(old, key=old.get)
+    in_order = sorted(ids, key=ids.get)
     return [AddedToken(token, normalized=token not in special, special=token in special) for token in in_order]
 
 
-def _numbered(decoder):
+def _entries_with_ids(decoder):
     """added_tokens_decoder, {"103": {"content": "[MASK]", ...}} -> [{"id": 103, "content": "[MASK]", ...}]"""
     try:
-        return [{**entry, "id": int(number)} for number, entry in decoder.items()]
+        return [{**entry, "id": int(token_id)} for token_id, entry in decoder.items()]
     except (AttributeError, TypeError, ValueError):
         raise VocabularyError(
             f"added_tokens_decoder in tokenizer_config.json must map ids to objects; got {brief(decoder)}."
@@ -132,7 +129,7 @@ def _numbered(decoder):
 
 
 def _limit(checkpoint, config):
-    """model_max_length, no larger than the positions the model has; files say 1e30, nothing, or a negative number."""
-    said = [config.get("model_max_length"), read_json_of(checkpoint, "config.json").get("max_position_embeddings")]
-    limits = [int(n) for n in said if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
+    """model_max_length, at most the number of positions of the model; files have 1e30, nothing, or a negative number."""
+    values = [config.get("model_max_length"), read_json_of(checkpoint, "config.json").get("max_position_embeddings")]
+    limits = [int(n) for n in values if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
     return min(limits, default=None)
