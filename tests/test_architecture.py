@@ -168,3 +168,12 @@ def test_nobody_imports_kernels_by_its_folder():
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
                 assert not any(name.split(".")[0] == "kernels" for name in names), path
+
+
+def test_a_constant_has_one_meaning_in_a_room_of_kernels():
+    """Each name in capitals is defined in one file of a room; others import it."""
+    homes = {}
+    for path in sorted((ROOT / "kernels").rglob("*.py")):
+        for name in set(re.findall(r"^([A-Z][A-Z0-9_]+)\b[^=\n]*=[^=]", path.read_text(encoding="utf-8"), re.M)):
+            homes.setdefault((path.parent.name, name), []).append(path.name)
+    assert not {name: files for name, files in homes.items() if len(files) > 1}

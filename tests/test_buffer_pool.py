@@ -5,7 +5,7 @@ from callers import at_the_same_time
 
 from minibert.kernels.runtime import buffer_pool
 from minibert.kernels.runtime.buffer_pool import (
-    CACHE_LINE,
+    ALIGNMENT,
     MIN_POOLED_FLOATS,
     UNSHARED_REFCOUNT,
     BufferPool,
@@ -56,9 +56,9 @@ def test_memory_grows_to_what_is_used_at_one_time_and_no_further():
 def test_arrays_start_at_a_cache_line():
     for shape in ((3,), (7, 768), (MIN_POOLED_FLOATS, 3)):
         array = empty_aligned(*shape)
-        assert array.shape == shape and array.ctypes.data % CACHE_LINE == 0
+        assert array.shape == shape and array.ctypes.data % ALIGNMENT == 0
     array = empty(MIN_POOLED_FLOATS, 3)
-    assert array.shape == (MIN_POOLED_FLOATS, 3) and array.ctypes.data % CACHE_LINE == 0
+    assert array.shape == (MIN_POOLED_FLOATS, 3) and array.ctypes.data % ALIGNMENT == 0
     assert empty(0, 5).shape == (0, 5)
 
 

@@ -73,7 +73,7 @@ def tanh_naive(x):
 TASK_VALUES = 16_384  # 64 KiB, 5 to 10 µs
 STREAM_TASK_VALUES = 8 * TASK_VALUES  # if y exceeds the last-level cache: fewer task starts, where nothing is prefetched
 BLOCK_VALUES = 512  # computed into scratch, which stays in L1, before they are stored past the caches
-FLOAT32 = "float32 arithmetic, with a rational function or an exp that is exact to 1.1 ulp"
+FLOAT32_REASON = "float32 arithmetic, with a rational function or an exp that is exact to 1.1 ulp"
 
 
 def activate(function, x):
@@ -88,13 +88,13 @@ def activate(function, x):
     return y
 
 
-@variant("gelu", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
+@variant("gelu", tolerance=2e-7, tolerance_reason=FLOAT32_REASON, capturable=True)
 def gelu_vector(x):
     """A rational function in place of erf (`scalar_math.py`), in vectors; blocks on threads."""
     return activate(GELU, x)
 
 
-@variant("gelu_tanh", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
+@variant("gelu_tanh", tolerance=2e-7, tolerance_reason=FLOAT32_REASON, capturable=True)
 def gelu_tanh_vector(x):
     """One exp in place of the tanh, in vectors; blocks on threads."""
     return activate(GELU_TANH, x)
@@ -106,13 +106,13 @@ def relu_vector(x):
     return activate(RELU, x)
 
 
-@variant("silu", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
+@variant("silu", tolerance=2e-7, tolerance_reason=FLOAT32_REASON, capturable=True)
 def silu_vector(x):
     """An exp without a branch, in vectors; blocks on threads."""
     return activate(SILU, x)
 
 
-@variant("tanh", tolerance=2e-7, tolerance_reason=FLOAT32, capturable=True)
+@variant("tanh", tolerance=2e-7, tolerance_reason=FLOAT32_REASON, capturable=True)
 def tanh_vector(x):
     """One exp without a branch, in vectors; blocks on threads."""
     return activate(TANH, x)

@@ -79,8 +79,8 @@ def attention_lanes(query, key, value, bounds, key_mask, heads):
     """QUERY_LANES queries at a time, a query a lane: both products become sums of rows, and eight rows are added in one loop.
 
     A sum is then loaded and stored once for eight multiply-adds, not for one; no lane needs another one's maximum. On one
-    thread of a Zen 4: 35 and 44 GFLOP/s at 8 × 128 and 1 × 512 tokens, where `online` has 24 and 29 (AMD EPYC, the least time
-    of 40 calls at the sizes of `python -m benchmarks.ops attention`)."""
+    thread of a Zen 4: 35 and 44 GFLOP/s at 8 × 128 and 1 × 512 tokens, where `online` has 24 and 29 (AMD EPYC, the least
+    thread time of many calls at the sizes of `python -m benchmarks.ops attention`)."""
     return attention_by_head(attention_head_lanes, query, key, value, bounds, key_mask, heads, QUERY_LANES)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from ..registry import Variant, register
 from ..simd.scalar_math import GELU, GELU_TANH, NO_ACTIVATION, RELU, SILU
 
-ACTIVATIONS = {"linear_gelu": GELU, "linear_gelu_tanh": GELU_TANH, "linear_relu": RELU, "linear_silu": SILU}
+FUSED_ACTIVATIONS = {"linear_gelu": GELU, "linear_gelu_tanh": GELU_TANH, "linear_relu": RELU, "linear_silu": SILU}
 
 
 def register_fused(name: str, gemm: Callable, pack_weights: Callable, *, tolerance: float, tolerance_reason: str) -> None:
@@ -31,6 +31,6 @@ def register_fused(name: str, gemm: Callable, pack_weights: Callable, *, toleran
         query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1))
         return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3))
 
-    functions = {operation: partial(linear_activation, activation) for operation, activation in ACTIVATIONS.items()}
+    functions = {operation: partial(linear_activation, activation) for operation, activation in FUSED_ACTIVATIONS.items()}
     for operation, function in {**functions, "linear_add": linear_add, "query_key_value": query_key_value}.items():
         register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable=True))

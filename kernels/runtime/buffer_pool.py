@@ -18,7 +18,7 @@ from minibert.errors import strict_arguments
 
 from .capture import thread_state
 
-CACHE_LINE = 64  # bytes; a vector that crosses from one line into the next takes two reads
+ALIGNMENT = 64  # bytes, a cache line: a vector that crosses from one line into the next takes two reads
 LLC_FLOATS = 4 << 20  # 16 MiB, half of a large L3
 MIN_POOLED_FLOATS = 4096  # below, NumPy's own allocator is as fast
 
@@ -26,12 +26,12 @@ MIN_POOLED_FLOATS = 4096  # below, NumPy's own allocator is as fast
 def empty_aligned(*shape: int) -> np.ndarray:
     """An uninitialized float32 array that starts at a cache line."""
     size = math.prod(shape)
-    return align_to_cache_line(np.empty(size + CACHE_LINE // 4, np.float32), shape)
+    return align_to_cache_line(np.empty(size + ALIGNMENT // 4, np.float32), shape)
 
 
 def align_to_cache_line(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The part of a flat array that starts at a cache line and has this shape."""
-    skip = -flat.__array_interface__["data"][0] % CACHE_LINE // 4  # three times as fast as flat.ctypes.data
+    skip = -flat.__array_interface__["data"][0] % ALIGNMENT // 4  # three times as fast as flat.ctypes.data
     return flat[skip : skip + math.prod(shape)].reshape(shape)
 
 
@@ -76,14 +76,14 @@ def empty(*shape: int) -> np.ndarray:
     size = math.prod(shape)
     if size < MIN_POOLED_FLOATS:
         return np.empty(shape, np.float32)
-    return align_to_cache_line(pool.acquire(size + CACHE_LINE // 4), shape)
+    return align_to_cache_line(pool.acquire(size + ALIGNMENT // 4), shape)
 
 
 def exceeds_llc(y: np.ndarray) -> bool:
     """Whether y is so large that its start has left the last-level cache before its end is written. Kernels then use
     non-temporal stores (`store_nontemporal`), which need rows that start at cache lines. The rows of per-thread scratch
     must start at cache lines too (1.4 times on a softmax); arrays of MIN_POOLED_FLOATS or more do."""
-    return y.size > LLC_FLOATS and y.shape[-1] % (CACHE_LINE // 4) == 0
+    return y.size > LLC_FLOATS and y.shape[-1] % (ALIGNMENT // 4) == 0
 
 
 @strict_arguments
