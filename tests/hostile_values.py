@@ -206,7 +206,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
                                ("word", "chars"), ("char", "token"), ("char", "word"))
     },
     "PreTrainedConfig.from_dict": lambda bench, owner: [{"values": config_of(owner).to_dict() if owner.model_type else {}}],
-    "PreTrainedConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder(owner.model_type)}] if owner.model_type else [],
+    "PreTrainedConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder(owner.model_type or "bert")}],
     "AutoConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder()}],
     "PreTrainedModel.__init__": lambda bench, owner: [
         {"config": config_of(owner.config_class), "kernels": "reference", "seed": 0}
