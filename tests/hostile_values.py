@@ -255,7 +255,9 @@ PARTS = {  # attributes that are no settings: what an object consists of
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
-KEEPS_UNKNOWN_KEYS = ("PreTrainedConfig", *(f"{family.prefix}Config" for family in FAMILIES.values()))  # their constructors; as the docstring says
+KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base class cannot know the keys, and points to AutoConfig
+    "PreTrainedConfig", "PreTrainedConfig.from_pretrained", *(f"{family.prefix}Config" for family in FAMILIES.values()),
+)  # fmt: skip
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
 PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}
