@@ -49,7 +49,7 @@ def attention(ops, query, key, value, bounds, key_mask, heads, bias=None, window
     is False gets a weight of 0. If all keys of a sequence are masked, each gets the same weight.
 
     `bias` (H, T, T), for the longest sequence or more, is added to the scores (over √Dh) by head and positions in the sequence.
-    With `window`, a query sees the keys at most so many positions away; one that sees none gets zeros.
+    With `window`, a query sees the keys that are at most `window` positions away; a query that sees none gets zeros.
     """
     context = np.empty_like(query)
     all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window)

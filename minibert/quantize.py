@@ -1,6 +1,6 @@
 """A checkpoint -> the same in 8 bits, beside its tokenizer: `minibert quantize MODEL FOLDER`.
 
-What is in it is told in `models/quantized.py`. A sentence-transformers folder keeps its steps, prompts and limits: their
+`models/quantized.py` describes the files. A sentence-transformers folder keeps its steps, prompts and limits: their
 files are copied as they are, and only the Transformer's weights become smaller.
 """
 

@@ -37,7 +37,7 @@ def nested(depth):
     return value
 
 
-VALUES: dict[str, Callable[[], Any]] = {  # each anew for each call: some can be read only once
+VALUES: dict[str, Callable[[], Any]] = {  # made for each call, because some can be read only once
     "None": lambda: None,
     "True": lambda: True,
     "0": lambda: 0,
@@ -121,7 +121,7 @@ class Bench:
             return minibert.pipeline(task, self.model(pipeline_class(task).auto_class().classes()["bert"]), bert_tokenizer())
 
     def instance(self, owner: type):
-        """An object of a class; anew each time, if calls may change it."""
+        """An object of a class; a new one each time if calls may change it."""
         if owner is minibert.PreTrainedTokenizerFast:
             return owner(tokenizer_file=self.folder() / "tokenizer.json", **SPECIAL)
         return self.model(owner) if issubclass(owner, PreTrainedModel) else sample(owner)

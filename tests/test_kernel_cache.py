@@ -73,6 +73,22 @@ def test_without_a_home_it_answers_with_one_warning(tmp_path):
 
 
 @needs_native
+def test_without_a_cache_each_kernel_is_compiled_once(tmp_path):
+    count = """
+import minibert.kernels.compiler.lowering as lowering
+compiled, compile_object = [], lowering.compile_object
+def counted(kernel, signature):
+    compiled.append((kernel.__name__, signature))
+    return compile_object(kernel, signature)
+lowering.compile_object = counted
+"""
+    (tmp_path / "file").touch()
+    code = f"{count}{ANSWER}\nprint(len(compiled) > 5, len(compiled) == len(set(compiled)))"
+    out, err = finish(start(code, tmp_path, env={"NUMBA_CACHE_DIR": str(tmp_path / "file")}))
+    assert out == "POSITIVE\nTrue True\n" and err.count(COMPILING) == 1
+
+
+@needs_native
 def test_nothing_is_written_into_the_package_and_a_callers_own_cache_stays_its_own(tmp_path):
     caller = tmp_path / "caller"
     caller.mkdir()

@@ -34,8 +34,9 @@ Specialization = tuple[Kernel, tuple]  # a kernel and a signature
 
 def precompile(needed: Iterable[Specialization], module: str, argument: object) -> None:
     """Compile those of `needed` that have no object file. A helper process calls `module.help_compile(argument)`, which calls
-    `help_compile` below with the same kernels."""
-    if not missing_of(needed):
+    `help_compile` below with the same kernels. Without a cache that can be written nothing can be handed over: each kernel is
+    then compiled by its first call."""
+    if not missing_of(needed) or not cache_writable():
         return
     with compile_lock(on_wait=lambda: say("minibert: waiting for another process that compiles kernels.\n")):
         missing = missing_of(needed)
@@ -96,8 +97,8 @@ class Compilation:
     def start_helpers(self, module: str, argument: object) -> list[subprocess.Popen]:
         count = min(get_num_threads() - 1, len(self.missing) - 1, MAX_HELPERS)
         name = os.path.basename(sys.executable or "")
-        if getattr(sys, "frozen", False) or not name.startswith("python") or not cache_writable():
-            return []  # sys.executable is not Python; or there is no folder to hand object files over in
+        if getattr(sys, "frozen", False) or not name.startswith("python"):
+            return []  # sys.executable is not Python
         command = [sys.executable, "-c", HELPER, module, json.dumps(argument), *filter(None, map(os.path.abspath, sys.path))]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         try:

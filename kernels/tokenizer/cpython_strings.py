@@ -42,7 +42,7 @@ class StringLayout(NamedTuple):
 
 @cache
 def layout() -> np.ndarray | None:
-    """This Python's StringLayout, int64; None if its strings are not laid out as in CPython 3.10 to 3.14."""
+    """This Python's StringLayout, int64; None if it stores strings differently from CPython 3.10 to 3.14."""
     if sys.implementation.name != "cpython":
         return None
     header, sample = object.__basicsize__, "".join(SAMPLES)[:2]  # a new string: a constant is interned, which its state says
