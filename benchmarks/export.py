@@ -54,8 +54,13 @@ def export_onnx(model, folder: Path) -> None:
 
     ids = torch.zeros(2, 8, dtype=torch.long)
     torch.onnx.export(
-        model, (ids, ids + 1), str(folder / "model.onnx"), input_names=["input_ids", "attention_mask"],
-        output_names=["logits"], dynamic_axes={name: {0: "B", 1: "T"} for name in ("input_ids", "attention_mask")},
-        dynamo=False, opset_version=17,
-    )  # fmt: skip
+        model,
+        (ids, ids + 1),
+        str(folder / "model.onnx"),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_axes={name: {0: "B", 1: "T"} for name in ("input_ids", "attention_mask")},
+        dynamo=False,
+        opset_version=17,
+    )
     quantize_dynamic(folder / "model.onnx", folder / "model.int8.onnx", weight_type=QuantType.QInt8)

@@ -1,5 +1,7 @@
 """What minibert means to reach beside other engines, and how far it came, from the table of engines that `model.py` makes.
 
+The table it prints:
+
     times as fast as                            1×16            ...   SST-2 by 32
     minibert fast: the fastest other fp32       0.99, not 1.3   ...   1, not 1.05
 """
@@ -14,10 +16,13 @@ WANTED = (
     ("minibert fast", "fp32", {**dict.fromkeys(SHAPES, 1), "1×16": 1.3, ALONE: 1.25, AS_THEY_COME: 1.05, SORTED: 1.05}),
     ("minibert fast", "fp32 ceiling", {"32×128": 0.92}),
     ("minibert bf16", "OpenVINO bf16", dict.fromkeys(SHAPES, 1)),
-    ("minibert int8", "ONNX Runtime int8",
-     {**dict.fromkeys(SHAPES, 1.5), "1×16": 2, ALONE: 2.2, AS_THEY_COME: 1.35, SORTED: 1.35}),
+    (
+        "minibert int8",
+        "ONNX Runtime int8",
+        {**dict.fromkeys(SHAPES, 1.5), "1×16": 2, ALONE: 2.2, AS_THEY_COME: 1.35, SORTED: 1.35},
+    ),
     ("int8 ceiling", "ONNX Runtime int8", dict.fromkeys((*SHAPES, ALONE), 0)),
-)  # fmt: skip
+)
 INSTEAD = {AS_THEY_COME: SORTED}  # a batch of mixed lengths is to be as quick here as the others are when it is sorted
 
 

@@ -99,8 +99,13 @@ def machine() -> str:
     return ", ".join([name, f"{os.cpu_count()} cores", *widest[:1]])
 
 
-WIDTHS = (("avx512_bf16", "AVX-512 with VNNI and BF16"), ("avx512_vnni", "AVX-512 with VNNI"),
-          ("avx512f", "AVX-512"), ("avx2", "AVX2"), ("asimd", "NEON"))  # fmt: skip
+WIDTHS = (
+    ("avx512_bf16", "AVX-512 with VNNI and BF16"),
+    ("avx512_vnni", "AVX-512 with VNNI"),
+    ("avx512f", "AVX-512"),
+    ("avx2", "AVX2"),
+    ("asimd", "NEON"),
+)
 
 
 def document(module: str, threads: int, tables: dict, arguments: Iterable[str] | None = None, **more) -> dict:

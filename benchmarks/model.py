@@ -80,8 +80,11 @@ def sentences(data: Path) -> list[str]:
 def works(options: argparse.Namespace, folder: Path) -> Iterator[Work]:
     for shape in options.shapes:
         ids, mask = batch(shape)
-        yield Work(shape.replace("x", "×"), lambda engine, ids=ids, mask=mask: engine.logits(ids, mask),
-                   floating_operations(*ids.shape))  # fmt: skip
+        yield Work(
+            shape.replace("x", "×"),
+            lambda engine, ids=ids, mask=mask: engine.logits(ids, mask),
+            floating_operations(*ids.shape),
+        )
     if options.data:
         dev = sentences(options.data)[options.every // 2 :: options.every]  # the same for all three
         as_they_come = [dev[i : i + BATCH] for i in range(0, len(dev), BATCH)]
@@ -89,11 +92,14 @@ def works(options: argparse.Namespace, folder: Path) -> Iterator[Work]:
         in_order = [by_length[i : i + BATCH] for i in range(0, len(dev), BATCH)]
         lengths = map(len, AutoTokenizer.from_pretrained(folder)(dev)["input_ids"])
         alone = sum(floating_operations(1, length) for length in lengths)
-        for label, batches, operations in (("SST-2 one by one", [[text] for text in dev], alone),
-                                           (f"SST-2 by {BATCH}", as_they_come, 0),
-                                           (f"SST-2 by {BATCH}, sorted", in_order, 0)):  # fmt: skip
-            yield Work(label, lambda engine, batches=batches: [engine.classify(texts) for texts in batches],
-                       operations, len(dev))  # fmt: skip
+        for label, batches, operations in (
+            ("SST-2 one by one", [[text] for text in dev], alone),
+            (f"SST-2 by {BATCH}", as_they_come, 0),
+            (f"SST-2 by {BATCH}, sorted", in_order, 0),
+        ):
+            yield Work(
+                label, lambda engine, batches=batches: [engine.classify(texts) for texts in batches], operations, len(dev)
+            )
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Peer]:
@@ -119,8 +125,9 @@ def errors_of(ready: dict[str, Engine], exact: Callable) -> dict[str, float]:
     mask[1, 9:] = mask[3, 20:] = 0
     ids[mask == 0] = 0
     logits = exact(ids, mask)
-    return {name: float(np.abs(engine.logits(ids, mask) - logits).max() / np.abs(logits).max())
-            for name, engine in ready.items()}  # fmt: skip
+    return {
+        name: float(np.abs(engine.logits(ids, mask) - logits).max() / np.abs(logits).max()) for name, engine in ready.items()
+    }
 
 
 def checked(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Engine], dict[str, float], dict[str, str]]:

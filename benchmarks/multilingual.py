@@ -11,6 +11,7 @@ from bisect import bisect
 from itertools import accumulate
 
 # Script: (its letters, mean length of a word in characters, what stands between two words).
+# fmt: off
 SCRIPTS = {
     "latin": ("abcdefghijklmnoprstuvwz" "aeioutnrs" "aeio", 5.1, " "),
     "latin with accents": ("abcdefghijklmnoprstuvz" "éèàçüöäßñőűřšžčąęłıİøåæ" "aeioutn", 5.6, " "),
@@ -28,7 +29,8 @@ SCRIPTS = {
     "hangul": ("가나다라마바사아자차카타파하고노도로모보소오조구누두루무부수우주은는이를에의한글국인있하지않", 3.1, " "),
     "chinese": ("的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生自会那后能对着事其里所去行过家十用发天如然作方成者多日都三小军二无同么经法当起与好看学进种将还分此心前面又定见只主没公从", 14.0, ""),
     "japanese": ("のにはをたがでてとしれさあるいもかなことよらりっまつくきうすそ" "アイウエカキクコサシスタテトナニノハフホマミメモラリルレロンガギグジダデドバビブパピプー" "日本人大年中国会生事自社者地業方新場員", 16.0, ""),
-}  # fmt: skip
+}
+# fmt: on
 ENDINGS = [",", ",", ",", ".", ".", ".", "!", "?", ":", ";", "…", "\u3002", "\u3001", "؟", "।"]
 EMOJI = ["😀", "😂", "❤️", "👍🏽", "👩‍👩‍👧", "🇫🇷", "✨", "🎉"]
 KINDS = 6000  # different words of a script; real texts of this size have some thousands

@@ -110,8 +110,20 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
             unit, (median, spread, _) = units[name], found[name]
             pace[name] = median / size.operations
             rate = (size.bytes if unit == "GB/s" else size.operations) / median
-            yield Result(operation, name, size.label, "", first[name], median, spread, rate, unit, rate / rates[unit],
-                         size.operations / size.bytes, size.operations / median)  # fmt: skip
+            yield Result(
+                operation,
+                name,
+                size.label,
+                "",
+                first[name],
+                median,
+                spread,
+                rate,
+                unit,
+                rate / rates[unit],
+                size.operations / size.bytes,
+                size.operations / median,
+            )
 
 
 def unit_of(operation: str, name: str, size: Size) -> str:

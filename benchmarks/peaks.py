@@ -37,8 +37,9 @@ class Instruction(NamedTuple):
 def fma(lanes: int) -> Instruction:
     kind = f"<{lanes} x float>"
     name = f"{kind} @llvm.fma.v{lanes}f32"
-    return Instruction(kind, f"{{b}} = call {name}({kind} {{a}}, {kind} %x, {kind} %x)",
-                       f"declare {name}({kind}, {kind}, {kind})", 2 * lanes)  # fmt: skip
+    return Instruction(
+        kind, f"{{b}} = call {name}({kind} {{a}}, {kind} %x, {kind} %x)", f"declare {name}({kind}, {kind}, {kind})", 2 * lanes
+    )
 
 
 def vpdpbusd() -> Instruction:
@@ -48,10 +49,7 @@ def vpdpbusd() -> Instruction:
     sums = "<16 x i32>"
     factors = "<64 x i8>" if llvm_version_info[0] >= 22 else sums
     name = f"{sums} @llvm.x86.avx512.vpdpbusd.512"
-    lines = (
-        f"{{b}}x = bitcast {sums} %x to {factors}\n"
-        f"  {{b}} = call {name}({sums} {{a}}, {factors} {{b}}x, {factors} {{b}}x)"
-    )
+    lines = f"{{b}}x = bitcast {sums} %x to {factors}\n  {{b}} = call {name}({sums} {{a}}, {factors} {{b}}x, {factors} {{b}}x)"
     return Instruction(sums, lines, f"declare {name}({sums}, {factors}, {factors})", 128)
 
 
@@ -83,13 +81,27 @@ def source(made: Instruction) -> str:
     start = [f"  %a{n} = phi {kind} [ zeroinitializer, %entry ], [ %b{n}, %loop ]" for n in names]
     steps = ["  " + made.lines.format(a=f"%a{n}", b=f"%b{n}") for n in names]
     total = [f"  %t{n} = {add} {kind} {f'%t{n - 1}' if n > 1 else '%b0'}, %b{n}" for n in names[1:]]
-    return "\n".join([
-        made.declared, f"define void @loop(i64 %steps, {kind}* %place) {{", "entry:",
-        f"  %x = load {kind}, {kind}* %place, align 4", "  br label %loop", "loop:",
-        "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]", *start, *steps,
-        "  %next = add i64 %i, 1", "  %more = icmp slt i64 %next, %steps", "  br i1 %more, label %loop, label %done",
-        "done:", *total, f"  store {kind} %t{CHAINS - 1}, {kind}* %place, align 4", "  ret void", "}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            made.declared,
+            f"define void @loop(i64 %steps, {kind}* %place) {{",
+            "entry:",
+            f"  %x = load {kind}, {kind}* %place, align 4",
+            "  br label %loop",
+            "loop:",
+            "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]",
+            *start,
+            *steps,
+            "  %next = add i64 %i, 1",
+            "  %more = icmp slt i64 %next, %steps",
+            "  br i1 %more, label %loop, label %done",
+            "done:",
+            *total,
+            f"  store {kind} %t{CHAINS - 1}, {kind}* %place, align 4",
+            "  ret void",
+            "}",
+        ]
+    )
 
 
 def compiled(made: Instruction) -> Callable:

@@ -35,8 +35,7 @@ def minibert_with(kernels: str) -> Callable:
         model = DistilBertForSequenceClassification.from_pretrained(folder, kernels=kernels)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return Engine(
-            lambda ids, mask: model(ids, attention_mask=mask).logits,
-            lambda texts: model(tokenizer.encode_packed(texts)).logits,
+            lambda ids, mask: model(ids, attention_mask=mask).logits, lambda texts: model(tokenizer.encode_packed(texts)).logits
         )
 
     return make

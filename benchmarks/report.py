@@ -108,7 +108,9 @@ def read(path: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, help="what the benchmarks' --json wrote")
-    parser.add_argument("--readme", type=Path, nargs="*", default=READMES, metavar="FILE", help="those of benchmarks/ and kernels/")
+    parser.add_argument(
+        "--readme", type=Path, nargs="*", default=READMES, metavar="FILE", help="those of benchmarks/ and kernels/"
+    )
     options = parser.parse_args()
     documents = [read(path) for path in options.files]
     unwritten = {name for document in documents for name in document["tables"]}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from kernel_cases import MAKERS, cast  # noqa: E402
+from kernel_cases import MAKERS, cast
 
 WIDTH, INNER, HEADS = 768, 3072, 12
 BEYOND = 16_384  # rows of 768: 48 MiB to read and 48 to write, where a large L3 has 32

@@ -76,9 +76,12 @@ def once(program: str, folder: Path, cache: str | None = None) -> tuple[float, f
         environment["NUMBA_CACHE_DIR"] = cache
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", BEFORE + program + AFTER, str(folder), SENTENCE], capture_output=True, text=True,
-        env=environment, cwd=Path(__file__).resolve().parents[1],
-    )  # fmt: skip
+        [sys.executable, "-c", BEFORE + program + AFTER, str(folder), SENTENCE],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).resolve().parents[1],
+    )
     seconds = time.perf_counter() - begun
     if done.returncode:
         raise RuntimeError(done.stderr.strip().rpartition("\n")[2])

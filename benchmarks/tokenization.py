@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 os.environ.update(TOKENIZERS_PARALLELISM="false", RAYON_NUM_THREADS="1")  # read when those libraries are imported
 
-from . import multilingual  # noqa: E402
-from .measuring import document, markdown, write  # noqa: E402
-from .tokenization_peers import PEERS, Peer, model_folder, version_of  # noqa: E402
+from . import multilingual
+from .measuring import document, markdown, write
+from .tokenization_peers import PEERS, Peer, model_folder, version_of
 
 BASELINE = "tokenizers encode_batch_fast"
 COLD, WARM = 0, 1
@@ -36,7 +36,13 @@ GOALS = (
     ("the same, warm", "minibert encode_packed", BASELINE, WARM, 50),
     ("encode_packed, ids alone, against nanotoken, cold", "minibert encode_packed, ids alone", "nanotoken", COLD, 1),
     ("the same, warm", "minibert encode_packed, ids alone", "nanotoken", WARM, 1),
-    ("pure Python, ids, against tokenizers' encode, warm (wanted on SST-2)", "minibert encode", "tokenizers encode, ids", WARM, 8),
+    (
+        "pure Python, ids, against tokenizers' encode, warm (wanted on SST-2)",
+        "minibert encode",
+        "tokenizers encode, ids",
+        WARM,
+        8,
+    ),
     ("pure Python, ids, against tokenizers' encode, cold", "minibert encode", "tokenizers encode, ids", COLD, 1),
     ("pure Python, all three, against tokenizers' encode, cold", "minibert call", "tokenizers encode", COLD, 1),
 )

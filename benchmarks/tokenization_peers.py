@@ -71,7 +71,10 @@ def batch(return_offsets: bool):
 def packed_rows(packed):
     columns = [packed.ids.tolist()]
     if packed.offsets is not None:
-        columns += [list(map(tuple, packed.offsets.tolist())), [None if word < 0 else word for word in packed.word_ids.tolist()]]
+        columns += [
+            list(map(tuple, packed.offsets.tolist())),
+            [None if word < 0 else word for word in packed.word_ids.tolist()],
+        ]
     bounds = packed.bounds.tolist()
     return [tuple(column[start:stop] for column in columns) for start, stop in zip(bounds, bounds[1:])]
 

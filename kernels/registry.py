@@ -72,12 +72,7 @@ def composition(*parts: str, pack_weights: Callable | None = None, capturable: b
 
 
 def variant(
-    operation: str,
-    *,
-    tolerance: float,
-    tolerance_reason: str,
-    pack_weights: Callable | None = None,
-    capturable: bool = False,
+    operation: str, *, tolerance: float, tolerance_reason: str, pack_weights: Callable | None = None, capturable: bool = False
 ) -> Callable:
     """Register `function` as a variant of `operation`. Its name is the function's without the operation's: `linear_naive`."""
 

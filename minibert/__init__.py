@@ -24,21 +24,39 @@ _LAZY_EXPORTS = {
         "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
         "config": ("PreTrainedConfig",),
         "auto": (
-            "AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice",
-            "AutoModelForNextSentencePrediction", "AutoModelForPreTraining", "AutoModelForQuestionAnswering",
-            "AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoTokenizer",
+            "AutoConfig",
+            "AutoModel",
+            "AutoModelForMaskedLM",
+            "AutoModelForMultipleChoice",
+            "AutoModelForNextSentencePrediction",
+            "AutoModelForPreTraining",
+            "AutoModelForQuestionAnswering",
+            "AutoModelForSequenceClassification",
+            "AutoModelForTokenClassification",
+            "AutoTokenizer",
         ),
         "models.heads": ("sigmoid", "softmax"),
         "kernels.runtime.buffer_pool": ("free_buffers",),
         "kernels.runtime.thread_count": ("get_num_threads", "set_num_threads"),
         "errors": (
-            "CheckpointError", "ConfigError", "DataFileError", "DownloadError", "GatedModelError", "InputError",
-            "InputTypeError", "KernelError", "MinibertError", "MinibertWarning", "ModelFileError", "ModelNotFoundError",
-            "VocabularyError", "WeightsError",
+            "CheckpointError",
+            "ConfigError",
+            "DataFileError",
+            "DownloadError",
+            "GatedModelError",
+            "InputError",
+            "InputTypeError",
+            "KernelError",
+            "MinibertError",
+            "MinibertWarning",
+            "ModelFileError",
+            "ModelNotFoundError",
+            "VocabularyError",
+            "WeightsError",
         ),
     }.items()
     for name in names
-}  # fmt: skip
+}
 _LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in public_names()}
 
 __all__ = sorted(_LAZY_EXPORTS)

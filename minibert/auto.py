@@ -26,13 +26,18 @@ class AutoConfig:
 
     @classmethod
     @strict_arguments
-    def from_pretrained(cls, name: str | PathLike, *, revision: str | None = None,
-                        cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-                        local_files_only: bool = False, **overrides: Any) -> PreTrainedConfig:  # fmt: skip
+    def from_pretrained(
+        cls,
+        name: str | PathLike,
+        *,
+        revision: str | None = None,
+        cache_dir: str | PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> PreTrainedConfig:
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
-        checkpoint = hub.locate(
-            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-        )
+        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         return config_of(checkpoint, **overrides)
 
 
@@ -58,9 +63,7 @@ class AutoTokenizer:
     """`AutoTokenizer.from_pretrained(name)`: the class that the checkpoint's files name."""
 
     @classmethod
-    def from_pretrained(
-        cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides
-    ):
+    def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
         """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
         checkpoint = hub.locate(
             name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
@@ -94,19 +97,26 @@ class AutoClass:
 
     @classmethod
     @strict_arguments
-    def from_pretrained(cls, name: str | PathLike, *, config: PreTrainedConfig | None = None,
-                        kernels: str | Mapping[str, str] = "auto", revision: str | None = None,
-                        cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-                        local_files_only: bool = False, strict: bool = True, **overrides: Any) -> Any:  # fmt: skip
+    def from_pretrained(
+        cls,
+        name: str | PathLike,
+        *,
+        config: PreTrainedConfig | None = None,
+        kernels: str | Mapping[str, str] = "auto",
+        revision: str | None = None,
+        cache_dir: str | PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        strict: bool = True,
+        **overrides: Any,
+    ) -> Any:
         """As `PreTrainedModel.from_pretrained`, for whichever model type the checkpoint has."""
         from .kernels.catalog import make_ops
         from .models.base import check_config
 
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a wrong name is an error before anything is downloaded
-        checkpoint = hub.locate(
-            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-        )
+        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         if config is None:
             config = config_of(checkpoint, **overrides)
         else:

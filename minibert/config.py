@@ -28,8 +28,13 @@ ACTIVATIONS = {  # config.json's names for the four that there are
 }
 FLAGS = ("output_hidden_states", "output_attentions", "tie_word_embeddings", "is_decoder", "sinusoidal_pos_embds")
 MORE_OVERRIDES = (  # besides the keys of the configuration
-    "num_labels", "id2label", "label2id", "architectures", "problem_type", *FLAGS[:3],
-)  # fmt: skip
+    "num_labels",
+    "id2label",
+    "label2id",
+    "architectures",
+    "problem_type",
+    *FLAGS[:3],
+)
 OTHER_FORMATS = {  # files that stand alone in some folders, where model.safetensors should be
     "onnx/model.onnx": "a graph for ONNX Runtime",
     "model.onnx": "a graph for ONNX Runtime",
@@ -216,17 +221,16 @@ class PreTrainedConfig:
 
     @classmethod
     @strict_arguments
-    def from_pretrained(cls, name: str | PathLike, *, revision=None, cache_dir=None, token=None,
-                        local_files_only=False, **overrides: Any):  # fmt: skip
+    def from_pretrained(
+        cls, name: str | PathLike, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides: Any
+    ):
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
         from . import hub
 
         if not cls.model_type:
             raise ConfigError(f"a {cls.__name__} describes no encoder; use AutoConfig.from_pretrained(name).")
 
-        checkpoint = hub.locate(
-            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-        )
+        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         return config_of(checkpoint, cls, **overrides)
 
 

@@ -88,11 +88,11 @@ class Repository:
 class Checkpoint:
     """The files of one model: all in a folder, or at one commit of a repository, fetched as they are asked for."""
 
-    name: str           # as the user wrote it
+    name: str  # as the user wrote it
     commit: str | None  # 40 hex digits for the hub, None for a folder or a bundled model
     folder: Path
     repository: Repository | None = None
-    module: str = ""    # "0_Transformer/" where the files are those of a folder in it
+    module: str = ""  # "0_Transformer/" where the files are those of a folder in it
 
     def within(self, folder) -> "Checkpoint":
         """The same checkpoint, of which only the files in one of its folders are seen."""
@@ -105,8 +105,7 @@ class Checkpoint:
             filename = self.module + filename
             where = f"at commit {self.commit}" if self.commit else f"in the folder {self.folder}"
             raise ModelNotFoundError(
-                f"the model {self.name!r} must have a file {filename!r}; there is none {where}."
-                " Is it a model for transformers?"
+                f"the model {self.name!r} must have a file {filename!r}; there is none {where}. Is it a model for transformers?"
             )
         return path
 
@@ -169,7 +168,7 @@ class CachedModel(NamedTuple):
     name: str
     commit: str
     folder: Path
-    size: int    # bytes
+    size: int  # bytes
     whole: bool  # its configuration and all its safetensors are there
 
 

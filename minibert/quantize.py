@@ -19,9 +19,16 @@ from .pipelines.sentence_recipe import files_of, read_recipe
 
 
 @strict_arguments
-def quantize(name: str | PathLike, folder: str | PathLike, *, revision: str | None = None,
-             cache_dir: str | PathLike | None = None, token: str | bool | None = None, local_files_only: bool = False,
-             strict: bool = True) -> None:  # fmt: skip
+def quantize(
+    name: str | PathLike,
+    folder: str | PathLike,
+    *,
+    revision: str | None = None,
+    cache_dir: str | PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    strict: bool = True,
+) -> None:
     """A folder, a bundled model or a repository of the hub -> an int8 checkpoint in `folder`, which
     `from_pretrained(folder)` maps. The other arguments are those of `from_pretrained`."""
     folder, strict = as_folder(folder), read_flag("strict", strict)

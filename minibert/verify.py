@@ -21,8 +21,8 @@ BAD = (DAMAGED, MISSING, UNREADABLE)
 class VerifiedFile(NamedTuple):
     filename: str  # in its snapshot: "1_Pooling/config.json"
     commit: str
-    blob: Path     # where its bytes are, which several commits may share
-    status: str    # one of those above
+    blob: Path  # where its bytes are, which several commits may share
+    status: str  # one of those above
 
 
 def verify(name: str, *, revision: str | None = None, cache_dir: str | PathLike[str] | None = None) -> Iterator[VerifiedFile]:

@@ -153,7 +153,7 @@ def describe(start: bytes, length: int) -> str:
         return "it is a Git LFS pointer; run `git lfs pull` where it was cloned"
     if start.lstrip()[:1] == b"<":
         return "it is a web page, perhaps an error that a download saved; download it again"
-    if start.startswith(b"PK\x03\x04") or start.startswith(b"\x80"):
+    if start.startswith((b"PK\x03\x04", b"\x80")):
         return "it is a zip archive or a pickle, which minibert does not open; convert the checkpoint to safetensors"
     if len(start) < 8:
         return f"it has {len(start)} bytes, less than the shortest; download it again"

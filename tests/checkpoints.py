@@ -1,5 +1,7 @@
 """Tiny checkpoints on disk for tests: made by the public classes, or byte by byte where they are to be damaged.
 
+For example:
+
     folder = make_checkpoint(tmp_path / "m", "distilbert", num_labels=3)     config, weights, vocabulary
     rewrite_weights(folder, lambda tensors: tensors.pop("classifier.bias"))  the same with one tensor less
 """
@@ -12,18 +14,55 @@ from safetensors.numpy import load_file, save_file
 
 import minibert
 
-WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] the a movie film is was good bad great dull not very i hate love this it . , ! ? "
-    "##ly ##s ##ing wait life ' course"
-).split()
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "the",
+    "a",
+    "movie",
+    "film",
+    "is",
+    "was",
+    "good",
+    "bad",
+    "great",
+    "dull",
+    "not",
+    "very",
+    "i",
+    "hate",
+    "love",
+    "this",
+    "it",
+    ".",
+    ",",
+    "!",
+    "?",
+    "##ly",
+    "##s",
+    "##ing",
+    "wait",
+    "life",
+    "'",
+    "course",
+]
 NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}
 SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
 SIZES = {
     "bert": {**SMALL, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2},
     "distilbert": {**SMALL, "dim": 8, "hidden_dim": 12, "n_heads": 2, "n_layers": 2},
-    "electra": {**SMALL, "embedding_size": 4, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2,
-                "num_hidden_layers": 2},
-}  # fmt: skip
+    "electra": {
+        **SMALL,
+        "embedding_size": 4,
+        "hidden_size": 8,
+        "intermediate_size": 12,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    },
+}
 
 
 def small_config(kind="distilbert", **changes):

@@ -123,18 +123,25 @@ ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
 MANY = ",".join(f'"{number}":{EMPTY}' for number in range(14_000))
 JSON_FILES = {
-    "config.json": "ConfigError", "tokenizer_config.json": "VocabularyError", "tokenizer.json": "VocabularyError",
-    "special_tokens_map.json": "VocabularyError", "added_tokens.json": "VocabularyError",
-}  # fmt: skip
+    "config.json": "ConfigError",
+    "tokenizer_config.json": "VocabularyError",
+    "tokenizer.json": "VocabularyError",
+    "special_tokens_map.json": "VocabularyError",
+    "added_tokens.json": "VocabularyError",
+}
 SENTENCE_FILES = ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 DEEP = "[" * 500_000 + "]" * 500_000
 
 FAULTS = {
     # safetensors
-    **{f"weights: {what}": Fault(holds(WEIGHTS, content), "WeightsError", message)
-       for what, (content, message) in test_weights.DAMAGED.items()},
-    **{f"header: {what}": Fault(header(json.dumps(values), bytes(8)), "WeightsError", "is damaged")
-       for what, values in test_weights.HEADERS.items()},
+    **{
+        f"weights: {what}": Fault(holds(WEIGHTS, content), "WeightsError", message)
+        for what, (content, message) in test_weights.DAMAGED.items()
+    },
+    **{
+        f"header: {what}": Fault(header(json.dumps(values), bytes(8)), "WeightsError", "is damaged")
+        for what, values in test_weights.HEADERS.items()
+    },
     "header: 75 MB": Fault(large(WEIGHTS, 80 << 20, struct.pack("<Q", 75 << 20) + b"{"), "WeightsError", "may have 1048576"),
     "header: a name twice": Fault(header(f'{{"x":{ENTRY},"x":{ENTRY}}}', bytes(4)), "WeightsError", "a name is there twice"),
     "header: an entry that is a list": Fault(header('{"x":["F32",[1],[0,4]]}', bytes(4)), "WeightsError", "'x' is no object"),
@@ -143,8 +150,12 @@ FAULTS = {
     "header: 5,000 digits": Fault(header(f'{{"x":{ENTRY[:-1]},"a":{"9" * 5000}}}}}', bytes(4)), "WeightsError", "is damaged"),
     "header: 14,000 tensors of nothing": Fault(header(f"{{{MANY}}}"), "WeightsError", "surplus: .*more"),
     "header: a tensor without a name": Fault(stored("", "F32", (0,), b""), "WeightsError", r"surplus: \n"),
-    "header: a name of 100,000 letters": Fault(stored("x" * 100_000, "F32", (1,), bytes(4)), "WeightsError", r"surplus: x+\.\.\."),
-    "header: 100,000 axes": Fault(stored("classifier.bias", "F32", [1] * 100_000, bytes(4)), "WeightsError", "wrong shape: classifier.bias"),
+    "header: a name of 100,000 letters": Fault(
+        stored("x" * 100_000, "F32", (1,), bytes(4)), "WeightsError", r"surplus: x+\.\.\."
+    ),
+    "header: 100,000 axes": Fault(
+        stored("classifier.bias", "F32", [1] * 100_000, bytes(4)), "WeightsError", "wrong shape: classifier.bias"
+    ),
     "header: a tensor of no size": Fault(stored("classifier.bias", "F32", (0, 2**40), b""), "WeightsError", "wrong shape"),
     "weights: 8-bit floats": Fault(stored("classifier.bias", "F8_E4M3", (2,), bytes(2)), "WeightsError", "not its type: "),
     "weights: 4-bit floats": Fault(stored("classifier.bias", "F4", (2,), bytes(1)), "WeightsError", "not its type: "),
@@ -155,92 +166,154 @@ FAULTS = {
     "weights: one tensor less": Fault(weights(lambda tensors: tensors.popitem()), "WeightsError", "missing: "),
     "weights: a folder": Fault(in_place_of(WEIGHTS, os.mkdir), "ModelFileError", "is a folder"),
     "weights: a pipe": Fault(in_place_of(WEIGHTS, os.mkfifo), "ModelFileError", "or a device"),
-    "weights: a device without end": Fault(in_place_of(WEIGHTS, lambda path: path.symlink_to("/dev/zero")), "ModelFileError", "or a device"),
+    "weights: a device without end": Fault(
+        in_place_of(WEIGHTS, lambda path: path.symlink_to("/dev/zero")), "ModelFileError", "or a device"
+    ),
     "weights: a link to nothing": Fault(in_place_of(WEIGHTS, lambda path: path.symlink_to("gone")), "ModelFileError", "cp -rL"),
-    "weights: none": Fault(lambda folder: (folder / WEIGHTS).unlink(), "ModelNotFoundError", "must have a file 'model.safetensors'"),
+    "weights: none": Fault(
+        lambda folder: (folder / WEIGHTS).unlink(), "ModelNotFoundError", "must have a file 'model.safetensors'"
+    ),
     "weights: a pickle alone": Fault(only_pickle, "WeightsError", "a pickle, .*Convert it"),
-    **{f"shard: {ascii(name):.40}": Fault(index_of(name), "WeightsError", "a shard is a plain file name")
-       for name in (*test_weights.NOT_SHARDS, "../outside/secret.safetensors", "/etc/passwd.safetensors")},
+    **{
+        f"shard: {ascii(name):.40}": Fault(index_of(name), "WeightsError", "a shard is a plain file name")
+        for name in (*test_weights.NOT_SHARDS, "../outside/secret.safetensors", "/etc/passwd.safetensors")
+    },
     "shard: not there": Fault(index_of("x.safetensors"), "ModelNotFoundError", "'x.safetensors'"),
     "shards: no map": Fault(lambda folder: (index_of("x")(folder), holds(INDEX, {})(folder)), "WeightsError", "has none"),
     # JSON
-    **{f"{name}: {what}": Fault(holds(name, content), error, f"{name} must hold one JSON object")
-       for name, error in JSON_FILES.items() for what, content in (*test_files.NOT_JSON.items(), ("an array", b"[]"))},
-    **{f"{name}: {what}": Fault(lambda folder, name=name, content=content: (recipe()(folder), holds(name, content)(folder)),
-                                "ConfigError", "must hold one JSON", embed)
-       for name in SENTENCE_FILES for what, content in (*test_files.NOT_JSON.items(), ("a number", b"5"))},
-    "index: a web page": Fault(lambda folder: (index_of("x")(folder), holds(INDEX, "<html>")(folder)), "WeightsError", "must hold one JSON"),
+    **{
+        f"{name}: {what}": Fault(holds(name, content), error, f"{name} must hold one JSON object")
+        for name, error in JSON_FILES.items()
+        for what, content in (*test_files.NOT_JSON.items(), ("an array", b"[]"))
+    },
+    **{
+        f"{name}: {what}": Fault(
+            lambda folder, name=name, content=content: (recipe()(folder), holds(name, content)(folder)),
+            "ConfigError",
+            "must hold one JSON",
+            embed,
+        )
+        for name in SENTENCE_FILES
+        for what, content in (*test_files.NOT_JSON.items(), ("a number", b"5"))
+    },
+    "index: a web page": Fault(
+        lambda folder: (index_of("x")(folder), holds(INDEX, "<html>")(folder)), "WeightsError", "must hold one JSON"
+    ),
     "config.json: 100 GB": Fault(large("config.json", 100 << 30, b"{"), "ConfigError", "may have 2097152 bytes"),
-    "config.json: 2 MB of empty lists": Fault(holds("config.json", b"[" + b"[]," * 699_000 + b"0]"), "ConfigError", "holds a list"),
+    "config.json: 2 MB of empty lists": Fault(
+        holds("config.json", b"[" + b"[]," * 699_000 + b"0]"), "ConfigError", "holds a list"
+    ),
     "tokenizer.json: 100 GB": Fault(large("tokenizer.json", 100 << 30, b"{"), "VocabularyError", "may have 16777216 bytes"),
     "vocab.txt: 100 GB": Fault(large("vocab.txt", 100 << 30, b"[PAD]\n"), "VocabularyError", "may have 16777216 bytes"),
     # the configuration
-    **{f"config: {what}": Fault(
-        config(**values), "ConfigError", "runs models of type" if "model_type" in values else message, kind="bert")
-       for what, (values, message) in test_config.FAULTS.items()},
+    **{
+        f"config: {what}": Fault(
+            config(**values), "ConfigError", "runs models of type" if "model_type" in values else message, kind="bert"
+        )
+        for what, (values, message) in test_config.FAULTS.items()
+    },
     "config: as many layers as there are numbers": Fault(config(n_layers=2**31 - 1), "WeightsError", "2147483647 layers"),
     "config: a vocabulary of 16 TB": Fault(config(vocab_size=2**31 - 1, dim=2048), "WeightsError", "wrong shape"),
     "config: two names that disagree": Fault(config(hidden_size=16), "ConfigError", "another name of dim"),
     "config: none": Fault(lambda folder: (folder / "config.json").unlink(), "ModelNotFoundError", "'config.json'"),
     # the tokenizer
-    "vocab.txt: a byte order mark": Fault(holds("vocab.txt", b"\xef\xbb\xbf[PAD]\n[UNK]\n"), "VocabularyError", "byte order mark"),
+    "vocab.txt: a byte order mark": Fault(
+        holds("vocab.txt", b"\xef\xbb\xbf[PAD]\n[UNK]\n"), "VocabularyError", "byte order mark"
+    ),
     "vocab.txt: no [UNK]": Fault(holds("vocab.txt", "[PAD]\n[CLS]\n"), "VocabularyError", "token for unknown words"),
     "vocab.txt: nothing": Fault(holds("vocab.txt", b""), "VocabularyError", "token for unknown words"),
     "vocab.txt: UTF-16": Fault(holds("vocab.txt", "[PAD]\n[UNK]".encode("utf-16")), "VocabularyError", "must be UTF-8"),
     "vocab.txt: more than the model has": Fault(
         holds("vocab.txt", "\n".join(["[UNK]", *map(str, range(50_000)), "[PAD]", "[CLS]", "[SEP]", "[MASK]", "good"])),
-        "VocabularyError", "ids must be below the model's vocabulary of .* rows; the id of 'good' is 50005"),
-    "vocab.txt: none, nor tokenizer.json": Fault(lambda folder: (folder / "vocab.txt").unlink(), "ModelNotFoundError", "vocab.txt"),
-    **{f"tokenizer.json: an id of {number}": Fault(
-        of_class(name, tokenizer_json(model={"type": "WordPiece", "vocab": {"[UNK]": 0, "a": number}})), "VocabularyError", "the id")
-       for number in (-1, 2**31, 7592.5, True, None, "1") for name in ("BertTokenizer", "PreTrainedTokenizerFast")},
-}  # fmt: skip
-FAULTS.update({
-    f"tokenizer.json: {changes}"[:100]: Fault(of_class("PreTrainedTokenizerFast", tokenizer_json(**changes)), "VocabularyError", message)
-    for message, changes in [
-        ("must hold a WordPiece model", {"model": {"type": "BPE", "vocab": {}}}),
-        ("the normalizer of", {"normalizer": {"type": ["NFC"]}}),
-        ("clean_text in tokenizer.json must be true or false", {"normalizer": {"type": "BertNormalizer", "clean_text": 1}}),
-        ("the pre_tokenizer of", {"pre_tokenizer": [[]]}),
-        ("prefix in tokenizer.json must be a string", {"decoder": {"type": "WordPiece", "prefix": True, "cleanup": True}}),
-        ("max_input_chars_per_word .* must be an integer", {"model": {"vocab": {"[UNK]": 0}, "max_input_chars_per_word": "x"}}),
-        ("unk_token in tokenizer.json must be a string", {"model": {"vocab": {"[UNK]": 0}, "unk_token": ["[UNK]"]}}),
-        ("direction in tokenizer.json must be a string", {"padding": {"direction": 5}}),
-        ("padding_side must be", {"padding": {"direction": "up"}}),
-        ("cls in tokenizer.json must be a token and its id", {"post_processor": {"type": "BertProcessing", "cls": ["a", -1], "sep": []}}),
-        ("must have A once", {"post_processor": {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}}),
-        ("is of Sequence and SpecialToken", {"post_processor": {"type": "TemplateProcessing", "single": [5], "pair": [], "special_tokens": {}}}),
-        ("added tokens must be a list", {"added_tokens": {"a": 1}}),
-        ("an added token must have a string", {"added_tokens": [{"id": 1, "content": None}]}),
-    ]
-})  # fmt: skip
-FAULTS.update({
-    f"tokenizer_config.json: {changes}"[:100]: Fault(settings(**changes), "VocabularyError", message)
-    for message, changes in [
-        ("do_lower_case must be True or False", {"do_lower_case": "yes"}),
-        ("strip_accents must be True or False", {"strip_accents": 0}),
-        ("clean_up_tokenization_spaces must be", {"clean_up_tokenization_spaces": [True]}),
-        ("model_input_names must be", {"model_input_names": ["input_ids"]}),
-        ("model_input_names must be", {"model_input_names": {"input_ids": -0.5}}),
-        ("padding_side must be 'left' or 'right'", {"padding_side": "x" * 100_000}),
-        ("mask_token .* must be a string or an object", {"mask_token": 5}),
-        ("extra_special_tokens must be a list", {"extra_special_tokens": 5}),
-        ("extra_special_tokens must be a list", {"additional_special_tokens": [5]}),
-        ("added_tokens_decoder .* must map ids to objects", {"added_tokens_decoder": [5]}),
-        ("added_tokens_decoder .* must map ids to objects", {"added_tokens_decoder": {"x": {}}}),
-        ("ids must be integers", {"added_tokens_decoder": {"-5": {"content": "a"}}}),
-        ("the token for unknown words", {"unk_token": "<none>" * 1000}),
-        ("the checkpoint .* says tokenizer_class", {"tokenizer_class": ["BertTokenizer"]}),
-    ]
-})  # fmt: skip
-FAULTS.update({
-    f"recipe: {str(changes)[:90]}": Fault(recipe(**changes), "ConfigError", message, embed)
-    for changes, message in test_sentence_encoder.RECIPES
-})
-FAULTS.update({
-    f"recipe: a step in {path!r}": Fault(
-        lambda folder, path=path: (recipe()(folder), holds("modules.json", [
-            {"path": "", "type": "a.Transformer"}, {"path": path, "type": "a.Pooling"}])(folder)),
-        "InputError", "named without a folder", embed)
-    for path in ("../outside", "/etc", "1_Pooling/..", "..", "1_Pooling/../../outside")
-})  # fmt: skip
+        "VocabularyError",
+        "ids must be below the model's vocabulary of .* rows; the id of 'good' is 50005",
+    ),
+    "vocab.txt: none, nor tokenizer.json": Fault(
+        lambda folder: (folder / "vocab.txt").unlink(), "ModelNotFoundError", "vocab.txt"
+    ),
+    **{
+        f"tokenizer.json: an id of {number}": Fault(
+            of_class(name, tokenizer_json(model={"type": "WordPiece", "vocab": {"[UNK]": 0, "a": number}})),
+            "VocabularyError",
+            "the id",
+        )
+        for number in (-1, 2**31, 7592.5, True, None, "1")
+        for name in ("BertTokenizer", "PreTrainedTokenizerFast")
+    },
+}
+FAULTS.update(
+    {
+        f"tokenizer.json: {changes}"[:100]: Fault(
+            of_class("PreTrainedTokenizerFast", tokenizer_json(**changes)), "VocabularyError", message
+        )
+        for message, changes in [
+            ("must hold a WordPiece model", {"model": {"type": "BPE", "vocab": {}}}),
+            ("the normalizer of", {"normalizer": {"type": ["NFC"]}}),
+            ("clean_text in tokenizer.json must be true or false", {"normalizer": {"type": "BertNormalizer", "clean_text": 1}}),
+            ("the pre_tokenizer of", {"pre_tokenizer": [[]]}),
+            ("prefix in tokenizer.json must be a string", {"decoder": {"type": "WordPiece", "prefix": True, "cleanup": True}}),
+            (
+                "max_input_chars_per_word .* must be an integer",
+                {"model": {"vocab": {"[UNK]": 0}, "max_input_chars_per_word": "x"}},
+            ),
+            ("unk_token in tokenizer.json must be a string", {"model": {"vocab": {"[UNK]": 0}, "unk_token": ["[UNK]"]}}),
+            ("direction in tokenizer.json must be a string", {"padding": {"direction": 5}}),
+            ("padding_side must be", {"padding": {"direction": "up"}}),
+            (
+                "cls in tokenizer.json must be a token and its id",
+                {"post_processor": {"type": "BertProcessing", "cls": ["a", -1], "sep": []}},
+            ),
+            (
+                "must have A once",
+                {"post_processor": {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}},
+            ),
+            (
+                "is of Sequence and SpecialToken",
+                {"post_processor": {"type": "TemplateProcessing", "single": [5], "pair": [], "special_tokens": {}}},
+            ),
+            ("added tokens must be a list", {"added_tokens": {"a": 1}}),
+            ("an added token must have a string", {"added_tokens": [{"id": 1, "content": None}]}),
+        ]
+    }
+)
+FAULTS.update(
+    {
+        f"tokenizer_config.json: {changes}"[:100]: Fault(settings(**changes), "VocabularyError", message)
+        for message, changes in [
+            ("do_lower_case must be True or False", {"do_lower_case": "yes"}),
+            ("strip_accents must be True or False", {"strip_accents": 0}),
+            ("clean_up_tokenization_spaces must be", {"clean_up_tokenization_spaces": [True]}),
+            ("model_input_names must be", {"model_input_names": ["input_ids"]}),
+            ("model_input_names must be", {"model_input_names": {"input_ids": -0.5}}),
+            ("padding_side must be 'left' or 'right'", {"padding_side": "x" * 100_000}),
+            ("mask_token .* must be a string or an object", {"mask_token": 5}),
+            ("extra_special_tokens must be a list", {"extra_special_tokens": 5}),
+            ("extra_special_tokens must be a list", {"additional_special_tokens": [5]}),
+            ("added_tokens_decoder .* must map ids to objects", {"added_tokens_decoder": [5]}),
+            ("added_tokens_decoder .* must map ids to objects", {"added_tokens_decoder": {"x": {}}}),
+            ("ids must be integers", {"added_tokens_decoder": {"-5": {"content": "a"}}}),
+            ("the token for unknown words", {"unk_token": "<none>" * 1000}),
+            ("the checkpoint .* says tokenizer_class", {"tokenizer_class": ["BertTokenizer"]}),
+        ]
+    }
+)
+FAULTS.update(
+    {
+        f"recipe: {str(changes)[:90]}": Fault(recipe(**changes), "ConfigError", message, embed)
+        for changes, message in test_sentence_encoder.RECIPES
+    }
+)
+FAULTS.update(
+    {
+        f"recipe: a step in {path!r}": Fault(
+            lambda folder, path=path: (
+                recipe()(folder),
+                holds("modules.json", [{"path": "", "type": "a.Transformer"}, {"path": path, "type": "a.Pooling"}])(folder),
+            ),
+            "InputError",
+            "named without a folder",
+            embed,
+        )
+        for path in ("../outside", "/etc", "1_Pooling/..", "..", "1_Pooling/../../outside")
+    }
+)

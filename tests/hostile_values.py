@@ -53,14 +53,14 @@ VALUES: dict[str, Callable[[], Any]] = {  # made for each call, because some can
     "'a\\0b'": lambda: "a\0b",
     "'\\ud800'": lambda: "\ud800",
     "b'bytes'": lambda: b"bytes",
-    "[]": lambda: [],
+    "[]": list,
     "[[]]": lambda: [[]],
     "[None]": lambda: [None],
     "[1, [2, 3]]": lambda: [1, [2, 3]],
     "[[1], [2, 3]]": lambda: [[1], [2, 3]],
     "['a', b'b']": lambda: ["a", b"b"],
     "[[...]] 10,000 deep": lambda: nested(10_000),
-    "{}": lambda: {},
+    "{}": dict,
     "{'a': 1}": lambda: {"a": 1},
     "{1: None}": lambda: {1: None},
     "()": lambda: (),
@@ -157,7 +157,10 @@ def head_of(model_class) -> str:
     return model_class.__name__.removeprefix(FAMILIES[model_class.config_class.model_type].prefix)
 
 
-VOCABULARY = {token: id for id, token in enumerate("[PAD] [UNK] [CLS] [SEP] [MASK] the a movie is good bad ##ly".split())}
+VOCABULARY = {
+    token: id
+    for id, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "movie", "is", "good", "bad", "##ly"])
+}
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 TEXTS = ["a good movie", "the movie is not bad"]
 IDS = [[2, 5, 6, 3], [2, 7, 3, 0]]
@@ -202,8 +205,15 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "BatchEncoding.__getitem__": [{"key": "input_ids"}],
     **{
         f"BatchEncoding.{source}_to_{target}": [{f"row_or_{source}": 1}, {f"row_or_{source}": 1, source: 1}]
-        for source, target in (("token", "sequence"), ("token", "word"), ("token", "chars"), ("word", "tokens"),
-                               ("word", "chars"), ("char", "token"), ("char", "word"))
+        for source, target in (
+            ("token", "sequence"),
+            ("token", "word"),
+            ("token", "chars"),
+            ("word", "tokens"),
+            ("word", "chars"),
+            ("char", "token"),
+            ("char", "word"),
+        )
     },
     "PreTrainedConfig.from_dict": lambda bench, owner: [{"values": config_of(owner).to_dict() if owner.model_type else {}}],
     "PreTrainedConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder(owner.model_type or "bert")}],
@@ -238,7 +248,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "set_num_threads": [{"count": 1}],
     "warm_up": [{"kernels": "reference"}],
     "save_pretrained": [{"folder": "saved"}],
-}  # fmt: skip
+}
 
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
@@ -256,8 +266,10 @@ PARTS = {  # attributes that are no settings: what an object consists of
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
 KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base class cannot know the keys, and points to AutoConfig
-    "PreTrainedConfig", "PreTrainedConfig.from_pretrained", *(f"{family.prefix}Config" for family in FAMILIES.values()),
-)  # fmt: skip
+    "PreTrainedConfig",
+    "PreTrainedConfig.from_pretrained",
+    *(f"{family.prefix}Config" for family in FAMILIES.values()),
+)
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
 PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}

@@ -51,12 +51,12 @@ class HubServer:
 
     def __init__(self, repositories=()):
         self.requests = []
-        self.guards = {}   # repository -> (X-Error-Code for those it keeps out, the token that lets in)
+        self.guards = {}  # repository -> (X-Error-Code for those it keeps out, the token that lets in)
         self.renamed = {}  # old name -> new name
         self._faults = []
-        self._commits = {}    # repository -> {commit: {filename: bytes}}
+        self._commits = {}  # repository -> {commit: {filename: bytes}}
         self._revisions = {}  # repository -> {branch: commit}
-        self._large = {}      # sha256 -> (filename, bytes)
+        self._large = {}  # sha256 -> (filename, bytes)
         self._http = _HttpServer(("127.0.0.1", 0), _Handler)
         self._http.hub = self
         for name, files in dict(repositories).items():

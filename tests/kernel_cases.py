@@ -11,8 +11,14 @@ import numpy as np
 from minibert.kernels.catalog import make_ops
 from minibert.kernels.registry import REGISTRY, Composition, Ops, Variant
 
-SIZES = {"one row": (1, 64, 48), "odd": (7, 61, 37), "tile edges": (25, 128, 96), "tall": (130, 32, 33),
-         "chunk edges": (13, 259, 65), **{f"{rows} rows": (rows, 19, 17) for rows in range(2, 13)}}  # M, K, N  # fmt: skip
+SIZES = {  # M, K, N
+    "one row": (1, 64, 48),
+    "odd": (7, 61, 37),
+    "tile edges": (25, 128, 96),
+    "tall": (130, 32, 33),
+    "chunk edges": (13, 259, 65),
+    **{f"{rows} rows": (rows, 19, 17) for rows in range(2, 13)},
+}
 HEADS = 4
 
 
@@ -93,8 +99,10 @@ def special_attention():
     masks["a sequence wholly masked"] = np.arange(20) < 9
     made = {name: ((query, key, value, bounds, mask, heads), ()) for name, mask in masks.items()}
     one = query[bounds[:-1]]  # of each sequence
-    return made | {"one query each": ((one, key, value, bounds, None, heads), ()),
-                   "one query each, masked": ((one, key, value, bounds, masks["masked"], heads), ())}  # fmt: skip
+    return made | {
+        "one query each": ((one, key, value, bounds, None, heads), ()),
+        "one query each, masked": ((one, key, value, bounds, masks["masked"], heads), ()),
+    }
 
 
 def some_ask():

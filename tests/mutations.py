@@ -20,19 +20,21 @@ class Raw(NamedTuple):
     text: str
 
 
+# fmt: off
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2, 3, 7, 1.5, -0.5, 1e-300, 1e300, 2**31 - 1, 2**31, 2**53, 2**63, 2**64, 10**30, -(2**63),
     "", " ", "a", "0", "-1", "bert", "distilbert", "gelu_new", "float16", "[UNK]", "[PAD]", "##", "\ud800", "\0", "é\u0301",
     "left", "x" * 100_000, f"{OUTSIDE}.json", f"{OUTSIDE}.safetensors", "/etc/hostname", "..", "BertTokenizer",
     "PreTrainedTokenizerFast", [], {}, [[]], [None], [0] * 1000, ["a", "a"], {"a": 1}, {"0": "a", "1": "b"}, {"type": "x"},
     {"content": "[MASK]", "lstrip": True}, {"content": ""}, {"id": 5, "content": "movie", "special": True},
-]  # fmt: skip
+]
 RAWS = [
     "NaN", "Infinity", "-Infinity", "1e999", "-0.0", "1.0", "9" * 5000, "1e-999", '"\\ud83d"', "[" * 100_000 + "]" * 100_000,
     '{"a":' * 100_000 + "0" + "}" * 100_000, "[" * 500 + "]" * 500, '{"a": 1, "a": 2}',
-]  # fmt: skip
+]
 NUMBERS = [lambda n: n + 1, lambda n: n - 1, lambda n: n * 2, lambda n: -n, lambda n: n * 1000, float, str, bool,
-           lambda n: n + 0.5, lambda n: n << 40]  # fmt: skip
+           lambda n: n + 0.5, lambda n: n << 40]
+# fmt: on
 
 
 def mutate(random, filename: str, content: bytes) -> tuple[str, bytes]:
@@ -53,7 +55,9 @@ def mutate_bytes(random, content: bytes) -> tuple[str, bytes]:
     """Bits flipped, bytes put in, taken out, doubled or overwritten; the end cut off."""
     start = random.randrange(len(content) + 1)
     stop = min(len(content), start + random.choice((1, 2, 8, 64, 1000)))
-    kind = random.choice(("flip", "insert", "remove", "double", "zero", "fill", "cut", "empty" if random.random() < 0.1 else "cut"))
+    kind = random.choice(
+        ("flip", "insert", "remove", "double", "zero", "fill", "cut", "empty" if random.random() < 0.1 else "cut")
+    )
     if kind == "flip" and content:
         flipped = bytearray(content)
         for _ in range(random.choice((1, 1, 3, 20))):
@@ -61,8 +65,12 @@ def mutate_bytes(random, content: bytes) -> tuple[str, bytes]:
         return "flip", bytes(flipped)
     piece = {
         "insert": bytes(random.randrange(256) for _ in range(stop - start)) + content[start:stop],
-        "flip": b"{", "remove": b"", "double": content[start:stop] * 2, "zero": bytes(stop - start), "fill": b"\xff" * (stop - start),
-    }  # fmt: skip
+        "flip": b"{",
+        "remove": b"",
+        "double": content[start:stop] * 2,
+        "zero": bytes(stop - start),
+        "fill": b"\xff" * (stop - start),
+    }
     if kind in piece:
         return f"{kind} {start}-{stop}", content[:start] + piece[kind] + content[stop:]
     return kind, b"" if kind == "empty" else content[:start]
@@ -92,7 +100,9 @@ def mutate_value(random, document: Any) -> tuple[str, Any]:
     if not isinstance(document, (dict, list)) or not document or random.random() < 0.03:
         return "replace all", random_value(random)
     path, parent, key = pick(random, document)
-    kind = random.choice(("replace", "replace", "replace", "number", "delete", "rename", "twice", "swap", "wrap", "repeat", "add"))
+    kind = random.choice(
+        ("replace", "replace", "replace", "number", "delete", "rename", "twice", "swap", "wrap", "repeat", "add")
+    )
     old = parent[key]
     if kind == "number" and isinstance(old, (int, float)) and old == old:
         parent[key] = random.choice(NUMBERS)(int(old))
@@ -173,7 +183,19 @@ def mutate_lines(random, content: bytes) -> tuple[str, bytes]:
     elif kind == "swap":
         lines[at], lines[other] = lines[other], lines[at]
     elif kind == "insert":
-        odd = (b"", b" ", b"##", b"\xef\xbb\xbf", b"\xff", b"\0", b"\xed\xa0\x80", b"x" * 100_000, b"\r", b"a b", "\u2028".encode())
+        odd = (
+            b"",
+            b" ",
+            b"##",
+            b"\xef\xbb\xbf",
+            b"\xff",
+            b"\0",
+            b"\xed\xa0\x80",
+            b"x" * 100_000,
+            b"\r",
+            b"a b",
+            "\u2028".encode(),
+        )
         lines.insert(at, random.choice(odd))
     elif kind == "many":
         lines[at:at] = [b"x%d" % number for number in range(random.choice((1, 100, 50_000)))]

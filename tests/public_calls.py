@@ -151,9 +151,17 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
 
 TOKENIZER_PARTS = ("vocab", "vocab_file", "normalizer", "model", "decoder", "special")  # options of other constructors
 MORE_KEYS = (
-    "architectures", "problem_type", "model_type", "label2id", "id2label", "num_labels", "output_hidden_states", "is_decoder",
-    "position_embedding_type", "key_of_its_own",
-)  # fmt: skip
+    "architectures",
+    "problem_type",
+    "model_type",
+    "label2id",
+    "id2label",
+    "num_labels",
+    "output_hidden_states",
+    "is_decoder",
+    "position_embedding_type",
+    "key_of_its_own",
+)
 
 
 def is_public(owner: type, name: str, member) -> bool:

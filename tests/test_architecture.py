@@ -49,7 +49,13 @@ KERNELS_MAY_IMPORT = {
     "catalog": {"registry", "reference", "composed", "compiler", "ops"},
 }
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow"}
-ONLY_IN = {"pyarrow": {"run"}, "huggingface_hub": {"_download"}, "safetensors": {"weights"}, "numba": {"kernels"}, "llvmlite": {"kernels"}}
+ONLY_IN = {
+    "pyarrow": {"run"},
+    "huggingface_hub": {"_download"},
+    "safetensors": {"weights"},
+    "numba": {"kernels"},
+    "llvmlite": {"kernels"},
+}
 # hub and tokenization name these inside the one function that needs them
 WITHOUT_NUMPY = ("minibert", "minibert.tokenization", "minibert.config", "minibert.hub", "minibert.auto", "minibert.cli")
 
@@ -92,7 +98,9 @@ def test_imports_point_down(path, inside):
             assert room in ONLY_IN.get(top, {room}), f"{inside} imports {name}"
 
 
-@pytest.mark.parametrize(("path", "inside"), [pytest.param(*pair, id=str(pair[1])) for pair in sources() if "kernels" in pair[1].parts])
+@pytest.mark.parametrize(
+    ("path", "inside"), [pytest.param(*pair, id=str(pair[1])) for pair in sources() if "kernels" in pair[1].parts]
+)
 def test_the_rooms_of_kernels_are_layers(path, inside):
     """Imports, within functions too, and modules that are named in strings."""
     room = inside.parts[1].removesuffix(".py")
@@ -104,7 +112,11 @@ def test_the_rooms_of_kernels_are_layers(path, inside):
 
 
 def test_no_file_of_kernels_imports_itself_in_a_circle():
-    files = {str(inside.with_suffix("")).replace(os.sep, "."): (path, inside) for path, inside in sources() if "kernels" in inside.parts}
+    files = {
+        str(inside.with_suffix("")).replace(os.sep, "."): (path, inside)
+        for path, inside in sources()
+        if "kernels" in inside.parts
+    }
     imports = {
         name: {target for target in (found.removeprefix("minibert.") for found in imported(*pair)) if target in files} - {name}
         for name, pair in files.items()
@@ -149,7 +161,7 @@ def loaded_by(code):
 
 def test_an_unknown_name_is_refused_with_those_there_are():
     with pytest.raises(AttributeError, match="minibert has no 'BertGenerator'; it has AutoConfig"):
-        minibert.BertGenerator  # noqa: B018
+        minibert.BertGenerator
     assert "pipeline" in dir(minibert)
 
 

@@ -27,8 +27,14 @@ SMALL = {"dim": 32, "hidden_dim": 64, "n_heads": 4, "n_layers": 2, "max_position
 
 
 def document(tables, **other):
-    return {"command": "python -m benchmarks.model", "machine": "a machine", "threads": 2, "date": "2026-11-22",
-            "tables": tables, **other}  # fmt: skip
+    return {
+        "command": "python -m benchmarks.model",
+        "machine": "a machine",
+        "threads": 2,
+        "date": "2026-11-22",
+        "tables": tables,
+        **other,
+    }
 
 
 def help_of(name):
@@ -71,8 +77,12 @@ def test_a_file_that_no_benchmark_wrote_is_named(content, tmp_path):
 
 
 def test_what_a_benchmark_writes_the_report_reads(tmp_path):
-    made = measuring.document("ops", 2, {"relu": {"columns": ["variant"], "rows": []}},
-                              ["relu", "--data", "a/b", "--json", "x.json", "--plot=p", "--quick"])  # fmt: skip
+    made = measuring.document(
+        "ops",
+        2,
+        {"relu": {"columns": ["variant"], "rows": []}},
+        ["relu", "--data", "a/b", "--json", "x.json", "--plot=p", "--quick"],
+    )
     measuring.write(tmp_path / "figures.json", made)
     assert report.read(tmp_path / "figures.json") == made
     assert made["command"] == "python -m benchmarks.ops relu --data FOLDER --quick"
@@ -176,8 +186,10 @@ def test_plots_without_matplotlib_say_how_to_get_it_before_anything_runs(monkeyp
 
 def test_plots_are_drawn_as_png_and_svg(tmp_path):
     pytest.importorskip("matplotlib")
-    found = [ops.Result("relu", name, "1 × 2", "", 0.0, 1e-3, 0.1, rate, "GB/s", 0.5, 0.2, rate) for name, rate in
-             (("naive", 1e9), ("vector", 5e9))]  # fmt: skip
+    found = [
+        ops.Result("relu", name, "1 × 2", "", 0.0, 1e-3, 0.1, rate, "GB/s", 0.5, 0.2, rate)
+        for name, rate in (("naive", 1e9), ("vector", 5e9))
+    ]
     above = [ops.Result("relu", name, "1 × 2", "", 0.0, 1e-3, 0.1, 1e10, unit, 1.0) for unit, name in ops.CEILINGS.items()]
     written = ops.draw(tmp_path / "new", found + above)
     assert [path.name for path in written] == ["ladder.png", "ladder.svg", "roofline.png", "roofline.svg"]
@@ -223,9 +235,18 @@ def test_the_steps_of_a_forward_pass_are_told_apart_and_add_up(monkeypatch):
     before, kernels = small(ids, attention_mask=mask).logits, small.kernels
     monkeypatch.setattr(stages, "ENOUGH", 0)
     found = stages.measure(small, ids, mask)
-    assert list(found) == ["embedding + norm", "query, key, value", "attention", "attention output", "norms",
-                           "feed-forward in + gelu", "feed-forward out", "the first tokens' rows", "head",
-                           stages.ELSEWHERE]  # fmt: skip
+    assert list(found) == [
+        "embedding + norm",
+        "query, key, value",
+        "attention",
+        "attention output",
+        "norms",
+        "feed-forward in + gelu",
+        "feed-forward out",
+        "the first tokens' rows",
+        "head",
+        stages.ELSEWHERE,
+    ]
     assert min(seconds for step, seconds in found.items() if step != stages.ELSEWHERE) > 0
     assert small.kernels is kernels
     np.testing.assert_array_equal(small(ids, attention_mask=mask).logits, before)
@@ -235,8 +256,13 @@ def test_the_steps_of_a_forward_pass_are_told_apart_and_add_up(monkeypatch):
 
 def test_what_belongs_to_no_step_is_the_rest():
     log = [("attention", 0.0, 1.0), ("linear_add", 1.0, 3.0), ("linear_gelu", 3.0, 4.0), ("linear_add", 4.0, 8.0)]
-    assert stages.steps_of(log, 10.0) == {"attention": 1.0, "attention output": 2.0, "feed-forward in + gelu": 1.0,
-                                          "feed-forward out": 4.0, stages.ELSEWHERE: 2.0}  # fmt: skip
+    assert stages.steps_of(log, 10.0) == {
+        "attention": 1.0,
+        "attention output": 2.0,
+        "feed-forward in + gelu": 1.0,
+        "feed-forward out": 4.0,
+        stages.ELSEWHERE: 2.0,
+    }
 
 
 @pytest.mark.parity
@@ -253,9 +279,16 @@ def test_engines_are_checked_against_torch_and_a_wrong_one_fails(tmp_path, monke
     monkeypatch.setitem(model.PEERS, "wrong fp32", model.Peer(bad, "fp32"))
     model.export(tmp_path / "model", SMALL)
     options = argparse.Namespace(
-        kernels=["reference"], peers=["torch fp32", "wrong"], threads=get_num_threads(), rounds=1, shapes=["2x4"],
-        data=tmp_path, every=1, model=tmp_path / "model", json=tmp_path / "out.json",
-    )  # fmt: skip
+        kernels=["reference"],
+        peers=["torch fp32", "wrong"],
+        threads=get_num_threads(),
+        rounds=1,
+        shapes=["2x4"],
+        data=tmp_path,
+        every=1,
+        model=tmp_path / "model",
+        json=tmp_path / "out.json",
+    )
     monkeypatch.setattr(stages, "ENOUGH", 0)
     model.run(options, options.model)
     shown = capsys.readouterr().out
@@ -302,12 +335,19 @@ def test_the_first_call_ever_sees_an_empty_cache(tmp_path):
 def test_goals_are_figured_from_the_table_of_engines():
     """Milliseconds: less is better; sentences a second: more; unsorted batches against the others' sorted ones."""
     columns = ["engine", "error", "1×16, ms", "SST-2 by 32, sentences/s", "SST-2 by 32, sorted, sentences/s"]
-    rows = [["minibert fast", "3e-07", 10.0, 80.0, 90.0], ["torch fp32", "6e-07", 30.0, 20.0, 100.0],
-            ["OpenVINO fp32", "1e-06", 12.0, 50.0, 60.0], ["fp32 ceiling", None, 5.0, None, None],
-            ["int8 ceiling", None, 2.0, None, None],
-            ["minibert int8", "2e-02", 5.0, None, None], ["ONNX Runtime int8", "FAIL", 20.0, "FAIL", None]]  # fmt: skip
+    rows = [
+        ["minibert fast", "3e-07", 10.0, 80.0, 90.0],
+        ["torch fp32", "6e-07", 30.0, 20.0, 100.0],
+        ["OpenVINO fp32", "1e-06", 12.0, 50.0, 60.0],
+        ["fp32 ceiling", None, 5.0, None, None],
+        ["int8 ceiling", None, 2.0, None, None],
+        ["minibert int8", "2e-02", 5.0, None, None],
+        ["ONNX Runtime int8", "FAIL", 20.0, "FAIL", None],
+    ]
     made = goals.table({"columns": columns, "rows": rows})
     assert made["columns"] == ["times as fast as", "1×16", "SST-2 by 32", "SST-2 by 32, sorted"]
-    assert made["rows"] == [["minibert fast: the fastest other fp32", "1.20, not 1.3", "0.80, not 1.05", "0.90, not 1.05"],
-                            ["minibert int8: ONNX Runtime int8", "4.00", None, None],
-                            ["int8 ceiling: ONNX Runtime int8", "10.00", None, None]]  # fmt: skip
+    assert made["rows"] == [
+        ["minibert fast: the fastest other fp32", "1.20, not 1.3", "0.80, not 1.05", "0.90, not 1.05"],
+        ["minibert int8: ONNX Runtime int8", "4.00", None, None],
+        ["int8 ceiling: ONNX Runtime int8", "10.00", None, None],
+    ]

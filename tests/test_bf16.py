@@ -20,9 +20,7 @@ from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.ops.linear_bf16 import HAS_AVX512_BF16, to_bf16
 from minibert.weights import WEIGHTS
 
-MODEL = minibert.DistilBertModel(
-    minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels="bf16", seed=0
-)
+MODEL = minibert.DistilBertModel(minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels="bf16", seed=0)
 
 
 def widened(bits):
@@ -38,8 +36,12 @@ def test_rounding_finds_the_nearest_and_of_two_the_even_one(value):
     below = np.array([value], np.float32).view(np.uint32) >> 16
     candidates = [int(below[0]), int(below[0]) + 1]  # towards 0, and away from it; the last one is infinity
     largest = float(np.float32(2.0**127))
-    distances = [abs(min(max(float(widened(np.array([near], np.uint16))[0]), -2 * largest), 2 * largest) - value)
-                 if np.isfinite(value) else near - candidates[0] for near in candidates]  # fmt: skip
+    distances = [
+        abs(min(max(float(widened(np.array([near], np.uint16))[0]), -2 * largest), 2 * largest) - value)
+        if np.isfinite(value)
+        else near - candidates[0]
+        for near in candidates
+    ]
     best = min(candidates, key=lambda near: (distances[near - candidates[0]], near % 2))
     assert int(bits[0]) == best
 
@@ -69,9 +71,10 @@ def test_a_model_gives_a_sequence_the_same_bits_in_any_batch(batch, more_padding
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")
-@pytest.mark.parametrize(("features", "instruction"), [
-    ("+avx512f,+avx512bw,+avx512vl,+avx512bf16,+avx2,+fma", "vdpbf16ps"), ("+avx2,+fma", "vfmadd231ps"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("features", "instruction"),
+    [("+avx512f,+avx512bw,+avx512vl,+avx512bf16,+avx2,+fma", "vdpbf16ps"), ("+avx2,+fma", "vfmadd231ps")],
+)
 def test_the_tile_uses_the_processors_own_instruction(features, instruction, tmp_path):
     """Compiled here whether or not this machine could run it."""
     code = assembly_of("ops.linear_bf16.BF16", ArrayType("B", 3), "array(2), array(3)")
@@ -87,8 +90,10 @@ def test_a_checkpoint_in_bf16_is_used_as_it_is(tmp_path):
     with safe_open(folder / WEIGHTS, framework="np") as file:
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}
     ids = np.arange(12).reshape(2, 6)
-    half, full = (minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits
-                   for name in ("bf16", "fast"))  # fmt: skip
+    half, full = (
+        minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits
+        for name in ("bf16", "fast")
+    )
     assert np.array_equal(half, full) if not HAS_AVX512_BF16 else np.allclose(half, full, atol=0.05)
 
 

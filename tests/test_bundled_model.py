@@ -3,6 +3,7 @@
 Also the parts of the script that trained it which can be held without training: what it refuses, what it holds out,
 and that carving a model to its own shape changes nothing.
 """
+
 import importlib.util
 import json
 import os
@@ -49,6 +50,7 @@ def dev_rows():
 
 
 # ---------------------------------------------------------------- the files
+
 
 def test_the_folder_holds_a_checkpoint_and_its_card_and_nothing_else():
     names = {path.name for path in FOLDER.iterdir()}
@@ -101,6 +103,7 @@ def test_the_card_states_the_parameters_and_bytes_of_the_file():
 
 # ---------------------------------------------------------------- what it answers
 
+
 def test_the_accuracy_on_dev_is_the_one_the_card_states():
     from minibert import pipeline
 
@@ -144,6 +147,7 @@ def test_the_logits_are_those_of_transformers():
 
 
 # ---------------------------------------------------------------- the script that trained it
+
 
 @pytest.fixture(scope="module")
 def script():

@@ -140,10 +140,19 @@ def test_operations_that_are_not_only_kernels_are_never_captured(kernels):
     assert not model.graph_cache.passes
 
 
-@pytest.mark.parametrize("kernels", [
-    {"linear": "register"}, {"linear": "bf16"}, {"linear": "int8_tile"}, {"gelu": "vector"}, {"softmax": "vector"},
-    {"linear": "register", "gelu": "vector"}, {"linear": "bf16", "gelu": "vector"}, {"layer_norm": "vector"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kernels",
+    [
+        {"linear": "register"},
+        {"linear": "bf16"},
+        {"linear": "int8_tile"},
+        {"gelu": "vector"},
+        {"softmax": "vector"},
+        {"linear": "register", "gelu": "vector"},
+        {"linear": "bf16", "gelu": "vector"},
+        {"layer_norm": "vector"},
+    ],
+)
 def test_a_mapping_of_capturable_variants_keeps_capture_on(kernels, set_threads):
     model = make_model(kernels)
     assert model.kernels.capturable

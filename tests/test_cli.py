@@ -126,13 +126,21 @@ def test_the_bundled_model_is_used_by_default_and_named_on_stderr(run):
 def test_tokenize_shows_tokens_ids_and_places(run, model):
     status, out, err = run("tokenize", "--model", model, "Waiting for life")
     assert (status, err) == (0, []) and [line.split("\t") for line in out] == [
-        ["[CLS]", "2", "0", "0"], ["wait", "29", "0", "4"], ["##ing", "28", "4", "7"],
-        ["[UNK]", "1", "8", "11"], ["life", "30", "12", "16"], ["[SEP]", "3", "0", "0"],
-    ]  # fmt: skip
-    status, out, _ = run("tokenize", "--model", model, "--json", stdin="life\n\n".encode())
+        ["[CLS]", "2", "0", "0"],
+        ["wait", "29", "0", "4"],
+        ["##ing", "28", "4", "7"],
+        ["[UNK]", "1", "8", "11"],
+        ["life", "30", "12", "16"],
+        ["[SEP]", "3", "0", "0"],
+    ]
+    status, out, _ = run("tokenize", "--model", model, "--json", stdin=b"life\n\n")
     first, empty = map(json.loads, out)
-    assert first == {"text": "life", "tokens": ["[CLS]", "life", "[SEP]"], "ids": [2, 30, 3],
-                     "offsets": [[0, 0], [0, 4], [0, 0]]}  # fmt: skip
+    assert first == {
+        "text": "life",
+        "tokens": ["[CLS]", "life", "[SEP]"],
+        "ids": [2, 30, 3],
+        "offsets": [[0, 0], [0, 4], [0, 0]],
+    }
     assert empty["tokens"] == ["[CLS]", "[SEP]"]
 
 
@@ -148,8 +156,9 @@ def test_models_lists_what_is_in_the_cache_and_which_of_it_is_whole(run, monkeyp
     rows = [line.split("\t") for line in out]
     assert (status, err) == (0, []) and len(rows) == bundled + 2
     assert sorted(row[:3] for row in rows[bundled:]) == [
-        ["someone/model", "cached", "a" * 12], ["someone/model", "in part", "b" * 12],
-    ]  # fmt: skip
+        ["someone/model", "cached", "a" * 12],
+        ["someone/model", "in part", "b" * 12],
+    ]
     entries = [json.loads(line) for line in run("models", "--json")[1]]
     assert {entry["where"] for entry in entries} >= {"cached", "in part"}
 
@@ -229,9 +238,13 @@ def test_a_damaged_checkpoint_ends_with_1_and_names_the_file(run, tmp_path):
 def test_a_reader_that_has_gone_and_a_disk_that_is_full_are_no_traceback(model):
     source = b"good movie\n" * 3000
     done = subprocess.run(
-        f"{sys.executable} -m minibert classify --model {model} | head -n 1", shell=True, input=source, timeout=60,
-        capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        f"{sys.executable} -m minibert classify --model {model} | head -n 1",
+        shell=True,
+        input=source,
+        timeout=60,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stderr == b"" and done.stdout.count(b"\n") == 1
     with open("/dev/full", "wb") as full:
         done = process("kernels", stdout=full, stderr=subprocess.PIPE)

@@ -16,8 +16,14 @@ from test_cli import run  # noqa: F401 - a fixture
 from minibert.files import LARGEST_JSON
 
 ROOT = Path(__file__).resolve().parents[1]
-HEADS = {"classify": "ForSequenceClassification", "ner": "ForTokenClassification", "fill-mask": "ForMaskedLM",
-         "ask": "ForQuestionAnswering", "embed": "Model", "tokenize": "Model"}  # fmt: skip
+HEADS = {
+    "classify": "ForSequenceClassification",
+    "ner": "ForTokenClassification",
+    "fill-mask": "ForMaskedLM",
+    "ask": "ForQuestionAnswering",
+    "embed": "Model",
+    "tokenize": "Model",
+}
 NEEDED = {"ask": ["--question", "what ?"]}
 TEXT = "a [MASK] movie"
 
@@ -99,7 +105,11 @@ def test_a_model_that_is_broken(run, models, tmp_path, command, filename, conten
 
 @pytest.mark.parametrize("command", sorted(set(HEADS) - {"tokenize"}))
 def test_kernels_that_are_not_there(run, models, command):  # noqa: F811
-    for kernels, message in (("fastest", "kernels is one of"), ("linear=x", "the variants of 'linear'"), ("=", "operations are")):
+    for kernels, message in (
+        ("fastest", "kernels is one of"),
+        ("linear=x", "the variants of 'linear'"),
+        ("=", "operations are"),
+    ):
         told(run(command, "--model", str(models[command]), "--kernels", kernels, *NEEDED.get(command, []), TEXT), message)
 
 
@@ -118,9 +128,16 @@ def test_a_command_that_is_not_understood(run, command):  # noqa: F811
 
 
 TEXT_OPTIONS = [
-    ("embed", "--prompt"), ("ask", "--question"), ("run", "--question"), ("run", "--labels"), ("run", "--prompt"),
-    ("run", "--prefix"), ("run", "--text-column"), ("run", "--pair-column"), ("run", "--question-column"),
-]  # fmt: skip
+    ("embed", "--prompt"),
+    ("ask", "--question"),
+    ("run", "--question"),
+    ("run", "--labels"),
+    ("run", "--prompt"),
+    ("run", "--prefix"),
+    ("run", "--text-column"),
+    ("run", "--pair-column"),
+    ("run", "--question-column"),
+]
 
 
 @pytest.mark.parametrize("command, option", TEXT_OPTIONS)
@@ -159,7 +176,12 @@ RUNS = {
 def test_a_run_that_cannot_be(run, models, tmp_path, monkeypatch, arguments, message):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
-    for name, content in {"x.csv": b"text\ngood\n", "x.docx": b"PK", "binary.txt": b"\xff\xfe\n", "broken.csv.gz": b"no gz"}.items():
+    for name, content in {
+        "x.csv": b"text\ngood\n",
+        "x.docx": b"PK",
+        "binary.txt": b"\xff\xfe\n",
+        "broken.csv.gz": b"no gz",
+    }.items():
         (tmp_path / name).write_bytes(content)
     named = [] if "--model" in arguments else ["--model", str(models["classify"])]
     status, _, err = run("run", *named, *arguments)
@@ -187,8 +209,13 @@ def process(command, **options):
 @pytest.mark.parametrize("command", HEADS)
 def test_streams_that_are_closed_or_full(models, command):
     asked = " ".join([command, "--model", str(models[command]), *(["--question", "what"] if command == "ask" else [])])
-    for redirection, statuses in (("x'[MASK]' >&-", (1,)), ("<&-", (2,)), ("x'[MASK]' 2>&-", (0,)), ("x'[MASK]' > /dev/full", (1,)),
-                                  ("< /dev/null", (0,))):  # fmt: skip
+    for redirection, statuses in (
+        ("x'[MASK]' >&-", (1,)),
+        ("<&-", (2,)),
+        ("x'[MASK]' 2>&-", (0,)),
+        ("x'[MASK]' > /dev/full", (1,)),
+        ("< /dev/null", (0,)),
+    ):
         done = process(f"{asked} {redirection}")
         assert b"Traceback" not in done.stderr and done.returncode in statuses, (redirection, done)
         assert done.stderr.count(b"\n") <= (2 if done.returncode != 2 else 20)  # embed says which pooling it takes
@@ -210,8 +237,13 @@ def test_a_text_that_the_locale_cannot_decode_names_the_variable_that_helps(mode
 @pytest.mark.skipif(os.name == "nt", reason="the signals of Unix")
 def test_an_interrupt_while_it_waits_for_a_text_is_no_traceback(models):
     command = [sys.executable, "-m", "minibert", "classify", "--model", str(models["classify"])]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}) as running:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+    ) as running:
         running.stdin.write(b"good\n" * 33)
         running.stdin.flush()
         assert running.stdout.readline()

@@ -25,8 +25,11 @@ def test_ner_prints_a_line_for_each_entity(run, models):  # noqa: F811
     status, out, err = run(*arguments("ner", models, TEXT))
     entities = pipeline("ner", models["ner"], aggregation_strategy="simple")(TEXT)
     assert status == 0 and err == [] and len(out) == len(entities)
-    assert out[0].split("\t") == [entities[0]["entity_group"], f"{entities[0]['score']:.4f}", *(
-        entities[0]["word"], str(entities[0]["start"]), str(entities[0]["end"]))]  # fmt: skip
+    assert out[0].split("\t") == [
+        entities[0]["entity_group"],
+        f"{entities[0]['score']:.4f}",
+        *(entities[0]["word"], str(entities[0]["start"]), str(entities[0]["end"])),
+    ]
 
 
 def test_fill_mask_prints_a_line_for_each_word(run, models):  # noqa: F811

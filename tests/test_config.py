@@ -71,12 +71,13 @@ FAULTS = {
     "a label's number without end": ({"id2label": {math.inf: "a"}}, "id2label must map 0, 1, 2, ... to names"),
     "labels in a list": ({"id2label": ["a", "b"]}, "id2label must map 0, 1, 2, ... to names; got \\['a', 'b'\\]"),
     "labels of another number": (
-        {"num_labels": 3, "id2label": {"0": "a", "1": "b"}}, "num_labels must be the length of id2label; got 3 and 2",
+        {"num_labels": 3, "id2label": {"0": "a", "1": "b"}},
+        "num_labels must be the length of id2label; got 3 and 2",
     ),
     "no number of labels": ({"num_labels": 0}, "num_labels must be a whole number, 1 or more; got 0"),
     "a number of labels that is true": ({"num_labels": True}, "num_labels must be .*; got True"),
     "too many labels to list": ({"num_labels": 2**31}, "num_labels must be"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("values, message", FAULTS.values(), ids=FAULTS.keys())

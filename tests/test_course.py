@@ -93,8 +93,21 @@ def test_tokens_to_ids_and_back(minilm):
         "[CLS] using a transformer network is simple [SEP]"
     )
     assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize(RAW_INPUTS[0])) == [
-        1045, 1005, 2310, 2042, 3403, 2005, 1037, 17662, 12172, 2607, 2026, 2878, 2166, 1012
-    ]  # fmt: skip
+        1045,
+        1005,
+        2310,
+        2042,
+        3403,
+        2005,
+        1037,
+        17662,
+        12172,
+        2607,
+        2026,
+        2878,
+        2166,
+        1012,
+    ]
 
 
 def test_one_sentence_s_ids_want_a_batch_axis(tokenizer, model):
@@ -133,7 +146,9 @@ def test_padding_and_truncation_as_the_course_lists_them(tokenizer):
     rows = tokenizer(RAW_INPUTS)["input_ids"]
     longest = max(map(len, rows))
     assert [len(row) for row in tokenizer(RAW_INPUTS, padding="longest")["input_ids"]] == [longest] * 2
-    assert [len(row) for row in tokenizer(RAW_INPUTS, padding="max_length", max_length=20, truncation=True)["input_ids"]] == [20] * 2
+    assert [len(row) for row in tokenizer(RAW_INPUTS, padding="max_length", max_length=20, truncation=True)["input_ids"]] == [
+        20
+    ] * 2
     assert [len(row) for row in tokenizer(RAW_INPUTS, max_length=8, truncation=True)["input_ids"]] == [8, 8]
     assert tokenizer(RAW_INPUTS[1])["input_ids"] == rows[1]
     assert len(tokenizer(RAW_INPUTS[1], add_special_tokens=False)["input_ids"]) == len(rows[1]) - 2

@@ -251,9 +251,19 @@ def test_a_token_is_sent_to_the_hub_only_and_only_when_it_may_be(client, server)
 
 @pytest.mark.parametrize(
     "method, fault, times",
-    [("HEAD", 500, 100), ("HEAD", 503, 100), ("HEAD", "drop", 100), ("GET", 500, 100), ("GET", "drop", 100),
-     ("GET", "cut", 100), ("GET", "reset", 100), ("GET", "short", 100), ("GET", "long", 100), ("GET", "corrupt", 1)],
-)  # fmt: skip
+    [
+        ("HEAD", 500, 100),
+        ("HEAD", 503, 100),
+        ("HEAD", "drop", 100),
+        ("GET", 500, 100),
+        ("GET", "drop", 100),
+        ("GET", "cut", 100),
+        ("GET", "reset", 100),
+        ("GET", "short", 100),
+        ("GET", "long", 100),
+        ("GET", "corrupt", 1),
+    ],
+)
 @pytest.mark.parametrize("filename", list(FILES))
 def test_after_every_fault_the_next_try_works(method, fault, times, filename, client, server, tmp_path):
     server.fail(method, filename, fault, times=times)

@@ -68,9 +68,11 @@ def test_each_head_has_its_activation_when_the_encoder_has_another(pair, name, a
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("summary", [
-    {"summary_activation": "tanh"}, {"summary_activation": ""}, {"summary_activation": "relu"}, {"summary_use_proj": False},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "summary",
+    [{"summary_activation": "tanh"}, {"summary_activation": ""}, {"summary_activation": "relu"}, {"summary_use_proj": False}],
+    ids=str,
+)
 def test_the_summary_of_multiple_choice_is_as_the_configuration_says(pair, summary):  # noqa: F811
     theirs, ours = pair("ElectraForMultipleChoice", **summary)
     compare_all(theirs, ours, inputs_for("ElectraForMultipleChoice"))
@@ -122,13 +124,16 @@ def test_the_tokenizer_is_berts_under_either_name(tmp_path):
         assert dict(ours(text)) == dict(transformers.AutoTokenizer.from_pretrained(folder)(text))
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"summary_type": "mean"}, "summary_type must be 'first', .*; got 'mean'"),
-    ({"summary_use_proj": "yes"}, "summary_use_proj must be True or False; got 'yes'"),
-    ({"summary_proj_to_labels": True}, "summary_proj_to_labels must be False"),
-    ({"summary_activation": "mish"}, "the activation is one of gelu"),
-    ({"summary_activation": ["gelu"]}, "the activation is one of gelu"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"summary_type": "mean"}, "summary_type must be 'first', .*; got 'mean'"),
+        ({"summary_use_proj": "yes"}, "summary_use_proj must be True or False; got 'yes'"),
+        ({"summary_proj_to_labels": True}, "summary_proj_to_labels must be False"),
+        ({"summary_activation": "mish"}, "the activation is one of gelu"),
+        ({"summary_activation": ["gelu"]}, "the activation is one of gelu"),
+    ],
+)
 def test_a_summary_that_is_not_computed_here_is_refused(change, message, tmp_path):
     make_checkpoint(tmp_path, "electra", "ForMultipleChoice")
     rewrite_config(tmp_path, **change)

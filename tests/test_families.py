@@ -50,13 +50,22 @@ def test_every_head_is_for_something_and_every_task_has_its_head():
     }
 
 
-@pytest.mark.parametrize("name, purpose", [
-    ("BertForTokenClassification", "token-classification"), ("MyBertForTokenClassification", "token-classification"),
-    ("DistilBertModel", "feature-extraction"), ("ElectraModel", "feature-extraction"), ("ElectraForMaskedLM", "fill-mask"),
-    ("BertForPreTraining", "fill-mask"), ("ElectraForPreTraining", "replaced token detection"),
-    ("BertForMultipleChoice", "multiple choice"), ("SomethingForQuestionAnswering", "question-answering"),
-    ("GPT2Model", None), ("", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, purpose",
+    [
+        ("BertForTokenClassification", "token-classification"),
+        ("MyBertForTokenClassification", "token-classification"),
+        ("DistilBertModel", "feature-extraction"),
+        ("ElectraModel", "feature-extraction"),
+        ("ElectraForMaskedLM", "fill-mask"),
+        ("BertForPreTraining", "fill-mask"),
+        ("ElectraForPreTraining", "replaced token detection"),
+        ("BertForMultipleChoice", "multiple choice"),
+        ("SomethingForQuestionAnswering", "question-answering"),
+        ("GPT2Model", None),
+        ("", None),
+    ],
+)
 def test_the_name_of_a_class_says_what_it_is_for(name, purpose):
     assert purpose_of(name) == purpose
 

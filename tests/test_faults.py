@@ -87,8 +87,9 @@ def try_all():
 @pytest.fixture(scope="module")
 def outcomes():
     folders = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "PYTHONPATH": folders})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, __file__], capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": folders}
+    )
     assert done.stdout, done.stderr
     return {"": f"{done.returncode}: {done.stderr[-2000:]}", **dict(map(json.loads, done.stdout.splitlines()))}
 
@@ -109,7 +110,9 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path):
     folder = make_checkpoint(tmp_path / "m")
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')\nclass Evil: pass\n")
     rewrite_config(folder, auto_map={"AutoModel": "evil.Evil"}, custom_pipelines={"x": {"impl": "evil.Evil"}})
-    settings(auto_map={"AutoTokenizer": ["evil.Evil", None]}, tokenizer_file="/etc/hostname", vocab_file="/etc/hostname")(folder)
+    settings(auto_map={"AutoTokenizer": ["evil.Evil", None]}, tokenizer_file="/etc/hostname", vocab_file="/etc/hostname")(
+        folder
+    )
     assert classify(folder) and AutoModel.from_pretrained(folder)
     assert not (tmp_path / "was here").exists() and "evil" not in sys.modules
 

@@ -150,8 +150,13 @@ def test_a_trained_classifier_whose_pooler_is_lost_is_an_error(tmp_path):
         BertForSequenceClassification.from_pretrained(tmp_path)
 
 
-SIZES = {"n_layers": [1, 3, 50, 2**31 - 1], "dim": [4, 2**31 - 2], "hidden_dim": [2**31 - 1], "vocab_size": [2**31 - 1],
-         "max_position_embeddings": [15, 2**31 - 1]}  # fmt: skip
+SIZES = {
+    "n_layers": [1, 3, 50, 2**31 - 1],
+    "dim": [4, 2**31 - 2],
+    "hidden_dim": [2**31 - 1],
+    "vocab_size": [2**31 - 1],
+    "max_position_embeddings": [15, 2**31 - 1],
+}
 
 
 @pytest.mark.parametrize("name, size", [(name, size) for name, sizes in SIZES.items() for size in sizes])

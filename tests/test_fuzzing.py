@@ -34,11 +34,14 @@ def test_damaged_files_give_an_answer_or_one_of_miniberts_errors():
     assert faults == 0 and answers + errors == CASES and min(answers, errors) > CASES / 5
 
 
-@pytest.mark.parametrize("filename, content", [
-    ("a.json", b'{"a": [1, {"b": "c"}], "d": 2.5}'),
-    ("a.txt", b"[PAD]\n[UNK]\na\n"),
-    ("a.safetensors", safetensors_bytes({"x": ("F32", (4,), bytes(16))})),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "filename, content",
+    [
+        ("a.json", b'{"a": [1, {"b": "c"}], "d": 2.5}'),
+        ("a.txt", b"[PAD]\n[UNK]\na\n"),
+        ("a.safetensors", safetensors_bytes({"x": ("F32", (4,), bytes(16))})),
+    ],
+)
 def test_a_seed_brings_its_damage_back_and_others_bring_others(filename, content):
     made = [mutate(random.Random(seed), filename, content) for seed in range(200)]
     assert made == [mutate(random.Random(seed), filename, content) for seed in range(200)]
@@ -117,10 +120,11 @@ def test_weights_that_are_no_numbers(value, folder):
         pipeline("text-classification", folder, kernels="reference")("good")
 
 
-@pytest.mark.parametrize("entry", [
-    '["F32", [4], [0, 16]]',
-    '{"dtype": "F32", "shape": [4], "data_offsets": [0, 16], "x": ' + "9" * 5000 + "}",
-], ids=["list", "digits"])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry",
+    ['["F32", [4], [0, 16]]', '{"dtype": "F32", "shape": [4], "data_offsets": [0, 16], "x": ' + "9" * 5000 + "}"],
+    ids=["list", "digits"],
+)
 def test_headers_that_the_library_lets_through(entry, folder):
     """TypeError and ValueError: safetensors takes a list for an object, and a number of any length where it does not look."""
     text = f'{{"x": {entry}}}'.encode()

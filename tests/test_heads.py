@@ -38,7 +38,9 @@ def test_a_head_gives_a_row_the_same_bits_alone_and_in_a_batch(kind, head):
         for row, length in enumerate(lengths):
             alone = model(ids[row : row + 1, :length])
             for name in alone:
-                whole = together[name][row] if together[name][row].shape == alone[name][0].shape else together[name][row, :length]
+                whole = (
+                    together[name][row] if together[name][row].shape == alone[name][0].shape else together[name][row, :length]
+                )
                 assert np.array_equal(whole, alone[name][0])
 
 

@@ -62,8 +62,24 @@ class NoTruth:
         raise ValueError("ambiguous, as an array's is")
 
 
-HOSTILE = [None, 3, 1.5, 10**30, b"bytes", "", "a\0b", "\ud800", "\udcff/x", "a" * 300, "a/" * 3000, [], {}, object(),
-           OfBytes(), NoTruth()]  # fmt: skip
+HOSTILE = [
+    None,
+    3,
+    1.5,
+    10**30,
+    b"bytes",
+    "",
+    "a\0b",
+    "\ud800",
+    "\udcff/x",
+    "a" * 300,
+    "a/" * 3000,
+    [],
+    {},
+    object(),
+    OfBytes(),
+    NoTruth(),
+]
 
 
 @pytest.mark.parametrize("option", ["name", "revision", "cache_dir", "token", "local_files_only"])
@@ -185,7 +201,10 @@ def test_what_is_there_and_cannot_be_read_is_never_taken_for_absent(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     model = locate(tmp_path)
     for filename, reason in [
-        ("link", "cp -rL"), ("loop", "cannot be read"), ("folder", "is a folder"), ("pipe", "or a device"),
+        ("link", "cp -rL"),
+        ("loop", "cannot be read"),
+        ("folder", "is a folder"),
+        ("pipe", "or a device"),
         ("a" * 300, "cannot be read"),
     ]:
         with pytest.raises(ModelFileError, match=reason):

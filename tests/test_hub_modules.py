@@ -28,10 +28,23 @@ def test_a_module_of_sentence_transformers_is_a_file_in_a_folder(tmp_path, no_ne
 
 
 @pytest.mark.parametrize(
-    "filename", ["1_Pooling/", "1_Pooling/..", "1_Pooling/../config.json", "1_Pooling/2_Dense/config.json", "x/config.json",
-                 "/1_Pooling/config.json", "1_/config.json", "_Pooling/config.json", "1_Pooling\\config.json", "../1_Pooling/a",
-                 "1_Pooling//etc", "\n1_Pooling/a", "1_Pooling/\0"]
-)  # fmt: skip
+    "filename",
+    [
+        "1_Pooling/",
+        "1_Pooling/..",
+        "1_Pooling/../config.json",
+        "1_Pooling/2_Dense/config.json",
+        "x/config.json",
+        "/1_Pooling/config.json",
+        "1_/config.json",
+        "_Pooling/config.json",
+        "1_Pooling\\config.json",
+        "../1_Pooling/a",
+        "1_Pooling//etc",
+        "\n1_Pooling/a",
+        "1_Pooling/\0",
+    ],
+)
 def test_any_other_folder_is_refused(filename, tmp_path, no_network):
     for read in (locate(tmp_path).file, locate(tmp_path).optional, locate(tmp_path).has):
         with pytest.raises(InputError, match="named without a folder, other than '1_Pooling' and its like"):

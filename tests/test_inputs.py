@@ -10,8 +10,16 @@ from checkpoints import NAMES, small_model
 import minibert
 from minibert import InputError, InputTypeError
 
-HEADS = ["Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM",
-         "ForMultipleChoice", "ForNextSentencePrediction", "ForPreTraining"]  # fmt: skip
+HEADS = [
+    "Model",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMaskedLM",
+    "ForMultipleChoice",
+    "ForNextSentencePrediction",
+    "ForPreTraining",
+]
 CLASSES = [(kind, head) for kind in NAMES for head in HEADS if hasattr(minibert, NAMES[kind] + head)]
 KERNELS = ["reference", "fast"]
 
@@ -67,7 +75,7 @@ WRONG = {
     "an axis too many": (lambda ids: ids[..., None], InputError, "input_ids must be of shape"),
     "an axis too few": (lambda ids: ids[0], InputError, "input_ids must be of shape"),
     "more tokens than positions": (lambda ids: np.repeat(ids, 100, axis=-1), InputError, "may have 16 tokens"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change, error, message", WRONG.values(), ids=WRONG)
@@ -86,7 +94,9 @@ def test_what_stands_beside_the_ids_must_have_their_shape(model, name):
             model(ids, **{name: other})
 
 
-@pytest.mark.parametrize("odd", [{1, 2}, (number for number in (1, 2)), {}, object(), "[[1]]"], ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize(
+    "odd", [{1, 2}, (number for number in (1, 2)), {}, object(), "[[1]]"], ids=lambda odd: type(odd).__name__
+)
 def test_what_is_no_array_is_refused_by_its_type(odd):
     with pytest.raises(InputTypeError, match=r"input_ids must be whole numbers of shape \(B, T\); got"):
         small_model()(odd)

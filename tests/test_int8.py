@@ -101,12 +101,15 @@ def test_every_instruction_set_gives_the_same_integers(code, environment, isa, t
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")
-@pytest.mark.parametrize(("features", "instruction", "registers"), [
-    ("+avx512f,+avx512bw,+avx512vl,+avx512vnni,+avx2,+fma", "vpdpbusd", "zmm"),
-    ("+avxvnni,+avx2,+fma", "vpdpbusd", "ymm"),
-    ("+avx2,+fma", "vpmaddwd", "ymm"),
-    ("", "pmaddwd", "xmm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("features", "instruction", "registers"),
+    [
+        ("+avx512f,+avx512bw,+avx512vl,+avx512vnni,+avx2,+fma", "vpdpbusd", "zmm"),
+        ("+avxvnni,+avx2,+fma", "vpdpbusd", "ymm"),
+        ("+avx2,+fma", "vpmaddwd", "ymm"),
+        ("", "pmaddwd", "xmm"),
+    ],
+)
 def test_the_tile_uses_the_processors_own_instruction(features, instruction, registers, tmp_path):
     """Compiled here whether or not this machine could run it."""
     code = assembly_of("ops.linear_int8.INT8", ArrayType("b", 3), "array(3), array(3)")
@@ -213,8 +216,9 @@ def dev(sst2):
 def test_the_bundled_classifiers_labels_stay(dev):
     """One of 872 differs. The differences of logits have a root mean square of 0.007, and the largest is 0.04."""
     tokenizer = minibert.AutoTokenizer.from_pretrained("minibert-sst2")
-    models = [minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=name)
-              for name in ("fast", "int8")]  # fmt: skip
+    models = [
+        minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=name) for name in ("fast", "int8")
+    ]
     exact, quantized = (predict(model, tokenizer, dev) for model in models)
     assert (exact.argmax(1) != quantized.argmax(1)).mean() < 0.005
     assert 0 < np.sqrt(np.square(exact - quantized).mean()) < 0.02
@@ -224,7 +228,8 @@ def test_the_bundled_classifiers_labels_stay(dev):
 def test_sentence_vectors_stay_where_they_were(minilm, dev):
     """The least cosine is 0.99904, with attention in float32 0.99883; ONNX Runtime's dynamic int8 has 0.79."""
     tokenizer = minibert.AutoTokenizer.from_pretrained(minilm)
-    exact, quantized = (predict(minibert.AutoModel.from_pretrained(minilm, kernels=name), tokenizer, dev)
-                      for name in ("fast", "int8"))  # fmt: skip
+    exact, quantized = (
+        predict(minibert.AutoModel.from_pretrained(minilm, kernels=name), tokenizer, dev) for name in ("fast", "int8")
+    )
     cosine = (exact * quantized).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(quantized, axis=1)
     assert cosine.min() > (0.999 if HAS_AVX512_BF16 else 0.9988) and cosine.mean() > 0.9997

@@ -46,14 +46,17 @@ def cache_files(folder: Path) -> set[Path]:
     return {path for ending in ("o", "nbi", "nbc") for path in folder.rglob(f"*.{ending}")}
 
 
-@pytest.mark.parametrize(("platform", "environment", "expected"), [
-    ("linux", {}, "/home/ada/.cache/minibert"),
-    ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/minibert"),
-    ("linux", {"XDG_CACHE_HOME": "/xdg", "NUMBA_CACHE_DIR": "/numba"}, "/numba"),
-    ("darwin", {"XDG_CACHE_HOME": "/xdg"}, "/home/ada/Library/Caches/minibert"),
-    ("win32", {"LOCALAPPDATA": "/local"}, "/local/minibert/Cache"),
-    ("win32", {}, "/home/ada/AppData/Local/minibert/Cache"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, "/home/ada/.cache/minibert"),
+        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/minibert"),
+        ("linux", {"XDG_CACHE_HOME": "/xdg", "NUMBA_CACHE_DIR": "/numba"}, "/numba"),
+        ("darwin", {"XDG_CACHE_HOME": "/xdg"}, "/home/ada/Library/Caches/minibert"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/minibert/Cache"),
+        ("win32", {}, "/home/ada/AppData/Local/minibert/Cache"),
+    ],
+)
 def test_the_cache_is_in_the_users_folder(platform, environment, expected, monkeypatch):
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
@@ -192,7 +195,15 @@ def test_the_hash_changes_with_a_file_of_any_room_that_a_kernel_uses(tmp_path):
         return done.stdout
 
     seen = {current()}
-    for changed in ("composed", "ops/attention_f32", "gemm/microkernel", "gemm/dtypes", "simd/emit", "runtime/buffer_pool", "compiler/jit"):
+    for changed in (
+        "composed",
+        "ops/attention_f32",
+        "gemm/microkernel",
+        "gemm/dtypes",
+        "simd/emit",
+        "runtime/buffer_pool",
+        "compiler/jit",
+    ):
         with open(copy / "kernels" / f"{changed}.py", "a", encoding="utf-8") as file:
             file.write("# changed\n")
         assert current() not in seen
@@ -214,11 +225,14 @@ def test_the_cache_command_prints_and_empties_the_folder(tmp_path, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
-@pytest.mark.parametrize("broken", [
-    "sys.modules['numba'] = sys.modules['llvmlite'] = sys.modules['llvmlite.binding'] = None",  # not installed
-    "def fail(*_): raise OSError('libllvmlite.so: cannot open')\nimport ctypes; ctypes.CDLL = fail",
-    "import types; sys.modules['llvmlite'] = types.ModuleType('llvmlite')",  # half of it
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "sys.modules['numba'] = sys.modules['llvmlite'] = sys.modules['llvmlite.binding'] = None",  # not installed
+        "def fail(*_): raise OSError('libllvmlite.so: cannot open')\nimport ctypes; ctypes.CDLL = fail",
+        "import types; sys.modules['llvmlite'] = types.ModuleType('llvmlite')",  # half of it
+    ],
+)
 def test_without_numba_the_error_names_the_way_out_and_the_reference_works(broken, tmp_path):
     code = f"""
 import sys

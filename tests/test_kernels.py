@@ -140,7 +140,10 @@ def test_a_table_prints_what_was_chosen():
     [
         ("quick", "kernels is one of 'auto', 'reference', 'naive'"),
         (3, "kernels is one of"),
-        ({"linear": "quick"}, "the variants of 'linear' are: reference, naive, tiled, packed, blocked, threads, register.*; got 'quick'"),
+        (
+            {"linear": "quick"},
+            "the variants of 'linear' are: reference, naive, tiled, packed, blocked, threads, register.*; got 'quick'",
+        ),
         ({"conv": "naive"}, "the operations are: linear, "),
         ({"linear_add": "naive"}, "the variants of 'linear_add' are: register.*; got 'naive'"),
     ],

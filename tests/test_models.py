@@ -123,8 +123,22 @@ def test_an_id_that_the_vocabulary_does_not_have_is_refused(number):
         small_model()(np.array([[2, number]]) if number < 2**63 else np.array([[2, number]], np.uint64))
 
 
-@pytest.mark.parametrize("ids", [[[2.0, 5.0]], [["2", "5"]], "good film", [[2, None]], [[True, False]], [[2**70, 5]],
-                                 {"input_ids": [[2]]}, b"x", 5.5, None], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [[2.0, 5.0]],
+        [["2", "5"]],
+        "good film",
+        [[2, None]],
+        [[True, False]],
+        [[2**70, 5]],
+        {"input_ids": [[2]]},
+        b"x",
+        5.5,
+        None,
+    ],
+    ids=repr,
+)
 def test_what_is_no_whole_number_is_refused_by_its_type(ids):
     with pytest.raises(InputTypeError, match=r"input_ids must be whole numbers of shape \(B, T\); got "):
         small_model()(ids)
@@ -147,8 +161,12 @@ def test_a_batch_of_no_rows_has_an_answer_of_no_rows(kind, kernels):
 @pytest.mark.parametrize("name, limit", [("token_type_ids", 1), ("position_ids", 15)])
 def test_types_and_positions_are_checked_as_ids_are(name, limit):
     model = small_model("bert")
-    for values, message in [([[-1] * 5] * 2, f"{name} must be from 0 to {limit}"), ([[0, 0]], "the shape of input_ids"),
-                            ([[0.5] * 5] * 2, f"{name} must be whole numbers"), ([[0], [0, 0]], "different lengths")]:  # fmt: skip
+    for values, message in [
+        ([[-1] * 5] * 2, f"{name} must be from 0 to {limit}"),
+        ([[0, 0]], "the shape of input_ids"),
+        ([[0.5] * 5] * 2, f"{name} must be whole numbers"),
+        ([[0], [0, 0]], "different lengths"),
+    ]:
         with pytest.raises(InputError, match=message):
             model(IDS, **{name: values})
     with pytest.raises(InputError, match="token_type_ids must be from 0 to 1; got from 0 to 2"):
@@ -311,7 +329,9 @@ def test_a_model_wants_its_own_configuration_in_a_state_that_fits():
     config.num_attention_heads = 3
     with pytest.raises(ConfigError, match="must divide by the heads; got width 8 and 3 heads"):
         DistilBertModel(config)
-    with pytest.raises(ConfigError, match="AutoModel takes a configuration of class BertConfig, DistilBertConfig, ElectraConfig; got dict"):
+    with pytest.raises(
+        ConfigError, match="AutoModel takes a configuration of class BertConfig, DistilBertConfig, ElectraConfig; got dict"
+    ):
         AutoModel.from_config({})
 
 
@@ -364,9 +384,13 @@ def test_an_unknown_kernel_is_refused_before_the_checkpoint_is_looked_for(kernel
 def test_a_head_prepares_its_weights_for_the_operation_that_uses_them(monkeypatch):
     plain = small_model()(IDS).logits
     turned = Variant(
-        "linear_relu", "turned", lambda x, weight, bias: np.maximum(x @ weight + bias, 0), 0.0, "",
+        "linear_relu",
+        "turned",
+        lambda x, weight, bias: np.maximum(x @ weight + bias, 0),
+        0.0,
+        "",
         pack_weights=lambda weight, bias: (np.ascontiguousarray(weight.T), bias),
-    )  # fmt: skip
+    )
     monkeypatch.setitem(REGISTRY.variants["linear_relu"], "turned", turned)
     assert close(small_model(kernels={"linear_relu": "turned"})(IDS).logits, plain)
 

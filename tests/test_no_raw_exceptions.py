@@ -222,10 +222,16 @@ def test_two_hostile_values_give_an_answer_or_a_minibert_error(call, bench, limi
         pytest.fail(report(call, failures), pytrace=False)
 
 
-@each([
-    call for name, call in CALLS.items() if call.options
-    and not name.endswith("=") and name not in KEEPS_UNKNOWN_KEYS and name.rpartition(".")[2] not in PROTOCOLS
-])  # fmt: skip
+@each(
+    [
+        call
+        for name, call in CALLS.items()
+        if call.options
+        and not name.endswith("=")
+        and name not in KEEPS_UNKNOWN_KEYS
+        and name.rpartition(".")[2] not in PROTOCOLS
+    ]
+)
 def test_an_unknown_keyword_is_an_input_type_error(call, bench, limits):
     for valid in call.valid(bench):
         try:
@@ -264,14 +270,18 @@ def broken():
     raise ZeroDivisionError("the caller's own")
 
 
-@pytest.mark.parametrize("read", [
-    lambda bench: list(bench.pipe("text-classification")(broken())),
-    lambda bench: list(bench.pipe("fill-mask")(broken(), batch_size=4)),
-    lambda bench: list(bench.pipe("token-classification").stream(broken())),
-    lambda bench: sample(minibert.SentenceEncoder).encode(broken()),
-    lambda bench: list(sample(minibert.SentenceEncoder).stream(broken())),
-    lambda bench: bert_tokenizer().encode_packed(broken()),
-], ids=["call", "call in batches", "stream", "encode", "stream of vectors", "encode_packed"])  # fmt: skip
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda bench: list(bench.pipe("text-classification")(broken())),
+        lambda bench: list(bench.pipe("fill-mask")(broken(), batch_size=4)),
+        lambda bench: list(bench.pipe("token-classification").stream(broken())),
+        lambda bench: sample(minibert.SentenceEncoder).encode(broken()),
+        lambda bench: list(sample(minibert.SentenceEncoder).stream(broken())),
+        lambda bench: bert_tokenizer().encode_packed(broken()),
+    ],
+    ids=["call", "call in batches", "stream", "encode", "stream of vectors", "encode_packed"],
+)
 def test_an_exception_of_the_callers_own_iterator_passes_through(read, bench):
     with pytest.raises(ZeroDivisionError, match="^the caller's own$"):
         read(bench)

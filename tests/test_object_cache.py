@@ -104,8 +104,10 @@ def test_kernels_compiled_for_a_baseline_processor_pass_their_tests(tmp_path):
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86 processors")
-@pytest.mark.parametrize(("name", "features", "registers"), [("generic", "", "xmm"), ("haswell", "+avx2,+fma", "ymm"),
-                                                            ("skylake-avx512", "+avx512f,+avx2,+fma", "zmm")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "features", "registers"),
+    [("generic", "", "xmm"), ("haswell", "+avx2,+fma", "ymm"), ("skylake-avx512", "+avx512f,+avx2,+fma", "zmm")],
+)
 def test_a_tile_uses_the_widest_registers_of_the_processor(name, features, registers, tmp_path):
     """Only compiled, so this machine need not be able to run it."""
     code = assembly_of("ops.linear_f32.FLOAT32", ArrayType("B", 3))

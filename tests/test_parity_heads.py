@@ -10,10 +10,15 @@ import minibert
 pytestmark = pytest.mark.parity
 
 FIELDS = {  # class -> how many of its outputs are logits
-    "BertForTokenClassification": 1, "DistilBertForTokenClassification": 1, "BertForQuestionAnswering": 2,
-    "DistilBertForQuestionAnswering": 2, "BertForMaskedLM": 1, "DistilBertForMaskedLM": 1, "BertForPreTraining": 2,
+    "BertForTokenClassification": 1,
+    "DistilBertForTokenClassification": 1,
+    "BertForQuestionAnswering": 2,
+    "DistilBertForQuestionAnswering": 2,
+    "BertForMaskedLM": 1,
+    "DistilBertForMaskedLM": 1,
+    "BertForPreTraining": 2,
     "BertForNextSentencePrediction": 1,
-}  # fmt: skip
+}
 CHOICES = ("BertForMultipleChoice", "DistilBertForMultipleChoice")
 
 

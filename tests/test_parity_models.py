@@ -173,8 +173,9 @@ def test_hidden_states_and_attentions_are_theirs(pair, name):
     inputs = batch()
     kept = inputs["attention_mask"].astype(bool)
     with torch.no_grad():
-        want = theirs(**{key: torch.tensor(value) for key, value in inputs.items()}, output_hidden_states=True,
-                      output_attentions=True)  # fmt: skip
+        want = theirs(
+            **{key: torch.tensor(value) for key, value in inputs.items()}, output_hidden_states=True, output_attentions=True
+        )
     got = ours(**inputs, output_hidden_states=True, output_attentions=True)
     assert len(got.hidden_states) == 3 and len(got.attentions) == 2
     for ours_one, theirs_one in zip(got.hidden_states, want.hidden_states, strict=True):
@@ -233,15 +234,24 @@ def folded(minilm, tmp_path):
         bert.embeddings.token_type_embeddings.weight.zero_()
     config = bert.config
     distilbert = transformers.DistilBertModel(
-        transformers.DistilBertConfig(dim=config.hidden_size, n_layers=config.num_hidden_layers,
-                                      n_heads=config.num_attention_heads, hidden_dim=config.intermediate_size)
-    ).eval()  # fmt: skip
+        transformers.DistilBertConfig(
+            dim=config.hidden_size,
+            n_layers=config.num_hidden_layers,
+            n_heads=config.num_attention_heads,
+            hidden_dim=config.intermediate_size,
+        )
+    ).eval()
     renames = {
-        "encoder.layer": "transformer.layer", "attention.self.query": "attention.q_lin",
-        "attention.self.key": "attention.k_lin", "attention.self.value": "attention.v_lin",
-        "attention.output.dense": "attention.out_lin", "attention.output.LayerNorm": "sa_layer_norm",
-        "intermediate.dense": "ffn.lin1", "output.dense": "ffn.lin2", "output.LayerNorm": "output_layer_norm",
-    }  # fmt: skip
+        "encoder.layer": "transformer.layer",
+        "attention.self.query": "attention.q_lin",
+        "attention.self.key": "attention.k_lin",
+        "attention.self.value": "attention.v_lin",
+        "attention.output.dense": "attention.out_lin",
+        "attention.output.LayerNorm": "sa_layer_norm",
+        "intermediate.dense": "ffn.lin1",
+        "output.dense": "ffn.lin2",
+        "output.LayerNorm": "output_layer_norm",
+    }
     state = {}
     for name, tensor in bert.state_dict().items():
         for old, new in renames.items():

@@ -73,7 +73,9 @@ def test_entities_of_a_text_in_windows_are_theirs(both, strategy, stride):
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
 def test_entities_of_words_told_apart_before_are_theirs(both, strategy):
     theirs, ours = both("token-classification", "bert", "ForTokenClassification", id2label=TAGS)
-    rows = [text.split() for text in (TEXTS[0], TEXTS[1], TEXTS[2])] + [["a b", "", "it's", "é\N{SNOWMAN}", " good ", "goodly!"]]
+    rows = [text.split() for text in (TEXTS[0], TEXTS[1], TEXTS[2])] + [
+        ["a b", "", "it's", "é\N{SNOWMAN}", " good ", "goodly!"]
+    ]
     for delimiter in (None, "", "--"):
         options = {"aggregation_strategy": strategy, "is_split_into_words": True, "delimiter": delimiter}
         for words in rows:
@@ -149,8 +151,15 @@ def test_labels_of_ones_own_are_ranked_as_theirs_are(both, kind, verdicts):
 
 def answers_by_search(model, tokenizer, question, context, top_k, longest, nothing):
     """All spans of all windows, tried one by one."""
-    encoded = tokenizer(question, context, truncation="only_second", max_length=40, stride=8, return_overflowing_tokens=True,
-                        return_offsets_mapping=True)  # fmt: skip
+    encoded = tokenizer(
+        question,
+        context,
+        truncation="only_second",
+        max_length=40,
+        stride=8,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
     found, null_scores = {}, []
     for row, ids in enumerate(encoded["input_ids"]):
         inputs = {name: torch.tensor([encoded[name][row]]) for name in tokenizer.model_input_names}

@@ -220,9 +220,14 @@ class Series:
 
 
 MANY = {
-    "items": Items, "a series": Series, "UserList": UserList, "an array": np.array, "an iterator": iter,
-    "an array of objects": lambda rows: np.array([*rows, None], object)[:-1], "a generator": lambda rows: (row for row in rows),
-}  # fmt: skip
+    "items": Items,
+    "a series": Series,
+    "UserList": UserList,
+    "an array": np.array,
+    "an iterator": iter,
+    "an array of objects": lambda rows: np.array([*rows, None], object)[:-1],
+    "a generator": lambda rows: (row for row in rows),
+}
 
 
 @pytest.mark.parametrize("many", MANY.values(), ids=MANY)

@@ -63,10 +63,13 @@ def test_a_task_is_found_by_its_name_or_by_the_models_class(task, name, folders)
     assert type(pipeline(model=folder)) is type(pipeline(task, folder))
 
 
-@pytest.mark.parametrize("kind, head, task", [
-    *((kind, head, task) for kind in ("bert", "distilbert") for task, (head, _) in HEADS.items() if "zero" not in task),
-    ("bert", "ForPreTraining", "fill-mask"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, head, task",
+    [
+        *((kind, head, task) for kind in ("bert", "distilbert") for task, (head, _) in HEADS.items() if "zero" not in task),
+        ("bert", "ForPreTraining", "fill-mask"),
+    ],
+)
 def test_the_class_of_a_checkpoint_tells_its_task(kind, head, task, tmp_path):
     folder = make_checkpoint(tmp_path, kind, head)
     pipe = pipeline(model=folder)

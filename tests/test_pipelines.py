@@ -255,8 +255,22 @@ def test_an_option_that_means_nothing_is_refused_where_it_is_given(options, mess
 
 
 NO_TEXTS = [5, None, b"bad", bytearray(b"bad"), 5.5]
-NO_ROWS = [*NO_TEXTS, [], ["a"], ["a", "b", "c"], ("a", 5), (5, "a"), {}, {"text": 5}, {"text_pair": "b"}, {"label": "a"},
-           {"text": "a", "text_pair": 5}, {"text": ["a", "b"]}, {"text": {"text": "a"}}, {"text": "a", "more": 1}]  # fmt: skip
+NO_ROWS = [
+    *NO_TEXTS,
+    [],
+    ["a"],
+    ["a", "b", "c"],
+    ("a", 5),
+    (5, "a"),
+    {},
+    {"text": 5},
+    {"text_pair": "b"},
+    {"label": "a"},
+    {"text": "a", "text_pair": 5},
+    {"text": ["a", "b"]},
+    {"text": {"text": "a"}},
+    {"text": "a", "more": 1},
+]
 
 
 @pytest.mark.parametrize("inputs", NO_TEXTS, ids=repr)

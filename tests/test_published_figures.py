@@ -62,5 +62,13 @@ def test_bert_s_published_offsets():
     tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
     encoded = tokenizer("A, naïve [MASK] AllenNLP sentence.", return_offsets_mapping=True)
     assert [tuple(pair) for pair in encoded["offset_mapping"][1:-1]] == [
-        (0, 1), (1, 2), (3, 8), (9, 15), (16, 21), (21, 23), (23, 24), (25, 33), (33, 34)
-    ]  # fmt: skip
+        (0, 1),
+        (1, 2),
+        (3, 8),
+        (9, 15),
+        (16, 21),
+        (21, 23),
+        (23, 24),
+        (25, 33),
+        (33, 34),
+    ]

@@ -13,8 +13,12 @@ from minibert.errors import ConfigError, InputError, InputTypeError, KernelError
 from minibert.quantize import quantize
 
 IDS = np.arange(12).reshape(2, 6)
-KINDS = [("distilbert", "ForSequenceClassification"), ("bert", "ForTokenClassification"), ("bert", "Model"),
-         ("distilbert", "ForMaskedLM")]  # fmt: skip
+KINDS = [
+    ("distilbert", "ForSequenceClassification"),
+    ("bert", "ForTokenClassification"),
+    ("bert", "Model"),
+    ("distilbert", "ForMaskedLM"),
+]
 
 
 @pytest.fixture

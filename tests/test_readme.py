@@ -52,9 +52,12 @@ def test_a_command_prints_what_it_says(command, output, tmp_path):
     name, *arguments = shlex.split(command)
     assert name == "minibert"
     done = subprocess.run(
-        [sys.executable, "-m", "minibert", *arguments], capture_output=True, text=True, encoding="utf-8",
+        [sys.executable, "-m", "minibert", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
         env={**os.environ, "HF_HUB_CACHE": str(tmp_path), "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
 
 

@@ -158,13 +158,16 @@ def test_the_options_of_classification(run, model, tmp_path):  # noqa: F811
     assert objects(run("run", "--model", model, path, "--stride", "2")[1])[0]["label"] in LABELS.values()
 
 
-@pytest.mark.parametrize("task, options, message", [
-    ("text-classification", ["--labels", "a,b"], "--labels does nothing for text-classification, whose options are --pair"),
-    ("ner", ["--top-k", "2"], "--top-k does nothing for token-classification"),
-    ("question-answering", [], "question-answering needs --question or --question-column"),
-    ("zero-shot-classification", [], "zero-shot-classification needs --labels"),
-    ("sing", [], "the tasks are text-classification, .*sentence-embeddings.*; got 'sing'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "task, options, message",
+    [
+        ("text-classification", ["--labels", "a,b"], "--labels does nothing for text-classification, whose options are --pair"),
+        ("ner", ["--top-k", "2"], "--top-k does nothing for token-classification"),
+        ("question-answering", [], "question-answering needs --question or --question-column"),
+        ("zero-shot-classification", [], "zero-shot-classification needs --labels"),
+        ("sing", [], "the tasks are text-classification, .*sentence-embeddings.*; got 'sing'"),
+    ],
+)
 def test_an_option_that_does_nothing_and_one_that_lacks_are_refused(task, options, message, run, model, table):  # noqa: F811
     status, out, err = run("run", "--task", task, "--model", model, table, *options)
     assert (status, out) == (1, []) and re.search(message, err[0])
@@ -176,8 +179,16 @@ def test_an_option_that_does_nothing_and_one_that_lacks_are_refused(task, option
 @pytest.fixture
 def broken(tmp_path):
     path = tmp_path / "in.jsonl"
-    rows = ['{"text": "good"}', '{"text": 5}', "{", json.dumps({"text": LONG}), '{"more": 1}', '{"text": "\\ud800"}',
-            '{"text": "bad", "label": "x"}', '{"text": "bad"}']  # fmt: skip
+    rows = [
+        '{"text": "good"}',
+        '{"text": 5}',
+        "{",
+        json.dumps({"text": LONG}),
+        '{"more": 1}',
+        '{"text": "\\ud800"}',
+        '{"text": "bad", "label": "x"}',
+        '{"text": "bad"}',
+    ]
     path.write_text("\n".join(rows))
     return str(path), rows
 
@@ -224,17 +235,23 @@ def test_a_file_for_bad_rows_is_there_when_there_are_none(run, model, table, tmp
 # --- what is refused before anything is done --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--text-column", "review"], "must have a column 'review'; it has 'id', 'text'. Name one with --text-column or its like."),
-    (["--prefix", "i", "--task", "text-classification", "--pair-column", "no"], "must have a column 'no'"),
-    (["-o", "x.parquet"], "an output's name must say its format"),
-    (["--resume"], "--resume needs an input and an output that are files"),
-    (["-o", "/nowhere/out.jsonl"], "/nowhere/out.jsonl.journal cannot be written: No such file or directory."),
-    (["-o", "."], "an output's name must say its format"),
-    (["-o", "in.csv"], "what is written must not take the place of the input; both are in.csv"),
-    (["-o", "out.jsonl", "--errors", "./out.jsonl"], "answers and bad rows must go to two files; got out.jsonl for both"),
-    (["--kernels", "fastest"], "kernels is one of"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["--text-column", "review"],
+            "must have a column 'review'; it has 'id', 'text'. Name one with --text-column or its like.",
+        ),
+        (["--prefix", "i", "--task", "text-classification", "--pair-column", "no"], "must have a column 'no'"),
+        (["-o", "x.parquet"], "an output's name must say its format"),
+        (["--resume"], "--resume needs an input and an output that are files"),
+        (["-o", "/nowhere/out.jsonl"], "/nowhere/out.jsonl.journal cannot be written: No such file or directory."),
+        (["-o", "."], "an output's name must say its format"),
+        (["-o", "in.csv"], "what is written must not take the place of the input; both are in.csv"),
+        (["-o", "out.jsonl", "--errors", "./out.jsonl"], "answers and bad rows must go to two files; got out.jsonl for both"),
+        (["--kernels", "fastest"], "kernels is one of"),
+    ],
+)
 def test_what_cannot_be_done_is_told_in_a_line_and_leaves_nothing(arguments, message, run, model, table, monkeypatch):  # noqa: F811
     folder = Path(table).parent
     monkeypatch.chdir(folder)
@@ -294,14 +311,20 @@ def test_an_interrupted_run_says_how_to_go_on_and_can(number, status, run, model
     made.send_signal(number)
     err = made.communicate(timeout=60)[1].decode()
     assert made.returncode == status and err.count("\n") == 1
-    assert err.startswith("minibert: interrupted; ") and err.endswith("rows are done. The same command with --resume goes on.\n")
+    assert err.startswith("minibert: interrupted; ") and err.endswith(
+        "rows are done. The same command with --resume goes on.\n"
+    )
     assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.journal", "out.jsonl.part"]
     status, _, err = run(*command)
     assert status == 1 and "a run of this output was interrupted" in err[0] and "Go on with --resume, or delete" in err[0]
     assert run(*command, "--resume") == (0, [], []) and sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl"]
     assert run(*command[:-1], str(tmp_path / "whole.jsonl"))[0] == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
-    assert run(*command, "--resume") == (0, [], [f"minibert: {tmp_path}/out.jsonl is whole already; to make it anew, leave --resume out."])
+    assert run(*command, "--resume") == (
+        0,
+        [],
+        [f"minibert: {tmp_path}/out.jsonl is whole already; to make it anew, leave --resume out."],
+    )
 
 
 @UNIX
@@ -331,6 +354,9 @@ def test_a_full_disk_is_one_error_and_what_was_written_is_kept(run, model, tmp_p
     done = subprocess.run(made, env=environment, capture_output=True, timeout=60)
     err = done.stderr.decode()
     assert done.returncode == 1 and err.count("\n") == 1 and f"{tmp_path}/out.jsonl" in err
-    assert "cannot be written: File too large. " in err and "rows are kept: make room, and run the same command with --resume" in err
+    assert (
+        "cannot be written: File too large. " in err
+        and "rows are kept: make room, and run the same command with --resume" in err
+    )
     assert run(*command, "--resume") == (0, [], []) and len(read(out)) == 400
     assert [row["text"] for row in read(out)] == ["a good movie", "bad"] * 200

@@ -36,10 +36,17 @@ def test_a_tsv_may_have_another_delimiter_and_still_quotes_nothing(tmp_path):
         assert [row.columns for row in source.rows] == [{"id": "1", "text": 'a "good\tfilm'}]
 
 
-@pytest.mark.parametrize("name, delimiter, quoting", [
-    ("x.csv", ";", csv.QUOTE_MINIMAL), ("x.csv", "\t", csv.QUOTE_MINIMAL), ("x.csv", ";", csv.QUOTE_ALL),
-    ("x.csv", "\t", csv.QUOTE_ALL), ("x.tsv", ";", csv.QUOTE_MINIMAL), ("x.tsv", ",", csv.QUOTE_MINIMAL),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, delimiter, quoting",
+    [
+        ("x.csv", ";", csv.QUOTE_MINIMAL),
+        ("x.csv", "\t", csv.QUOTE_MINIMAL),
+        ("x.csv", ";", csv.QUOTE_ALL),
+        ("x.csv", "\t", csv.QUOTE_ALL),
+        ("x.tsv", ";", csv.QUOTE_MINIMAL),
+        ("x.tsv", ",", csv.QUOTE_MINIMAL),
+    ],
+)
 def test_a_header_that_is_one_column_suggests_its_delimiter(name, delimiter, quoting, run, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(written(delimiter, quoting))

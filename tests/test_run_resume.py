@@ -24,7 +24,24 @@ from minibert.run.writing import Journal, Results
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIX = pytest.mark.skipif(os.name == "nt", reason="Unix's fork and kill")
-WORDS = "a bad film, not very good; this movie is great and i love it\nor hate it".split(" ")
+WORDS = [
+    "a",
+    "bad",
+    "film,",
+    "not",
+    "very",
+    "good;",
+    "this",
+    "movie",
+    "is",
+    "great",
+    "and",
+    "i",
+    "love",
+    "it\nor",
+    "hate",
+    "it",
+]
 
 
 class Words:
@@ -62,15 +79,27 @@ sys.exit(main())
 
 
 def command(folder, *more):
-    return ["run", "--model", "minibert-sst2", "--kernels", "reference", str(folder / "in.jsonl"), "-o", str(folder / "out.jsonl"),
-            "--errors", str(folder / "bad.jsonl"), *more]  # fmt: skip
+    return [
+        "run",
+        "--model",
+        "minibert-sst2",
+        "--kernels",
+        "reference",
+        str(folder / "in.jsonl"),
+        "-o",
+        str(folder / "out.jsonl"),
+        "--errors",
+        str(folder / "bad.jsonl"),
+        *more,
+    ]
 
 
 def killed(folder, portions, pause):
     """Begin or go on, and kill when so many portions more are done and a while has passed; True when it ended before."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    made = subprocess.Popen([sys.executable, "-c", WITH_SMALL_PORTIONS, *command(folder, "--resume")], env=environment,
-                            stderr=subprocess.DEVNULL)  # fmt: skip
+    made = subprocess.Popen(
+        [sys.executable, "-c", WITH_SMALL_PORTIONS, *command(folder, "--resume")], env=environment, stderr=subprocess.DEVNULL
+    )
     journal = folder / "out.jsonl.journal"
     before = lines_of(journal)
     while made.poll() is None and lines_of(journal) < before + portions:

@@ -20,8 +20,12 @@ def write_recipe(folder, pooling=None, steps=("Transformer", "Pooling"), limits=
     paths = ["" if number == 0 else f"{number}_{step}" for number, step in enumerate(steps)]
     modules = [{"idx": i, "path": path, "type": f"a.b.{step}"} for i, (step, path) in enumerate(zip(steps, paths))]
     (folder / "1_Pooling").mkdir(exist_ok=True)
-    files = {"modules.json": modules, "1_Pooling/config.json": pooling or {"pooling_mode_mean_tokens": True},
-             "sentence_bert_config.json": limits or {}, "config_sentence_transformers.json": prompts or {}}  # fmt: skip
+    files = {
+        "modules.json": modules,
+        "1_Pooling/config.json": pooling or {"pooling_mode_mean_tokens": True},
+        "sentence_bert_config.json": limits or {},
+        "config_sentence_transformers.json": prompts or {},
+    }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return folder
@@ -36,11 +40,18 @@ def write_dense(folder, inputs, outputs, activation="Tanh", bias=True, number=2,
     if bias:
         tensors["linear.bias"] = random.normal(0, 0.3, outputs).astype(np.float32)
     save_file(tensors, home / "model.safetensors")
-    settings = {"in_features": inputs, "out_features": outputs, "bias": bias,
-                "activation_function": f"torch.nn.modules.activation.{activation}"}  # fmt: skip
+    settings = {
+        "in_features": inputs,
+        "out_features": outputs,
+        "bias": bias,
+        "activation_function": f"torch.nn.modules.activation.{activation}",
+    }
     (home / "config.json").write_text(json.dumps({**settings, **changes}))
     steps = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
-    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (path, kind) in enumerate(steps)]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(steps)
+    ]
     (folder / "modules.json").write_text(json.dumps(modules))
     return tensors
 
@@ -68,11 +79,16 @@ def vectors_by_formula(folder, texts, pooling, length, start=0):
             hidden = model(**tokenizer(text, truncation=True, max_length=length, return_tensors="pt"))[0][0].numpy()
         place = np.arange(1, len(hidden) + 1)[start:, None]
         hidden = hidden[start:]
-        vectors.append({
-            "cls": hidden[0], "max": hidden.max(0), "mean": hidden.mean(0), "lasttoken": hidden[-1],
-            "mean_sqrt_len_tokens": hidden.sum(0) / len(hidden) ** 0.5,
-            "weightedmean": (hidden * place).sum(0) / place.sum(),
-        }[pooling])  # fmt: skip
+        vectors.append(
+            {
+                "cls": hidden[0],
+                "max": hidden.max(0),
+                "mean": hidden.mean(0),
+                "lasttoken": hidden[-1],
+                "mean_sqrt_len_tokens": hidden.sum(0) / len(hidden) ** 0.5,
+                "weightedmean": (hidden * place).sum(0) / place.sum(),
+            }[pooling]
+        )
     return np.array(vectors)
 
 
@@ -111,7 +127,10 @@ def test_sentence_transformers_gives_the_same(minilm, tmp_path):
     for prompts in ({}, {"query": "find: "}, {"document": "the "}, {"query": "find: ", "document": "the ", "passage": "a "}):
         settings = {"prompts": {**prompts, "other": "bad "}, "default_prompt_name": "other"}
         (tmp_path / "m" / "config_sentence_transformers.json").write_text(json.dumps(settings))
-        ours, theirs = SentenceEncoder.from_pretrained(tmp_path / "m"), library.SentenceTransformer(str(tmp_path / "m"), device="cpu")
+        ours, theirs = (
+            SentenceEncoder.from_pretrained(tmp_path / "m"),
+            library.SentenceTransformer(str(tmp_path / "m"), device="cpu"),
+        )
         for name in ("encode", "encode_query", "encode_document"):
             assert np.abs(getattr(ours, name)(TEXTS) - getattr(theirs, name)(TEXTS)).max() < 1e-5
 
@@ -208,7 +227,9 @@ def test_a_checkpoint_without_a_recipe_gives_the_mean_and_says_so(tmp_path, capl
 def test_similarity_is_the_cosine_or_the_dot_product(folder):
     encoder = SentenceEncoder.from_pretrained(folder)
     one, other = np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[6.0, 8.0]])
-    assert np.allclose(encoder.similarity(one, other), [[1], [0]]) and np.allclose(encoder.similarity(one, other, "dot"), [[50], [0]])
+    assert np.allclose(encoder.similarity(one, other), [[1], [0]]) and np.allclose(
+        encoder.similarity(one, other, "dot"), [[50], [0]]
+    )
     write_recipe(folder, prompts={"similarity_fn_name": "dot"})
     assert np.allclose(SentenceEncoder.from_pretrained(folder).similarity(one[0], other), [[50]])
     with pytest.raises(InputError, match="the similarity is one of cosine, dot, euclidean, manhattan; got 'angle'"):

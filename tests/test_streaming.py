@@ -89,8 +89,12 @@ def test_options_are_checked_at_once_and_batches_are_not_the_callers_to_make(pip
 
 def test_every_task_has_a_stream(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "TOKENS", 1)  # each row by itself, as in the call
-    heads = {"token-classification": "ForTokenClassification", "fill-mask": "ForMaskedLM",
-             "question-answering": "ForQuestionAnswering", "feature-extraction": "Model"}  # fmt: skip
+    heads = {
+        "token-classification": "ForTokenClassification",
+        "fill-mask": "ForMaskedLM",
+        "question-answering": "ForQuestionAnswering",
+        "feature-extraction": "Model",
+    }
     inputs = {"fill-mask": "a [MASK] movie", "question-answering": {"question": "what ?", "context": "a good movie"}}
     for task, head in heads.items():
         made = pipeline(task, make_checkpoint(tmp_path / task, "bert", head))

@@ -106,8 +106,17 @@ def test_the_number_of_threads():
     assert get_num_threads() == 3
 
 
-@pytest.mark.parametrize(("count", "error"), [(0, InputError), (-1, InputError), (2.0, InputTypeError),
-                                              (True, InputTypeError), ("2", InputTypeError), (None, InputTypeError)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("count", "error"),
+    [
+        (0, InputError),
+        (-1, InputError),
+        (2.0, InputTypeError),
+        (True, InputTypeError),
+        ("2", InputTypeError),
+        (None, InputTypeError),
+    ],
+)
 def test_a_number_of_threads_that_cannot_be_is_refused(count, error):
     with pytest.raises(error, match="the number of threads must be"):
         set_num_threads(count)
@@ -116,5 +125,7 @@ def test_a_number_of_threads_that_cannot_be_is_refused(count, error):
 @pytest.mark.parametrize(("value", "expected"), [("3", 3), ("", None), ("many", None), ("0", None)])
 def test_numba_num_threads_is_honoured(value, expected):
     expected = expected or len(os.sched_getaffinity(0))
-    code = f"from minibert.kernels.runtime.thread_count import get_num_threads; raise SystemExit(get_num_threads() != {expected})"
+    code = (
+        f"from minibert.kernels.runtime.thread_count import get_num_threads; raise SystemExit(get_num_threads() != {expected})"
+    )
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "NUMBA_NUM_THREADS": value}).returncode == 0

@@ -106,7 +106,7 @@ def test_each_troublesome_word_alone_and_twice(vocab):
     ),
     flags=st.tuples(*[st.booleans()] * 4),
     some=st.lists(texts, max_size=3),
-)  # fmt: skip
+)
 def test_added_tokens(contents, flags, some):
     tokenizer = our_tokenizer(troubled_vocab())
     try:
@@ -159,16 +159,28 @@ def test_sentences_are_the_references(sst2):
 # --- what a batch may hold ---
 
 
-@pytest.mark.parametrize("options", [
-    {},
-    {"add_special_tokens": False},
-    {"truncation": True, "max_length": 2},
-    {"truncation": True, "max_length": 4},
-    {"truncation": True, "max_length": 3, "add_special_tokens": False},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"add_special_tokens": False},
+        {"truncation": True, "max_length": 2},
+        {"truncation": True, "max_length": 4},
+        {"truncation": True, "max_length": 3, "add_special_tokens": False},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_fallback_and_empty_texts_anywhere(plain, options, threads):
-    for some in ([], [""], ["", ""], FALLBACK[:1], [*FALLBACK, "ab"], ["ab", *FALLBACK], ["ab c", FALLBACK[0], "", "abc abc abc", FALLBACK[3], " "]):
+    for some in (
+        [],
+        [""],
+        ["", ""],
+        FALLBACK[:1],
+        [*FALLBACK, "ab"],
+        ["ab", *FALLBACK],
+        ["ab c", FALLBACK[0], "", "abc abc abc", FALLBACK[3], " "],
+    ):
         check(plain, some, threads=threads, **options)
 
 
@@ -319,7 +331,9 @@ def test_threads_are_counted_from_one(plain, threads):
         plain.encode_packed(["a"], threads=threads)
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))], ids=["copied", "pickled"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))], ids=["copied", "pickled"]
+)
 def test_a_tokenizer_is_the_same_in_another_process(plain, again):
     plain.encode_packed(["a text"])
     assert rows(again(plain).encode_packed(["ab é", "c"])) == rows(plain.encode_packed(["ab é", "c"]))

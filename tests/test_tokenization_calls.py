@@ -24,7 +24,9 @@ def same_answer(mine, other):
     assert list(mine.keys()) == list(other.keys())
     for name in mine:
         assert type(mine[name]) is type(other[name])
-        assert np.array_equal(mine[name], other[name]) if isinstance(mine[name], np.ndarray) else mine[name] == other[name], name
+        assert np.array_equal(mine[name], other[name]) if isinstance(mine[name], np.ndarray) else mine[name] == other[name], (
+            name
+        )
     if mine.encodings is not None:
         for ours, theirs in zip(mine.encodings, other.encodings, strict=True):
             assert [name for name in COLUMNS if getattr(ours, name) != getattr(theirs, name)] == []
@@ -45,9 +47,7 @@ CALLS = [
     {"return_token_type_ids": False, "return_attention_mask": False},
     {"truncation": "do_not_truncate", "padding": "do_not_pad"},
 ]
-TEXTS = [
-    ("a text",), (PAIR[0], PAIR[1]), (PAIR,), (["", "b"],), (PAIR, PAIR[::-1]), ([("a", "b c"), ("d", "")],), ("a", ""),
-]  # fmt: skip
+TEXTS = [("a text",), (PAIR[0], PAIR[1]), (PAIR,), (["", "b"],), (PAIR, PAIR[::-1]), ([("a", "b c"), ("d", "")],), ("a", "")]
 
 
 @pytest.mark.parity
@@ -60,7 +60,9 @@ def test_a_call_answers_as_transformers_does(both, call):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("call", [{}, {"padding": True, "return_offsets_mapping": True}, {"truncation": True, "max_length": 6}], ids=str)
+@pytest.mark.parametrize(
+    "call", [{}, {"padding": True, "return_offsets_mapping": True}, {"truncation": True, "max_length": 6}], ids=str
+)
 def test_words_given_apart_answer_as_in_transformers(both, call):
     ours, theirs = both
     words = [["Hello", "unwanted", "", "é!"], ["a"]]
@@ -96,7 +98,12 @@ def check_truncation(ours, theirs, texts, limit, strategy, side, special, stride
     try:
         row = texts if texts[1] is not None else texts[0]
         batch = ours(
-            [row], truncation=strategy, max_length=limit, stride=stride, add_special_tokens=special, return_overflowing_tokens=True
+            [row],
+            truncation=strategy,
+            max_length=limit,
+            stride=stride,
+            add_special_tokens=special,
+            return_overflowing_tokens=True,
         )
     except InputError:
         assert other is None or limit < taken
@@ -151,7 +158,12 @@ def test_decoding_is_the_references(both):
 def test_padding_of_rows_made_before_is_transformers(both):
     ours, theirs = both
     rows = [ours("a b c"), ours("d")]
-    for options in ({}, {"padding": "max_length", "max_length": 9}, {"return_tensors": "np"}, {"pad_to_multiple_of": 4, "padding_side": "left"}):
+    for options in (
+        {},
+        {"padding": "max_length", "max_length": 9},
+        {"return_tensors": "np"},
+        {"pad_to_multiple_of": 4, "padding_side": "left"},
+    ):
         mine, other = ours.pad([dict(row) for row in rows], **options), theirs.pad([dict(row) for row in rows], **options)
         same_answer(mine, other)
     assert ours.pad({"input_ids": [1, 2]}, padding="max_length", max_length=3)["input_ids"] == [1, 2, 0]
@@ -160,8 +172,20 @@ def test_padding_of_rows_made_before_is_transformers(both):
 @pytest.mark.parity
 def test_names_and_tokens_are_transformers(both):
     ours, theirs = both
-    for name in ("all_special_tokens", "all_special_ids", "special_tokens_map", "vocab_size", "model_max_length", "padding_side",
-                 "truncation_side", "model_input_names", "mask_token", "mask_token_id", "pad_token_id", "is_fast"):  # fmt: skip
+    for name in (
+        "all_special_tokens",
+        "all_special_ids",
+        "special_tokens_map",
+        "vocab_size",
+        "model_max_length",
+        "padding_side",
+        "truncation_side",
+        "model_input_names",
+        "mask_token",
+        "mask_token_id",
+        "pad_token_id",
+        "is_fast",
+    ):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert len(ours) == len(theirs) and ours.get_vocab() == theirs.get_vocab() == ours.vocab
     assert ours.num_special_tokens_to_add(True) == 3

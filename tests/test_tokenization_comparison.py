@@ -27,16 +27,19 @@ def test_without_a_fault_there_is_no_difference(tokenizers):
     assert other.overflowing and differences(mine, other) == []
 
 
-@pytest.mark.parametrize("name, fault", [
-    ("ids", lambda row: [*row[:-1], row[-1] + 1]),
-    ("tokens", lambda row: [*row[:-1], "[sep]"]),
-    ("offsets", lambda row: [row[0], (row[1][0], row[1][1] + 1), *row[2:]]),
-    ("word_ids", lambda row: [0 if word is None else word for word in row]),
-    ("type_ids", lambda row: row[:-1]),
-    ("sequence_ids", lambda row: [0 for _ in row]),
-    ("special_tokens_mask", lambda row: [0, *row[1:]]),
-    ("attention_mask", lambda row: [0, *row[1:]]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, fault",
+    [
+        ("ids", lambda row: [*row[:-1], row[-1] + 1]),
+        ("tokens", lambda row: [*row[:-1], "[sep]"]),
+        ("offsets", lambda row: [row[0], (row[1][0], row[1][1] + 1), *row[2:]]),
+        ("word_ids", lambda row: [0 if word is None else word for word in row]),
+        ("type_ids", lambda row: row[:-1]),
+        ("sequence_ids", lambda row: [0 for _ in row]),
+        ("special_tokens_mask", lambda row: [0, *row[1:]]),
+        ("attention_mask", lambda row: [0, *row[1:]]),
+    ],
+)
 def test_a_fault_in_a_column_is_seen(tokenizers, name, fault):
     mine, other = rows(tokenizers)
     setattr(mine, name, fault(getattr(mine, name)))
@@ -51,10 +54,16 @@ def test_a_fault_in_the_overflow_is_seen(tokenizers):
     assert differences(mine, other) == ["overflowing"]
 
 
-@pytest.mark.parametrize("method, fault", [
-    ("columns", lambda self, text: (lambda ids, spans, words: (ids, [(a, b + 1) for a, b in spans], words))(*COLUMNS(self, text))),
-    ("ids", lambda self, text: IDS(self, text)[::-1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "method, fault",
+    [
+        (
+            "columns",
+            lambda self, text: (lambda ids, spans, words: (ids, [(a, b + 1) for a, b in spans], words))(*COLUMNS(self, text)),
+        ),
+        ("ids", lambda self, text: IDS(self, text)[::-1]),
+    ],
+)
 def test_a_fault_in_the_fast_path_alone_is_seen(monkeypatch, method, fault):
     monkeypatch.setattr(FastPipeline, method, fault)
     with pytest.raises(AssertionError):

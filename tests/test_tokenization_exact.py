@@ -87,15 +87,38 @@ def test_each_troublesome_word_alone_and_twice(word):
             check_same(tokenizers, text)
 
 
-CONTENTS = ["ab", "Ab", "é", "e\u0301", " x", "x y", "中", "[X]", "ed", "[MASK]", "[MASK", "want", "!", "a", "\u0f73", "İ", "\t!", "ß", "_"]
-added_tokens = st.lists(
-    st.builds(AddedToken, st.sampled_from(CONTENTS), *[st.booleans()] * 5), min_size=1, max_size=4
-)
+CONTENTS = [
+    "ab",
+    "Ab",
+    "é",
+    "e\u0301",
+    " x",
+    "x y",
+    "中",
+    "[X]",
+    "ed",
+    "[MASK]",
+    "[MASK",
+    "want",
+    "!",
+    "a",
+    "\u0f73",
+    "İ",
+    "\t!",
+    "ß",
+    "_",
+]
+added_tokens = st.lists(st.builds(AddedToken, st.sampled_from(CONTENTS), *[st.booleans()] * 5), min_size=1, max_size=4)
 
 
 @pytest.mark.parity
 @settings(max_examples=80, deadline=None, derandomize=True)
-@given(added=added_tokens, flags=st.sampled_from(FLAGS), pieces=st.lists(st.sampled_from([*CONTENTS, " ", "\t", "b", "."])), text=texts)
+@given(
+    added=added_tokens,
+    flags=st.sampled_from(FLAGS),
+    pieces=st.lists(st.sampled_from([*CONTENTS, " ", "\t", "b", "."])),
+    text=texts,
+)
 def test_added_tokens_of_every_kind(added, flags, pieces, text):
     try:
         tokenizers = pair_of_tokenizers(troubled_vocab(), added, **flags)
@@ -115,10 +138,7 @@ def test_only_83_marks_and_13_composed_of_them_can_change_the_order_of_what_is_l
 
 @pytest.mark.parametrize(
     "text, tokens",
-    [
-        ("UNwantéd,running", ["un", "##want", "##ed", ",", "runn", "##ing"]),
-        ("unwantedX running", ["[UNK]", "runn", "##ing"]),
-    ],
+    [("UNwantéd,running", ["un", "##want", "##ed", ",", "runn", "##ing"]), ("unwantedX running", ["[UNK]", "runn", "##ing"])],
 )
 def test_known_pairs(text, tokens):
     assert BertTokenizer(KNOWN_VOCAB).tokenize(text) == tokens
@@ -139,7 +159,12 @@ def test_known_words_of_a_text():
 def test_offsets_far_into_a_text_are_as_those_near_its_beginning(fill):
     """Near it texts share their spans; the last of those ends in MAX_SHARED_END."""
     ours, theirs = pair_of_tokenizers(real_vocab())
-    for count in (MAX_SHARED_END // len(fill) - 1, MAX_SHARED_END // len(fill), MAX_SHARED_END // len(fill) + 1, 3 * MAX_SHARED_END):
+    for count in (
+        MAX_SHARED_END // len(fill) - 1,
+        MAX_SHARED_END // len(fill),
+        MAX_SHARED_END // len(fill) + 1,
+        3 * MAX_SHARED_END,
+    ):
         text = fill * count + "unaffable, é" + "x" * 600 + " ab"
         assert differences(ours([text])[0], theirs.encode(text)) == []
 
@@ -153,7 +178,9 @@ def test_a_token_longer_than_a_word_may_be_is_no_word():
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("text", ["", "\0", "\0 \0", "\u0301", "a\u0301\u0301b", "각\tb", "각\u0301\t\u0301b", "\u0f71\0", "é\xa0é\0"])
+@pytest.mark.parametrize(
+    "text", ["", "\0", "\0 \0", "\u0301", "a\u0301\u0301b", "각\tb", "각\u0301\t\u0301b", "\u0f71\0", "é\xa0é\0"]
+)
 def test_dropped_and_expanded_characters_have_the_right_offsets(text):
     check_same(pair_of_tokenizers(troubled_vocab()), text)
 

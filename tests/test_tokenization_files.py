@@ -8,13 +8,7 @@ from tokenization_cases import pair_of_tokenizers, random_texts, real_folder, tr
 
 from minibert import AutoTokenizer
 from minibert.errors import InputError, ModelNotFoundError, VocabularyError
-from minibert.tokenization import (
-    AddedToken,
-    BertTokenizer,
-    BertTokenizerFast,
-    DistilBertTokenizer,
-    PreTrainedTokenizerFast,
-)
+from minibert.tokenization import AddedToken, BertTokenizer, BertTokenizerFast, DistilBertTokenizer, PreTrainedTokenizerFast
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b", "A", "é"]
 
@@ -56,7 +50,10 @@ def test_saved_files_are_read_by_transformers_and_back(tmp_path, kind):
 def test_flags_of_the_config_decide_as_in_transformers(tmp_path, flags):
     import transformers
 
-    shutil.copy(real_folder() / "tokenizer.json", write(tmp_path / "m", "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **flags}))
+    shutil.copy(
+        real_folder() / "tokenizer.json",
+        write(tmp_path / "m", "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **flags}),
+    )
     ours, theirs = AutoTokenizer.from_pretrained(tmp_path / "m"), transformers.BertTokenizer.from_pretrained(tmp_path / "m")
     for text in ("Crème BRÛLÉE 中国 x", *random_texts(40, seed=2)):
         assert ours.encode(text) == theirs.encode(text)
@@ -114,12 +111,15 @@ def test_of_equal_lines_the_last_counts(folder):
     assert BertTokenizer.from_pretrained(folder).convert_tokens_to_ids("a") == len(PIECES)
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"\xef\xbb\xbf[PAD]\n[UNK]\n", "byte order mark"),
-    (b"[PAD]\n[CLS]\n", "token for unknown words"),
-    (b"", "token for unknown words"),
-    (b"[PAD]\n\xff\xfe", "UTF-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\xef\xbb\xbf[PAD]\n[UNK]\n", "byte order mark"),
+        (b"[PAD]\n[CLS]\n", "token for unknown words"),
+        (b"", "token for unknown words"),
+        (b"[PAD]\n\xff\xfe", "UTF-8"),
+    ],
+)
 def test_a_faulty_vocab_txt_is_one_error(folder, content, message):
     write(folder, "vocab.txt", content)
     with pytest.raises(VocabularyError, match=message):
@@ -129,15 +129,32 @@ def test_a_faulty_vocab_txt_is_one_error(folder, content, message):
 def tokenizer_json(**changes):
     model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {token: n for n, token in enumerate(PIECES)}}
     whole = {
-        "model": model, "added_tokens": [], "normalizer": None, "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": None, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-    }  # fmt: skip
+        "model": model,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": None,
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+    }
     return {**whole, **changes}
 
 
-@pytest.mark.parametrize("vocab", [
-    {"[UNK]": -1}, {"[UNK]": 2**31}, {"[UNK]": 7592.5}, {"[UNK]": True}, {"[UNK]": "1"}, {"[UNK]": None}, ["[UNK]"], None, {}, {"a": 0},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "vocab",
+    [
+        {"[UNK]": -1},
+        {"[UNK]": 2**31},
+        {"[UNK]": 7592.5},
+        {"[UNK]": True},
+        {"[UNK]": "1"},
+        {"[UNK]": None},
+        ["[UNK]"],
+        None,
+        {},
+        {"a": 0},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", [BertTokenizer, PreTrainedTokenizerFast])
 def test_a_faulty_vocabulary_in_tokenizer_json_is_one_error(tmp_path, kind, vocab):
     write(tmp_path, "tokenizer.json", tokenizer_json(model={"type": "WordPiece", "vocab": vocab}))
@@ -145,13 +162,30 @@ def test_a_faulty_vocabulary_in_tokenizer_json_is_one_error(tmp_path, kind, voca
         kind.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("changes", [
-    {"model": {"type": "BPE", "vocab": {}}}, {"model": 3}, {"normalizer": {"type": "NFC"}}, {"normalizer": {"type": "BertNormalizer"}},
-    {"post_processor": {"type": "RobertaProcessing"}}, {"post_processor": {"type": "TemplateProcessing"}}, {"decoder": None},
-    {"pre_tokenizer": {"type": "Whitespaces"}}, {"pre_tokenizer": None}, {"pre_tokenizer": {"type": "Sequence", "pretokenizers": 3}},
-    {"pre_tokenizer": {"type": "Punctuation", "behavior": "x"}}, {"normalizer": {"type": "Sequence"}}, {"added_tokens": [{"id": 2**31, "content": "x"}]}, {"added_tokens": [{"id": 1}]},
-    {"added_tokens": [{"id": 1, "content": "x", "lstrip": 3}]}, {"added_tokens": 3}, {"added_tokens": ["x"]}, {"normalizer": 3},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {"type": "BPE", "vocab": {}}},
+        {"model": 3},
+        {"normalizer": {"type": "NFC"}},
+        {"normalizer": {"type": "BertNormalizer"}},
+        {"post_processor": {"type": "RobertaProcessing"}},
+        {"post_processor": {"type": "TemplateProcessing"}},
+        {"decoder": None},
+        {"pre_tokenizer": {"type": "Whitespaces"}},
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": 3}},
+        {"pre_tokenizer": {"type": "Punctuation", "behavior": "x"}},
+        {"normalizer": {"type": "Sequence"}},
+        {"added_tokens": [{"id": 2**31, "content": "x"}]},
+        {"added_tokens": [{"id": 1}]},
+        {"added_tokens": [{"id": 1, "content": "x", "lstrip": 3}]},
+        {"added_tokens": 3},
+        {"added_tokens": ["x"]},
+        {"normalizer": 3},
+    ],
+    ids=str,
+)
 def test_what_is_no_bert_tokenizer_is_refused(tmp_path, changes):
     write(tmp_path, "tokenizer.json", tokenizer_json(**changes))
     with pytest.raises(VocabularyError):

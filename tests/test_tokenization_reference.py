@@ -12,10 +12,14 @@ from minibert.tokenization import AddedToken, BertTokenizer, PreTrainedTokenizer
 
 pytestmark = pytest.mark.parity
 ADDED = [
-    {"content": "Straße É", "normalized": True}, {"content": "FooBar", "normalized": True}, {"content": "Ünt", "normalized": False},
-    {"content": "AB", "normalized": True}, {"content": "fooBAR", "normalized": True},
-    {"content": "<ÉX>", "normalized": True, "special": True}, {"content": "<ÉY>", "normalized": False, "special": True},
-]  # fmt: skip
+    {"content": "Straße É", "normalized": True},
+    {"content": "FooBar", "normalized": True},
+    {"content": "Ünt", "normalized": False},
+    {"content": "AB", "normalized": True},
+    {"content": "fooBAR", "normalized": True},
+    {"content": "<ÉX>", "normalized": True, "special": True},
+    {"content": "<ÉY>", "normalized": False, "special": True},
+]
 
 
 def both_of(folder):
@@ -80,7 +84,7 @@ def test_a_normalized_token_comes_back_in_its_normal_form(lower):
 def test_fill_mask_shows_a_normalized_token_in_its_normal_form():
     import minibert
 
-    vocabulary = {token: token_id for token_id, token in enumerate("[PAD] [UNK] [CLS] [SEP] [MASK] a".split())}
+    vocabulary = {token: token_id for token_id, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])}
     tokenizer = BertTokenizer(vocabulary)
     tokenizer.add_tokens(["Été"])
     config = minibert.BertConfig(
@@ -91,9 +95,20 @@ def test_fill_mask_shows_a_normalized_token_in_its_normal_form():
     assert {answer["token"]: answer["token_str"] for answer in answers}[6] == "ete"
 
 
-@pytest.mark.parametrize("tokens", [
-    {"image": "<x>"}, {"image_token": "<x>", "b": "<y>"}, {"mask_token": "<x>"}, {"name": "[SEP]"}, ["<x>"], ("<x>",), None, {},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        {"image": "<x>"},
+        {"image_token": "<x>", "b": "<y>"},
+        {"mask_token": "<x>"},
+        {"name": "[SEP]"},
+        ["<x>"],
+        ("<x>",),
+        None,
+        {},
+    ],
+    ids=str,
+)
 def test_extra_special_tokens_may_have_names(folder, tokens):
     ours, theirs = both_from(folder, extra_special_tokens=tokens)
     same_tokenizer(ours, theirs)
@@ -102,10 +117,16 @@ def test_extra_special_tokens_may_have_names(folder, tokens):
         assert getattr(ours, f"{name}_id") == getattr(theirs, f"{name}_id")
 
 
-@pytest.mark.parametrize("changes", [
-    {"extra_special_tokens": {"image": "<x>"}}, {"extra_special_tokens": ["<x>"]}, {"image_token": "<x>"},
-    {"model_specific_special_tokens": {"image": "<x>"}},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extra_special_tokens": {"image": "<x>"}},
+        {"extra_special_tokens": ["<x>"]},
+        {"image_token": "<x>"},
+        {"model_specific_special_tokens": {"image": "<x>"}},
+    ],
+    ids=str,
+)
 def test_a_files_special_tokens_may_have_names(folder, changes):
     change_config(folder, **changes)
     same_tokenizer(*both_of(folder))
@@ -157,10 +178,19 @@ def test_a_side_that_is_none_is_refused_when_it_is_set(name, value):
     assert tokenizer("a" if name == "padding_side" else "a b c", **options)["input_ids"] == expected
 
 
-@pytest.mark.parametrize("options", [
-    {"truncation": True}, {"truncation": True, "max_length": 3}, {"max_length": 3}, {"padding": "max_length", "max_length": 9},
-    {"truncation": True, "max_length": 3, "add_special_tokens": True}, {"padding": True}, {"truncation": True, "max_length": 0},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"truncation": True},
+        {"truncation": True, "max_length": 3},
+        {"max_length": 3},
+        {"padding": "max_length", "max_length": 9},
+        {"truncation": True, "max_length": 3, "add_special_tokens": True},
+        {"padding": True},
+        {"truncation": True, "max_length": 0},
+    ],
+    ids=str,
+)
 def test_tokenize_gives_all_tokens_whatever_is_to_be_cut(options):
     import transformers
 
@@ -172,9 +202,12 @@ def test_tokenize_gives_all_tokens_whatever_is_to_be_cut(options):
 
 
 TEMPLATES = [
-    ("[CLS] $A [SEP]", "[CLS] $B [SEP] $A:1 [SEP]:1"), ("$A", "$B $A"), ("$A:1 [SEP]", "[SEP] $B:1 $A:0 [SEP] [CLS]"),
-    ("[CLS]:1 $A:1", "[CLS] $A:1 [SEP] $B:0"), ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"),
-]  # fmt: skip
+    ("[CLS] $A [SEP]", "[CLS] $B [SEP] $A:1 [SEP]:1"),
+    ("$A", "$B $A"),
+    ("$A:1 [SEP]", "[SEP] $B:1 $A:0 [SEP] [CLS]"),
+    ("[CLS]:1 $A:1", "[CLS] $A:1 [SEP] $B:0"),
+    ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"),
+]
 
 
 @pytest.mark.parametrize("single, pair", TEMPLATES)
@@ -210,7 +243,10 @@ def test_overflow_of_any_template_is_the_references(tmp_path, single, pair):
 def test_special_tokens_named_together_get_ids_in_the_order_they_are_named():
     import transformers
 
-    for names in ({"mask_token": "<m>", "extra_special_tokens": ["<e>"]}, {"extra_special_tokens": ["<e>"], "mask_token": "<m>"}):
+    for names in (
+        {"mask_token": "<m>", "extra_special_tokens": ["<e>"]},
+        {"extra_special_tokens": ["<e>"], "mask_token": "<m>"},
+    ):
         ours, theirs = BertTokenizer(troubled_vocab()), transformers.BertTokenizer(vocab=troubled_vocab())
         assert ours.add_special_tokens(names) == theirs.add_special_tokens(names)
         same_tokenizer(ours, theirs)

@@ -11,13 +11,23 @@ from minibert.tokenization import PreTrainedTokenizerFast
 
 COURSE = ("Sequence", "NFD Lowercase StripAccents"), ("Sequence", "WhitespaceSplit Punctuation")
 NORMALIZERS = (
-    COURSE[0], ("Sequence", "Lowercase NFD"), ("Sequence", "StripAccents NFD Lowercase"), ("NFD", ""), ("Lowercase", ""),
-    ("StripAccents", ""), ("Sequence", "NFD BertNormalizer StripAccents"), ("Sequence", ""),
-)  # fmt: skip
+    COURSE[0],
+    ("Sequence", "Lowercase NFD"),
+    ("Sequence", "StripAccents NFD Lowercase"),
+    ("NFD", ""),
+    ("Lowercase", ""),
+    ("StripAccents", ""),
+    ("Sequence", "NFD BertNormalizer StripAccents"),
+    ("Sequence", ""),
+)
 PRE_TOKENIZERS = (
-    COURSE[1], ("Whitespace", ""), ("WhitespaceSplit", ""), ("Punctuation", ""), ("Sequence", "Whitespace Punctuation"),
+    COURSE[1],
+    ("Whitespace", ""),
+    ("WhitespaceSplit", ""),
+    ("Punctuation", ""),
+    ("Sequence", "Whitespace Punctuation"),
     ("Sequence", "Punctuation BertPreTokenizer"),
-)  # fmt: skip
+)
 BEHAVIORS = ("isolated", "removed", "merged_with_previous", "merged_with_next", "contiguous")
 
 
@@ -37,9 +47,10 @@ def reference(normalizer, pre_tokenizer):
     theirs.normalizer, theirs.pre_tokenizer, theirs.decoder = normalizer, pre_tokenizer, decoders.WordPiece(prefix="##")
     theirs.add_special_tokens(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"])
     theirs.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
-    )  # fmt: skip
+    )
     return theirs
 
 
@@ -123,10 +134,13 @@ def test_steps_are_saved_as_they_were_read(tmp_path):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name, steps, message", [
-    ("normalizer", ["NFD", "NFKC", "Lowercase", "Nmt"], "or a Sequence of them; got 'NFKC', 'Nmt'"),
-    ("pre_tokenizer", ["Metaspace", "Whitespace"], "or a Sequence of them; got 'Metaspace'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, steps, message",
+    [
+        ("normalizer", ["NFD", "NFKC", "Lowercase", "Nmt"], "or a Sequence of them; got 'NFKC', 'Nmt'"),
+        ("pre_tokenizer", ["Metaspace", "Whitespace"], "or a Sequence of them; got 'Metaspace'"),
+    ],
+)
 def test_steps_that_are_not_known_are_named(tmp_path, name, steps, message):
     from tokenizers import normalizers, pre_tokenizers
 
@@ -141,8 +155,10 @@ def test_steps_that_are_not_known_are_named(tmp_path, name, steps, message):
 def test_sequences_nested_deep_are_read(tmp_path):
     nested = '{"type": "Sequence", "normalizers": [' * 300 + '{"type": "Lowercase"}' + "]}" * 300
     content = {
-        "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1}}, "normalizer": "HERE",
-        "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-    }  # fmt: skip
+        "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1}},
+        "normalizer": "HERE",
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+    }
     (tmp_path / "tokenizer.json").write_text(json.dumps(content).replace('"HERE"', nested))
     assert PreTrainedTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json").encode("A") == [1]

@@ -83,6 +83,16 @@ def test_another_python_gives_the_same_tokens(version, digest_here):
 
 def test_the_running_python_decides_nothing():
     source = "".join(path.read_text("utf-8") for path in (ROOT / "minibert" / "tokenization").glob("*.py"))
-    for name in ("import unicodedata", ".isspace(", ".lower()", ".casefold(", ".isalnum(", ".isalpha(", ".split()", r"\w", r"\s"):
+    for name in (
+        "import unicodedata",
+        ".isspace(",
+        ".lower()",
+        ".casefold(",
+        ".isalnum(",
+        ".isalpha(",
+        ".split()",
+        r"\w",
+        r"\s",
+    ):
         allowed = source.count('"direction", str).lower()') if name == ".lower()" else 0
         assert source.count(name) == allowed, name

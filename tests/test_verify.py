@@ -59,8 +59,12 @@ def test_a_bit_that_flips_in_a_cached_file_is_named_and_replaced_as_the_command_
 def test_every_commit_is_compared_or_the_one_of_a_revision(tmp_path):
     link(tmp_path, COMMIT, FILES)
     link(tmp_path, OTHER_COMMIT, {CONFIG: b"other", "1_Pooling/config.json": b"{}"})
-    whole = {(CONFIG, COMMIT): "ok", (WEIGHTS, COMMIT): "ok", (CONFIG, OTHER_COMMIT): "ok",
-             ("1_Pooling/config.json", OTHER_COMMIT): "ok"}  # fmt: skip
+    whole = {
+        (CONFIG, COMMIT): "ok",
+        (WEIGHTS, COMMIT): "ok",
+        (CONFIG, OTHER_COMMIT): "ok",
+        ("1_Pooling/config.json", OTHER_COMMIT): "ok",
+    }
     assert statuses(tmp_path) == whole
     assert set(statuses(tmp_path, revision="main")) == {pair for pair in whole if pair[1] == OTHER_COMMIT}
     assert set(statuses(tmp_path, revision=COMMIT)) == {pair for pair in whole if pair[1] == COMMIT}
@@ -75,22 +79,28 @@ def test_a_file_without_a_hash_is_not_taken_for_a_whole_one(run, tmp_path, monke
     (snapshot / "tagged").symlink_to(tagged)
     (snapshot / "gone").symlink_to(tmp_path / "models--tiny--bert" / "blobs" / ("c" * 40))
     assert statuses(tmp_path) == {
-        (CONFIG, COMMIT): "ok", ("vocab.txt", COMMIT): "no hash", ("tagged", COMMIT): "no hash", ("gone", COMMIT): "missing",
-    }  # fmt: skip
+        (CONFIG, COMMIT): "ok",
+        ("vocab.txt", COMMIT): "no hash",
+        ("tagged", COMMIT): "no hash",
+        ("gone", COMMIT): "missing",
+    }
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     status, _, err = run("verify", "tiny/bert")
     assert status == 1 and "of 4 files these must be replaced: gone (missing). Delete" in err[0]
 
 
-@pytest.mark.parametrize("name, error, message", [
-    ("minibert-sst2", InputError, "'minibert-sst2' is a folder or bundled, without any"),
-    (str(Path(__file__).parent), InputError, "is a folder or bundled"),
-    ("./nowhere", ModelNotFoundError, "there is no folder './nowhere'"),
-    ("tiny/bert", ModelNotFoundError, "'tiny/bert' is not in the cache"),
-    ("a b", InputError, "a model on the hub is named"),
-    ("a\0b", InputError, "a model's name must have a character, and none that is NUL"),
-    (None, InputTypeError, "a model is named by a string"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, error, message",
+    [
+        ("minibert-sst2", InputError, "'minibert-sst2' is a folder or bundled, without any"),
+        (str(Path(__file__).parent), InputError, "is a folder or bundled"),
+        ("./nowhere", ModelNotFoundError, "there is no folder './nowhere'"),
+        ("tiny/bert", ModelNotFoundError, "'tiny/bert' is not in the cache"),
+        ("a b", InputError, "a model on the hub is named"),
+        ("a\0b", InputError, "a model's name must have a character, and none that is NUL"),
+        (None, InputTypeError, "a model is named by a string"),
+    ],
+)
 def test_what_cannot_be_compared_says_why(name, error, message, tmp_path):
     with pytest.raises(error, match=message):
         list(verify(name, cache_dir=tmp_path))

@@ -200,9 +200,22 @@ def test_one_whole_file_goes_before_an_index(tmp_path):
     AutoModel.from_pretrained(tmp_path)
 
 
-NOT_SHARDS = ["../x.safetensors", "/x.safetensors", "a/x.safetensors", "a\\x.safetensors", "c:x.safetensors",
-              "x\0.safetensors", "pytorch_model.bin", ".safetensors", "..", "", 5, None, ["x"],
-              "x.safetensors\n"]  # fmt: skip
+NOT_SHARDS = [
+    "../x.safetensors",
+    "/x.safetensors",
+    "a/x.safetensors",
+    "a\\x.safetensors",
+    "c:x.safetensors",
+    "x\0.safetensors",
+    "pytorch_model.bin",
+    ".safetensors",
+    "..",
+    "",
+    5,
+    None,
+    ["x"],
+    "x.safetensors\n",
+]
 
 
 @pytest.mark.parametrize("name", NOT_SHARDS, ids=ascii)

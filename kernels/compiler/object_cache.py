@@ -162,7 +162,7 @@ def compile_lock(on_wait: Callable[[], object] = lambda: None) -> Iterator[None]
     try:
         if folder is not None and fcntl is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            file = open(folder / "lock", "ab")  # noqa: SIM115 - closing the file frees the lock
+            file = open(folder / "lock", "ab")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

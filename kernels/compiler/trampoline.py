@@ -42,9 +42,7 @@ def numba_type(part):
 
 def struct_format(signature: tuple) -> str:
     """The format of packed arguments of this signature, for `struct`."""
-    return "".join(
-        [struct_format(part) if type(part) is tuple else "d" if part == "float" else "q" for part in signature]
-    )
+    return "".join([struct_format(part) if type(part) is tuple else "d" if part == "float" else "q" for part in signature])
 
 
 def build_trampoline(result, signature: tuple):

@@ -65,9 +65,16 @@ def int8() -> MicrokernelSpec:
     dot, sums, reduce_lanes = INT8_EMITTERS[INT8_ISA.name]
     weights = ir.VectorType(BYTE, INT8_ISA.outputs * K_PACK)
     return MicrokernelSpec(
-        INT8_ISA.mr, int8_layout.INT8_NR, INT8_ISA.outputs, INT8_ISA.x_step_bytes, weights,
-        ir.VectorType(WORD, sums * INT8_ISA.outputs), for_both_vectors(dot), scale_reduced(reduce_lanes), dequantize,
-    )  # fmt: skip
+        INT8_ISA.mr,
+        int8_layout.INT8_NR,
+        INT8_ISA.outputs,
+        INT8_ISA.x_step_bytes,
+        weights,
+        ir.VectorType(WORD, sums * INT8_ISA.outputs),
+        for_both_vectors(dot),
+        scale_reduced(reduce_lanes),
+        dequantize,
+    )
 
 
 # float32 and bf16

@@ -120,10 +120,15 @@ def emitter(spec: MicrokernelSpec) -> Callable:
         x_stride = None if signature.args[1].ndim == 1 else builder.extract_value(x.strides, 0)
         across = builder.mul(INT(4), args.column)
         offsets = [
-            [builder.mul(args.row, y_stride), across], [builder.mul(INT(4), args.x_start)], [],
-            [builder.mul(args.prefetch_row, next_stride)], [across], [across],
-            [builder.mul(args.row, row_scales_stride)], [builder.mul(args.row, strides[-1]), across],
-        ]  # fmt: skip
+            [builder.mul(args.row, y_stride), across],
+            [builder.mul(INT(4), args.x_start)],
+            [],
+            [builder.mul(args.prefetch_row, next_stride)],
+            [across],
+            [across],
+            [builder.mul(args.row, row_scales_stride)],
+            [builder.mul(args.row, strides[-1]), across],
+        ]
         starts = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, offsets)]
         k_steps = builder.extract_value(panel.shape, 0)
         has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))

@@ -9,6 +9,15 @@ The formulas are in `../reference.py` and `../composed.py`. The machinery of the
 """
 
 LADDERS = (  # in the order in which tables show them; a file that is not here comes after these
-    "linear", "linear_f32", "linear_int8", "linear_bf16", "softmax", "attention", "attention_f32", "attention_bf16", "layer_norm",
-    "activations", "embed",
-)  # fmt: skip
+    "linear",
+    "linear_f32",
+    "linear_int8",
+    "linear_bf16",
+    "softmax",
+    "attention",
+    "attention_f32",
+    "attention_bf16",
+    "layer_norm",
+    "activations",
+    "embed",
+)

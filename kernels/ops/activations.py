@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
 from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add

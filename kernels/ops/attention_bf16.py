@@ -16,9 +16,16 @@ from ..registry import variant
 from ..simd.shapes import MR
 from ..simd.shuffle import interleave_rows
 from .attention_f32 import (
-    add_bias_and_window, adjust_scores, attention_register, attention_tasks, divide_lanes, divide_visible_lanes,
-    gather_unmasked, run_attention, softmax_lanes,
-)  # fmt: skip
+    add_bias_and_window,
+    adjust_scores,
+    attention_register,
+    attention_tasks,
+    divide_lanes,
+    divide_visible_lanes,
+    gather_unmasked,
+    run_attention,
+    softmax_lanes,
+)
 from .linear_bf16 import round_to_bf16
 
 
@@ -86,9 +93,7 @@ def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums, relative, 
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
         tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2
-        microkernel_bf16(
-            tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
-        )
+        microkernel_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
     divide_lanes(tile[1], lane_sums)
 
 

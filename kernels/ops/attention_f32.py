@@ -71,7 +71,11 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
         while q_blocks[sequence + 1] <= block:
             sequence += 1
         start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
-        first, last, right = q_bounds[sequence] + (block - q_blocks[sequence]) * QUERY_BLOCK, q_bounds[sequence + 1], left + size
+        first, last, right = (
+            q_bounds[sequence] + (block - q_blocks[sequence]) * QUERY_BLOCK,
+            q_bounds[sequence + 1],
+            left + size,
+        )
         count = pack_keys(key[start:stop], value[start:stop], unmasked[start:stop], left, kv, packed_keys)
         for row in range(first, min(first + QUERY_BLOCK, last), NR):
             end = min(row + NR, first + QUERY_BLOCK, last)
@@ -139,7 +143,9 @@ def attention_tile(tile, packed_keys, values, scores, lane_sums, relative, at):
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
         tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
-        microkernel_f32(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+        microkernel_f32(
+            scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
+        )
     adjust_scores(scores, relative, at)
     softmax_lanes(scores, lane_sums)
     for top in range(0, size, MR):

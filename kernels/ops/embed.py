@@ -9,7 +9,7 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
 from ..runtime.threads import THREAD, run
 from ..simd.elementwise import prefetch_row
 from ..simd.emit import fetch_add
@@ -50,7 +50,12 @@ def normalize_in_place(rows, weight, bias, eps):
             rows[n, i] = (rows[n, i] - mean) * scale * weight[i] + bias[i]
 
 
-@variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is subtracted", capturable=True)
+@variant(
+    "embed",
+    tolerance=5e-6,
+    tolerance_reason="the sum of three rows is rounded to float32 before its mean is subtracted",
+    capturable=True,
+)
 def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     """Two tokens at a time with the loops of `layer_norm_vector`, while the next word's row is prefetched; blocks on threads."""
     ids = tuple(np.ascontiguousarray(each, np.int64) for each in (token_ids, type_ids, position_ids))
@@ -59,7 +64,17 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
     nontemporal = exceeds_llc(y)
     task_values = NORM_STREAM_TASK_VALUES if nontemporal else NORM_TASK_VALUES
     scratch = (4, max(y.shape[1], MIN_POOLED_FLOATS) if nontemporal else y.shape[1])
-    run(embed_tasks, -(-y.size // task_values), ids, tables, (weight, bias, eps), y, task_values, nontemporal, scratch=(scratch,))
+    run(
+        embed_tasks,
+        -(-y.size // task_values),
+        ids,
+        tables,
+        (weight, bias, eps),
+        y,
+        task_values,
+        nontemporal,
+        scratch=(scratch,),
+    )
     return y
 
 

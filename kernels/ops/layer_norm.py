@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..registry import variant
-from ..runtime.buffer_pool import MIN_POOLED_FLOATS, exceeds_llc, empty
+from ..runtime.buffer_pool import MIN_POOLED_FLOATS, empty, exceeds_llc
 from ..runtime.threads import THREAD, run
 from ..simd.elementwise import store_nontemporal
 from ..simd.emit import fetch_add, fma
@@ -35,11 +35,17 @@ def layer_norm_naive(x, weight, bias, eps):
 
 
 NORM_TASK_VALUES = 12_288  # 16 rows of 768: some 3 µs, about what handing a task to another thread costs
-NORM_STREAM_TASK_VALUES = 16 * NORM_TASK_VALUES  # if y exceeds the last-level cache: fewer task starts, where nothing is prefetched
+# If y exceeds the last-level cache: fewer task starts, where nothing is prefetched.
+NORM_STREAM_TASK_VALUES = 16 * NORM_TASK_VALUES
 SUM_VALUES = 1024  # values in one float32 sum; these sums are added in float64
 
 
-@variant("layer_norm", tolerance=1e-6, tolerance_reason="float32 rounding of the result, and of sums around a pivot near the mean", capturable=True)
+@variant(
+    "layer_norm",
+    tolerance=1e-6,
+    tolerance_reason="float32 rounding of the result, and of sums around a pivot near the mean",
+    capturable=True,
+)
 def layer_norm_vector(x, weight, bias, eps):
     """Two rows at a time, with sums that the compiler may split into vectors; blocks of rows on threads."""
     x = np.ascontiguousarray(x)

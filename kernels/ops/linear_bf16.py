@@ -86,9 +86,12 @@ def scratch_bf16(steps):
 
 
 BF16 = GemmSpec(
-    MR, X_STEP_BF16.itemsize, gemm_tasks.specialize("gemm_tasks_bf16", pack_rows=pack_rows_bf16, microkernel=microkernel_bf16),
-    lambda steps: K_ACCUMULATE // 2, scratch_bf16,
-)  # fmt: skip
+    MR,
+    X_STEP_BF16.itemsize,
+    gemm_tasks.specialize("gemm_tasks_bf16", pack_rows=pack_rows_bf16, microkernel=microkernel_bf16),
+    lambda steps: K_ACCUMULATE // 2,
+    scratch_bf16,
+)
 gemm_bf16 = partial(gemm, BF16)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 

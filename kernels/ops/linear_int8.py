@@ -269,10 +269,12 @@ def scratch_int8(steps):
 
 
 INT8 = GemmSpec(
-    INT8_ISA.mr, X_STEP_INT8.itemsize,
+    INT8_ISA.mr,
+    X_STEP_INT8.itemsize,
     gemm_tasks.specialize("gemm_tasks_int8", pack_rows=pack_rows_int8, microkernel=microkernel_int8),
-    lambda steps: group_size(K_PACK * steps) // K_PACK, scratch_int8,
-)  # fmt: skip
+    lambda steps: group_size(K_PACK * steps) // K_PACK,
+    scratch_int8,
+)
 gemm_int8 = partial(gemm, INT8)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 

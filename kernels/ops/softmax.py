@@ -51,7 +51,9 @@ def softmax_rows(scores, unmasked):
 SOFTMAX_TASK_VALUES = 16_384  # some 10 µs of work
 
 
-@variant("softmax", tolerance=1e-6, tolerance_reason="float32 rounding: an exp and a sum of up to 512 exponentials", capturable=True)
+@variant(
+    "softmax", tolerance=1e-6, tolerance_reason="float32 rounding: an exp and a sum of up to 512 exponentials", capturable=True
+)
 def softmax_vector(scores, mask=None):
     """The same passes as loops over vectors, with an exp that has no branch; blocks of rows on threads."""
     rows, unmasked = rows_and_mask(scores, mask)

@@ -1,4 +1,6 @@
-"""Who runs a kernel, when, and in which memory. Reading order:
+"""Who runs a kernel, when, and in which memory.
+
+Reading order:
 
     thread_count.py   how many threads a call may use
     threads.py        `run(kernel, tasks, ...)`

@@ -1,4 +1,6 @@
-"""Operations that Python cannot express, emitted as LLVM IR for kernels to call. Reading order:
+"""Operations that Python cannot express, emitted as LLVM IR for kernels to call.
+
+Reading order:
 
     shapes.py         the width of a vector, and the register tile
     emit.py           load, store, splat, fma, prefetch; fetch_add on a counter that threads share

@@ -106,9 +106,7 @@ def rebind_globals(kernel: Kernel) -> Callable:
     """A kernel's Python function with the names of TRACED_GLOBALS rebound, and likewise the kernels that it calls."""
     names = {**kernel.function.__globals__, **TRACED_GLOBALS}
     callees = {
-        name: rebind_globals(names[name])
-        for name in kernel.function.__code__.co_names
-        if isinstance(names.get(name), Kernel)
+        name: rebind_globals(names[name]) for name in kernel.function.__code__.co_names if isinstance(names.get(name), Kernel)
     }
     return FunctionType(kernel.function.__code__, {**names, **callees})
 
@@ -127,7 +125,9 @@ def activate_tile(typing, y, tile, function):
         array = context.make_array(y)(context, builder, values[0])
         row, rows, column, columns = (builder.extract_value(values[1], i) for i in range(4))
         stride = builder.extract_value(array.strides, 0)
-        start = byte_offset(builder, builder.bitcast(array.data, ADDRESS), builder.mul(row, stride), builder.mul(column, INT(4)))
+        start = byte_offset(
+            builder, builder.bitcast(array.data, ADDRESS), builder.mul(row, stride), builder.mul(column, INT(4))
+        )
         arguments = [values[2], start, stride, rows, builder.udiv(columns, INT(2 * WIDTH))]
         builder.call(activation_function(builder.module), arguments)
 

@@ -1,4 +1,6 @@
-"""WordPiece for many texts at once, compiled. `minibert/tokenization/compiled.py` calls it. Reading order:
+"""WordPiece for many texts at once, compiled. `minibert/tokenization/compiled.py` calls it.
+
+Reading order:
 
     cpython_strings.py  texts, read from the memory in which CPython keeps their characters
     encode.py           the loop over texts

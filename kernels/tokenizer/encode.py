@@ -207,9 +207,16 @@ def encode(items, layout, tables, cache, scratch, options, output, results):
     texts, layout = i64_ptr(items), layout_of(layout)
     normal, expansions, nodes, values, single, special, special_first, unknown, max_characters = tables
     tables = Tables(
-        data_pointer(normal), data_pointer(expansions), data_pointer(nodes), data_pointer(values), data_pointer(single),
-        data_pointer(special), data_pointer(special_first), unknown, max_characters,
-    )  # fmt: skip
+        data_pointer(normal),
+        data_pointer(expansions),
+        data_pointer(nodes),
+        data_pointer(values),
+        data_pointer(single),
+        data_pointer(special),
+        data_pointer(special_first),
+        unknown,
+        max_characters,
+    )
     index, rows, used = cache
     cache = SegmentCache(data_pointer(index), data_pointer(rows), data_pointer(used))
     words, narrow, wide, lists = scratch

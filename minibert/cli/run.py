@@ -21,11 +21,18 @@ TERMINATED = 143  # 128 + SIGTERM, as a shell has it
 
 def add_commands(commands) -> None:
     run = command(commands, "run", run_file, "answer for each row of a file of any size")
-    run.add_argument("input", metavar="INPUT", help="a .txt, .csv, .tsv or .jsonl, or one of these and .gz, a .parquet or "
-                     ".arrow file; or -, lines on stdin")  # fmt: skip
-    run.add_argument("--task", default="text-classification", help="text-classification (if not given), token-"
-                     "classification, question-answering, fill-mask, zero-shot-classification, feature-extraction or "
-                     "sentence-embeddings")  # fmt: skip
+    run.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a .txt, .csv, .tsv or .jsonl, or one of these and .gz, a .parquet or .arrow file; or -, lines on stdin",
+    )
+    run.add_argument(
+        "--task",
+        default="text-classification",
+        help="text-classification (if not given), token-"
+        "classification, question-answering, fill-mask, zero-shot-classification, feature-extraction or "
+        "sentence-embeddings",
+    )
     add_model(run)
     add_kernels(run)
     run.add_argument("--threads", type=thread_count, metavar="N", help="how many threads compute (one a core)")
@@ -35,11 +42,20 @@ def add_commands(commands) -> None:
 
 def add_files(group) -> None:
     group.add_argument("--text-column", default="text", metavar="NAME", help="the column that holds the text (text)")
-    group.add_argument("-o", "--output", default="-", metavar="FILE", help="a .jsonl, .csv or .tsv file, or one of these "
-                       "and .gz, there when it is whole; or -, stdout (-)")  # fmt: skip
+    group.add_argument(
+        "-o",
+        "--output",
+        default="-",
+        metavar="FILE",
+        help="a .jsonl, .csv or .tsv file, or one of these and .gz, there when it is whole; or -, stdout (-)",
+    )
     group.add_argument("--input-format", choices=INPUTS, help="what the input is, where its name does not say")
-    group.add_argument("--delimiter", type=delimiter_option, metavar="C", help="what stands between the fields of a csv or tsv "
-                       "input: one character, or \\t for a tab (a comma, a tab)")  # fmt: skip
+    group.add_argument(
+        "--delimiter",
+        type=delimiter_option,
+        metavar="C",
+        help="what stands between the fields of a csv or tsv input: one character, or \\t for a tab (a comma, a tab)",
+    )
     group.add_argument("--output-format", choices=OUTPUTS, help="what the output is to be, where its name does not say")
     group.add_argument("--prefix", default="", metavar="TEXT", help="before the names of the answer's columns")
     group.add_argument("--limit", type=at_least_one, metavar="N", help="the first N rows only")
@@ -78,9 +94,13 @@ def run_file(options: argparse.Namespace) -> int:
         raise InputError("--resume needs an input and an output that are files; what went through a stream is gone.")
     with reading.opened(options.input, options.input_format, options.delimiter) as source, told_how_to_resume(results):
         task = tasks.make_task(
-            options.task, options.model, options.text_column, {name: getattr(options, name) for name in TASK_OPTIONS},
-            kernels=options.kernels, revision=options.revision,
-        )  # fmt: skip
+            options.task,
+            options.model,
+            options.text_column,
+            {name: getattr(options, name) for name in TASK_OPTIONS},
+            kernels=options.kernels,
+            revision=options.revision,
+        )
         job.check_columns(source, task, kind, options.prefix)
         values = made_by(options, kind, task)
         results.begin(values, options.resume, values["the input's time"])
@@ -89,8 +109,16 @@ def run_file(options: argparse.Namespace) -> int:
             results.finish()
         else:
             with Progress(options.progress) as progress:
-                job.run(source, task, results, progress, kind=kind, prefix=options.prefix, limit=options.limit,
-                        strict=options.strict)  # fmt: skip
+                job.run(
+                    source,
+                    task,
+                    results,
+                    progress,
+                    kind=kind,
+                    prefix=options.prefix,
+                    limit=options.limit,
+                    strict=options.strict,
+                )
     return summary(results.done, options.errors)
 
 
@@ -125,10 +153,16 @@ def made_by(options: argparse.Namespace, kind: str, task) -> dict:
     if options.input != "-":
         size, changed = os.stat(options.input).st_size, os.stat(options.input).st_mtime_ns
     return {
-        "minibert": __version__, "--model": options.model, "the model": identity(options.model, options.revision),
-        "the kernels": dict(task.kernels), "the input": os.path.realpath(options.input), "the input's size": size,
-        "the input's time": changed, "--output-format": kind, **values,
-    }  # fmt: skip
+        "minibert": __version__,
+        "--model": options.model,
+        "the model": identity(options.model, options.revision),
+        "the kernels": dict(task.kernels),
+        "the input": os.path.realpath(options.input),
+        "the input's size": size,
+        "the input's time": changed,
+        "--output-format": kind,
+        **values,
+    }
 
 
 def flag(name: str) -> str:

@@ -18,8 +18,9 @@ def verify_model(options: argparse.Namespace) -> int:
     """The command; its status is 1 if a file is damaged or missing."""
     from .. import verify
 
-    bad, count = {}, 0
-    for count, file in enumerate(verify.verify(options.model, revision=options.revision), 1):
+    bad, checked = {}, 0
+    for file in verify.verify(options.model, revision=options.revision):
+        checked += 1
         print(f"{file.filename}\t{file.commit[:12]}\t{file.status}", flush=True)
         if file.status in verify.BAD:
             bad[file.blob] = f"{file.filename} ({file.status})"
@@ -27,5 +28,5 @@ def verify_model(options: argparse.Namespace) -> int:
         return 0
     blobs = " ".join(shlex.quote(str(blob)) for blob in bad)
     names = ", ".join(bad.values())
-    say(f"of {count} files these must be replaced: {names}. Delete them, and load the model again: rm -f {blobs}")
+    say(f"of {checked} files these must be replaced: {names}. Delete them, and load the model again: rm -f {blobs}")
     return 1

@@ -30,16 +30,27 @@ HEADS = {
 }
 PRETRAINED = ("fill-mask", "replaced token detection")  # heads of pretraining: any other task may begin from their models
 COMMON_HEADS = (
-    "Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
+    "Model",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
     "ForMaskedLM",
-)  # fmt: skip
+)
 
 
 class Family:
     """What is known of a family before its file is imported."""
 
-    def __init__(self, module: str, prefix: str, tokenizer: str, heads: tuple[str, ...],
-                 purposes: Mapping[str, str] | None = None, pretraining_head: str = "ForPreTraining"):  # fmt: skip
+    def __init__(
+        self,
+        module: str,
+        prefix: str,
+        tokenizer: str,
+        heads: tuple[str, ...],
+        purposes: Mapping[str, str] | None = None,
+        pretraining_head: str = "ForPreTraining",
+    ):
         self.module = module  # the file, in this folder
         self.prefix = prefix  # of its classes: prefix + "Config", and prefix + each of the heads
         self.tokenizer = tokenizer  # the class of `minibert/tokenization/` that is its tokenizer

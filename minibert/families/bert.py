@@ -39,8 +39,15 @@ class BertConfig(PreTrainedConfig):
         "type_vocab_size": 2,
         "vocab_size": 30522,
     }
-    sizes = ("hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads",
-             "num_hidden_layers", "type_vocab_size", "vocab_size")  # fmt: skip
+    sizes = (
+        "hidden_size",
+        "intermediate_size",
+        "max_position_embeddings",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "type_vocab_size",
+        "vocab_size",
+    )
 
     @property
     def architecture(self) -> Architecture:

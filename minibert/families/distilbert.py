@@ -109,9 +109,6 @@ class DistilBertForMaskedLM(MaskedLM):
     config_class = DistilBertConfig
     encoder_names = NAMES
     head_names = MaskedLMNames(
-        transform="vocab_transform",
-        norm="vocab_layer_norm",
-        bias="vocab_projector.bias",
-        decoder="vocab_projector",
+        transform="vocab_transform", norm="vocab_layer_norm", bias="vocab_projector.bias", decoder="vocab_projector"
     )
     tied_weights = {"vocab_projector.weight": "embeddings.word_embeddings.weight"}

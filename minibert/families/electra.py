@@ -46,8 +46,16 @@ class ElectraConfig(PreTrainedConfig):
         "type_vocab_size": 2,
         "vocab_size": 30522,
     }
-    sizes = ("embedding_size", "hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads",
-             "num_hidden_layers", "type_vocab_size", "vocab_size")  # fmt: skip
+    sizes = (
+        "embedding_size",
+        "hidden_size",
+        "intermediate_size",
+        "max_position_embeddings",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "type_vocab_size",
+        "vocab_size",
+    )
 
     @property
     def architecture(self) -> Architecture:

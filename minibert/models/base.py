@@ -18,16 +18,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import (
-    InputError,
-    InputTypeError,
-    MinibertWarning,
-    WeightsError,
-    brief,
-    is_whole,
-    read_flag,
-    strict_arguments,
-)
+from ..errors import InputError, InputTypeError, MinibertWarning, WeightsError, brief, is_whole, read_flag, strict_arguments
 from ..files import as_folder
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .checkpoint import EncoderNames, canonical, check_tensors, encoder_shapes
@@ -116,10 +107,19 @@ class PreTrainedModel:
 
     @classmethod
     @strict_arguments
-    def from_pretrained(cls, name: str | PathLike, *, config: PreTrainedConfig | None = None,
-                        kernels: str | Mapping[str, str] = "auto", revision: str | None = None,
-                        cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-                        local_files_only: bool = False, strict: bool = True, **overrides: Any):  # fmt: skip
+    def from_pretrained(
+        cls,
+        name: str | PathLike,
+        *,
+        config: PreTrainedConfig | None = None,
+        kernels: str | Mapping[str, str] = "auto",
+        revision: str | None = None,
+        cache_dir: str | PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        strict: bool = True,
+        **overrides: Any,
+    ):
         """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
 
         float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError if a file is
@@ -128,9 +128,7 @@ class PreTrainedModel:
         """
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a wrong name is an error before anything is downloaded
-        checkpoint = hub.locate(
-            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-        )
+        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         if config is None:
             config = config_of(checkpoint, cls.config_class, **overrides)
         else:
@@ -178,16 +176,21 @@ class PreTrainedModel:
         saved = self.config.from_dict({**self.config.to_dict(), **changes})
         prefix = names.prefix if self.has_head else ""
         outer = {name for name in self.head_shapes(self.config) if not names.in_pooler(name)}
-        save_tensors(
-            folder / WEIGHTS,
-            {name if name in outer else prefix + name: tensor for name, tensor in tensors.items()},
-        )
+        save_tensors(folder / WEIGHTS, {name if name in outer else prefix + name: tensor for name, tensor in tensors.items()})
         saved.save_pretrained(folder)
 
     @strict_arguments
-    def __call__(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, *,
-                 output_hidden_states: bool | None = None, output_attentions: bool | None = None,
-                 return_dict: bool | None = None):  # fmt: skip
+    def __call__(
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        *,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ):
         """ids (B, T), and masks, types and positions of the same shape -> the class's output.
 
         DistilBERT has no token types and ignores token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0.

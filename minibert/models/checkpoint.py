@@ -93,8 +93,13 @@ def canonical(stored: Mapping[str, StoredTensor], prefix: str) -> dict[str, Stor
     return renamed
 
 
-def check_tensors(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], source: str,
-                  strict: bool = True, heads: tuple[str, ...] = ()) -> None:  # fmt: skip
+def check_tensors(
+    stored: Mapping[str, StoredTensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    source: str,
+    strict: bool = True,
+    heads: tuple[str, ...] = (),
+) -> None:
     """One WeightsError that lists all tensors that are missing, surplus, or of another shape or type; or nothing.
 
     Names that begin with one of `heads` are not surplus. Without `strict`, surplus tensors are a warning.
@@ -119,8 +124,11 @@ def check_tensors(stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple
             stacklevel=2,
         )
     problems = {
-        "missing": missing, "surplus": surplus if strict else [], "wrong shape": wrong_shape, "not its type": wrong_type,
-    }  # fmt: skip
+        "missing": missing,
+        "surplus": surplus if strict else [],
+        "wrong shape": wrong_shape,
+        "not its type": wrong_type,
+    }
     if any(problems.values()):
         lines = "".join(f"\n  {problem}: {', '.join(abbreviate(names))}" for problem, names in problems.items() if names)
         hint = "\nfrom_pretrained(..., strict=False) leaves surplus tensors in the file." if problems["surplus"] else ""

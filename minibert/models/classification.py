@@ -63,8 +63,16 @@ class MultipleChoice(SequenceClassifier):
         return 1
 
     @strict_arguments
-    def __call__(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, *,
-                 return_dict: bool | None = None, **options):  # fmt: skip
+    def __call__(
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        *,
+        return_dict: bool | None = None,
+        **options,
+    ):
         """As of every model, but all inputs are of shape (B, C, T)."""
         shape = as_array(input_ids, "input_ids").shape
         if len(shape) != 3:
@@ -74,8 +82,12 @@ class MultipleChoice(SequenceClassifier):
             )
         rows, choices, length = shape
         flat = {}
-        for name, values in {"input_ids": input_ids, "attention_mask": attention_mask,
-                             "token_type_ids": token_type_ids, "position_ids": position_ids}.items():  # fmt: skip
+        for name, values in {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+        }.items():
             if values is not None:
                 array = as_array(values, name)
                 if array.shape != shape:

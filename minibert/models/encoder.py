@@ -62,9 +62,8 @@ UNTRACED = Trace(None, None)
 def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
     """Packed tokens -> the last layer's hidden states (N, D); with `cls_only`, those of each sequence's first token
     (S, D), for heads that read no others: of six layers that saves an eighth of all multiplications."""
-    hidden = ops.embed(
-        packed.token_ids, packed.type_ids, packed.position_ids, encoder.tables, *encoder.embedding_norm
-    )  # (N, E)
+    ids = packed.token_ids, packed.type_ids, packed.position_ids
+    hidden = ops.embed(*ids, encoder.tables, *encoder.embedding_norm)  # (N, E)
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
     for number, layer in enumerate(encoder.layers, 1):
@@ -77,8 +76,15 @@ def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, 
     return hidden
 
 
-def encode_layer(hidden: np.ndarray, layer: Layer, packed: Packed, encoder: Encoder, ops: Ops, trace: Trace,
-                 query_rows: np.ndarray | None = None):  # fmt: skip
+def encode_layer(
+    hidden: np.ndarray,
+    layer: Layer,
+    packed: Packed,
+    encoder: Encoder,
+    ops: Ops,
+    trace: Trace,
+    query_rows: np.ndarray | None = None,
+):
     """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum.
 
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.

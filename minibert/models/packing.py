@@ -79,12 +79,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
     if position_ids is not None:
         positions = packed_values(position_ids, token_mask, "position_ids")
     packed = Packed(
-        token_ids=token_ids,
-        type_ids=types,
-        position_ids=positions,
-        bounds=bounds,
-        key_mask=key_mask,
-        token_mask=token_mask,
+        token_ids=token_ids, type_ids=types, position_ids=positions, bounds=bounds, key_mask=key_mask, token_mask=token_mask
     )
     others = {"token_type_ids": token_type_ids, "position_ids": position_ids}
     return check_packed(packed, arch, passed=[name for name, values in others.items() if values is not None])

@@ -19,9 +19,17 @@ class TinyConfig(PreTrainedConfig):
     @property
     def architecture(self) -> Architecture:
         return Architecture(
-            layers=1, width=64, heads=1, feed_forward=64, vocabulary=8, positions=4, types=1, activation="gelu", eps=1e-12,
+            layers=1,
+            width=64,
+            heads=1,
+            feed_forward=64,
+            vocabulary=8,
+            positions=4,
+            types=1,
+            activation="gelu",
+            eps=1e-12,
             embedding_width=64,
-        )  # fmt: skip
+        )
 
 
 class TinyClassifier(DenseClassifier):
@@ -29,8 +37,19 @@ class TinyClassifier(DenseClassifier):
 
     config_class = TinyConfig
     encoder_names = EncoderNames(
-        prefix="", words="words", positions="positions", types=None, embedding_norm="embedding_norm", layer="layer.{}",
-        query="query", key="key", value="value", attention_out="attention_out", attention_norm="attention_norm",
-        feed_forward_in="feed_forward_in", feed_forward_out="feed_forward_out", output_norm="output_norm",
-    )  # fmt: skip
+        prefix="",
+        words="words",
+        positions="positions",
+        types=None,
+        embedding_norm="embedding_norm",
+        layer="layer.{}",
+        query="query",
+        key="key",
+        value="value",
+        attention_out="attention_out",
+        attention_norm="attention_norm",
+        feed_forward_in="feed_forward_in",
+        feed_forward_out="feed_forward_out",
+        output_norm="output_norm",
+    )
     dense, activation, projection = "dense", "relu", "projection"

@@ -28,9 +28,19 @@ DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
 log = logging.getLogger("minibert")
 
 
-def pipeline(task: str | None = None, model=None, tokenizer=None, *, kernels: str | Mapping[str, str] = "auto",
-             revision: str | None = None, cache_dir: str | PathLike | None = None, token: str | bool | None = None,
-             local_files_only: bool = False, strict: bool = True, **options: Any):  # fmt: skip
+def pipeline(
+    task: str | None = None,
+    model=None,
+    tokenizer=None,
+    *,
+    kernels: str | Mapping[str, str] = "auto",
+    revision: str | None = None,
+    cache_dir: str | PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    strict: bool = True,
+    **options: Any,
+):
     """A task's name -> a callable from text to answers.
 
     `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when

@@ -19,9 +19,13 @@ from .streaming import CUT, as_rows, in_batches, stream, type_name
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
 TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
 WITHOUT_EFFECT = (  # the tokenizer's options that change no answer, as a dictionary of its options may have them
-    "verbose", "return_attention_mask", "return_token_type_ids", "return_special_tokens_mask", "return_offsets_mapping",
+    "verbose",
+    "return_attention_mask",
+    "return_token_type_ids",
+    "return_special_tokens_mask",
+    "return_offsets_mapping",
     "return_length",
-)  # fmt: skip
+)
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 

@@ -26,8 +26,7 @@ class FeatureExtractionPipeline(Pipeline):
 
         return AutoModel
 
-    def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False,
-                **tokenizer_options: Any) -> Iterator:  # fmt: skip
+    def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False, **tokenizer_options: Any) -> Iterator:
         for texts in batches(inputs, batch_size, as_text):
             encoded = self.encode(texts, **tokenizer_options)
             hidden = self.model(**encoded).last_hidden_state  # (B, T, D)

@@ -39,8 +39,9 @@ class FillMaskPipeline(Pipeline):
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
-    def answers(self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None,
-                **tokenizer_options: Any) -> Iterator:  # fmt: skip
+    def answers(
+        self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None, **tokenizer_options: Any
+    ) -> Iterator:
         if self.tokenizer.mask_token_id is None:
             raise InputError("fill-mask needs a tokenizer with a mask_token; this one has none.")
         choice = None if targets is None else self.target_ids(targets)
@@ -74,8 +75,12 @@ class FillMaskPipeline(Pipeline):
         row = ids.copy()
         row[place] = token
         sequence = self.tokenizer.decode(row[row != self.tokenizer.pad_token_id], skip_special_tokens=only)
-        return {"score": float(scores[token]), "token": token, "token_str": self.tokenizer.decode([token]),
-                "sequence": sequence}  # fmt: skip
+        return {
+            "score": float(scores[token]),
+            "token": token,
+            "token_str": self.tokenizer.decode([token]),
+            "sequence": sequence,
+        }
 
     def target_ids(self, targets: list[str]) -> np.ndarray:
         """Words -> the ids of those that are tokens, and of the others' first tokens, each once."""

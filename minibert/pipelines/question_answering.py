@@ -54,8 +54,16 @@ class QuestionAnsweringPipeline(Pipeline):
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
-    def answers(self, inputs: Iterable, batch_size: int, *, top_k: int = 1, doc_stride: int | None = None,
-                max_seq_len: int | None = None, **options: Any) -> Iterator:  # fmt: skip
+    def answers(
+        self,
+        inputs: Iterable,
+        batch_size: int,
+        *,
+        top_k: int = 1,
+        doc_stride: int | None = None,
+        max_seq_len: int | None = None,
+        **options: Any,
+    ) -> Iterator:
         length = min(self.limit, 384) if max_seq_len is None else max_seq_len
         stride = min(length // 2, 128) if doc_stride is None else doc_stride
         for batch in batches(inputs, batch_size, read_example):
@@ -70,8 +78,7 @@ class QuestionAnsweringPipeline(Pipeline):
             logits = self.run(encoded, batch_size)
             for context, start, stop in zip(contexts, bounds[:-1], bounds[1:]):
                 windows = [
-                    (encoded[int(row)], logits["start_logits"][row], logits["end_logits"][row])
-                    for row in range(start, stop)
+                    (encoded[int(row)], logits["start_logits"][row], logits["end_logits"][row]) for row in range(start, stop)
                 ]
                 yield self.best(context, windows, top_k, **options)
 
@@ -83,8 +90,16 @@ class QuestionAnsweringPipeline(Pipeline):
         if stride >= room:
             raise InputError(f"doc_stride must be less than the {room} tokens of a context in a window; got {brief(stride)}.")
 
-    def best(self, context: str, windows: list[tuple], top_k: int, *, handle_impossible_answer: bool = False,
-             align_to_words: bool = True, max_answer_len: int = 15):  # fmt: skip
+    def best(
+        self,
+        context: str,
+        windows: list[tuple],
+        top_k: int,
+        *,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+        max_answer_len: int = 15,
+    ):
         """The windows of a context -> its answer; of several, a list."""
         answers: dict[str, dict] = {}  # by their text in small letters
         nothing = []

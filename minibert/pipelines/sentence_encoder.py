@@ -31,7 +31,7 @@ class SentenceEncoder:
     """
 
     @strict_arguments
-    def __init__(self, model, tokenizer, recipe: Recipe = Recipe()):
+    def __init__(self, model, tokenizer, recipe: Recipe | None = None):
         if not isinstance(model, tuple(AutoModel.classes().values())):
             names = " or ".join(known.__name__ for known in AutoModel.classes().values())
             raise InputTypeError(
@@ -40,6 +40,7 @@ class SentenceEncoder:
             )
         if not callable(tokenizer) or not hasattr(tokenizer, "model_max_length"):
             raise InputTypeError(f"tokenizer must be a loaded one; got {type(tokenizer).__name__}. See AutoTokenizer.")
+        recipe = Recipe() if recipe is None else recipe
         if not isinstance(recipe, Recipe):
             raise InputTypeError(f"recipe must be a Recipe, as read_recipe gives it; got {type(recipe).__name__}.")
         check_vocabulary(model, tokenizer)
@@ -51,24 +52,32 @@ class SentenceEncoder:
         self.dense = []
         for step in recipe.dense:
             if step.weight.shape[1] != self.width:
-                raise ConfigError(f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}.")
+                raise ConfigError(
+                    f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}."
+                )
             self.dense.append((model.kernels.pack_weights("linear", step.weight, step.bias), ACTIVATIONS[step.activation]))
             self.width = len(step.weight)
 
     @classmethod
     @strict_arguments
-    def from_pretrained(cls, name: str | PathLike, *, kernels: str | Mapping[str, str] = "auto",
-                        revision: str | None = None, cache_dir: str | PathLike | None = None,
-                        token: str | bool | None = None, local_files_only: bool = False, strict: bool = True):  # fmt: skip
+    def from_pretrained(
+        cls,
+        name: str | PathLike,
+        *,
+        kernels: str | Mapping[str, str] = "auto",
+        revision: str | None = None,
+        cache_dir: str | PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        strict: bool = True,
+    ):
         """A folder or a repository of the hub; one without modules.json gets the mean of its tokens, and a log line.
 
         With strict=False, tensors that the model has no use for are a warning and no error.
         """
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a name that is wrong is known before anything is downloaded
-        checkpoint = hub.locate(
-            name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-        )
+        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         recipe = read_recipe(checkpoint, strict)
         checkpoint = checkpoint.within(recipe.model_folder)
         config = config_of(checkpoint)
@@ -121,8 +130,15 @@ class SentenceEncoder:
         self._longest = int(longest)
 
     @strict_arguments
-    def encode(self, texts, *, batch_size: int = BATCH, normalize: bool | None = None, prompt: str | None = None,
-               prompt_name: str | None = None) -> np.ndarray:  # fmt: skip
+    def encode(
+        self,
+        texts,
+        *,
+        batch_size: int = BATCH,
+        normalize: bool | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+    ) -> np.ndarray:
         """A text -> (D,); an iterable of S texts -> (S, D). float32, of length 1 where the model says so or `normalize` does.
 
         A text that is too long is cut to `max_seq_length` tokens. `prompt` stands before each text; `prompt_name` is
@@ -149,7 +165,9 @@ class SentenceEncoder:
         return self.encode(texts, prompt=self.prompt_for("query", prompt, prompt_name), prompt_name=prompt_name, **options)
 
     @strict_arguments
-    def encode_document(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
+    def encode_document(
+        self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any
+    ) -> np.ndarray:
         """As `encode`, of what is searched in: with the prompt "document"."""
         return self.encode(texts, prompt=self.prompt_for("document", prompt, prompt_name), prompt_name=prompt_name, **options)
 
@@ -163,8 +181,9 @@ class SentenceEncoder:
         return stream(texts, self.answered(**options))
 
     @strict_arguments
-    def answered(self, *, normalize: bool | None = None, prompt: str | None = None,
-                 prompt_name: str | None = None) -> Callable[[list], Iterator[tuple[int, Any]]]:  # fmt: skip
+    def answered(
+        self, *, normalize: bool | None = None, prompt: str | None = None, prompt_name: str | None = None
+    ) -> Callable[[list], Iterator[tuple[int, Any]]]:
         """Options of `encode` -> a function from texts to (place, vector) of each, as a pipeline's `answered` is."""
         prompt = self.chosen_prompt(prompt, prompt_name)
         normalize = None if normalize is None else read_flag("normalize", normalize)

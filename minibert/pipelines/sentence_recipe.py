@@ -101,12 +101,21 @@ def read_recipe(checkpoint, strict: bool = True) -> Recipe:
     model_folder = steps[0][1] if steps else ""
     limits_path = next(filter(None, map(checkpoint.within(model_folder).optional, LIMITS)), None)
     limits, prompts = (read_json(path, ConfigError) if path else {} for path in (limits_path, checkpoint.optional(SETTINGS)))
-    return checked(Recipe(
-        poolings, include_prompt, tuple(dense), bool(steps) and steps[-1][0] == "Normalize",
-        limits.get("max_seq_length"), bool(limits.get("do_lower_case")),
-        prompts.get("prompts", {}), prompts.get("default_prompt_name"), prompts.get("similarity_fn_name") or "cosine",
-        model_folder,
-    ), checkpoint.name)  # fmt: skip
+    return checked(
+        Recipe(
+            poolings,
+            include_prompt,
+            tuple(dense),
+            bool(steps) and steps[-1][0] == "Normalize",
+            limits.get("max_seq_length"),
+            bool(limits.get("do_lower_case")),
+            prompts.get("prompts", {}),
+            prompts.get("default_prompt_name"),
+            prompts.get("similarity_fn_name") or "cosine",
+            model_folder,
+        ),
+        checkpoint.name,
+    )
 
 
 def read_steps(checkpoint) -> list[tuple[str, str]] | None:

@@ -51,8 +51,16 @@ class TextClassificationPipeline(Pipeline):
         answer = super().__call__(inputs, **options)
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
 
-    def answers(self, inputs: Iterable, batch_size: int, *, top_k=UNSET, function_to_apply: str | None = None,
-                stride: int | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
+    def answers(
+        self,
+        inputs: Iterable,
+        batch_size: int,
+        *,
+        top_k=UNSET,
+        function_to_apply: str | None = None,
+        stride: int | None = None,
+        **tokenizer_options: Any,
+    ) -> Iterator:
         """The three steps, a batch at a time."""
         name = function_to_apply.lower() if function_to_apply else usual_function(self.model.config)
         for batch in batches(inputs, batch_size, as_pair):
@@ -127,9 +135,9 @@ def as_pair(row) -> tuple[str, str | None]:
         texts = row[0] if len(row) == 1 and isinstance(row[0], list) else None
     if isinstance(row, Mapping) and "text" in row and not set(row) - {"text", "text_pair"}:
         texts = (row["text"], row.get("text_pair"))
-    if isinstance(texts, (tuple, list)) and len(texts) == 2:
-        if isinstance(texts[0], str) and isinstance(texts[1], (str, type(None))):
-            return tuple(texts)
+    is_pair = isinstance(texts, (tuple, list)) and len(texts) == 2
+    if is_pair and isinstance(texts[0], str) and isinstance(texts[1], (str, type(None))):
+        return tuple(texts)
     pair = " Pass a pair as {'text': ..., 'text_pair': ...}." if isinstance(row, list) else ""
     keys = f" with {brief(list(row))}" if isinstance(row, Mapping) else ""
     raise InputTypeError(

@@ -48,9 +48,18 @@ class TokenClassificationPipeline(Pipeline):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
         return super().__call__(inputs, **options)
 
-    def answers(self, inputs: Iterable, batch_size: int, *, aggregation_strategy: str = "none",
-                ignore_labels: Iterable[str] = ("O",), stride: int | None = None, is_split_into_words: bool = False,
-                delimiter: str | None = None, **tokenizer_options: Any) -> Iterator:  # fmt: skip
+    def answers(
+        self,
+        inputs: Iterable,
+        batch_size: int,
+        *,
+        aggregation_strategy: str = "none",
+        ignore_labels: Iterable[str] = ("O",),
+        stride: int | None = None,
+        is_split_into_words: bool = False,
+        delimiter: str | None = None,
+        **tokenizer_options: Any,
+    ) -> Iterator:
         """As of every pipeline; a text's windows are rows of their own until their entities are put together."""
         strategy = aggregation_strategy.lower()
         for rows in batches(inputs, batch_size, as_words if is_split_into_words else as_text):
@@ -68,8 +77,11 @@ class TokenClassificationPipeline(Pipeline):
                 found = []
                 for row in range(start, stop):
                     tokens = self.tokens(text, encoded[int(row)], scores[row], words)
-                    found += [one for one in self.aggregate(tokens, strategy)
-                              if one.get("entity", one.get("entity_group")) not in ignore_labels]  # fmt: skip
+                    found += [
+                        one
+                        for one in self.aggregate(tokens, strategy)
+                        if one.get("entity", one.get("entity_group")) not in ignore_labels
+                    ]
                 yield longest(found) if stop - start > 1 else found
 
     def tokens(self, text: str, encoding, scores: np.ndarray, words: list[int] | None) -> list[dict]:
@@ -87,18 +99,31 @@ class TokenClassificationPipeline(Pipeline):
                 start, end = before + start, before + end
             if unknown := number == self.tokenizer.unk_token_id:
                 word = text[start:end]
-            tokens.append({"word": word, "scores": scores[index], "index": index, "start": start, "end": end,
-                           "is_subword": not unknown and len(word) != end - start})  # fmt: skip
+            tokens.append(
+                {
+                    "word": word,
+                    "scores": scores[index],
+                    "index": index,
+                    "start": start,
+                    "end": end,
+                    "is_subword": not unknown and len(word) != end - start,
+                }
+            )
         return tokens
 
     def aggregate(self, tokens: list[dict], strategy: str) -> list[dict]:
         """Tokens -> entities."""
         if strategy in ("none", "simple"):
             entities = [
-                {**self.labelled(token["scores"]), "index": token["index"], "word": token["word"],
-                 "start": token["start"], "end": token["end"]}
+                {
+                    **self.labelled(token["scores"]),
+                    "index": token["index"],
+                    "word": token["word"],
+                    "start": token["start"],
+                    "end": token["end"],
+                }
                 for token in tokens
-            ]  # fmt: skip
+            ]
         else:
             entities = [self.of_word(word, strategy) for word in split_words(tokens)]
         return entities if strategy == "none" else [self.joined(group) for group in groups(entities)]

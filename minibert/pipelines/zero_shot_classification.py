@@ -57,8 +57,16 @@ class ZeroShotClassificationPipeline(Pipeline):
             raise InputError("zero-shot-classification needs labels; pass candidate_labels=[...].")
         return options
 
-    def answers(self, inputs: Iterable, batch_size: int, *, candidate_labels, multi_label: bool = False,
-                hypothesis_template: str = "This example is {}.", **tokenizer_options: Any) -> Iterator:  # fmt: skip
+    def answers(
+        self,
+        inputs: Iterable,
+        batch_size: int,
+        *,
+        candidate_labels,
+        multi_label: bool = False,
+        hypothesis_template: str = "This example is {}.",
+        **tokenizer_options: Any,
+    ) -> Iterator:
         labels = candidate_labels
         hypotheses = [hypothesis_template.format(label) for label in labels]
         for texts in batches(inputs, batch_size, as_premise):

@@ -36,8 +36,17 @@ class Job(NamedTuple):
     strict: bool
 
 
-def run(source: Source, task: Task, results: Results, progress: Progress, *, kind: str = "jsonl", prefix: str = "",
-        limit: int | None = None, strict: bool = False) -> Done:  # fmt: skip
+def run(
+    source: Source,
+    task: Task,
+    results: Results,
+    progress: Progress,
+    *,
+    kind: str = "jsonl",
+    prefix: str = "",
+    limit: int | None = None,
+    strict: bool = False,
+) -> Done:
     """Ask `task` about the rows of `source` that `results`, which have begun, lack yet; of all, the first `limit`.
 
     Returns how much is done then. InputError for a bad row, where it is strict.

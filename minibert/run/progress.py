@@ -1,4 +1,6 @@
-"""How far a run is, on a terminal: one line of stderr that is written over. Silent where stderr is none.
+"""How far a run is, on a terminal: one line of stderr that is written over.
+
+Silent if stderr is no terminal. For example:
 
     40,960 rows  35%  3,120 rows/s  0:00:24 left
 """

@@ -27,9 +27,14 @@ from typing import Any, NamedTuple
 from ..errors import DataFileError, InputError, brief
 
 SUFFIXES = {
-    ".txt": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
+    ".txt": "txt",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
     ".arrow": "arrow",
-}  # fmt: skip
+}
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 COLUMNAR = ("parquet", "arrow")
 LONGEST = 16 << 20  # bytes of a line, and letters of a csv field
@@ -299,6 +304,4 @@ def check_names(names: Iterable[str], source: str) -> None:
         raise InputError(f"the columns of {source} must have names of their own; {', '.join(map(repr, twice))} comes twice.")
 
 
-READERS: dict[str, Callable[..., Iterator]] = {
-    "txt": read_txt, "csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl,
-}  # fmt: skip
+READERS: dict[str, Callable[..., Iterator]] = {"txt": read_txt, "csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl}

@@ -36,8 +36,13 @@ KINDS = {
     "feature-extraction": Kind(("features",), ("truncate",)),
     EMBEDDINGS: Kind(("vector",), ("prompt",)),
 }
-NAMES = {"top_k": "top_k", "truncate": "truncation", "stride": "stride", "strategy": "aggregation_strategy",
-         "labels": "candidate_labels"}  # fmt: skip - an option here -> the pipeline's
+NAMES = {  # an option here -> the pipeline's
+    "top_k": "top_k",
+    "truncate": "truncation",
+    "stride": "stride",
+    "strategy": "aggregation_strategy",
+    "labels": "candidate_labels",
+}
 USUAL = {"token-classification": {"aggregation_strategy": "simple"}, "feature-extraction": {"return_tensors": True}}
 
 

@@ -124,7 +124,9 @@ class Journal:
             self.file.truncate(end)
             return entries[0] if entries else {}, Done(**entries[1]) if len(entries) > 1 else Done()
         except (ValueError, TypeError) as fault:
-            raise InputError(f"{self.path} must be a run's journal; it cannot be read: {fault}. Delete it to begin anew.") from None
+            raise InputError(
+                f"{self.path} must be a run's journal; it cannot be read: {fault}. Delete it to begin anew."
+            ) from None
 
     def begin(self, made_by: Mapping) -> None:
         self.file.truncate(0)

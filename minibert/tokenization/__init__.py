@@ -1,4 +1,6 @@
-"""Text -> ids, exactly as BERT's reference tokenizer computes them. Reading order:
+"""Text -> ids, exactly as BERT's reference tokenizer computes them.
+
+Reading order:
 
     stages/                           the stages of the pipeline, one file each
         unicode.py, normalizer.py     1  "Crème BRÛLÉE" -> "creme brulee"
@@ -18,13 +20,7 @@
 """
 
 from .batch_encoding import BatchEncoding
-from .classes import (
-    BertTokenizer,
-    BertTokenizerFast,
-    DistilBertTokenizer,
-    DistilBertTokenizerFast,
-    PreTrainedTokenizerFast,
-)
+from .classes import BertTokenizer, BertTokenizerFast, DistilBertTokenizer, DistilBertTokenizerFast, PreTrainedTokenizerFast
 from .stages.added_tokens import AddedToken
 
 __all__ = [

@@ -1,5 +1,7 @@
 """The result of a tokenizer: a dictionary of model inputs that knows which part of the text each token came from.
 
+Ways to use one:
+
     batch["input_ids"]  batch.input_ids  batch[0]  **batch  batch.word_ids(0)  batch.char_to_token(0, 5)
 """
 

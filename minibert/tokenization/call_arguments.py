@@ -16,9 +16,14 @@ from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNot
 
 PADDINGS = {True: "longest", False: None, "longest": "longest", "max_length": "max_length", "do_not_pad": None}
 TRUNCATIONS = {
-    True: "longest_first", False: None, None: None, "longest_first": "longest_first", "only_first": "only_first",
-    "only_second": "only_second", "do_not_truncate": None,
-}  # fmt: skip
+    True: "longest_first",
+    False: None,
+    None: None,
+    "longest_first": "longest_first",
+    "only_first": "only_first",
+    "only_second": "only_second",
+    "do_not_truncate": None,
+}
 UNLIMITED = 10**20  # a larger model_max_length means no limit
 MAX_PADDED_LENGTH = 2**31 - 1  # tokens
 

@@ -45,10 +45,24 @@ class LoadableTokenizer(Tokenizer):
     model_input_names = ["input_ids", "attention_mask"]
 
     def __init__(
-        self, normalizer, model, decoder, special, /, *, added_tokens=(), extra_special_tokens=(), name_or_path="",
-        model_max_length=None, padding_side="right", truncation_side="right", model_input_names=None,
-        clean_up_tokenization_spaces=False, model_specific_special_tokens=None, **named_tokens,
-    ):  # fmt: skip
+        self,
+        normalizer,
+        model,
+        decoder,
+        special,
+        /,
+        *,
+        added_tokens=(),
+        extra_special_tokens=(),
+        name_or_path="",
+        model_max_length=None,
+        padding_side="right",
+        truncation_side="right",
+        model_input_names=None,
+        clean_up_tokenization_spaces=False,
+        model_specific_special_tokens=None,
+        **named_tokens,
+    ):
         others = [name for name, token in named_tokens.items() if not is_named_token(name, token)]
         check_option_names(type(self).__name__, others, option_names(type(self)))
         if not isinstance(model_specific_special_tokens, (dict, type(None))):
@@ -89,9 +103,7 @@ class LoadableTokenizer(Tokenizer):
 
     @classmethod
     @strict_arguments
-    def from_pretrained(
-        cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides
-    ):
+    def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
         """The tokenizer of a checkpoint: a folder or a name on the hub. Overrides replace values of tokenizer_config.json."""
         checkpoint = loading.locate(name_or_folder, revision, cache_dir, token, local_files_only)
         return loading.load(cls, checkpoint, overrides)
@@ -110,9 +122,16 @@ class LoadableTokenizer(Tokenizer):
 
     @strict_arguments
     def pad(
-        self, encoded_inputs, padding=True, max_length=None, pad_to_multiple_of=None, padding_side=None,
-        return_attention_mask=None, return_tensors=None, verbose=True,
-    ):  # fmt: skip
+        self,
+        encoded_inputs,
+        padding=True,
+        max_length=None,
+        pad_to_multiple_of=None,
+        padding_side=None,
+        return_attention_mask=None,
+        return_tensors=None,
+        verbose=True,
+    ):
         """Pad rows of ids: a dictionary of rows or of one row, or a list of dictionaries of one row each -> BatchEncoding.
 
         The rows that a call returns need no `pad`, only padding=True. `verbose` has no effect.
@@ -138,10 +157,21 @@ class BertTokenizer(LoadableTokenizer):
 
     @strict_arguments
     def __init__(
-        self, vocab=None, do_lower_case=True, unk_token="[UNK]", sep_token="[SEP]", pad_token="[PAD]",
-        cls_token="[CLS]", mask_token="[MASK]", tokenize_chinese_chars=True, strip_accents=None, bos_token=None,
-        eos_token=None, vocab_file=None, **options,
-    ):  # fmt: skip
+        self,
+        vocab=None,
+        do_lower_case=True,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        tokenize_chinese_chars=True,
+        strip_accents=None,
+        bos_token=None,
+        eos_token=None,
+        vocab_file=None,
+        **options,
+    ):
         tokens = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
         special = dict(zip(NAMED, tokens))
         for name, token in special.items():

@@ -51,9 +51,13 @@ def encode_packed(tokenizer, texts, *, add_special_tokens, truncation, max_lengt
     texts = (None,) if isinstance(texts, (str, bytes)) else tuple(as_list(texts, "texts"))
     threads = read_int("threads", threads, least=1)
     encode_one = partial(
-        tokenizer, add_special_tokens=add_special_tokens, truncation=truncation, max_length=max_length, verbose=False,
+        tokenizer,
+        add_special_tokens=add_special_tokens,
+        truncation=truncation,
+        max_length=max_length,
+        verbose=False,
         return_offsets_mapping=True,
-    )  # fmt: skip
+    )
     limits = row_limits(tokenizer, add_special_tokens, truncation, max_length)
     if limits is None:
         return concatenate([as_packed(encode_one(text)) for text in plain_texts(texts)], return_offsets)
@@ -82,9 +86,15 @@ def row_limits(tokenizer, add_special_tokens, truncation, max_length):
 
     pipeline = tokenizer._pipeline
     request = resolve(
-        tokenizer, padding=False, truncation=truncation, max_length=max_length, stride=0, pad_to_multiple_of=None,
-        padding_side=None, overflow=False,
-    )  # fmt: skip
+        tokenizer,
+        padding=False,
+        truncation=truncation,
+        max_length=max_length,
+        stride=0,
+        pad_to_multiple_of=None,
+        padding_side=None,
+        overflow=False,
+    )
     before, after = tokenizer._special_affixes if add_special_tokens else ([-1], [-1])
     is_supported = (
         pipeline.splits_at_spaces

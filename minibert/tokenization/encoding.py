@@ -211,7 +211,7 @@ PADDED_COLUMNS = {"input_ids", "token_type_ids", "attention_mask", "special_toke
 
 def pad(
     tokenizer, encoded_inputs, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors
-):  # fmt: skip
+):
     """As `LoadableTokenizer.pad`."""
     check_tensor_type(return_tensors)
     encoded_inputs = _columns(encoded_inputs)
@@ -219,9 +219,15 @@ def pad(
         return_tensors = "np"
     data = {name: _to_list(value, name) for name, value in encoded_inputs.items()}
     request = resolve(
-        tokenizer, padding=padding, truncation=False, max_length=max_length, stride=0,
-        pad_to_multiple_of=pad_to_multiple_of, padding_side=padding_side, overflow=False,
-    )  # fmt: skip
+        tokenizer,
+        padding=padding,
+        truncation=False,
+        max_length=max_length,
+        stride=0,
+        pad_to_multiple_of=pad_to_multiple_of,
+        padding_side=padding_side,
+        overflow=False,
+    )
     data["input_ids"] = as_list(data["input_ids"], "input_ids")
     is_one_row = bool(data["input_ids"]) and not isinstance(data["input_ids"][0], (list, tuple))
     if is_one_row:

@@ -29,13 +29,22 @@ from .vocabulary import Vocabulary, as_id
 
 # A key of the result -> the column of an Encoding that it holds.
 COLUMNS = {
-    "input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask",
-    "special_tokens_mask": "special_tokens_mask", "offset_mapping": "offsets",
-}  # fmt: skip
+    "input_ids": "ids",
+    "token_type_ids": "type_ids",
+    "attention_mask": "attention_mask",
+    "special_tokens_mask": "special_tokens_mask",
+    "offset_mapping": "offsets",
+}
 FLAGS = (
-    "add_special_tokens", "is_split_into_words", "return_overflowing_tokens", "return_special_tokens_mask",
-    "return_offsets_mapping", "return_length", "verbose", "split_special_tokens",
-)  # fmt: skip
+    "add_special_tokens",
+    "is_split_into_words",
+    "return_overflowing_tokens",
+    "return_special_tokens_mask",
+    "return_offsets_mapping",
+    "return_length",
+    "verbose",
+    "split_special_tokens",
+)
 
 
 class Tokenizer(Vocabulary):
@@ -45,12 +54,28 @@ class Tokenizer(Vocabulary):
 
     @strict_arguments
     def __call__(
-        self, text, text_pair=None, *, add_special_tokens=True, padding=False, truncation=None, max_length=None,
-        stride=0, is_split_into_words=False, pad_to_multiple_of=None, padding_side=None, return_tensors=None,
-        return_token_type_ids=None, return_attention_mask=None, return_overflowing_tokens=False,
-        return_special_tokens_mask=False, return_offsets_mapping=False, return_length=False, verbose=True,
+        self,
+        text,
+        text_pair=None,
+        *,
+        add_special_tokens=True,
+        padding=False,
+        truncation=None,
+        max_length=None,
+        stride=0,
+        is_split_into_words=False,
+        pad_to_multiple_of=None,
+        padding_side=None,
+        return_tensors=None,
+        return_token_type_ids=None,
+        return_attention_mask=None,
+        return_overflowing_tokens=False,
+        return_special_tokens_mask=False,
+        return_offsets_mapping=False,
+        return_length=False,
+        verbose=True,
         split_special_tokens=False,
-    ):  # fmt: skip
+    ):
         """A text, a pair, or a list of either -> BatchEncoding; the forms of texts are listed in call_arguments.py.
 
         padding: True pads rows to the longest, "max_length" to max_length or, if there is none, to the model's limit.
@@ -60,27 +85,50 @@ class Tokenizer(Vocabulary):
         if return_tensors is not None:
             check_tensor_type(return_tensors)
         if not (
-            add_special_tokens is True and is_split_into_words is False and return_overflowing_tokens is False
-            and return_special_tokens_mask is False and return_offsets_mapping is False and return_length is False
-            and verbose is True and split_special_tokens is False
-        ):  # fmt: skip
+            add_special_tokens is True
+            and is_split_into_words is False
+            and return_overflowing_tokens is False
+            and return_special_tokens_mask is False
+            and return_offsets_mapping is False
+            and return_length is False
+            and verbose is True
+            and split_special_tokens is False
+        ):
             flags = (
-                add_special_tokens, is_split_into_words, return_overflowing_tokens, return_special_tokens_mask,
-                return_offsets_mapping, return_length, verbose, split_special_tokens,
-            )  # fmt: skip
+                add_special_tokens,
+                is_split_into_words,
+                return_overflowing_tokens,
+                return_special_tokens_mask,
+                return_offsets_mapping,
+                return_length,
+                verbose,
+                split_special_tokens,
+            )
             (
-                add_special_tokens, is_split_into_words, return_overflowing_tokens, return_special_tokens_mask,
-                return_offsets_mapping, return_length, verbose, split_special_tokens,
-            ) = map(as_flag, FLAGS, flags)  # fmt: skip
+                add_special_tokens,
+                is_split_into_words,
+                return_overflowing_tokens,
+                return_special_tokens_mask,
+                return_offsets_mapping,
+                return_length,
+                verbose,
+                split_special_tokens,
+            ) = map(as_flag, FLAGS, flags)
             if split_special_tokens:
                 raise InputError(
                     "split_special_tokens must be False: a special token in a text is always that token, and is never"
                     " split; got True. Leave it out, or remove such tokens from the text."
                 )
         request = resolve(
-            self, padding=padding, truncation=truncation, max_length=max_length, stride=stride,
-            pad_to_multiple_of=pad_to_multiple_of, padding_side=padding_side, overflow=return_overflowing_tokens,
-        )  # fmt: skip
+            self,
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            stride=stride,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            overflow=return_overflowing_tokens,
+        )
         rows, batched = read_texts(text, text_pair, is_split_into_words)
         encodings = [self._encode(row, request, add_special_tokens, return_offsets_mapping) for row in rows]
         if request.padding:
@@ -112,7 +160,7 @@ class Tokenizer(Vocabulary):
     @strict_arguments
     def encode_packed(
         self, texts, *, add_special_tokens=True, truncation=None, max_length=None, return_offsets=True, threads=1, places=None
-    ):  # fmt: skip
+    ):
         """A list of texts -> PackedEncoding: their ids in one array without padding and, with return_offsets, their offsets
         and word ids. Compiled, for many texts; the tokens are those of a call for each. See compiled.py.
 

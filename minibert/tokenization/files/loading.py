@@ -15,9 +15,15 @@ from .parsing import check_vocab, read_added_token, read_added_tokens, read_mode
 
 FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 OPTIONS = (
-    "model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces",
-    "extra_special_tokens", "model_specific_special_tokens", *NAMED,
-)  # fmt: skip
+    "model_max_length",
+    "padding_side",
+    "truncation_side",
+    "model_input_names",
+    "clean_up_tokenization_spaces",
+    "extra_special_tokens",
+    "model_specific_special_tokens",
+    *NAMED,
+)
 OPTIONAL_TOKENS = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: the tokenizer has none
 
 
@@ -25,9 +31,7 @@ def locate(name_or_folder, revision, cache_dir, token, local_files_only):
     """The checkpoint. The hub is imported only here, when something is loaded."""
     from minibert import hub
 
-    return hub.locate(
-        name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-    )
+    return hub.locate(name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
 
 
 def load(cls, checkpoint, overrides):

@@ -1,5 +1,7 @@
 """vocab.txt and tokenizer.json -> the parts of a tokenizer. Any error in them is a VocabularyError.
 
+The two formats:
+
     vocab.txt        one token per line; its id is the index of the line; of equal lines the last one counts
     tokenizer.json   everything: vocabulary, added tokens, normalizer, template, decoder
 """
@@ -18,9 +20,13 @@ from ..stages.unicode import unicode_table
 LARGEST_ID = 2**31 - 1
 NO_TEMPLATE = Template([TemplatePart(0, 0)], [TemplatePart(0, 0), TemplatePart(1, 1)])
 TYPE_NAMES = {
-    str: "a string", bool: "true or false", (bool, type(None)): "true, false or null", int: "an integer from 0 up",
-    list: "a list", dict: "an object",
-}  # fmt: skip
+    str: "a string",
+    bool: "true or false",
+    (bool, type(None)): "true, false or null",
+    int: "an integer from 0 up",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def read_vocab_txt(path):
@@ -46,9 +52,10 @@ def check_vocab(vocab, source):
     """Raise VocabularyError unless it is {str: id}; ids are integers that can index an embedding."""
     if not isinstance(vocab, dict) or set(map(type, vocab)) - {str}:
         raise VocabularyError(f"a vocabulary must be a dictionary from tokens to ids; that of {source} is not.")
-    if set(map(type, vocab.values())) - {int} or not 0 <= min(vocab.values(), default=0) <= max(
-        vocab.values(), default=0
-    ) <= LARGEST_ID:  # fmt: skip
+    if (
+        set(map(type, vocab.values())) - {int}
+        or not 0 <= min(vocab.values(), default=0) <= max(vocab.values(), default=0) <= LARGEST_ID
+    ):
         token = next(t for t, n in vocab.items() if type(n) is not int or not 0 <= n <= LARGEST_ID)
         raise VocabularyError(
             f"ids must be integers from 0 to {LARGEST_ID}; {source} gives {brief(token)} the id {brief(vocab[token])}."

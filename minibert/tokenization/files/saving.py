@@ -20,10 +20,7 @@ def save(tokenizer, folder):
     from minibert.files import write_whole
 
     folder = as_path("folder", folder)
-    contents = {
-        "tokenizer.json": _json(tokenizer_json(tokenizer)),
-        "tokenizer_config.json": _json(tokenizer_config(tokenizer)),
-    }
+    contents = {"tokenizer.json": _json(tokenizer_json(tokenizer)), "tokenizer_config.json": _json(tokenizer_config(tokenizer))}
     tokens = [token for token, _ in sorted(tokenizer._model.vocab.items(), key=lambda item: item[1])]
     if [tokenizer._model.vocab[token] for token in tokens] == list(range(len(tokens))):
         contents["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
@@ -42,8 +39,16 @@ def _json(content):
 
 def tokenizer_config(tokenizer):
     """tokenizer_config.json: the class, its flags, the special tokens."""
-    names = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "model_max_length", "padding_side",
-             "truncation_side", "model_input_names", "clean_up_tokenization_spaces")  # fmt: skip
+    names = (
+        "do_lower_case",
+        "tokenize_chinese_chars",
+        "strip_accents",
+        "model_max_length",
+        "padding_side",
+        "truncation_side",
+        "model_input_names",
+        "clean_up_tokenization_spaces",
+    )
     config = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
     config.update((name, token) for name, token in tokenizer.special_tokens_map.items() if name in NAMED)
     named_tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
@@ -85,7 +90,7 @@ def tokenizer_json(tokenizer):
             "max_input_chars_per_word": model.max_characters,
             "vocab": model.vocab,
         },
-    }  # fmt: skip
+    }
 
 
 def _name(part):

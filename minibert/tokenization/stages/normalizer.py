@@ -19,9 +19,14 @@ from .unicode import unicode_table
 
 # The ranges the original BERT calls Chinese characters. The reference starts one of them at 2B920 instead of 2B820.
 CHINESE = (
-    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F),
-    (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
-)  # fmt: skip
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B81F),
+    (0x2B920, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
 
 
 class SequenceNormalizer:
@@ -60,9 +65,11 @@ class Normalizer(SequenceNormalizer):
         switches = (clean_text, handle_chinese_chars, strips, strips, lowercase)
         steps = (clean, space_out_chinese, decompose, drop_accents, lower)
         flags = {
-            "clean_text": clean_text, "handle_chinese_chars": handle_chinese_chars, "strip_accents": strip_accents,
+            "clean_text": clean_text,
+            "handle_chinese_chars": handle_chinese_chars,
+            "strip_accents": strip_accents,
             "lowercase": lowercase,
-        }  # fmt: skip
+        }
         saved = {"type": "BertNormalizer", **flags} if any(switches) else None
         super().__init__([step for step, on in zip(steps, switches) if on], saved)
 

@@ -102,9 +102,12 @@ def group_punctuation(text):
 
 
 PUNCTUATION = {
-    "Isolated": isolate_punctuation, "Removed": remove_punctuation, "MergedWithPrevious": merge_punctuation_back,
-    "MergedWithNext": merge_punctuation_on, "Contiguous": group_punctuation,
-}  # fmt: skip
+    "Isolated": isolate_punctuation,
+    "Removed": remove_punctuation,
+    "MergedWithPrevious": merge_punctuation_back,
+    "MergedWithNext": merge_punctuation_on,
+    "Contiguous": group_punctuation,
+}
 
 
 @cache

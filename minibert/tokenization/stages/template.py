@@ -111,7 +111,8 @@ def parts_for(choice, windows_of_each, parts):
     the sequence, 0 or 1. They differ in templates that have the second sequence first.
     """
     return [
-        part if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
+        part
+        if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
         else TemplatePart(part.sequence, part.sequence)
         for part in parts
-    ]  # fmt: skip
+    ]
