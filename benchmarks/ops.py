@@ -1,6 +1,6 @@
 """Every variant of every operation, checked and then timed: `python -m benchmarks.ops [operation ...]`.
 
-The check is the tests' own (`tests/kernel_cases.py`: every case against the reference in float64); a variant that is
+The check is the tests' own (`tests/support/kernel_cases.py`: every case against the reference in float64); a variant that is
 wrong prints FAIL and no time. The variants of a size are timed in turn, round after round; the median stands in the
 table, with half the distance between the quartiles. A product's rate is counted in operations and measured against the
 arithmetic this machine does between registers; any other's in bytes, and against copying arrays larger than the caches.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from kernel_cases import MAKERS, cast
 
 WIDTH, INNER, HEADS = 768, 3072, 12

@@ -4,13 +4,17 @@ MINIBERT_PARITY=required in the environment makes a skipped parity test a failed
 """
 
 import importlib.util
+import io
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+from paths import SST2
 
-ROOT = Path(__file__).resolve().parents[1]
+from minibert import cli
+
 REFERENCES = ("torch", "transformers", "tokenizers")  # what parity tests compare with
 PARITY_REQUIRED = os.environ.get("MINIBERT_PARITY") == "required"
 
@@ -65,7 +69,23 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def sst2() -> Path:
     """SST-2's train.tsv and dev.tsv (label, sentence)."""
-    folder = Path(os.environ.get("MINIBERT_SST2", ROOT.parent / "shared" / "data" / "sst2"))
-    if not (folder / "dev.tsv").is_file():
-        pytest.skip(f"SST-2 is not at {folder}; set MINIBERT_SST2 to a folder with its train.tsv and dev.tsv")
-    return folder
+    if not (SST2 / "dev.tsv").is_file():
+        pytest.skip(f"SST-2 is not at {SST2}; set MINIBERT_SST2 to a folder with its train.tsv and dev.tsv")
+    return SST2
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """A command's arguments, and bytes for its stdin -> its status and the lines on stdout and stderr."""
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        try:
+            status = cli.main(list(arguments))
+        except SystemExit as left:  # argparse has said what it did not understand
+            status = left.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return status, out.splitlines(), err.splitlines()
+
+    return run

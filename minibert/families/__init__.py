@@ -6,7 +6,7 @@
 
 The entry makes the family known: the public names of `minibert`, the Auto classes (`minibert/auto.py`) and the tasks
 of the pipelines derive from it. This file imports no NumPy, so all of them stay cheap until a class is used. To add a
-family, write its file and its entry; `tests/test_families.py` compares the two.
+family, write its file and its entry; `tests/models/test_families.py` compares the two.
 """
 
 from __future__ import annotations
