@@ -44,7 +44,7 @@ def test_a_pickle_on_the_hub_is_named_and_never_fetched(server, tmp_path):
     folder = tmp_path / "made"
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".safetensors"}
     server.commit("tiny/pickled", {**files, "pytorch_model.bin": b"\x80\x02}q\x00."})
-    with Client(server, tmp_path / "cache") as client:
-        with pytest.raises(WeightsError, match="tiny/pickled has only pytorch_model.bin, a pickle"):
-            client.classify("tiny/pickled", TEXT)
+    message = "tiny/pickled has only pytorch_model.bin, a pickle"
+    with Client(server, tmp_path / "cache") as client, pytest.raises(WeightsError, match=message):
+        client.classify("tiny/pickled", TEXT)
     assert not [one for one in server.requests if one.method == "GET" and "pytorch_model" in one.path]

@@ -88,7 +88,8 @@ def test_a_checkpoint_in_bf16_is_used_as_it_is(tmp_path):
     folder = make_checkpoint(tmp_path)
     store_as_bf16(folder / WEIGHTS)
     with safe_open(folder / WEIGHTS, framework="np") as file:
-        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}
+        names = file.keys()
+        assert {file.get_slice(name).get_dtype() for name in names} == {"BF16"}
     ids = np.arange(12).reshape(2, 6)
     half, full = (
         minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits

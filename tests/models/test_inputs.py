@@ -1,6 +1,6 @@
 """What a model's call may be given, over every head and both ends of the kernels: an answer, or an error with the rule.
 
-test_models.py has the rules one by one, for a classifier.
+test_input_rules.py has the rules one by one, for a classifier.
 """
 
 import numpy as np

@@ -35,9 +35,9 @@ from hostile_values import (
     Bench,
     bert_tokenizer,
     sample,
-    use_threads,
 )
 from public_calls import Call, every_public_call
+from use_results import use_threads
 
 import minibert
 from minibert import InputTypeError, MinibertError, MinibertWarning
@@ -254,7 +254,7 @@ def test_what_counts_as_a_failure(bench, limits, monkeypatch):
 
     monkeypatch.setitem(globals(), "SECONDS", 0.1)
     assert outcome(lambda: 3) is outcome(lambda: raise_(InputTypeError("no"))) is None
-    assert outcome(lambda: warnings.warn("look", MinibertWarning)) is None
+    assert outcome(lambda: warnings.warn("look", MinibertWarning, stacklevel=1)) is None
     assert outcome(lambda: raise_(TypeError("no"))) == "TypeError"
     assert outcome(lambda: raise_(TypeError("no")), expected=TypeError) is None
     assert outcome(lambda: np.float32(1) / np.float32(0)) == "RuntimeWarning"

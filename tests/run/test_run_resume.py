@@ -11,60 +11,14 @@ import tracemalloc
 from itertools import count
 from pathlib import Path
 
-import pytest
 from paths import ROOT
+from short_runs import UNIX, go, sentences, stub
 
 from minibert.cli import main
-from minibert.errors import InputError
 from minibert.pipelines import streaming
 from minibert.run import job, reading
 from minibert.run.progress import Progress
-from minibert.run.tasks import Task
-from minibert.run.writing import Journal, Results
-
-UNIX = pytest.mark.skipif(os.name == "nt", reason="Unix's fork and kill")
-WORDS = [
-    "a",
-    "bad",
-    "film,",
-    "not",
-    "very",
-    "good;",
-    "this",
-    "movie",
-    "is",
-    "great",
-    "and",
-    "i",
-    "love",
-    "it\nor",
-    "hate",
-    "it",
-]
-
-
-class Words:
-    """A tokenizer that cuts at blanks."""
-
-    model_max_length = 512
-
-    def __call__(self, text, verbose):
-        return {"input_ids": text.split()}
-
-
-def stub(answer=lambda text: {"label": text.upper()}):
-    """A task whose model is a function."""
-
-    def answered(texts):
-        return streaming.in_batches(texts, Words(), lambda batch: map(answer, batch))
-
-    return Task(lambda columns: columns["text"], answered, lambda answer: answer, ("label",), ("text",), {})
-
-
-def sentences(number, seed=0):
-    random.seed(seed)
-    return [" ".join(random.choices(WORDS, k=random.randint(0, 30))) for _ in range(number)]
-
+from minibert.run.writing import Results
 
 # --- killed ----------------------------------------------------------------------------------------------------------
 
@@ -173,22 +127,6 @@ def step(folder, last):
         os._exit(1)
 
 
-def go(folder, resume=False, made_by="these", limit=None):
-    def answer(text):
-        if text == "bad":
-            raise InputError("bad")
-        return {"label": text.upper()}
-
-    results = Results(str(folder / "out.jsonl.gz"), str(folder / "bad.jsonl"))
-    with reading.opened(str(folder / "in.txt")) as source:
-        results.begin({"arguments": made_by}, resume, os.stat(folder / "in.txt").st_mtime_ns)
-        if results.done.whole:
-            results.finish()
-        else:
-            job.run(source, stub(answer), results, Progress(False), limit=limit)
-    return results
-
-
 @UNIX
 def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "PORTION", 3)
@@ -226,104 +164,6 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatc
         assert step(folder, -1)
         found.append([(folder / name).read_bytes() for name in ("out.jsonl.gz", "bad.jsonl")])
     assert found[0] == found[1]
-
-
-# --- what may be gone on with ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stopped(tmp_path, monkeypatch):
-    """A folder in which a run has done two portions of three rows."""
-    monkeypatch.setattr(streaming, "PORTION", 3)
-    (tmp_path / "in.txt").write_text("\n".join("abcdefgh"))
-    write = job.write
-
-    def stopping(portion, answers, source, made, results):
-        if results.done.rows == 6:
-            raise KeyboardInterrupt
-        write(portion, answers, source, made, results)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "write", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            go(tmp_path)
-    return tmp_path
-
-
-def test_a_line_of_the_journal_that_was_cut_is_as_good_as_none(stopped):
-    with open(stopped / "out.jsonl.gz.journal", "ab") as journal:
-        journal.write(b'{"rows": 9, "ba')
-    with open(stopped / "out.jsonl.gz.part", "ab") as part:
-        part.write(b"half a row")
-    results = go(stopped, resume=True)
-    assert results.done.rows == 8 and results.done.whole
-    texts = [json.loads(line)["text"] for line in gzip.open(stopped / "out.jsonl.gz")]
-    assert texts == list("abcdefgh")
-
-
-def test_a_run_that_was_interrupted_is_not_written_over(stopped):
-    with pytest.raises(InputError, match="6 rows are done. Go on with --resume, or delete .*journal to begin anew"):
-        go(stopped)
-    (stopped / "out.jsonl.gz.journal").unlink()
-    assert go(stopped).done.rows == 8
-
-
-def test_other_arguments_are_refused_and_named(stopped):
-    with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Give the same, or delete"):
-        go(stopped, resume=True, made_by="others")
-    assert go(stopped, resume=True).done.rows == 8
-
-
-def test_a_part_that_lacks_what_the_journal_says_is_refused(stopped):
-    os.truncate(stopped / "out.jsonl.gz.part", 5)
-    with pytest.raises(OSError, match="out.jsonl.gz.part must have .* bytes of the run that was interrupted; it has fewer"):
-        go(stopped, resume=True)
-
-
-def test_a_journal_that_is_none_is_refused(stopped):
-    (stopped / "out.jsonl.gz.journal").write_text("[]\n{}\n{\n")
-    with pytest.raises(InputError, match="must be a run's journal; it cannot be read: .*. Delete it to begin anew"):
-        go(stopped, resume=True)
-
-
-@UNIX
-def test_an_output_has_one_run_at_a_time(stopped):
-    held = Journal(stopped / "out.jsonl.gz.journal")
-    with pytest.raises(InputError, match="an output has one run at a time; another holds"):
-        go(stopped, resume=True)
-    held.file.close()
-    assert go(stopped, resume=True).done.whole
-
-
-CHANGES = [
-    (["--truncate"], "--truncate was False and is True"),
-    (["--prefix", "x"], "--prefix was '' and is 'x'"),
-    (["--limit", "7"], "--limit was None and is 7"),
-    (["--kernels", "naive"], "the kernels was "),
-    ("touch", "the input's time was "),
-    ("grow", "the input's size was "),
-]
-
-
-@pytest.mark.parametrize("change, message", CHANGES, ids=str)
-def test_what_would_change_the_bytes_is_not_gone_on_with(change, message, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 3)
-    source = tmp_path / "in.txt"
-    source.write_text("\n".join("abcdefgh"))
-    arguments = ["run", "--model", "minibert-sst2", "--kernels", "reference", str(source), "-o", str(tmp_path / "out.jsonl")]
-    with monkeypatch.context() as patch:
-        patch.setattr(Results, "finish", interrupt)
-        assert run(*arguments)[0] == 130
-    if change == "grow":
-        source.write_text("\n".join("abcdefghi"))
-    elif change == "touch":
-        os.utime(source, (1, 1))
-    status, _, err = run(*arguments, *(change if isinstance(change, list) else []), "--resume")
-    assert status == 1 and len(err) == 1 and message in err[0]
-
-
-def interrupt(*arguments):
-    raise KeyboardInterrupt
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

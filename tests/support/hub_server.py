@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send_file(content, headers | {"ETag": f'"{git}"'}, fault)
         digest = hashlib.sha256(content).hexdigest()
         headers |= {"X-Linked-Etag": f'"{digest}"', "Location": f"{hub.storage_url}/storage/{digest}"}
-        self._send(302, headers if fault == "no length" else headers | {"X-Linked-Size": str(len(content))})
+        return self._send(302, headers if fault == "no length" else headers | {"X-Linked-Size": str(len(content))})
 
     def _send_file(self, content, headers, fault):
         if fault == "corrupt":

@@ -12,14 +12,12 @@ from hostile_values import (
     PROTOCOLS,
     PUBLIC,
     TASK_INPUTS,
-    USES,
     VALID,
     Bench,
     bert_tokenizer,
     sample,
-    use,
-    use_threads,
 )
+from use_results import USES, use, use_threads
 
 import minibert
 from minibert.config import PreTrainedConfig
@@ -97,7 +95,7 @@ def calls_of_class(owner: type) -> Iterator[Call]:
 
 def call_of_method(owner: type, name: str, member, of_class: bool) -> Call:
     functions = inherited(owner, name)
-    functions += [function for function in FURTHER.get(f"{root(owner).__name__}.{name}", ())]
+    functions += FURTHER.get(f"{root(owner).__name__}.{name}", ())
     options, open_ended = options_of(functions, keys_of(owner, name))
 
     def target(bench):
