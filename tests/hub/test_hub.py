@@ -289,18 +289,18 @@ def test_cached_models_tells_the_whole_from_the_broken(tmp_path):
     write_cache(tmp_path, "a/short-of-one", COMMIT, {CONFIG: b"{}", name: index, "one.safetensors": b"1"})
     write_cache(tmp_path, "bert", COMMIT, {CONFIG: b"{}"})
     write_cache(tmp_path, "bert", OTHER_COMMIT)
-    for number, content in enumerate([b"", b"[]", b'{"weight_map": 3}', b'{"weight_map": {"a": "../x"}}']):
-        write_cache(tmp_path, f"c/index-{number}", COMMIT, {CONFIG: b"{}", name: content})
+    for n, content in enumerate([b"", b"[]", b'{"weight_map": 3}', b'{"weight_map": {"a": "../x"}}']):
+        write_cache(tmp_path, f"c/index-{n}", COMMIT, {CONFIG: b"{}", name: content})
     write(tmp_path / "models--d" / "snapshots" / "not-a-commit", FILES)
     write(tmp_path / "datasets--x" / "snapshots" / COMMIT, FILES)
     os.utime(tmp_path / "models--bert" / "snapshots" / COMMIT, (1, 1))
-    found = cached_models(tmp_path)
-    assert [(model.name, model.commit, model.whole) for model in found if not model.name.startswith("c/")] == [
+    models = cached_models(tmp_path)
+    assert [(model.name, model.commit, model.whole) for model in models if not model.name.startswith("c/")] == [
         ("a/sharded", COMMIT, True),
         ("a/short-of-one", COMMIT, False),
         ("bert", OTHER_COMMIT, True),
         ("bert", COMMIT, False),
     ]
-    assert not any(model.whole for model in found if model.name.startswith("c/"))
-    assert found[0].size == 2 + len(index) + 2 and found[0].folder.is_dir()
+    assert not any(model.whole for model in models if model.name.startswith("c/"))
+    assert models[0].size == 2 + len(index) + 2 and models[0].folder.is_dir()
     assert cached_models(tmp_path / "nowhere") == []

@@ -30,11 +30,13 @@ def brief(value):
     return "10**5000" if value == 10**5000 else f"{value!r:.20}"
 
 
-@pytest.mark.parametrize("kind, name", [(kind, name) for kind in SIZES for name in SIZES[kind] if "range" not in name])
+@pytest.mark.parametrize(
+    "model_type, name", [(model_type, name) for model_type in SIZES for name in SIZES[model_type] if "range" not in name]
+)
 @pytest.mark.parametrize("value", NO_SIZES, ids=brief)
-def test_a_size_that_is_no_whole_number_from_one_up_is_refused_by_its_name(kind, name, value):
+def test_a_size_that_is_no_whole_number_from_one_up_is_refused_by_its_name(model_type, name, value):
     with pytest.raises(ConfigError, match=f"^{name} must be a whole number from 1 to 2147483647; got "):
-        small_config(kind, **{name: value})
+        small_config(model_type, **{name: value})
 
 
 @pytest.mark.parametrize("value", [0, True, "2", None])
@@ -100,10 +102,10 @@ def test_labels_are_read_with_numbers_for_keys_and_written_with_strings(tmp_path
     assert AutoConfig.from_pretrained(tmp_path).id2label == config.id2label
 
 
-@pytest.mark.parametrize("kind", SIZES)
-def test_a_saved_configuration_loads_equal_and_keeps_what_it_does_not_know(kind, tmp_path):
+@pytest.mark.parametrize("model_type", SIZES)
+def test_a_saved_configuration_loads_equal_and_keeps_what_it_does_not_know(model_type, tmp_path):
     unknown = {"summary_last_dropout": 0.1, "task_specific_params": {"a": [1, None]}, "finetuning_task": "é日本"}
-    config = small_config(kind, num_labels=3, hidden_act_of_old="x", **unknown)
+    config = small_config(model_type, num_labels=3, hidden_act_of_old="x", **unknown)
     config.save_pretrained(tmp_path)
     loaded = AutoConfig.from_pretrained(tmp_path)
     assert loaded == config and type(loaded) is type(config)

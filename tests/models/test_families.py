@@ -12,26 +12,26 @@ from minibert.families import FAMILIES, HEADS, public_names, purpose_of
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS
 
-KINDS = list(FAMILIES)
+MODEL_TYPES = list(FAMILIES)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_entry_is_what_the_file_defines(kind):
-    family = FAMILIES[kind]
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_an_entry_is_what_the_file_defines(model_type):
+    family = FAMILIES[model_type]
     module = import_module(f"minibert.families.{family.module}")
     classes = {name: value for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
     classes = {name: value for name, value in classes.items() if inspect.isclass(value)}
     models = {name for name, value in classes.items() if issubclass(value, PreTrainedModel)}
     configs = [name for name, value in classes.items() if issubclass(value, PreTrainedConfig)]
     assert models == {family.prefix + head for head in family.heads}
-    assert configs == [f"{family.prefix}Config"] and classes[configs[0]].model_type == kind
+    assert configs == [f"{family.prefix}Config"] and classes[configs[0]].model_type == model_type
     for name in models:
         assert classes[name].config_class is classes[configs[0]] and classes[name].encoder_names is module.NAMES
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_class_of_a_family_is_public_and_has_its_auto_class(kind):
-    family = FAMILIES[kind]
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_class_of_a_family_is_public_and_has_its_auto_class(model_type):
+    family = FAMILIES[model_type]
     for head in ("Config", *family.heads):
         assert getattr(minibert, family.prefix + head) is family.load(head)
     for end in ("Tokenizer", "TokenizerFast"):
@@ -39,7 +39,7 @@ def test_every_class_of_a_family_is_public_and_has_its_auto_class(kind):
     for head in family.heads:
         auto_class = getattr(minibert, "AutoModel" + head.removeprefix("Model"))
         assert auto_class.class_for(family.load("Config")) is family.load(head)
-    assert minibert.AutoModelForPreTraining.classes()[kind] is family.load(family.pretraining_head)
+    assert minibert.AutoModelForPreTraining.classes()[model_type] is family.load(family.pretraining_head)
 
 
 def test_every_head_is_for_something_and_every_task_has_its_head():

@@ -23,7 +23,7 @@ from minibert import (
 )
 
 IDS = [[2, 5, 6, 3], [2, 9, 9, 3]]
-KINDS = ["bert", "distilbert"]
+MODEL_TYPES = ["bert", "distilbert"]
 WEIGHTS = "model.safetensors"
 
 
@@ -47,14 +47,14 @@ def test_everything_that_does_not_fit_is_listed_in_one_error(tmp_path):
     rewrite_weights(make_checkpoint(tmp_path), damage)
     with pytest.raises(WeightsError) as caught:
         AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    first, *faults, hint = str(caught.value).splitlines()
+    first, *lines, hint = str(caught.value).splitlines()
     assert hint == "from_pretrained(..., strict=False) leaves surplus tensors in the file."
     assert first == f"the tensors of {tmp_path} must be those that its config.json describes:"
-    found = dict(fault.strip().split(": ", 1) for fault in faults)
-    assert found["missing"] == "transformer.layer.1.ffn.lin1.bias, classifier.bias"
-    assert sorted(found["surplus"].split(", ")) == ["stray", "transformer.layer.9.ffn.lin1.bias"]
-    assert found["wrong shape"] == "pre_classifier.weight (8, 9) for (8, 8)"
-    assert found["not its type"] == "embeddings.LayerNorm.bias I64"
+    problems = dict(line.strip().split(": ", 1) for line in lines)
+    assert problems["missing"] == "transformer.layer.1.ffn.lin1.bias, classifier.bias"
+    assert sorted(problems["surplus"].split(", ")) == ["stray", "transformer.layer.9.ffn.lin1.bias"]
+    assert problems["wrong shape"] == "pre_classifier.weight (8, 9) for (8, 8)"
+    assert problems["not its type"] == "embeddings.LayerNorm.bias I64"
 
 
 def test_a_long_list_is_cut_and_counted(tmp_path):
@@ -63,12 +63,12 @@ def test_a_long_list_is_cut_and_counted(tmp_path):
         AutoModel.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_encoder_may_have_its_prefix_or_none(kind, tmp_path):
-    before = logits(make_checkpoint(tmp_path, kind))
-    assert {name.split(".")[0] for name in stored_tensors(tmp_path)} <= {kind, "classifier", "pre_classifier"}
-    rewrite_weights(tmp_path, lambda tensors: rename(tensors, lambda name: name.removeprefix(f"{kind}.")))
-    assert not any(name.startswith(kind) for name in stored_tensors(tmp_path))
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_the_encoder_may_have_its_prefix_or_none(model_type, tmp_path):
+    before = logits(make_checkpoint(tmp_path, model_type))
+    assert {name.split(".")[0] for name in stored_tensors(tmp_path)} <= {model_type, "classifier", "pre_classifier"}
+    rewrite_weights(tmp_path, lambda tensors: rename(tensors, lambda name: name.removeprefix(f"{model_type}.")))
+    assert not any(name.startswith(model_type) for name in stored_tensors(tmp_path))
     assert logits(tmp_path) == before
 
 
@@ -92,14 +92,14 @@ def test_one_tensor_under_two_names_is_refused(other, tmp_path):
         AutoModel.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_stored_position_numbers_and_other_heads_are_left_alone(kind, tmp_path):
-    make_checkpoint(tmp_path, kind)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_stored_position_numbers_and_other_heads_are_left_alone(model_type, tmp_path):
+    make_checkpoint(tmp_path, model_type)
     bare = AutoModel.from_pretrained(tmp_path)(IDS).last_hidden_state.tobytes()
     tensors = stored_tensors(tmp_path)
     for name in ("cls.predictions.bias", "vocab_projector.bias", "qa_outputs.weight", "cls.seq_relationship.bias"):
         tensors[name] = ("F32", (3,), bytes(12))
-    tensors[f"{kind}.embeddings.position_ids"] = ("I64", (1, 16), np.arange(16, dtype="<i8").tobytes())
+    tensors[f"{model_type}.embeddings.position_ids"] = ("I64", (1, 16), np.arange(16, dtype="<i8").tobytes())
     (tmp_path / WEIGHTS).write_bytes(safetensors_bytes(tensors))
     assert AutoModel.from_pretrained(tmp_path)(IDS).last_hidden_state.tobytes() == bare
 
@@ -121,9 +121,9 @@ def test_half_a_pooler_is_an_error(tmp_path):
         AutoModel.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("kind, new", [("bert", "classifier.weight, classifier.bias"), ("distilbert", "pre_classifier.")])
-def test_a_head_the_checkpoint_never_had_is_new_with_a_warning(kind, new, tmp_path):
-    make_checkpoint(tmp_path, kind, "Model")
+@pytest.mark.parametrize("model_type, new", [("bert", "classifier.weight, classifier.bias"), ("distilbert", "pre_classifier.")])
+def test_a_head_the_checkpoint_never_had_is_new_with_a_warning(model_type, new, tmp_path):
+    make_checkpoint(tmp_path, model_type, "Model")
     with pytest.warns(MinibertWarning, match=f"was not trained to classify: {new}.* load it with AutoModel"):
         model = AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=5)
     assert model(IDS).logits.shape == (2, 5)
@@ -215,7 +215,7 @@ def test_what_is_no_configuration_for_the_class_is_refused(loads, tmp_path):
 def test_a_whole_checkpoint_loads_without_a_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for kind in KINDS:
-            folder = make_checkpoint(tmp_path / kind, kind)
+        for model_type in MODEL_TYPES:
+            folder = make_checkpoint(tmp_path / model_type, model_type)
             AutoModel.from_pretrained(folder)
             AutoModelForSequenceClassification.from_pretrained(folder)

@@ -4,23 +4,21 @@ from functools import partial
 
 import numpy as np
 import pytest
-from checkpoints import make_checkpoint, rewrite_weights, small_config, small_model, write_tokenizer
+from checkpoints import IDS, MASK, make_checkpoint, rewrite_weights, small_config, small_model, write_tokenizer
 from safetensors.numpy import load_file
 
 import minibert
 from minibert import ConfigError, InputError, MinibertWarning, WeightsError
 from minibert.families import FAMILIES
 
-IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])
-MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 NOT_HERE = ("Model", "ForSequenceClassification", "ForMultipleChoice")  # in test_models.py, and below
-HEADS = [(kind, head) for kind, family in FAMILIES.items() for head in family.heads if head not in NOT_HERE]
-CHOICES = [(kind, "ForMultipleChoice") for kind in FAMILIES]
+HEADS = [(model_type, head) for model_type, family in FAMILIES.items() for head in family.heads if head not in NOT_HERE]
+CHOICES = [(model_type, "ForMultipleChoice") for model_type in FAMILIES]
 
 
-@pytest.mark.parametrize("kind, head", HEADS)
-def test_a_head_gives_its_fields_and_a_short_row_what_it_gives_alone(kind, head):
-    model = small_model(kind, head)
+@pytest.mark.parametrize("model_type, head", HEADS)
+def test_a_head_gives_its_fields_and_a_short_row_what_it_gives_alone(model_type, head):
+    model = small_model(model_type, head)
     output, alone = model(IDS, MASK), model(IDS[1:, :3])
     for name in output:
         assert np.allclose(output[name][1:, :3][: len(alone[name])], alone[name], atol=1e-5)
@@ -28,9 +26,9 @@ def test_a_head_gives_its_fields_and_a_short_row_what_it_gives_alone(kind, head)
     assert [field.shape for field in model(IDS, MASK, return_dict=False)] == [output[name].shape for name in output]
 
 
-@pytest.mark.parametrize("kind, head", HEADS)
-def test_a_head_gives_a_row_the_same_bits_alone_and_in_a_batch(kind, head):
-    model, random = small_model(kind, head, kernels="fast"), np.random.default_rng(0)
+@pytest.mark.parametrize("model_type, head", HEADS)
+def test_a_head_gives_a_row_the_same_bits_alone_and_in_a_batch(model_type, head):
+    model, random = small_model(model_type, head, kernels="fast"), np.random.default_rng(0)
     for _ in range(20):
         lengths = random.integers(1, 17, random.integers(1, 12))
         ids, mask = random.integers(0, 20, (len(lengths), 16)), (np.arange(16) < lengths[:, None]).astype(int)
@@ -38,15 +36,15 @@ def test_a_head_gives_a_row_the_same_bits_alone_and_in_a_batch(kind, head):
         for row, length in enumerate(lengths):
             alone = model(ids[row : row + 1, :length])
             for name in alone:
-                whole = (
+                batched = (
                     together[name][row] if together[name][row].shape == alone[name][0].shape else together[name][row, :length]
                 )
-                assert np.array_equal(whole, alone[name][0])
+                assert np.array_equal(batched, alone[name][0])
 
 
-@pytest.mark.parametrize("kind, head", CHOICES)
-def test_choices_are_rows_of_one_question(kind, head):
-    model = small_model(kind, head)
+@pytest.mark.parametrize("model_type, head", CHOICES)
+def test_choices_are_rows_of_one_question(model_type, head):
+    model = small_model(model_type, head)
     both = model(IDS[None], attention_mask=MASK[None], output_hidden_states=True)
     assert both.logits.shape == (1, 2) and both.hidden_states[0].shape == (2, 5, 8)
     assert np.allclose(both.logits[0, 1], model(IDS[None, 1:, :3]).logits[0, 0], atol=1e-5)
@@ -54,9 +52,9 @@ def test_choices_are_rows_of_one_question(kind, head):
     assert model(np.zeros((0, 2, 5), int)).logits.shape == (0, 2)
 
 
-@pytest.mark.parametrize("kind, head", CHOICES)
-def test_choices_of_another_shape_are_refused(kind, head):
-    model = small_model(kind, head)
+@pytest.mark.parametrize("model_type, head", CHOICES)
+def test_choices_of_another_shape_are_refused(model_type, head):
+    model = small_model(model_type, head)
     with pytest.raises(InputError, match=r"of shape \(B, C, T\), .*; got \(2, 5\). .*add the batch axis"):
         model(IDS)
     with pytest.raises(InputError, match=r"attention_mask must have the shape of input_ids, \(1, 2, 5\); got \(2, 5\)"):
@@ -65,9 +63,9 @@ def test_choices_of_another_shape_are_refused(kind, head):
         model([[[2, 5, 3], [2, 3]]])
 
 
-@pytest.mark.parametrize("kind, head", HEADS + CHOICES)
-def test_what_is_saved_is_loaded_back_and_a_part_of_a_head_is_an_error(kind, head, tmp_path):
-    model = small_model(kind, head)
+@pytest.mark.parametrize("model_type, head", HEADS + CHOICES)
+def test_what_is_saved_is_loaded_back_and_a_part_of_a_head_is_an_error(model_type, head, tmp_path):
+    model = small_model(model_type, head)
     model.save_pretrained(tmp_path)
     again = type(model).from_pretrained(tmp_path)
     assert {name: tensor.tobytes() for name, tensor in again.tensors.items()} == {
@@ -79,11 +77,11 @@ def test_what_is_saved_is_loaded_back_and_a_part_of_a_head_is_an_error(kind, hea
         type(model).from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("kind, head", HEADS + CHOICES)
-def test_a_head_that_the_checkpoint_has_not_is_new_with_a_warning(kind, head, tmp_path):
-    make_checkpoint(tmp_path, kind, "Model")
+@pytest.mark.parametrize("model_type, head", HEADS + CHOICES)
+def test_a_head_that_the_checkpoint_has_not_is_new_with_a_warning(model_type, head, tmp_path):
+    make_checkpoint(tmp_path, model_type, "Model")
     rewrite_weights(tmp_path, lambda tensors: [tensors.pop(name) for name in list(tensors) if "pooler" in name])
-    cls = getattr(minibert, FAMILIES[kind].prefix + head)
+    cls = getattr(minibert, FAMILIES[model_type].prefix + head)
     with pytest.warns(MinibertWarning, match=f"was not trained to {cls.purpose}: .* are new, at random") as caught:
         model = cls.from_pretrained(tmp_path)
     assert all(name in str(caught[0].message) for name in cls.head_shapes(model.config))
@@ -107,11 +105,11 @@ def test_heads_of_other_tasks_are_left_in_the_file(tmp_path):
 DECODERS = {"bert": "cls.predictions.decoder", "distilbert": "vocab_projector", "electra": "generator_lm_head"}
 
 
-@pytest.mark.parametrize("kind, copy", [(kind, f"{decoder}.weight") for kind, decoder in DECODERS.items()])
-def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(kind, copy, tmp_path):
-    model = small_model(kind, "ForMaskedLM")
+@pytest.mark.parametrize("model_type, copy", [(model_type, f"{decoder}.weight") for model_type, decoder in DECODERS.items()])
+def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(model_type, copy, tmp_path):
+    model = small_model(model_type, "ForMaskedLM")
     model.save_pretrained(tmp_path)
-    words = f"{kind}.embeddings.word_embeddings.weight"
+    words = f"{model_type}.embeddings.word_embeddings.weight"
     stored = load_file(tmp_path / "model.safetensors")
     assert copy not in stored and words in stored
     rewrite_weights(tmp_path, lambda tensors: tensors.update({copy: tensors[words]}))
@@ -124,13 +122,15 @@ def test_the_word_table_is_written_once_and_a_second_copy_must_be_equal(kind, co
         type(model).from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("kind, decoder", DECODERS.items())
-def test_weights_that_are_not_tied_are_saved_and_must_be_there(kind, decoder, tmp_path):
-    model = small_model(kind, "ForMaskedLM", tie_word_embeddings=False)
+@pytest.mark.parametrize("model_type, decoder", DECODERS.items())
+def test_weights_that_are_not_tied_are_saved_and_must_be_there(model_type, decoder, tmp_path):
+    model = small_model(model_type, "ForMaskedLM", tie_word_embeddings=False)
     model.save_pretrained(tmp_path)
     again = type(model).from_pretrained(tmp_path)
     assert np.array_equal(again(IDS).logits, model(IDS).logits)
-    tied = type(model).from_pretrained(tmp_path / ".." / tmp_path.name, config=small_config(kind, tie_word_embeddings=False))
+    tied = type(model).from_pretrained(
+        tmp_path / ".." / tmp_path.name, config=small_config(model_type, tie_word_embeddings=False)
+    )
     assert np.array_equal(tied(IDS).logits, model(IDS).logits)
     with pytest.raises(WeightsError, match="must be equal to .* For weights of its own, pass tie_word_embeddings=False"):
         type(model).from_pretrained(tmp_path, tie_word_embeddings=True)
@@ -175,13 +175,13 @@ def test_tensors_without_a_use_are_an_error_that_names_the_way_out_or_a_warning(
 # --- Auto classes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind, head", HEADS + CHOICES)
-def test_the_auto_class_of_a_head_finds_its_class(kind, head, tmp_path):
+@pytest.mark.parametrize("model_type, head", HEADS + CHOICES)
+def test_the_auto_class_of_a_head_finds_its_class(model_type, head, tmp_path):
     auto = getattr(minibert, f"AutoModel{head}")
-    made = auto.from_config(small_config(kind))
-    assert type(made).__name__ == FAMILIES[kind].prefix + head
-    made.save_pretrained(tmp_path)
-    assert type(auto.from_pretrained(tmp_path)) is type(made)
+    model = auto.from_config(small_config(model_type))
+    assert type(model).__name__ == FAMILIES[model_type].prefix + head
+    model.save_pretrained(tmp_path)
+    assert type(auto.from_pretrained(tmp_path)) is type(model)
 
 
 def test_a_task_that_distilbert_has_no_head_for_says_so():

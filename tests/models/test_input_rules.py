@@ -5,7 +5,7 @@ The numbers are compared with transformers in test_parity_models.py.
 
 import numpy as np
 import pytest
-from checkpoints import IDS, KINDS, MASK, close, small_model
+from checkpoints import IDS, MASK, MODEL_TYPES, close, small_model
 
 from minibert import InputError, InputTypeError
 
@@ -25,18 +25,18 @@ def test_rows_of_different_lengths_are_told_of_padding():
         small_model()(IDS, attention_mask=[[1], [1, 1]])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_padding_changes_the_short_row_without_its_mask_and_not_with_it(kind):
-    model = small_model(kind)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_padding_changes_the_short_row_without_its_mask_and_not_with_it(model_type):
+    model = small_model(model_type)
     alone = model(IDS[1:, :3]).logits[0]
     without, masked = model(IDS).logits, model(IDS, attention_mask=MASK).logits
     assert not close(without[1], alone) and close(masked[1], alone)
     assert close(without[0], masked[0]) and close(masked[0], model(IDS[:1]).logits[0])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_padding_on_the_left_moves_positions_unless_position_ids_put_them_back(kind):
-    model = small_model(kind, "Model")
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_padding_on_the_left_moves_positions_unless_position_ids_put_them_back(model_type):
+    model = small_model(model_type, "Model")
     alone = model([[2, 9, 3]]).last_hidden_state[0]
     ids, mask = [[0, 0, 2, 9, 3]], [[0, 0, 1, 1, 1]]
     assert not close(model(ids, mask).last_hidden_state[0, 2:], alone)
@@ -65,9 +65,9 @@ def test_a_mask_of_other_values_is_refused(value):
 
 
 @pytest.mark.parametrize("kernels", ["reference", "naive"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_row_that_is_wholly_masked_is_finite_and_changes_no_other(kind, kernels):
-    model = small_model(kind, kernels=kernels)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_a_row_that_is_wholly_masked_is_finite_and_changes_no_other(model_type, kernels):
+    model = small_model(model_type, kernels=kernels)
     output = model(IDS, [[1, 1, 1, 1, 1], [0, 0, 0, 0, 0]], output_hidden_states=True, output_attentions=True)
     assert close(output.logits[0], model(IDS[:1]).logits[0])
     for array in (output.logits, *output.hidden_states, *output.attentions):
@@ -77,19 +77,19 @@ def test_a_row_that_is_wholly_masked_is_finite_and_changes_no_other(kind, kernel
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_input_over_the_limit_is_refused_with_the_limit_and_its_length(kind):
-    model = small_model(kind)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_an_input_over_the_limit_is_refused_with_the_limit_and_its_length(model_type):
+    model = small_model(model_type)
     assert model([[5] * 16]).logits.shape == (1, 2)
     with pytest.raises(InputError, match="may have 16 tokens, .*; got 17. Call the tokenizer with truncation=True"):
         model([[5] * 17])
     assert close(model([[5] * 16 + [0] * 4], [[1] * 16 + [0] * 4]).logits, model([[5] * 16]).logits)
 
 
-@pytest.mark.parametrize("number", [-1, 10**3, 2**31, -(2**63), 2**63, np.iinfo(np.uint64).max])
-def test_an_id_that_the_vocabulary_does_not_have_is_refused(number):
+@pytest.mark.parametrize("token_id", [-1, 10**3, 2**31, -(2**63), 2**63, np.iinfo(np.uint64).max])
+def test_an_id_that_the_vocabulary_does_not_have_is_refused(token_id):
     with pytest.raises(InputError, match="input_ids must be from 0 to .*; got from .* Was another model's tokenizer"):
-        small_model()(np.array([[2, number]]) if number < 2**63 else np.array([[2, number]], np.uint64))
+        small_model()(np.array([[2, token_id]]) if token_id < 2**63 else np.array([[2, token_id]], np.uint64))
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_a_batch_without_two_axes_or_without_a_token_is_refused(shape):
 
 
 @pytest.mark.parametrize("kernels", ["reference", "naive"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_of_no_rows_has_an_answer_of_no_rows(kind, kernels):
-    output = small_model(kind, kernels=kernels)(np.zeros((0, 4), int), output_attentions=True)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_a_batch_of_no_rows_has_an_answer_of_no_rows(model_type, kernels):
+    output = small_model(model_type, kernels=kernels)(np.zeros((0, 4), int), output_attentions=True)
     assert output.logits.shape == (0, 2) and output.attentions[0].shape == (0, 2, 4, 4)
-    assert small_model(kind, "Model", kernels=kernels)(np.zeros((0, 4), int)).last_hidden_state.shape == (0, 4, 8)
+    assert small_model(model_type, "Model", kernels=kernels)(np.zeros((0, 4), int)).last_hidden_state.shape == (0, 4, 8)
 
 
 @pytest.mark.parametrize("name, limit", [("token_type_ids", 1), ("position_ids", 15)])

@@ -20,14 +20,14 @@ HEADS = [
     "ForNextSentencePrediction",
     "ForPreTraining",
 ]
-CLASSES = [(kind, head) for kind in NAMES for head in HEADS if hasattr(minibert, NAMES[kind] + head)]
+CLASSES = [(model_type, head) for model_type in NAMES for head in HEADS if hasattr(minibert, NAMES[model_type] + head)]
 KERNELS = ["reference", "fast"]
 
 
 @pytest.fixture(params=[(kernels, *pair) for kernels in KERNELS for pair in CLASSES], ids="-".join)
 def model(request):
-    kernels, kind, head = request.param
-    return small_model(kind, head, kernels=kernels)
+    kernels, model_type, head = request.param
+    return small_model(model_type, head, kernels=kernels)
 
 
 def shaped(model, rows, length):
@@ -109,11 +109,11 @@ def test_positions_that_no_integer_holds_are_refused():
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("kind", NAMES)
-def test_a_hundred_thousand_rows_are_an_answer_like_any_other(kind, kernels):
-    model = small_model(kind, kernels=kernels)
+@pytest.mark.parametrize("model_type", NAMES)
+def test_a_hundred_thousand_rows_are_an_answer_like_any_other(model_type, kernels):
+    model = small_model(model_type, kernels=kernels)
     ids = np.random.default_rng(0).integers(0, 30, (100_000, 3))
-    found = model(ids).logits
-    assert found.shape == (100_000, 2)
+    logits = model(ids).logits
+    assert logits.shape == (100_000, 2)
     for start in (0, 54_321, 99_990):
-        assert np.allclose(found[start : start + 10], model(ids[start : start + 10]).logits, atol=1e-5)
+        assert np.allclose(logits[start : start + 10], model(ids[start : start + 10]).logits, atol=1e-5)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from checkpoints import IDS, KINDS, MASK, WORDS, close, make_checkpoint, small_config, small_model
+from checkpoints import IDS, MASK, MODEL_TYPES, WORDS, close, make_checkpoint, small_config, small_model
 
 from minibert import (
     AutoModel,
@@ -34,9 +34,9 @@ from minibert.kernels.registry import REGISTRY, Variant
 # --- What is returned ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_hidden_states_and_attentions_are_there_on_request(kind):
-    output = small_model(kind, "Model")(IDS, MASK, output_hidden_states=True, output_attentions=True)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_hidden_states_and_attentions_are_there_on_request(model_type):
+    output = small_model(model_type, "Model")(IDS, MASK, output_hidden_states=True, output_attentions=True)
     assert [state.shape for state in output.hidden_states] == [(2, 5, 8)] * 3
     assert np.array_equal(output.hidden_states[-1], output.last_hidden_state)
     assert not output.last_hidden_state[1, 3:].any()
@@ -74,9 +74,9 @@ def test_return_dict_false_gives_a_tuple_and_none_does_not():
 
 
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_model_loads_with_the_same_bits(kind, head, tmp_path):
-    model = small_model(kind, head, num_labels=3, id2label={0: "a", 1: "b", 2: "c"})
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_a_saved_model_loads_with_the_same_bits(model_type, head, tmp_path):
+    model = small_model(model_type, head, num_labels=3, id2label={0: "a", 1: "b", 2: "c"})
     model.save_pretrained(tmp_path)
     again = type(model).from_pretrained(tmp_path)
     assert again.tensors.keys() == model.tensors.keys() and again.num_parameters() == model.num_parameters()
@@ -186,9 +186,9 @@ def test_a_model_wants_its_own_configuration_in_a_state_that_fits():
 
 
 @pytest.mark.parametrize("kernels", ["reference", "fast"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_eight_threads_get_the_answers_that_one_gets(kind, kernels):
-    model, random = small_model(kind, kernels=kernels), np.random.default_rng(0)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_eight_threads_get_the_answers_that_one_gets(model_type, kernels):
+    model, random = small_model(model_type, kernels=kernels), np.random.default_rng(0)
     batches = [random.integers(0, 20, (random.integers(1, 5), random.integers(1, 17))) for _ in range(64)]
     alone = [model(batch).logits.tobytes() for batch in batches]
     with ThreadPoolExecutor(8) as pool:
@@ -250,9 +250,9 @@ def test_texts_that_are_packed_go_in_as_they_are(kernels):
     tokenizer = AutoTokenizer.from_pretrained("minibert-sst2")
     model = AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=kernels)
     texts = ["a fine film", "bad", "not [MASK] bad at all , and long"]
-    found = model(tokenizer.encode_packed(texts)).logits
+    packed = model(tokenizer.encode_packed(texts)).logits
     padded = model(**tokenizer(texts, padding=True, return_tensors="np")).logits
-    assert np.array_equal(found, padded)
+    assert np.array_equal(packed, padded)
     assert model(tokenizer.encode_packed([])).logits.shape == (0, 2)
     with pytest.raises(InputError, match="each text must have a token; got one of none"):
         model(tokenizer.encode_packed(["a", ""], add_special_tokens=False))
@@ -262,7 +262,7 @@ def test_texts_that_are_packed_go_in_as_they_are(kernels):
         model(tokenizer.encode_packed(["a " * 600]))
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))], ids=["copied", "pickled"])
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copied", "pickled"])
 @pytest.mark.parametrize("kernels", ["auto", "reference", "int8", {"linear": "naive"}, {"softmax": "naive"}], ids=str)
 def test_a_model_is_the_same_in_another_process(again, kernels):
     model = AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=kernels)

@@ -13,7 +13,7 @@ from minibert.errors import ConfigError, InputError, InputTypeError, KernelError
 from minibert.quantize import quantize
 
 IDS = np.arange(12).reshape(2, 6)
-KINDS = [
+HEADS = [
     ("distilbert", "ForSequenceClassification"),
     ("bert", "ForTokenClassification"),
     ("bert", "Model"),
@@ -32,13 +32,13 @@ def load(folder, kernels="int8"):
     return minibert.AutoModelForSequenceClassification.from_pretrained(folder, kernels=kernels)
 
 
-@pytest.mark.parametrize(("kind", "head"), KINDS)
-def test_a_quantised_checkpoint_answers_as_the_model_it_was_made_from(kind, head, tmp_path):
-    quantize(make_checkpoint(tmp_path / "float", kind, head), tmp_path / "int8")
-    made = getattr(minibert, {"bert": "Bert", "distilbert": "DistilBert"}[kind] + head)
-    models = [made.from_pretrained(tmp_path / name, kernels="int8") for name in ("float", "int8")]
-    expected, found = (model(IDS)[0] for model in models)
-    assert np.array_equal(found, expected)
+@pytest.mark.parametrize(("model_type", "head"), HEADS)
+def test_a_quantised_checkpoint_answers_as_the_model_it_was_made_from(model_type, head, tmp_path):
+    quantize(make_checkpoint(tmp_path / "float", model_type, head), tmp_path / "int8")
+    model_class = getattr(minibert, {"bert": "Bert", "distilbert": "DistilBert"}[model_type] + head)
+    models = [model_class.from_pretrained(tmp_path / name, kernels="int8") for name in ("float", "int8")]
+    expected, quantized = (model(IDS)[0] for model in models)
+    assert np.array_equal(quantized, expected)
     models[1].save_pretrained(tmp_path / "again")
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "int8" / name).read_bytes()

@@ -58,18 +58,18 @@ def test_float32_stays_in_the_file_mapped_and_read_only(tmp_path):
         assert not tensor.flags.writeable and tensor.dtype == np.float32
 
 
-KINDS = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_float_type_is_read_to_the_values_it_stands_for(kind, tmp_path):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_float_type_is_read_to_the_values_it_stands_for(dtype, tmp_path):
     values = np.array([[0.0, -0.0, 1.0], [-2.5, 65504.0, 2.0**-14]], np.float32)
-    if kind == "BF16":
+    if dtype == "BF16":
         values[1, 1] = 65280.0  # eight bits of significand
         data = (values.view("<u4") >> 16).astype("<u2").tobytes()
     else:
-        data = values.astype(KINDS[kind]).tobytes()
-    read = write_one(tmp_path, safetensors_bytes({"x": (kind, values.shape, data)}))["x"].array()
+        data = values.astype(DTYPES[dtype]).tobytes()
+    read = write_one(tmp_path, safetensors_bytes({"x": (dtype, values.shape, data)}))["x"].array()
     assert read.dtype == np.float32 and read.tobytes() == values.tobytes()
 
 

@@ -22,9 +22,9 @@ FIELDS = {  # class -> how many of its outputs are logits
 CHOICES = ("BertForMultipleChoice", "DistilBertForMultipleChoice")
 
 
-def compare_all(theirs, ours, inputs, number):
+def compare_all(theirs, ours, inputs, field_count):
     spans = True if "QuestionAnswering" in type(ours).__name__ else None
-    for field in range(number):
+    for field in range(field_count):
         compare(theirs, ours, inputs, field=field, a_token_each=spans)
 
 

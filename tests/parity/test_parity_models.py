@@ -56,9 +56,9 @@ def test_another_eps(pair):
 def test_sinusoidal_positions(pair):
     compare(*pair("DistilBertModel", sinusoidal_pos_embds=True), batch())
     config = minibert.DistilBertConfig(**DISTILBERT, sinusoidal_pos_embds=True)
-    made = minibert.DistilBertModel(config).tensors["embeddings.position_embeddings.weight"]
+    positions = minibert.DistilBertModel(config).tensors["embeddings.position_embeddings.weight"]
     theirs = transformers.DistilBertModel(transformers.DistilBertConfig(**DISTILBERT, sinusoidal_pos_embds=True))
-    assert np.abs(made - theirs.embeddings.position_embeddings.weight.numpy(force=True)).max() < 1e-6
+    assert np.abs(positions - theirs.embeddings.position_embeddings.weight.numpy(force=True)).max() < 1e-6
 
 
 @pytest.mark.parametrize("labels", [1, 2, 7])
@@ -122,10 +122,10 @@ def test_hidden_states_and_attentions_are_theirs(pair, name):
         assert np.abs(ours_one - theirs_one.numpy()).transpose(0, 2, 1, 3)[kept].max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
-def test_half_precision_checkpoints_are_widened(pair, kind, tmp_path):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_checkpoints_are_widened(pair, dtype, tmp_path):
     theirs, _ = pair("DistilBertModel")
-    theirs.to(getattr(torch, kind)).save_pretrained(tmp_path / "half")
+    theirs.to(getattr(torch, dtype)).save_pretrained(tmp_path / "half")
     compare(theirs, minibert.DistilBertModel.from_pretrained(tmp_path / "half"), batch())
 
 

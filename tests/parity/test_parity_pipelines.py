@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e 
 transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
 pytestmark = pytest.mark.parity
 
-KINDS = ["bert", "distilbert"]
+MODEL_TYPES = ["bert", "distilbert"]
 TAGS = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC"]))
 VERDICTS = {0: "contradiction", 1: "neutral", 2: "entailment"}
 TEXTS = ["a good movie", "Films waits, goodly!", "the  bad\tmovies is  waiting ß this life", "xyz it's \N{SNOWMAN} good."]
@@ -23,17 +23,17 @@ LONG = " ".join(word for word in WORDS[5:25] * 3 if not word.startswith("##"))
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """Both libraries' pipelines for a task, over one checkpoint of sixteen positions."""
-    made = {}
+    pipelines = {}
 
-    def make(task, kind, head, **changes):
-        key = (task, kind, str(changes))
-        if key not in made:
-            folder = make_checkpoint(tmp_path_factory.mktemp(kind), kind, head, **changes)
+    def make(task, model_type, head, **changes):
+        key = (task, model_type, str(changes))
+        if key not in pipelines:
+            folder = make_checkpoint(tmp_path_factory.mktemp(model_type), model_type, head, **changes)
             settings = json.loads((folder / "tokenizer_config.json").read_text())
             (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 16}))
             theirs = transformers.pipeline(task, model=str(folder), device="cpu")
-            made[key] = theirs, minibert.pipeline(task, folder)
-        return made[key]
+            pipelines[key] = theirs, minibert.pipeline(task, folder)
+        return pipelines[key]
 
     return make
 
@@ -50,9 +50,9 @@ def same(got, want):
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_tokens_and_entities_are_theirs(both, kind, strategy):
-    theirs, ours = both("token-classification", kind, "ForTokenClassification", id2label=TAGS)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_tokens_and_entities_are_theirs(both, model_type, strategy):
+    theirs, ours = both("token-classification", model_type, "ForTokenClassification", id2label=TAGS)
     for ignored in (["O"], [], ["MISC", "PER"]):
         options = {"aggregation_strategy": strategy, "ignore_labels": ignored}
         for text in TEXTS:
@@ -95,9 +95,9 @@ def test_a_text_that_is_cut_gives_what_theirs_gives_and_says_so(both):
 MASKED = ["a [MASK] movie", "[MASK] is [MASK]!", "I [MASK] it , very very"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_words_that_fill_a_mask_are_theirs(both, kind):
-    theirs, ours = both("fill-mask", kind, "ForMaskedLM")
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_the_words_that_fill_a_mask_are_theirs(both, model_type):
+    theirs, ours = both("fill-mask", model_type, "ForMaskedLM")
     for options in ({}, {"top_k": 1}, {"top_k": 99}, {"targets": ["good", "bad", "##s"]}, {"targets": "good", "top_k": 3}):
         options.setdefault("top_k", 5)
         options["top_k"] = min(options["top_k"], len(WORDS))
@@ -120,9 +120,9 @@ def test_fill_mask_passes_options_to_the_tokenizer_as_theirs_does(both):
     assert same(ours(text, tokenizer_kwargs={"truncation": True}), want) and same(ours(text, truncation=True), want)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_features_are_theirs(both, kind):
-    theirs, ours = both("feature-extraction", kind, "Model")
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_features_are_theirs(both, model_type):
+    theirs, ours = both("feature-extraction", model_type, "Model")
     for text in TEXTS:
         assert same(ours(text), theirs(text))
         array = ours(text, return_tensors=True)
@@ -132,9 +132,9 @@ def test_features_are_theirs(both, kind):
 
 
 @pytest.mark.parametrize("verdicts", [VERDICTS, {0: "ENTAILMENT", 1: "not_entailment"}], ids=["three", "two"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_labels_of_ones_own_are_ranked_as_theirs_are(both, kind, verdicts):
-    theirs, ours = both("zero-shot-classification", kind, "ForSequenceClassification", id2label=verdicts)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_labels_of_ones_own_are_ranked_as_theirs_are(both, model_type, verdicts):
+    theirs, ours = both("zero-shot-classification", model_type, "ForSequenceClassification", id2label=verdicts)
     labels = ["good", "bad movie", "film"]
     for multi_label in (False, True):
         for template in ("This example is {}.", "it is {} !"):
@@ -160,7 +160,7 @@ def answers_by_search(model, tokenizer, question, context, top_k, longest, nothi
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
     )
-    found, null_scores = {}, []
+    answers, null_scores = {}, []
     for row, ids in enumerate(encoded["input_ids"]):
         inputs = {name: torch.tensor([encoded[name][row]]) for name in tokenizer.model_input_names}
         with torch.no_grad():
@@ -181,19 +181,19 @@ def answers_by_search(model, tokenizer, question, context, top_k, longest, nothi
         for score, i, j in sorted(spans, reverse=True)[: 2 * top_k + 10]:
             start = encoded.word_to_chars(row, encoded.word_ids(row)[i], 1).start
             end = encoded.word_to_chars(row, encoded.word_ids(row)[j], 1).end
-            one = found.setdefault(context[start:end].lower(), {"score": 0.0, "start": start, "end": end})
+            one = answers.setdefault(context[start:end].lower(), {"score": 0.0, "start": start, "end": end})
             one["score"] += float(score)
             one.setdefault("answer", context[start:end])
     if nothing:
-        found[""] = {"score": float(min(null_scores)), "start": 0, "end": 0, "answer": ""}
-    return sorted(found.values(), key=lambda answer: -answer["score"])[:top_k]
+        answers[""] = {"score": float(min(null_scores)), "start": 0, "end": 0, "answer": ""}
+    return sorted(answers.values(), key=lambda answer: -answer["score"])[:top_k]
 
 
 @pytest.mark.parametrize("nothing", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_answers_are_the_best_of_all_spans(kind, nothing, tmp_path):
-    folder = make_checkpoint(tmp_path, kind, "ForQuestionAnswering", max_position_embeddings=40)
-    name = f"{'Bert' if kind == 'bert' else 'DistilBert'}ForQuestionAnswering"
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_answers_are_the_best_of_all_spans(model_type, nothing, tmp_path):
+    folder = make_checkpoint(tmp_path, model_type, "ForQuestionAnswering", max_position_embeddings=40)
+    name = f"{'Bert' if model_type == 'bert' else 'DistilBert'}ForQuestionAnswering"
     model = getattr(transformers, name).from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     pipe = minibert.pipeline("question-answering", folder, max_seq_len=40, doc_stride=8, handle_impossible_answer=nothing)

@@ -18,8 +18,8 @@ def reachable():
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
         urllib.request.urlopen(f"{endpoint}/{SST2}/resolve/main/config.json", timeout=5).close()
-    except OSError as fault:
-        pytest.skip(f"the hub cannot be reached at {endpoint}: {fault}")
+    except OSError as error:
+        pytest.skip(f"the hub cannot be reached at {endpoint}: {error}")
 
 
 def ids_of(tokenizer, text):

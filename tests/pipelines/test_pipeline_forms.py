@@ -274,8 +274,9 @@ def test_integers_of_numpy_are_integers_and_huge_ones_are_no_matter(ours):
     assert pipe(TEXTS, batch_size=np.int64(1), top_k=np.int8(2)) == pipe(TEXTS, batch_size=1, top_k=2)
     assert pipe(TEXTS, batch_size=10**30, top_k=10**30) == pipe(TEXTS, top_k=None)
     assert pipe(LONG, stride=np.uint8(3), max_length=np.int32(9)) == pipe(LONG, stride=3, max_length=9)
-    asked = {"question": "what ?", "context": "a good movie"}
-    assert ours("question-answering")(**asked, max_answer_len=10**30) == ours("question-answering")(**asked, max_answer_len=99)
+    inputs = {"question": "what ?", "context": "a good movie"}
+    pipe = ours("question-answering")
+    assert pipe(**inputs, max_answer_len=10**30) == pipe(**inputs, max_answer_len=99)
 
 
 @pytest.mark.parametrize("task", HEADS)

@@ -64,14 +64,19 @@ def test_a_task_is_found_by_its_name_or_by_the_models_class(task, name, folders)
 
 
 @pytest.mark.parametrize(
-    "kind, head, task",
+    "model_type, head, task",
     [
-        *((kind, head, task) for kind in ("bert", "distilbert") for task, (head, _) in HEADS.items() if "zero" not in task),
+        *(
+            (model_type, head, task)
+            for model_type in ("bert", "distilbert")
+            for task, (head, _) in HEADS.items()
+            if "zero" not in task
+        ),
         ("bert", "ForPreTraining", "fill-mask"),
     ],
 )
-def test_the_class_of_a_checkpoint_tells_its_task(kind, head, task, tmp_path):
-    folder = make_checkpoint(tmp_path, kind, head)
+def test_the_class_of_a_checkpoint_tells_its_task(model_type, head, task, tmp_path):
+    folder = make_checkpoint(tmp_path, model_type, head)
     pipe = pipeline(model=folder)
     assert pipe.task == task
     call = {"question": "a film ?", "context": "it was good"} if task == "question-answering" else {"inputs": TEXTS[0]}

@@ -41,9 +41,9 @@ def is_answer(answer):
     return set(answer) == {"label", "score"} and answer["label"] in LABELS.values() and type(answer["score"]) is float
 
 
-def is_ranking(answers, number=3):
+def is_ranking(answers, length=3):
     scores = [answer["score"] for answer in answers]
-    return len(answers) == number and all(map(is_answer, answers)) and scores == sorted(scores, reverse=True)
+    return len(answers) == length and all(map(is_answer, answers)) and scores == sorted(scores, reverse=True)
 
 
 # --- What is given, and what comes back -----------------------------------------------------------------------------
@@ -80,8 +80,8 @@ def test_a_generator_is_read_only_as_far_as_it_is_asked(pipe):
     read = []
 
     def texts():
-        for number in count():
-            read.append(number)
+        for index in count():
+            read.append(index)
             yield "a good movie"
 
     answers = pipe(texts())
@@ -106,9 +106,9 @@ def test_the_size_of_a_batch_changes_no_label(pipe, size):
         assert np.allclose([a["score"] for a in answers], [a["score"] for a in one_by_one], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert"])
-def test_the_three_steps_by_hand_give_the_same(kind, tmp_path):
-    make_checkpoint(tmp_path, kind)
+@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
+def test_the_three_steps_by_hand_give_the_same(model_type, tmp_path):
+    make_checkpoint(tmp_path, model_type)
     tokenizer, model = AutoTokenizer.from_pretrained(tmp_path), AutoModelForSequenceClassification.from_pretrained(tmp_path)
     scores = softmax(model(**tokenizer(TEXTS, padding=True, return_tensors="np")).logits)
     answers = pipeline("text-classification", tmp_path)(TEXTS)
@@ -149,9 +149,9 @@ def test_the_problem_decides_what_makes_scores_of_logits_and_the_call_may_say_ot
 
 
 def test_options_of_the_pipeline_are_those_of_its_calls_which_may_differ(folder):
-    made = pipeline("text-classification", folder, top_k=2, function_to_apply="none", batch_size=2, truncation=True)
-    assert is_ranking(made(["good " * 30])[0], 2) and is_ranking(made("bad", top_k=None))
-    assert made(["bad"], function_to_apply="softmax")[0][0]["score"] < 1
+    classifier = pipeline("text-classification", folder, top_k=2, function_to_apply="none", batch_size=2, truncation=True)
+    assert is_ranking(classifier(["good " * 30])[0], 2) and is_ranking(classifier("bad", top_k=None))
+    assert classifier(["bad"], function_to_apply="softmax")[0][0]["score"] < 1
 
 
 # --- What a pipeline is made of --------------------------------------------------------------------------------------
@@ -159,13 +159,13 @@ def test_options_of_the_pipeline_are_those_of_its_calls_which_may_differ(folder)
 
 def test_model_and_tokenizer_may_be_objects_or_names(folder, pipe):
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder)
-    for made in (
+    for other in (
         pipeline("text-classification", model, tokenizer),
         pipeline(model=model, tokenizer=str(folder)),
         pipeline("sentiment-analysis", model=str(folder), tokenizer=tokenizer),
         pipeline(model=folder),
     ):
-        assert made(TEXTS) == pipe(TEXTS) and made.task == "text-classification"
+        assert other(TEXTS) == pipe(TEXTS) and other.task == "text-classification"
     plain = pipeline(model=folder, kernels="reference")(TEXTS)
     assert np.allclose([row["score"] for row in plain], [row["score"] for row in pipe(TEXTS)], atol=1e-5)
 
@@ -174,9 +174,9 @@ def test_the_bundled_model_is_the_default_and_is_named(caplog):
     if "minibert-sst2" not in hub.bundled_models():
         pytest.skip("the bundled model minibert-sst2 is not in this checkout yet")
     with caplog.at_level(logging.WARNING, "minibert"):
-        made = pipeline("sentiment-analysis")
+        classifier = pipeline("sentiment-analysis")
     assert "using the bundled minibert-sst2. Name another with model=..." in caplog.text
-    labels = [answer["label"] for answer in made(["this movie is great .", "this movie is terrible ."])]
+    labels = [answer["label"] for answer in classifier(["this movie is great .", "this movie is terrible ."])]
     assert labels == ["POSITIVE", "NEGATIVE"]
 
 

@@ -32,7 +32,7 @@ def vectors_by_formula(folder, texts, pooling, length, start=0):
     for text in texts:
         with torch.no_grad():
             hidden = model(**tokenizer(text, truncation=True, max_length=length, return_tensors="pt"))[0][0].numpy()
-        place = np.arange(1, len(hidden) + 1)[start:, None]
+        position = np.arange(1, len(hidden) + 1)[start:, None]
         hidden = hidden[start:]
         vectors.append(
             {
@@ -41,7 +41,7 @@ def vectors_by_formula(folder, texts, pooling, length, start=0):
                 "mean": hidden.mean(0),
                 "lasttoken": hidden[-1],
                 "mean_sqrt_len_tokens": hidden.sum(0) / len(hidden) ** 0.5,
-                "weightedmean": (hidden * place).sum(0) / place.sum(),
+                "weightedmean": (hidden * position).sum(0) / position.sum(),
             }[pooling]
         )
     return np.array(vectors)
@@ -50,13 +50,13 @@ def vectors_by_formula(folder, texts, pooling, length, start=0):
 @pytest.mark.parity
 def test_the_trained_model_gives_the_vectors_of_the_published_recipe(minilm):
     encoder = SentenceEncoder.from_pretrained(minilm)
-    found, expected = encoder.encode(TEXTS), vectors_by_formula(minilm, TEXTS, "mean", 256)
-    assert found.dtype == np.float32 and found.shape == (5, 384) and encoder.max_seq_length == 256
-    assert cosines(found, expected).min() > 0.999999
-    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    vectors, expected = encoder.encode(TEXTS), vectors_by_formula(minilm, TEXTS, "mean", 256)
+    assert vectors.dtype == np.float32 and vectors.shape == (5, 384) and encoder.max_seq_length == 256
+    assert cosines(vectors, expected).min() > 0.999999
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     as_pooled = encoder.encode(TEXTS, normalize=False)
-    assert cosines(as_pooled, found).min() > 0.999999 and np.linalg.norm(as_pooled, axis=1).min() > 1.1
-    closeness = encoder.similarity(found[0], found)[0]
+    assert cosines(as_pooled, vectors).min() > 0.999999 and np.linalg.norm(as_pooled, axis=1).min() > 1.1
+    closeness = encoder.similarity(vectors[0], vectors)[0]
     assert closeness[1] > closeness[3]
 
 
@@ -69,8 +69,8 @@ def test_every_way_of_pooling(minilm, tmp_path, pooling, include_prompt):
     write_recipe(tmp_path, settings, limits={"max_seq_length": 20}, prompts={"prompts": {"query": "find: "}})
     encoder = SentenceEncoder.from_pretrained(tmp_path)
     expected = vectors_by_formula(tmp_path, ["find: " + text for text in TEXTS], pooling, 20, 0 if include_prompt else 3)
-    for found in (encoder.encode(TEXTS, prompt_name="query"), encoder.encode(TEXTS, prompt="find: ", batch_size=2)):
-        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    for vectors in (encoder.encode(TEXTS, prompt_name="query"), encoder.encode(TEXTS, prompt="find: ", batch_size=2)):
+        assert np.abs(vectors - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_sentence_transformers_gives_the_same(minilm, tmp_path):
@@ -100,15 +100,15 @@ def test_a_dense_step_is_a_linear_layer_and_its_activation(folder, activation, b
     encoder = SentenceEncoder.from_pretrained(folder)
     layer = torch.nn.functional.linear(*(torch.tensor(x) for x in (pooled, *tensors.values())))
     expected = getattr(torch.nn, activation)()(layer).numpy()
-    found = encoder.encode(TEXTS)
-    assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
-    assert np.allclose(encoder.encode(TEXTS[0]), found[0], atol=1e-6) and encoder.encode([]).shape == (0, 5)
+    vectors = encoder.encode(TEXTS)
+    assert vectors.dtype == np.float32 and np.abs(vectors - expected).max() < 1e-5
+    assert np.allclose(encoder.encode(TEXTS[0]), vectors[0], atol=1e-6) and encoder.encode([]).shape == (0, 5)
 
 
 def test_dense_steps_follow_each_other_and_a_normalisation_follows_them(folder):
     write_dense(folder, 8, 5)
     steps = json.loads((folder / "modules.json").read_text())
-    write_dense(folder, 5, 3, number=3)
+    write_dense(folder, 5, 3, index=3)
     steps += [{"path": "3_Dense", "type": "x.Dense"}, {"path": "4_Normalize", "type": "x.Normalize"}]
     (folder / "modules.json").write_text(json.dumps(steps))
     vectors = SentenceEncoder.from_pretrained(folder).encode(TEXTS)
@@ -149,10 +149,10 @@ def test_a_dense_step_for_other_vectors_or_without_its_weights_is_refused(folder
 def test_a_text_gives_a_vector_and_a_list_a_matrix_whatever_the_batch(folder):
     encoder = SentenceEncoder.from_pretrained(folder)
     texts = ["a good movie", "bad", ""]
-    found = encoder.encode(texts)
-    assert found.shape == (3, 8) and encoder.encode([]).shape == (0, 8) and encoder.encode("bad").shape == (8,)
+    vectors = encoder.encode(texts)
+    assert vectors.shape == (3, 8) and encoder.encode([]).shape == (0, 8) and encoder.encode("bad").shape == (8,)
     for size in (1, 2, 3):
-        assert np.allclose(encoder.encode(texts, batch_size=size), found, atol=1e-5)
+        assert np.allclose(encoder.encode(texts, batch_size=size), vectors, atol=1e-5)
     assert np.allclose(np.linalg.norm(encoder.encode(texts, normalize=True), axis=1), 1, atol=1e-6)
 
 

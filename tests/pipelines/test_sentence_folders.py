@@ -129,8 +129,8 @@ def test_every_similarity_is_that_of_sentence_transformers_from_the_folder_or_se
         assert ours.similarity_fn_name == name
         for left, right in ((one, other[:3]), (one[0], other), (one[:0], other)):
             expected = theirs.similarity(left, right).numpy() if len(left) else np.zeros((0, 40))
-            found = ours.similarity(left, right)
-            assert found.dtype == np.float32 and found.shape == expected.shape and np.allclose(found, expected, atol=2e-5)
+            scores = ours.similarity(left, right)
+            assert scores.dtype == np.float32 and scores.shape == expected.shape and np.allclose(scores, expected, atol=2e-5)
     encoder.similarity_fn_name = library.SimilarityFunction.DOT_PRODUCT
     assert encoder.similarity_fn_name == "dot"
 

@@ -48,8 +48,8 @@ def test_a_stream_is_endless_and_reads_a_portion_ahead(pipe, small):
     read = []
 
     def texts():
-        for number in count():
-            read.append(number)
+        for index in count():
+            read.append(index)
             yield "a good movie"
 
     answers = pipe.stream(texts())
@@ -97,15 +97,15 @@ def test_every_task_has_a_stream(tmp_path, monkeypatch):
     }
     inputs = {"fill-mask": "a [MASK] movie", "question-answering": {"question": "what ?", "context": "a good movie"}}
     for task, head in heads.items():
-        made = pipeline(task, make_checkpoint(tmp_path / task, "bert", head))
+        pipe = pipeline(task, make_checkpoint(tmp_path / task, "bert", head))
         rows = [inputs.get(task, "a good movie")] * 9
-        assert list(made.stream(rows)) == list(made(iter(rows), batch_size=1)), task
+        assert list(pipe.stream(rows)) == list(pipe(iter(rows), batch_size=1)), task
     labels = {0: "contradiction", 1: "neutral", 2: "entailment"}
     folder = make_checkpoint(tmp_path / "zero", "bert", num_labels=3, id2label=labels)
-    made = pipeline("zero-shot-classification", folder)
+    pipe = pipeline("zero-shot-classification", folder)
     with pytest.raises(InputError, match="needs labels"):
-        made.stream(TEXTS)
-    (answer,) = made.stream(["bad"], candidate_labels=["film", "movie"])
+        pipe.stream(TEXTS)
+    (answer,) = pipe.stream(["bad"], candidate_labels=["film", "movie"])
     assert set(answer) == {"sequence", "labels", "scores"} and set(answer["labels"]) == {"film", "movie"}
 
 
@@ -126,13 +126,13 @@ def test_portions_are_the_same_wherever_one_begins(weights, rows, letters):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streaming, "PORTION", rows)
         patch.setattr(streaming, "PORTION_LETTERS", letters)
-        found = list(portions(weights, lambda weight: weight))
-        assert [weight for portion in found for weight in portion] == weights
-        for portion in found:
+        parts = list(portions(weights, lambda weight: weight))
+        assert [weight for portion in parts for weight in portion] == weights
+        for portion in parts:
             assert len(portion) <= rows and sum(portion[:-1]) < letters
         at = 0
-        for number, portion in enumerate(found):
-            assert list(portions(weights[at:], lambda weight: weight)) == found[number:]
+        for index, portion in enumerate(parts):
+            assert list(portions(weights[at:], lambda weight: weight)) == parts[index:]
             at += len(portion)
 
 
@@ -140,12 +140,12 @@ def test_portions_are_the_same_wherever_one_begins(weights, rows, letters):
 @settings(max_examples=200, deadline=None)
 def test_batches_hold_each_place_once_shortest_first_and_are_bounded(lengths):
     batches = list(batches_of_tokens(lengths))
-    places = [place for batch in batches for place in batch]
-    assert sorted(places) == list(range(len(lengths)))
-    assert [lengths[place] for place in places] == sorted(lengths)
+    rows = [row for batch in batches for row in batch]
+    assert sorted(rows) == list(range(len(lengths)))
+    assert [lengths[row] for row in rows] == sorted(lengths)
     for batch in batches:
         assert 0 < len(batch) <= streaming.BATCH_ROWS
-        assert len(batch) == 1 or sum(lengths[place] for place in batch) <= streaming.TOKENS
+        assert len(batch) == 1 or sum(lengths[row] for row in batch) <= streaming.TOKENS
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
@@ -156,6 +156,6 @@ def test_a_bad_row_is_found_and_costs_its_neighbours_nothing(good):
             raise InputError("bad")
         return [f"answer {row}" for row in rows]
 
-    found = attempted(list(range(len(good))), answer)
-    for row, one in enumerate(found):
+    answers = attempted(list(range(len(good))), answer)
+    for row, one in enumerate(answers):
         assert one == f"answer {row}" if good[row] else isinstance(one, InputError)

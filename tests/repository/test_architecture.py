@@ -117,7 +117,8 @@ def test_no_file_of_kernels_imports_itself_in_a_circle():
         if "kernels" in inside.parts
     }
     imports = {
-        name: {target for target in (found.removeprefix("minibert.") for found in imported(*pair)) if target in files} - {name}
+        name: {target for target in (full_name.removeprefix("minibert.") for full_name in imported(*pair)) if target in files}
+        - {name}
         for name, pair in files.items()
     }
     while imports:

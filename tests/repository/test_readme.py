@@ -23,16 +23,16 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTA
 
 def python_blocks():
     """Each python block with the text block that follows it."""
-    for (kind, code), (next_kind, text) in zip(BLOCKS, [*BLOCKS[1:], ("", "")]):
-        if kind == "python":
-            assert next_kind == "text", f"a python block shows its output in a text block after it:\n{code}"
+    for (language, code), (next_language, text) in zip(BLOCKS, [*BLOCKS[1:], ("", "")]):
+        if language == "python":
+            assert next_language == "text", f"a python block shows its output in a text block after it:\n{code}"
             yield code, text
 
 
 def commands():
     """Each `$ command` of the console blocks with the output below it."""
-    for kind, text in BLOCKS:
-        if kind == "console":
+    for language, text in BLOCKS:
+        if language == "console":
             for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
                 command, _, output = part.partition("\n")
                 yield command, output
@@ -84,7 +84,7 @@ def test_every_task_has_an_example():
 
 def test_the_two_commands_are_those_that_continuous_integration_runs():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    shell = dict.fromkeys(line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines())
+    shell = dict.fromkeys(line for language, text in BLOCKS if language == "bash" for line in text.splitlines())
     assert len(shell) == 2
     for line in shell:
         for command in line.split(" && "):
@@ -103,5 +103,5 @@ def test_every_path_that_the_readme_names_is_there():
             if not line.startswith(" "):
                 folder = ROOT / name if name.endswith("/") else ROOT
             if name and name != "...":
-                place = ROOT / name if not line.startswith(" ") else folder / name
-                assert place.exists(), f"{line!r} names {place}"
+                path = ROOT / name if not line.startswith(" ") else folder / name
+                assert path.exists(), f"{line!r} names {path}"

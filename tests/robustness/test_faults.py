@@ -50,19 +50,19 @@ def high_water():
 
 def attempt(fault, folder):
     """Damage a new model and use it -> what came of it, and what that took; once more for what tracing makes slow."""
-    make_checkpoint(folder, fault.kind, **({"head": "Model"} if fault.use is embed else {}))
+    make_checkpoint(folder, fault.model_type, **({"head": "Model"} if fault.use is embed else {}))
     fault.make(folder)
     opened.clear()
     before, began = high_water(), time.perf_counter()
-    came = outcome(fault, folder)
-    came |= {"seconds": time.perf_counter() - began, "grown": high_water() - before}
+    result = outcome(fault, folder)
+    result |= {"seconds": time.perf_counter() - began, "grown": high_water() - before}
     tracemalloc.start()
     outcome(fault, folder)
-    came["traced"] = tracemalloc.get_traced_memory()[1]
+    result["traced"] = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     homes = tuple(str(Path(home).resolve()) for home in (folder, ROOT, sys.prefix, sys.base_prefix))
-    came["outside"] = [path for path in opened if not path.startswith(homes) or path.endswith("pytorch_model.bin")]
-    return came
+    result["outside"] = [path for path in opened if not path.startswith(homes) or path.endswith("pytorch_model.bin")]
+    return result
 
 
 def outcome(fault, folder):
@@ -80,8 +80,8 @@ def try_all():
         (Path(home) / "outside" / "secret.safetensors").write_bytes(WHOLE)
         (Path(home) / "outside" / "config.json").write_text("{}")
         classify(make_checkpoint(Path(home) / "whole"))  # what is imported is no fault's
-        for number, (name, fault) in enumerate(FAULTS.items()):
-            print(json.dumps([name, attempt(fault, Path(home).resolve() / f"m{number}")]), flush=True)
+        for index, (name, fault) in enumerate(FAULTS.items()):
+            print(json.dumps([name, attempt(fault, Path(home).resolve() / f"m{index}")]), flush=True)
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,13 @@ def outcomes():
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_one_error_at_once_in_little_memory(name, outcomes):
     assert name in outcomes, f"the process ended before or in it, with {outcomes['']}"
-    came, fault = outcomes[name], FAULTS[name]
-    assert came.get("error") == fault.error, came
-    assert issubclass(getattr(errors, came["error"]), MinibertError)
-    assert re.search(fault.message, came["message"]) and len(came["message"]) < 3000, came["message"][:500]
-    assert came["outside"] == [], "a file was opened that is not the model's, or a pickle"
-    assert came["seconds"] < HANG
-    assert came["traced"] < MEMORY and came["grown"] < MEMORY
+    result, fault = outcomes[name], FAULTS[name]
+    assert result.get("error") == fault.error, result
+    assert issubclass(getattr(errors, result["error"]), MinibertError)
+    assert re.search(fault.message, result["message"]) and len(result["message"]) < 3000, result["message"][:500]
+    assert result["outside"] == [], "a file was opened that is not the model's, or a pickle"
+    assert result["seconds"] < HANG
+    assert result["traced"] < MEMORY and result["grown"] < MEMORY
 
 
 def test_code_in_a_checkpoint_is_never_run(tmp_path):

@@ -19,11 +19,11 @@ def test_what_is_not_json_is_one_error_that_names_the_file(tmp_path, content):
         read_json(path, ConfigError)
 
 
-@pytest.mark.parametrize("content, kind", [("[1, 2]", "list"), ("5", "int"), ('"x"', "str"), ("null", "NoneType")])
-def test_json_that_is_no_object_says_what_it_is(tmp_path, content, kind):
+@pytest.mark.parametrize("content, type_name", [("[1, 2]", "list"), ("5", "int"), ('"x"', "str"), ("null", "NoneType")])
+def test_json_that_is_no_object_says_what_it_is(tmp_path, content, type_name):
     path = tmp_path / "config.json"
     path.write_text(content)
-    with pytest.raises(VocabularyError, match=f"must hold one JSON object; .* holds a {kind}"):
+    with pytest.raises(VocabularyError, match=f"must hold one JSON object; .* holds a {type_name}"):
         read_json(path, VocabularyError)
 
 

@@ -42,10 +42,10 @@ def test_damaged_files_give_an_answer_or_one_of_miniberts_errors():
     ],
 )
 def test_a_seed_brings_its_damage_back_and_others_bring_others(filename, content):
-    made = [mutate(random.Random(seed), filename, content) for seed in range(200)]
-    assert made == [mutate(random.Random(seed), filename, content) for seed in range(200)]
-    damaged = {after for _, after in made}
-    assert len(damaged) > 100 and sum(after == content for _, after in made) < 20
+    mutations = [mutate(random.Random(seed), filename, content) for seed in range(200)]
+    assert mutations == [mutate(random.Random(seed), filename, content) for seed in range(200)]
+    damaged = {after for _, after in mutations}
+    assert len(damaged) > 100 and sum(after == content for _, after in mutations) < 20
 
 
 def test_what_json_does_not_write_is_written_all_the_same():

@@ -44,9 +44,9 @@ def test_each_row_comes_out_with_its_columns_and_its_answer(run, model, table):
     status, out, err = run("run", "--model", model, table)
     assert (status, err) == (0, [])
     answers = pipeline("text-classification", model).stream(TEXTS)
-    for number, (row, answer) in enumerate(zip(objects(out), answers)):
+    for index, (row, answer) in enumerate(zip(objects(out), answers)):
         score = pytest.approx(answer["score"], rel=1e-5)
-        assert row == {"id": str(number), "text": TEXTS[number], "label": answer["label"], "score": score}
+        assert row == {"id": str(index), "text": TEXTS[index], "label": answer["label"], "score": score}
         assert list(row) == ["id", "text", "label", "score"] and len(str(row["score"])) <= 8
     assert len(out) == len(TEXTS)
 
@@ -62,9 +62,9 @@ def test_the_output_has_the_format_of_its_name_and_nothing_else_is_left(name, ru
         assert text.splitlines() == lines
     else:
         header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "tsv" in name else ",")
-        wanted = [[*map(str, row.values())] for row in objects(lines)]
+        expected = [[*map(str, row.values())] for row in objects(lines)]
         assert header == ["id", "text", "label", "score"]
-        assert rows == [[cell.replace("\n", " ") for cell in row] if "tsv" in name else row for row in wanted]
+        assert rows == [[cell.replace("\n", " ") for cell in row] if "tsv" in name else row for row in expected]
 
 
 def test_lines_come_from_stdin_and_go_to_stdout_in_the_formats_that_are_named(run, model):

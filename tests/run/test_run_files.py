@@ -21,14 +21,14 @@ from minibert.run.reading import Lines, opened
 NASTY = 'two\nlines, "quoted"\tand\r\nmore'
 
 
-def read(path, kind=None):
+def read(path, format_name=None):
     """A file -> its columns and its rows."""
-    with opened(str(path), kind) as source:
+    with opened(str(path), format_name) as source:
         return source.columns, list(source.rows)
 
 
-def rows_of(data, kind, tmp_path):
-    path = tmp_path / f"x.{kind}"
+def rows_of(data, format_name, tmp_path):
+    path = tmp_path / f"x.{format_name}"
     path.write_bytes(data)
     return read(path)[1]
 
@@ -52,17 +52,17 @@ FILES = {
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
-@pytest.mark.parametrize("kind", FILES)
-def test_each_format_is_read_by_its_name_or_as_one_says(kind, packed, tmp_path):
-    data, texts = FILES[kind]
-    path = tmp_path / (f"x.{kind}.gz" if packed else f"x.{kind}")
+@pytest.mark.parametrize("format_name", FILES)
+def test_each_format_is_read_by_its_name_or_as_one_says(format_name, packed, tmp_path):
+    data, texts = FILES[format_name]
+    path = tmp_path / (f"x.{format_name}.gz" if packed else f"x.{format_name}")
     path.write_bytes(gzip.compress(data) if packed else data)
     columns, rows = read(path)
-    assert columns == (["text"] if kind == "txt" else ["text", "id"])
+    assert columns == (["text"] if format_name == "txt" else ["text", "id"])
     assert [row.columns["text"] for row in rows] == texts and not faults(rows)
     other = tmp_path / ("x.dat.gz" if packed else "x.dat")
     path.rename(other)
-    assert read(other, kind)[1] == rows
+    assert read(other, format_name)[1] == rows
     with pytest.raises(InputError, match=r"an input's name must say its format, .txt, .*; got .*x.dat"):
         read(other)
 
@@ -73,24 +73,24 @@ def test_lines_are_counted_from_one_and_a_row_begins_where_it_begins(tmp_path):
     assert [row.line for row in rows_of(b'{"text": "a"}\n\n5\n', "jsonl", tmp_path)] == [1, 3]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow", "arrow stream"])
-def test_parquet_and_arrow_are_read_a_batch_at_a_time(kind, tmp_path):
+@pytest.mark.parametrize("format_name", ["parquet", "arrow", "arrow stream"])
+def test_parquet_and_arrow_are_read_a_batch_at_a_time(format_name, tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="pip install 'minibert[parquet]'")
     table = pyarrow.table({"text": [f"text {n}" for n in range(3000)], "n": range(3000), "day": [date(2024, 2, 29)] * 3000})
-    path = tmp_path / f"x.{kind[:5] if 'arrow' in kind else kind}"
-    if kind == "parquet":
+    path = tmp_path / f"x.{format_name[:5] if 'arrow' in format_name else format_name}"
+    if format_name == "parquet":
         from pyarrow.parquet import write_table
 
         write_table(table, path, row_group_size=700)
     else:
-        make = pyarrow.ipc.new_file if kind == "arrow" else pyarrow.ipc.new_stream
-        with make(path, table.schema) as made:
-            made.write_table(table)
+        make = pyarrow.ipc.new_file if format_name == "arrow" else pyarrow.ipc.new_stream
+        with make(path, table.schema) as writer:
+            writer.write_table(table)
     columns, rows = read(path)
     assert columns == ["text", "n", "day"] and [row.line for row in rows] == list(range(1, 3001))
     assert rows[-1].columns == {"text": "text 2999", "n": 2999, "day": date(2024, 2, 29)}
     path.write_bytes(path.read_bytes()[:-40] + b"x" * 40)
-    if kind != "arrow stream":  # which has no end that must be there
+    if format_name != "arrow stream":  # which has no end that must be there
         with pytest.raises(DataFileError, match="must be a .* file; it cannot be read as one"):
             read(path)
 
@@ -98,8 +98,8 @@ def test_parquet_and_arrow_are_read_a_batch_at_a_time(kind, tmp_path):
 def test_a_cell_of_parquet_that_python_has_no_object_for_is_one_bad_row(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="pip install 'minibert[parquet]'")
     letters = pyarrow.array([b"good", b"\xff", b"bad"], pyarrow.binary()).view(pyarrow.string())
-    with pyarrow.ipc.new_file(tmp_path / "x.arrow", pyarrow.schema([("text", pyarrow.string())])) as made:
-        made.write_batch(pyarrow.record_batch([letters], ["text"]))
+    with pyarrow.ipc.new_file(tmp_path / "x.arrow", pyarrow.schema([("text", pyarrow.string())])) as writer:
+        writer.write_batch(pyarrow.record_batch([letters], ["text"]))
     rows = read(tmp_path / "x.arrow")[1]
     assert good(rows) == [{"text": "good"}, {"text": "bad"}] and faults(rows)[0][0] == 2 and "utf-8" in faults(rows)[0][1]
 
@@ -128,9 +128,9 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("kind, data, line, reason", BROKEN, ids=lambda value: str(value)[:30])
-def test_a_broken_row_has_its_line_and_its_reason_and_costs_no_other(kind, data, line, reason, tmp_path):
-    rows = rows_of(data, kind, tmp_path)
+@pytest.mark.parametrize("format_name, data, line, reason", BROKEN, ids=lambda value: str(value)[:30])
+def test_a_broken_row_has_its_line_and_its_reason_and_costs_no_other(format_name, data, line, reason, tmp_path):
+    rows = rows_of(data, format_name, tmp_path)
     assert [columns["text"] for columns in good(rows)] == ["good", "good"]
     ((at, fault, raw),) = faults(rows)
     assert at == line and reason in fault
@@ -146,15 +146,15 @@ def test_lines_behind_a_quotation_that_is_never_closed_are_read_anyway(tmp_path)
 
 def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "LONGEST", 1 << 16)
-    for kind, start in (("txt", b""), ("csv", b"text\n"), ("jsonl", b"")):
-        text = {"txt": b"good", "csv": b"good", "jsonl": b'{"text": "good"}'}[kind]
-        path = tmp_path / f"x.{kind}"
+    for format_name, start in (("txt", b""), ("csv", b"text\n"), ("jsonl", b"")):
+        text = {"txt": b"good", "csv": b"good", "jsonl": b'{"text": "good"}'}[format_name]
+        path = tmp_path / f"x.{format_name}"
         path.write_bytes(start + text + b"\n" + b'x"' * (1 << 22) + b"\n" + text + b"\n")
         tracemalloc.start()
         rows = read(path)[1]
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert len(good(rows)) == 2 and peak < 1 << 20, kind
+        assert len(good(rows)) == 2 and peak < 1 << 20, format_name
         ((_, fault, raw),) = faults(rows)
         assert fault == "a line may have 65,536 bytes, and this one has more" and len(raw) <= reading.SHOWN
 
@@ -162,19 +162,19 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch):
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=2, max_size=2)))
 @settings(max_examples=150, deadline=None)
 def test_what_a_csv_writer_wrote_is_read_as_it_was(table):
-    made = io.StringIO()
-    writer = csv.writer(made)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
     writer.writerow(["text", "id"])
     writer.writerows(table)
-    found = list(reading.read_csv(Lines(io.BytesIO(made.getvalue().encode()), "x")))
-    assert found[0] == ["text", "id"] and [list(row.columns.values()) for row in found[1:]] == table
+    rows = list(reading.read_csv(Lines(io.BytesIO(buffer.getvalue().encode()), "x")))
+    assert rows[0] == ["text", "id"] and [list(row.columns.values()) for row in rows[1:]] == table
 
 
 @given(st.binary(max_size=300), st.sampled_from(["txt", "csv", "tsv", "jsonl"]))
 @settings(max_examples=400, deadline=None)
-def test_any_bytes_are_rows_or_faults_and_the_lines_never_go_back(data, kind):
+def test_any_bytes_are_rows_or_faults_and_the_lines_never_go_back(data, format_name):
     try:
-        rows = [row for row in reading.READERS[kind](Lines(io.BytesIO(data), "x")) if not isinstance(row, list)]
+        rows = [row for row in reading.READERS[format_name](Lines(io.BytesIO(data), "x")) if not isinstance(row, list)]
     except InputError:  # no header, or UTF-16
         return
     assert all(bool(row.fault) == (row.columns is None) for row in rows)
@@ -204,8 +204,8 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataFileError, match="folder.csv cannot be read: Is a directory"):
         read(tmp_path / "folder.csv")
-    whole = gzip.compress(b"good\n" * 100_000)
-    for name, data in (("cut", whole[:-20]), ("none", b"good\n"), ("flipped", whole[:100] + b"\xff" * 9 + whole[109:])):
+    intact = gzip.compress(b"good\n" * 100_000)
+    for name, data in (("cut", intact[:-20]), ("none", b"good\n"), ("flipped", intact[:100] + b"\xff" * 9 + intact[109:])):
         (tmp_path / f"{name}.txt.gz").write_bytes(data)
         with pytest.raises(DataFileError, match="must be a whole .gz file; it cannot be unpacked"):
             read(tmp_path / f"{name}.txt.gz")
@@ -214,8 +214,8 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path):
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def line_of(kind, row, columns=None):
-    return formats.encoder(kind, columns or list(row))[1](row).decode()
+def line_of(format_name, row, columns=None):
+    return formats.encoder(format_name, columns or list(row))[1](row).decode()
 
 
 def test_json_holds_everything_as_it_was():

@@ -35,19 +35,19 @@ def started(*arguments, **options):
 
 
 @UNIX
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_says_how_to_go_on_and_can(number, status, run, model, tmp_path):
+@pytest.mark.parametrize("signal_number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_to_go_on_and_can(signal_number, status, run, model, tmp_path):
     path = tmp_path / "in.txt"
     path.write_text("a good movie\nbad\n" * 300)
     command = ["run", "--model", model, "--kernels", "reference", str(path), "-o", str(tmp_path / "out.jsonl")]
-    made = started(*command)
+    child = started(*command)
     journal = tmp_path / "out.jsonl.journal"
     while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
-        assert made.poll() is None
+        assert child.poll() is None
         time.sleep(0.01)
-    made.send_signal(number)
-    err = made.communicate(timeout=60)[1].decode()
-    assert made.returncode == status and err.count("\n") == 1
+    child.send_signal(signal_number)
+    err = child.communicate(timeout=60)[1].decode()
+    assert child.returncode == status and err.count("\n") == 1
     assert err.startswith("minibert: interrupted; ") and err.endswith(
         "rows are done. The same command with --resume goes on.\n"
     )
@@ -69,10 +69,10 @@ def test_a_reader_that_has_gone_is_silent_and_a_device_that_is_full_is_one_error
     path = tmp_path / "in.txt"
     path.write_text("a good movie\n" * 5000)
     command = ["run", "--model", model, str(path)]
-    made = started(*command, stdout=subprocess.PIPE)
-    made.stdout.readline()
-    made.stdout.close()
-    assert made.stderr.read() == b"" and made.wait(60) == 0
+    child = started(*command, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr.read() == b"" and child.wait(60) == 0
     done = process(*command, "-o", "/dev/full", "--output-format", "jsonl")
     assert done.returncode == 1 and done.stderr == b"minibert: /dev/full cannot be written: No space left on device.\n"
 
@@ -87,8 +87,8 @@ def test_a_full_disk_is_one_error_and_what_was_written_is_kept(run, model, tmp_p
     out = tmp_path / "out.jsonl"
     command = ["run", "--model", model, "--kernels", "reference", str(path), "-o", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    made = [sys.executable, "-c", LITTLE_ROOM + SLOWLY, *command]
-    done = subprocess.run(made, env=environment, capture_output=True, timeout=60)
+    arguments = [sys.executable, "-c", LITTLE_ROOM + SLOWLY, *command]
+    done = subprocess.run(arguments, env=environment, capture_output=True, timeout=60)
     err = done.stderr.decode()
     assert done.returncode == 1 and err.count("\n") == 1 and f"{tmp_path}/out.jsonl" in err
     assert (

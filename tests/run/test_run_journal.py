@@ -20,10 +20,10 @@ def stopped(tmp_path, monkeypatch):
     (tmp_path / "in.txt").write_text("\n".join("abcdefgh"))
     write = job.write
 
-    def stopping(portion, answers, source, made, results):
+    def stopping(portion, answers, source, run, results):
         if results.done.rows == 6:
             raise KeyboardInterrupt
-        write(portion, answers, source, made, results)
+        write(portion, answers, source, run, results)
 
     with monkeypatch.context() as patch:
         patch.setattr(job, "write", stopping)
@@ -70,10 +70,10 @@ def test_a_journal_that_is_none_is_refused(stopped):
 
 @UNIX
 def test_an_output_has_one_run_at_a_time(stopped):
-    held = Journal(stopped / "out.jsonl.gz.journal")
+    journal = Journal(stopped / "out.jsonl.gz.journal")
     with pytest.raises(InputError, match="an output has one run at a time; another holds"):
         go(stopped, resume=True)
-    held.file.close()
+    journal.file.close()
     assert go(stopped, resume=True).done.whole
 
 

@@ -50,16 +50,16 @@ def command(folder, *more):
 def killed(folder, portions, pause):
     """Begin or go on, and kill when so many portions more are done and a while has passed; True when it ended before."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    made = subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-c", WITH_SMALL_PORTIONS, *command(folder, "--resume")], env=environment, stderr=subprocess.DEVNULL
     )
     journal = folder / "out.jsonl.journal"
     before = lines_of(journal)
-    while made.poll() is None and lines_of(journal) < before + portions:
+    while child.poll() is None and lines_of(journal) < before + portions:
         time.sleep(0.002)
     time.sleep(pause)
-    made.kill()
-    return made.wait() == 0
+    child.kill()
+    return child.wait() == 0
 
 
 def assert_same(folder, other):
@@ -79,8 +79,8 @@ def lines_of(path):
 def test_killed_at_twenty_random_points_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "PORTION", 16)
     rows = [json.dumps({"id": n, "text": text}) for n, text in enumerate(sentences(400))]
-    for place in range(7, 400, 50):
-        rows[place] = random.choice(["{", '{"text": 5}', '{"text": "' + "very " * 600 + '"}'])
+    for index in range(7, 400, 50):
+        rows[index] = random.choice(["{", '{"text": 5}', '{"text": "' + "very " * 600 + '"}'])
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "in.jsonl").write_text("\n".join(rows))
@@ -96,8 +96,8 @@ def test_killed_at_twenty_random_points_it_ends_with_the_same_bytes(tmp_path, mo
                 (tmp_path / "killed" / name).unlink()
     assert main(command(tmp_path / "killed", "--resume")) == 0
     assert_same(tmp_path / "killed", tmp_path / "whole")
-    found = [json.loads(line) for name in ("out.jsonl", "bad.jsonl") for line in (tmp_path / "whole" / name).open()]
-    assert len(found) == 400 and len({row.get("id", -row.get("line", 0)) for row in found}) == 400
+    answers = [json.loads(line) for name in ("out.jsonl", "bad.jsonl") for line in (tmp_path / "whole" / name).open()]
+    assert len(answers) == 400 and len({row.get("id", -row.get("line", 0)) for row in answers}) == 400
 
 
 STEPS = [(os, "fsync"), (os, "replace"), (Path, "unlink"), (gzip, "compress"), (json, "dumps")]
@@ -108,18 +108,18 @@ def step(folder, last):
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    asked = count()
+    calls = count()
 
     def dying(function):
         def call(*arguments, **options):
-            if next(asked) == last:
+            if next(calls) == last:
                 os._exit(9)
             return function(*arguments, **options)
 
         return call
 
-    for place, name in STEPS:
-        setattr(place, name, dying(getattr(place, name)))
+    for owner, name in STEPS:
+        setattr(owner, name, dying(getattr(owner, name)))
     try:
         go(folder, resume=True)
         os._exit(0)
@@ -131,7 +131,7 @@ def step(folder, last):
 def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "PORTION", 3)
     texts = "a\nbad\nb\nc\nd\nbad\nbad\ne"
-    wanted = None
+    expected = None
     for last in count():
         folder = tmp_path / str(last)
         folder.mkdir()
@@ -141,20 +141,20 @@ def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monk
         ended = step(folder, last)
         assert ended or step(folder, -1)  # gone on with, and not killed again
         assert sorted(os.listdir(folder)) == ["bad.jsonl", "in.txt", "out.jsonl.gz"]
-        found = [(folder / name).read_bytes() for name in ("out.jsonl.gz", "bad.jsonl")]
-        wanted = wanted or found
-        assert found == wanted, last
+        contents = [(folder / name).read_bytes() for name in ("out.jsonl.gz", "bad.jsonl")]
+        expected = expected or contents
+        assert contents == expected, last
         if ended:
             break
     assert last > 20
-    assert [json.loads(line)["text"] for line in gzip.decompress(wanted[0]).splitlines()] == list("abcde")
-    assert [json.loads(line)["line"] for line in wanted[1].splitlines()] == [2, 6, 7]
+    assert [json.loads(line)["text"] for line in gzip.decompress(expected[0]).splitlines()] == list("abcde")
+    assert [json.loads(line)["line"] for line in expected[1].splitlines()] == [2, 6, 7]
 
 
 @UNIX
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "PORTION", 3)
-    found = []
+    contents = []
     for name, steps in (("whole", ()), ("killed", (9, 5, 11, 4, 8, 3, 12, 6, 2, 9, 7))):
         folder = tmp_path / name
         folder.mkdir()
@@ -162,27 +162,27 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatc
         for last in steps:
             step(folder, last)
         assert step(folder, -1)
-        found.append([(folder / name).read_bytes() for name in ("out.jsonl.gz", "bad.jsonl")])
-    assert found[0] == found[1]
+        contents.append([(folder / name).read_bytes() for name in ("out.jsonl.gz", "bad.jsonl")])
+    assert contents[0] == contents[1]
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    def peak(number):
-        path, results = tmp_path / f"{number}.csv", Results(str(tmp_path / f"{number}.jsonl"), str(tmp_path / "bad.jsonl"))
+    def peak(rows):
+        path, results = tmp_path / f"{rows}.csv", Results(str(tmp_path / f"{rows}.jsonl"), str(tmp_path / "bad.jsonl"))
         with open(path, "w") as file:
             file.write("text,id\n")
-            file.writelines(f'"a ""short"" text, {n}",{n}\n' if n % 100 else "bad\n" for n in range(number))
+            file.writelines(f'"a ""short"" text, {n}",{n}\n' if n % 100 else "bad\n" for n in range(rows))
         with reading.opened(str(path)) as source:
             results.begin({}, False)
             tracemalloc.start()
             done = job.run(source, stub(), results, Progress(False))
-            found = tracemalloc.get_traced_memory()[1]
+            allocated = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert (done.rows, done.bad) == (number, number // 100)
-        return found
+        assert (done.rows, done.bad) == (rows, rows // 100)
+        return allocated
 
     peak(1_500)  # what is made once
     small, large = peak(2_500), peak(20_000)

@@ -64,7 +64,7 @@ SIZES = {
         "num_hidden_layers": 2,
     },
 }
-KINDS = list(NAMES)
+MODEL_TYPES = list(NAMES)
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])  # a batch for any of them
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 
@@ -73,26 +73,26 @@ def close(a, b):
     return np.abs(a - b).max() < 1e-5
 
 
-def small_config(kind="distilbert", **changes):
+def small_config(model_type="distilbert", **changes):
     """A configuration of two layers, eight wide, which takes sixteen tokens."""
-    return getattr(minibert, f"{NAMES[kind]}Config")(**{**SIZES[kind], **changes})
+    return getattr(minibert, f"{NAMES[model_type]}Config")(**{**SIZES[model_type], **changes})
 
 
-def small_model(kind="distilbert", head="ForSequenceClassification", seed=0, kernels="auto", **changes):
+def small_model(model_type="distilbert", head="ForSequenceClassification", seed=0, kernels="auto", **changes):
     """A model of that size at random; head "Model" for the bare encoder."""
-    return getattr(minibert, NAMES[kind] + head)(small_config(kind, **changes), seed=seed, kernels=kernels)
+    return getattr(minibert, NAMES[model_type] + head)(small_config(model_type, **changes), seed=seed, kernels=kernels)
 
 
-def make_checkpoint(folder, kind="distilbert", head="ForSequenceClassification", seed=0, **changes):
+def make_checkpoint(folder, model_type="distilbert", head="ForSequenceClassification", seed=0, **changes):
     """Write a model at random and its tokenizer into `folder`, and return it."""
-    small_model(kind, head, seed, **changes).save_pretrained(folder)
-    return write_tokenizer(folder, kind)
+    small_model(model_type, head, seed, **changes).save_pretrained(folder)
+    return write_tokenizer(folder, model_type)
 
 
-def write_tokenizer(folder, kind="distilbert"):
+def write_tokenizer(folder, model_type="distilbert"):
     folder = Path(folder)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    settings = {"tokenizer_class": f"{NAMES[kind]}Tokenizer", "do_lower_case": True}
+    settings = {"tokenizer_class": f"{NAMES[model_type]}Tokenizer", "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
 
@@ -115,8 +115,8 @@ def rewrite_weights(folder, change):
 def safetensors_bytes(tensors, *, pad=8):
     """{name: (dtype, shape, bytes)} -> a safetensors file, its header filled with blanks to a multiple of `pad`."""
     header, end = {}, 0
-    for name, (kind, shape, data) in tensors.items():
-        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [end, end + len(data)]}
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [end, end + len(data)]}
         end += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % pad)

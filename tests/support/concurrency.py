@@ -5,7 +5,7 @@ import threading
 
 def run_concurrently(call, count):
     """call(0), call(1), ... on a thread each; all of them must come back within a minute."""
-    callers = [threading.Thread(target=call, args=(number,), daemon=True) for number in range(count)]
+    callers = [threading.Thread(target=call, args=(index,), daemon=True) for index in range(count)]
     for caller in callers:
         caller.start()
     for caller in callers:

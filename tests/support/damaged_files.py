@@ -54,8 +54,8 @@ DAMAGED = {
 }
 
 
-def entry(start, stop, shape=(1,), kind="F32"):
-    return {"dtype": kind, "shape": shape, "data_offsets": [start, stop]}
+def entry(start, stop, shape=(1,), dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, stop]}
 
 
 HEADERS = {
@@ -137,7 +137,7 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b", "A", "Ã
 
 def tokenizer_json(**changes):
     model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {token: n for n, token in enumerate(PIECES)}}
-    whole = {
+    content = {
         "model": model,
         "added_tokens": [],
         "normalizer": None,
@@ -145,7 +145,7 @@ def tokenizer_json(**changes):
         "post_processor": None,
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
     }
-    return {**whole, **changes}
+    return {**content, **changes}
 
 
 # --- Folders of sentence-transformers --------------------------------------------------------------------------------

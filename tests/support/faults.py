@@ -31,7 +31,7 @@ class Fault(NamedTuple):
     error: str
     message: str  # a part of it, as a pattern
     use: object = classify
-    kind: str = "distilbert"
+    model_type: str = "distilbert"
 
 
 # --- How files are damaged -------------------------------------------------------------------------------------------
@@ -89,11 +89,11 @@ def weights(change):
     return lambda folder: rewrite_weights(folder, change)
 
 
-def stored(name, kind, shape, data):
+def stored(name, dtype, shape, data):
     """A tensor is stored so."""
 
     def make(folder):
-        tensors = {**stored_tensors(folder), name: (kind, shape, data)}
+        tensors = {**stored_tensors(folder), name: (dtype, shape, data)}
         (folder / WEIGHTS).write_bytes(safetensors_bytes(tensors))
 
     return make
@@ -119,7 +119,7 @@ def spread(folder, value):
 
 ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
-MANY = ",".join(f'"{number}":{EMPTY}' for number in range(14_000))
+MANY = ",".join(f'"{index}":{EMPTY}' for index in range(14_000))
 JSON_FILES = {
     "config.json": "ConfigError",
     "tokenizer_config.json": "VocabularyError",
@@ -206,7 +206,7 @@ FAULTS = {
     # the configuration
     **{
         f"config: {what}": Fault(
-            config(**values), "ConfigError", "runs models of type" if "model_type" in values else message, kind="bert"
+            config(**values), "ConfigError", "runs models of type" if "model_type" in values else message, model_type="bert"
         )
         for what, (values, message) in damaged_files.CONFIGS.items()
     },
@@ -230,12 +230,12 @@ FAULTS = {
         lambda folder: (folder / "vocab.txt").unlink(), "ModelNotFoundError", "vocab.txt"
     ),
     **{
-        f"tokenizer.json: an id of {number}": Fault(
-            of_class(name, tokenizer_json(model={"type": "WordPiece", "vocab": {"[UNK]": 0, "a": number}})),
+        f"tokenizer.json: an id of {token_id}": Fault(
+            of_class(name, tokenizer_json(model={"type": "WordPiece", "vocab": {"[UNK]": 0, "a": token_id}})),
             "VocabularyError",
             "the id",
         )
-        for number in (-1, 2**31, 7592.5, True, None, "1")
+        for token_id in (-1, 2**31, 7592.5, True, None, "1")
         for name in ("BertTokenizer", "PreTrainedTokenizerFast")
     },
 }

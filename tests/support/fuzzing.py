@@ -66,7 +66,7 @@ def embed(folder):
     return encoder.encode_query(TEXTS), encoder.tokenizer, encoder.model
 
 
-MODELS = {  # kind, head, how the tokenizer is stored, who asks
+MODELS = {  # model type, head, how the tokenizer is stored, who asks
     "classifier": ("distilbert", "ForSequenceClassification", "old", classify),
     "eight bits": ("distilbert", "ForSequenceClassification", "DistilBertTokenizer", classify),
     "shards": ("bert", "ForTokenClassification", "PreTrainedTokenizerFast", find_entities),
@@ -78,9 +78,9 @@ MODELS = {  # kind, head, how the tokenizer is stored, who asks
 
 def make_model(folder: Path, name: str) -> dict[str, bytes]:
     """Write one of MODELS -> its files; those that fuzzing damages."""
-    kind, head, tokenizer, _ = MODELS[name]
+    model_type, head, tokenizer, _ = MODELS[name]
     labels = {"id2label": LABELS} if head == "ForTokenClassification" else {}
-    make_checkpoint(folder, kind, head, max_position_embeddings=32, vocab_size=len(WORDS) + 2, **labels)  # two are added
+    make_checkpoint(folder, model_type, head, max_position_embeddings=32, vocab_size=len(WORDS) + 2, **labels)  # two are added
     if tokenizer == "old":
         write_old_tokenizer(folder)
     else:
@@ -135,7 +135,7 @@ def write_sentence_model(folder: Path) -> None:
     from safetensors.numpy import save_file
 
     steps = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")]
-    modules = [{"idx": i, "name": str(i), "path": path, "type": f"x.{kind}"} for i, (path, kind) in enumerate(steps)]
+    modules = [{"idx": i, "name": str(i), "path": path, "type": f"x.{step}"} for i, (path, step) in enumerate(steps)]
     write(folder, "modules.json", modules)
     write(folder, "1_Pooling/config.json", {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True})
     dense = {"in_features": 8, "out_features": 4, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
@@ -152,7 +152,7 @@ def write_sentence_model(folder: Path) -> None:
 
 
 class Outcome(NamedTuple):
-    kind: str  # answer, error, or fault
+    status: str  # answer, error, or fault
     text: str = ""
 
 
@@ -266,21 +266,21 @@ def main() -> int:
     chosen = options.parse_args()
     sys.addaudithook(note_opened)
     signal.signal(signal.SIGPROF, ring)
-    end, came, seed = time.monotonic() + chosen.minutes * 60, Counter(), chosen.seed
+    end, counts, seed = time.monotonic() + chosen.minutes * 60, Counter(), chosen.seed
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         for name in MODELS:
             use(bench.folder / name, MODELS[name][3])  # without the alarm: kernels may have to be compiled first
-            assert attempt(bench.folder, name).kind == "answer", attempt(bench.folder, name)
+            assert attempt(bench.folder, name).status == "answer", attempt(bench.folder, name)
         limit_memory()
         while seed < chosen.seed + chosen.cases and time.monotonic() < end:
             what, outcome = bench.run(seed)
-            came[outcome.kind] += 1
-            if outcome.kind == "fault":
+            counts[outcome.status] += 1
+            if outcome.status == "fault":
                 print(f"seed {seed}: {what}\n{outcome.text}\n", flush=True)
             seed += 1
-    print(f"{came['answer']} answers, {came['error']} errors, {came['fault']} faults")
-    return min(came["fault"], 1)
+    print(f"{counts['answer']} answers, {counts['error']} errors, {counts['fault']} faults")
+    return min(counts["fault"], 1)
 
 
 if __name__ == "__main__":

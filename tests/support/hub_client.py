@@ -66,9 +66,9 @@ class Client:
     def receive(self):
         answer = json.loads(self.process.stdout.readline())
         if "raised" in answer:
-            kind = getattr(errors, answer["raised"], None)
-            assert kind, f"{answer['raised']} escaped: {answer['message']}"
-            raise kind(answer["message"])
+            error_class = getattr(errors, answer["raised"], None)
+            assert error_class, f"{answer['raised']} escaped: {answer['message']}"
+            raise error_class(answer["message"])
         return answer["value"]
 
     def __getattr__(self, action):
@@ -144,14 +144,14 @@ class Actions:
 
         from huggingface_hub import constants
 
-        found = []
+        folders = []
         for variables in environments:
             for variable in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"):
                 os.environ.pop(variable, None)
             os.environ.update(variables)
             importlib.reload(constants)
-            found.append([constants.HF_HUB_CACHE, str(hub._cache_folder(None))])
-        return found
+            folders.append([constants.HF_HUB_CACHE, str(hub._cache_folder(None))])
+        return folders
 
 
 if __name__ == "__main__":

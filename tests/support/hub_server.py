@@ -168,8 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(307, {"Location": self.path.replace(name, hub.renamed[name], 1)})
         if name not in hub._commits:
             return self._send(401, {"X-Error-Code": "RepoNotFound"})
-        code, wanted = hub.guards.get(name, (None, None))
-        if code and token != wanted:
+        code, required = hub.guards.get(name, (None, None))
+        if code and token != required:
             return self._send(403 if code == "GatedRepo" else 401, {"X-Error-Code": code})
         try:
             commit, files = hub.find(name, revision)
@@ -191,8 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = content[:-1] + bytes([content[-1] ^ 1])
         content = {"short": content[: len(content) // 2], "long": content + b"more"}.get(fault, content)
         status, start = 200, 0
-        if asked := re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or ""):
-            status, start = 206, int(asked[1])
+        if byte_range := re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or ""):
+            status, start = 206, int(byte_range[1])
             headers = headers | {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         body = content[start:]
         self._send(status, headers, body, has_length=fault != "no length", cut=fault in ("cut", "reset"))

@@ -24,15 +24,15 @@ HEADS = 4
 
 def cases(operation: str) -> dict[str, tuple[tuple, tuple]]:
     """operation -> {case's name: (what it is called on, the arrays that `pack_weights` gets)}."""
-    made = {}
-    for number, (name, (rows, inputs, outputs)) in enumerate(SIZES.items()):
-        random = np.random.default_rng(number)
-        made[name] = MAKERS[operation](random, rows, inputs, outputs)
+    by_name = {}
+    for seed, (name, (rows, inputs, outputs)) in enumerate(SIZES.items()):
+        random = np.random.default_rng(seed)
+        by_name[name] = MAKERS[operation](random, rows, inputs, outputs)
     random = np.random.default_rng(99)
-    made["outlier columns"] = outliers(MAKERS[operation](random, 9, 64, 40))
-    made["large offsets"] = offset(MAKERS[operation](random, 9, 64, 40))
-    made["strided"] = strided(MAKERS[operation](random, 9, 64, 40))
-    return {**made, **EXTRA.get(operation, dict)()}
+    by_name["outlier columns"] = outliers(MAKERS[operation](random, 9, 64, 40))
+    by_name["large offsets"] = offset(MAKERS[operation](random, 9, 64, 40))
+    by_name["strided"] = strided(MAKERS[operation](random, 9, 64, 40))
+    return {**by_name, **EXTRA.get(operation, dict)()}
 
 
 def linear_case(random, rows, inputs, outputs):
@@ -97,9 +97,9 @@ def special_attention():
     bounds = np.array([0, 1, 9, 20])
     masks = {"masked": np.arange(20) % 3 > 0, "all but one masked": np.isin(np.arange(20), (0, 4, 19))}
     masks["a sequence wholly masked"] = np.arange(20) < 9
-    made = {name: ((query, key, value, bounds, mask, heads), ()) for name, mask in masks.items()}
+    masked = {name: ((query, key, value, bounds, mask, heads), ()) for name, mask in masks.items()}
     one = query[bounds[:-1]]  # of each sequence
-    return made | {
+    return masked | {
         "one query each": ((one, key, value, bounds, None, heads), ()),
         "one query each, masked": ((one, key, value, bounds, masks["masked"], heads), ()),
     }
@@ -160,21 +160,21 @@ def strided(case):
     return first_matrix(case, lambda x: np.repeat(x, 2, axis=1)[:, ::2])
 
 
-def cast(value, kind):
-    """Float arrays of a nested tuple to `kind`, with their strides' order kept; what is there twice stays one array."""
+def cast(value, dtype):
+    """Float arrays of a nested tuple to `dtype`, with their strides' order kept; what is there twice stays one array."""
     if isinstance(value, tuple):
-        made = {id(item): cast(item, kind) for item in value}
-        return tuple(made[id(item)] for item in value)
+        converted = {id(item): cast(item, dtype) for item in value}
+        return tuple(converted[id(item)] for item in value)
     if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating):
         if value.flags.c_contiguous:
-            return value.astype(kind)
-        return np.repeat(value.astype(kind), 2, axis=1)[:, ::2]
+            return value.astype(dtype)
+        return np.repeat(value.astype(dtype), 2, axis=1)[:, ::2]
     return value
 
 
-def run(ops: Ops, operation: str, case, kind):
+def run(ops: Ops, operation: str, case, dtype):
     """A table's operation on a case in one float type -> its outputs, as a tuple."""
-    inputs, parameters = cast(case, kind)
+    inputs, parameters = cast(case, dtype)
     output = getattr(ops, operation)(*inputs, *ops.pack_weights(operation, *parameters))
     return output if isinstance(output, tuple) else (output,)
 
@@ -182,27 +182,27 @@ def run(ops: Ops, operation: str, case, kind):
 def error(ops: Ops, operation: str, case) -> float:
     """The largest |difference| from the reference in float64, over the reference's largest value."""
     expected = run(make_ops("reference"), operation, cast(cast(case, np.float32), np.float64), np.float64)
-    found = run(ops, operation, case, np.float32)
+    outputs = run(ops, operation, case, np.float32)
     worst = 0.0
-    for want, got in zip(expected, found, strict=True):
-        if got.shape != want.shape or got.dtype != np.float32 or not np.isfinite(got).all():
+    for right, output in zip(expected, outputs, strict=True):
+        if output.shape != right.shape or output.dtype != np.float32 or not np.isfinite(output).all():
             return np.inf
-        worst = max(worst, np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
+        worst = max(worst, np.abs(output - right).max() / max(np.abs(right).max(), 1e-30))
     return worst
 
 
-def table_with(made: Variant) -> Ops:
+def table_with(variant: Variant) -> Ops:
     """The reference's table with one operation done by this variant."""
-    return Ops({**make_ops("reference").chosen, made.operation: made})
+    return Ops({**make_ops("reference").chosen, variant.operation: variant})
 
 
 def tolerance(ops: Ops, operation: str) -> float:
     """What the chosen variant promises; a composition, what its parts do together."""
-    made = ops.chosen[operation]
-    if isinstance(made, Composition):
+    variant = ops.chosen[operation]
+    if isinstance(variant, Composition):
         added = 2e-6  # the composition's own float32 sums: a product's, or that of three embeddings
-        return added + 2 * sum(ops.chosen[part].tolerance for part in made.parts)
-    return made.tolerance
+        return added + 2 * sum(ops.chosen[part].tolerance for part in variant.parts)
+    return variant.tolerance
 
 
 def all_operations() -> list[str]:

@@ -52,8 +52,8 @@ def word_characters(codes):
     r"""The reference's `\w`: what a single_word token may not touch."""
     tokenizer = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.add_tokens([AddedToken("x", single_word=True, normalized=False)])
-    found = tokenizer.encode_batch_fast([f"x{chr(code)}" for code in codes])
-    return {code for code, encoding in zip(codes, found) if 1 not in encoding.ids}
+    encodings = tokenizer.encode_batch_fast([f"x{chr(code)}" for code in codes])
+    return {code for code, encoding in zip(codes, encodings) if 1 not in encoding.ids}
 
 
 def combining_ranks(nfd, codes):
@@ -66,8 +66,8 @@ def combining_ranks(nfd, codes):
         return nfd(chr(a) + chr(b)) == nfd(chr(b)) + nfd(chr(a)) != nfd(chr(a)) + nfd(chr(b))
 
     lowest, highest = 0x0334, 0x0345
-    whole = [code for code in codes if code not in HANGUL and nfd(chr(code)) == chr(code)]
-    marks = [code for code in whole if swaps(highest, code) or swaps(code, lowest) or code == highest]
+    undecomposed = [code for code in codes if code not in HANGUL and nfd(chr(code)) == chr(code)]
+    marks = [code for code in undecomposed if swaps(highest, code) or swaps(code, lowest) or code == highest]
     marks.sort(key=functools.cmp_to_key(order))
     ranks, rank = {}, 0
     for previous, code in zip([None, *marks], marks):

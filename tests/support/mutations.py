@@ -55,10 +55,10 @@ def mutate_bytes(random, content: bytes) -> tuple[str, bytes]:
     """Bits flipped, bytes put in, taken out, doubled or overwritten; the end cut off."""
     start = random.randrange(len(content) + 1)
     stop = min(len(content), start + random.choice((1, 2, 8, 64, 1000)))
-    kind = random.choice(
+    change = random.choice(
         ("flip", "insert", "remove", "double", "zero", "fill", "cut", "empty" if random.random() < 0.1 else "cut")
     )
-    if kind == "flip" and content:
+    if change == "flip" and content:
         flipped = bytearray(content)
         for _ in range(random.choice((1, 1, 3, 20))):
             flipped[random.randrange(len(content))] ^= 1 << random.randrange(8)
@@ -71,9 +71,9 @@ def mutate_bytes(random, content: bytes) -> tuple[str, bytes]:
         "zero": bytes(stop - start),
         "fill": b"\xff" * (stop - start),
     }
-    if kind in piece:
-        return f"{kind} {start}-{stop}", content[:start] + piece[kind] + content[stop:]
-    return kind, b"" if kind == "empty" else content[:start]
+    if change in piece:
+        return f"{change} {start}-{stop}", content[:start] + piece[change] + content[stop:]
+    return change, b"" if change == "empty" else content[:start]
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -100,32 +100,32 @@ def mutate_value(random, document: Any) -> tuple[str, Any]:
     if not isinstance(document, (dict, list)) or not document or random.random() < 0.03:
         return "replace all", random_value(random)
     path, parent, key = pick(random, document)
-    kind = random.choice(
+    change = random.choice(
         ("replace", "replace", "replace", "number", "delete", "rename", "twice", "swap", "wrap", "repeat", "add")
     )
     old = parent[key]
-    if kind == "number" and isinstance(old, (int, float)) and old == old:
+    if change == "number" and isinstance(old, (int, float)) and old == old:
         parent[key] = random.choice(NUMBERS)(int(old))
-    elif kind == "delete":
+    elif change == "delete":
         del parent[key]
-    elif kind == "rename" and isinstance(parent, dict):
+    elif change == "rename" and isinstance(parent, dict):
         parent[random_key(random, document)] = parent.pop(key)
-    elif kind == "twice" and isinstance(parent, dict):
+    elif change == "twice" and isinstance(parent, dict):
         again = f"{json.dumps(key)}: {dump(random_value(random))}"
         parent[key] = Raw(random.choice((f"{dump(old)}, {again}", f"0, {json.dumps(key)}: {dump(old)}")))
-    elif kind == "swap":
-        _, other, place = pick(random, document)
-        parent[key], other[place] = other[place], json.loads(dump(old))
-    elif kind == "wrap":
+    elif change == "swap":
+        _, other, other_key = pick(random, document)
+        parent[key], other[other_key] = other[other_key], json.loads(dump(old))
+    elif change == "wrap":
         parent[key] = random.choice(([old], {"a": old}, {str(old)[:20]: old}, str(old)[:100]))
-    elif kind == "repeat" and isinstance(old, list):
+    elif change == "repeat" and isinstance(old, list):
         parent[key] = old * random.choice((2, 1000))
-    elif kind == "add" and isinstance(parent, dict):
+    elif change == "add" and isinstance(parent, dict):
         parent[random_key(random, document)] = json.loads(dump(old))
     else:
-        kind, parent[key] = "replace", random_value(random)
+        change, parent[key] = "replace", random_value(random)
     shown = dump(parent[key])[:60] if isinstance(parent, dict) and key in parent else ""
-    return f"{kind} {'.'.join(map(str, path))[:80]} {shown}", document
+    return f"{change} {'.'.join(map(str, path))[:80]} {shown}", document
 
 
 def random_value(random) -> Any:
@@ -157,13 +157,13 @@ def mutate_safetensors(random, content: bytes) -> tuple[str, bytes]:
     """The header's JSON changed, or its length, or the numbers."""
     length = struct.unpack("<Q", content[:8])[0]
     header, data = content[8 : 8 + length], content[8 + length :]
-    kind = random.choice(("header", "header", "header", "length", "numbers"))
-    if kind == "numbers":
+    change = random.choice(("header", "header", "header", "length", "numbers"))
+    if change == "numbers":
         numbers = np.frombuffer(data[: len(data) // 4 * 4], "<f4").copy()
         value = random.choice((np.nan, np.inf, -np.inf, 3e38, 1e-45, 0.0))
         numbers[random.randrange(len(numbers)) :: random.choice((1, 7, 1000))] = value
         return f"numbers {value}", content[: 8 + length] + numbers.tobytes()
-    if kind == "length":
+    if change == "length":
         length = random.choice((0, 1, length - 1, length + 1, length + 8, 2**20, 2**20 + 1, 2**31, 2**63, 2**64 - 1)) % 2**64
         return f"length {length}", struct.pack("<Q", length) + content[8:]
     what, document = mutate_value(random, json.loads(header))
@@ -175,14 +175,14 @@ def mutate_lines(random, content: bytes) -> tuple[str, bytes]:
     """Lines taken out, doubled, exchanged, put in."""
     lines = content.split(b"\n")
     at, other = random.randrange(len(lines)), random.randrange(len(lines))
-    kind = random.choice(("delete", "double", "swap", "insert", "windows", "many"))
-    if kind == "delete":
+    change = random.choice(("delete", "double", "swap", "insert", "windows", "many"))
+    if change == "delete":
         del lines[at]
-    elif kind == "double":
+    elif change == "double":
         lines[at] = lines[other]
-    elif kind == "swap":
+    elif change == "swap":
         lines[at], lines[other] = lines[other], lines[at]
-    elif kind == "insert":
+    elif change == "insert":
         odd = (
             b"",
             b" ",
@@ -197,6 +197,6 @@ def mutate_lines(random, content: bytes) -> tuple[str, bytes]:
             "\u2028".encode(),
         )
         lines.insert(at, random.choice(odd))
-    elif kind == "many":
-        lines[at:at] = [b"x%d" % number for number in range(random.choice((1, 100, 50_000)))]
-    return f"{kind} {at}", (b"\r\n" if kind == "windows" else b"\n").join(lines)
+    elif change == "many":
+        lines[at:at] = [b"x%d" % index for index in range(random.choice((1, 100, 50_000)))]
+    return f"{change} {at}", (b"\r\n" if change == "windows" else b"\n").join(lines)

@@ -52,12 +52,12 @@ def compare(theirs, ours, inputs, floor=SPACING, field=0, a_token_each=None):
     with torch.no_grad():
         single = theirs.float()(**tensors)[field].numpy()
         exact = copy.deepcopy(theirs).double()(**tensors)[field].numpy()
-    found = ours(**inputs)[field]
-    assert found.dtype == np.float32 and found.shape == exact.shape
+    output = ours(**inputs)[field]
+    assert output.dtype == np.float32 and output.shape == exact.shape
     masked = exact.ndim == 3 if a_token_each is None else a_token_each
-    kept = inputs["attention_mask"].astype(bool) if masked else slice(None)
-    scale = np.abs(exact[kept]).max()
-    our_error, their_error = ((x - exact)[kept] / scale for x in (found, single))
+    mask = inputs["attention_mask"].astype(bool) if masked else slice(None)
+    scale = np.abs(exact[mask]).max()
+    our_error, their_error = ((x - exact)[mask] / scale for x in (output, single))
     assert np.abs(our_error).max() < 1e-5
     assert rms(our_error) <= max(rms(their_error), floor)
 

@@ -10,7 +10,7 @@ TEXTS = ["A man is eating food.", "Someone  eats.", "", "The cat slept on the ma
 
 def write_recipe(folder, pooling=None, steps=("Transformer", "Pooling"), limits=None, prompts=None):
     """Make a sentence-transformers folder of a checkpoint."""
-    paths = ["" if number == 0 else f"{number}_{step}" for number, step in enumerate(steps)]
+    paths = ["" if index == 0 else f"{index}_{step}" for index, step in enumerate(steps)]
     modules = [{"idx": i, "path": path, "type": f"a.b.{step}"} for i, (step, path) in enumerate(zip(steps, paths))]
     (folder / "1_Pooling").mkdir(exist_ok=True)
     files = {
@@ -24,11 +24,11 @@ def write_recipe(folder, pooling=None, steps=("Transformer", "Pooling"), limits=
     return folder
 
 
-def write_dense(folder, inputs, outputs, activation="Tanh", bias=True, number=2, **changes):
+def write_dense(folder, inputs, outputs, activation="Tanh", bias=True, index=2, **changes):
     """Add a Dense step to a sentence-transformers folder; returns its tensors."""
-    home = folder / f"{number}_Dense"
+    home = folder / f"{index}_Dense"
     home.mkdir()
-    random = np.random.default_rng(number)
+    random = np.random.default_rng(index)
     tensors = {"linear.weight": random.normal(0, 0.3, (outputs, inputs)).astype(np.float32)}
     if bias:
         tensors["linear.bias"] = random.normal(0, 0.3, outputs).astype(np.float32)
@@ -42,8 +42,8 @@ def write_dense(folder, inputs, outputs, activation="Tanh", bias=True, number=2,
     (home / "config.json").write_text(json.dumps({**settings, **changes}))
     steps = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
     modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (path, kind) in enumerate(steps)
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{step}"}
+        for i, (path, step) in enumerate(steps)
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     return tensors

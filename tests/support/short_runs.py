@@ -51,9 +51,9 @@ def stub(answer=lambda text: {"label": text.upper()}):
     return Task(lambda columns: columns["text"], answered, lambda answer: answer, ("label",), ("text",), {})
 
 
-def sentences(number, seed=0):
+def sentences(count, seed=0):
     random.seed(seed)
-    return [" ".join(random.choices(WORDS, k=random.randint(0, 30))) for _ in range(number)]
+    return [" ".join(random.choices(WORDS, k=random.randint(0, 30))) for _ in range(count)]
 
 
 def go(folder, resume=False, made_by="these", limit=None):

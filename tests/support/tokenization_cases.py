@@ -31,7 +31,7 @@ def real_folder():
 
 @cache
 def real_vocab():
-    return {line: number for number, line in enumerate((real_folder() / "vocab.txt").read_text("utf-8").split("\n")[:-1])}
+    return {line: index for index, line in enumerate((real_folder() / "vocab.txt").read_text("utf-8").split("\n")[:-1])}
 
 
 KNOWN_VOCAB = dict(
@@ -45,7 +45,7 @@ def troubled_vocab():
     kinds = "abcdeé,.!#[]_-'\u0301\u0323\u0e38\u0345\u1e09Ǆσςßİı中国豈ꓸ가각\u1100\u1161\u11a8\ufb01½Ωﬀ\U0001f600\u180e\u200b0"
     pieces = [*dict.fromkeys(kinds), "ab", "abc", "un", "want", "ed", "##", "中国"]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *(f"##{piece}" for piece in pieces)]
-    return {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 
 
 # --- texts ---
@@ -124,12 +124,12 @@ def our_tokenizer(vocab, clean_text=True, handle_chinese_chars=True, strip_accen
 
 def differences(ours, theirs):
     """The columns in which an Encoding of ours differs from the reference's, the overflow's too."""
-    found = [name for name in COLUMNS if getattr(ours, name) != getattr(theirs, name)]
+    names = [name for name in COLUMNS if getattr(ours, name) != getattr(theirs, name)]
     if len(ours.overflowing) != len(theirs.overflowing):
-        return [*found, "overflowing"]
-    for number, (mine, other) in enumerate(zip(ours.overflowing, theirs.overflowing)):
-        found += [f"overflowing[{number}].{name}" for name in differences(mine, other)]
-    return found
+        return [*names, "overflowing"]
+    for index, (mine, other) in enumerate(zip(ours.overflowing, theirs.overflowing)):
+        names += [f"overflowing[{index}].{name}" for name in differences(mine, other)]
+    return names
 
 
 def definition(tokenizer, text):

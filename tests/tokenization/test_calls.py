@@ -92,8 +92,8 @@ def check_truncation(ours, theirs, texts, limit, strategy, side, special, stride
     try:
         theirs.enable_truncation(limit, stride=stride, strategy=strategy, direction=side)
         other = theirs.encode(*texts, add_special_tokens=special)
-    except BaseException as fault:  # a Rust panic is no Exception
-        assert not isinstance(fault, (KeyboardInterrupt, SystemExit))
+    except BaseException as error:  # a Rust panic is no Exception
+        assert not isinstance(error, (KeyboardInterrupt, SystemExit))
         other = None
     try:
         row = texts if texts[1] is not None else texts[0]
@@ -130,14 +130,14 @@ def test_look_ups_answer_as_in_transformers(both):
         mine, other = ours(*text, padding="max_length", max_length=30), theirs(*text, padding="max_length", max_length=30)
         assert mine.tokens() == other.tokens() and mine.word_ids() == other.word_ids()
         assert mine.sequence_ids() == other.sequence_ids() and mine.n_sequences == other.n_sequences
-        for place, sequence in itertools.product(range(25), range(len(text))):
+        for index, sequence in itertools.product(range(25), range(len(text))):
             for name in ("char_to_token", "char_to_word", "word_to_tokens"):
                 look, other_look = getattr(mine, name), getattr(other, name)
-                assert look(0, place, sequence) == other_look(0, place, sequence), (name, place)
-            if other.word_to_tokens(0, place, sequence) is not None:
-                assert mine.word_to_chars(0, place, sequence) == other.word_to_chars(0, place, sequence)
+                assert look(0, index, sequence) == other_look(0, index, sequence), (name, index)
+            if other.word_to_tokens(0, index, sequence) is not None:
+                assert mine.word_to_chars(0, index, sequence) == other.word_to_chars(0, index, sequence)
             for name in ("token_to_chars", "token_to_word", "token_to_sequence"):
-                assert getattr(mine, name)(place) == getattr(other, name)(place), (name, place)
+                assert getattr(mine, name)(index) == getattr(other, name)(index), (name, index)
 
 
 @pytest.mark.parity

@@ -28,7 +28,7 @@ def test_what_is_no_text_is_refused(tokenizer, text):
 
 
 @pytest.mark.parametrize(
-    "text, place",
+    "text, position",
     [
         ("\ud800", 0),
         ("a b \udfff b", 4),
@@ -39,8 +39,8 @@ def test_what_is_no_text_is_refused(tokenizer, text):
     ],
     ids=ascii,
 )
-def test_half_a_surrogate_pair_is_refused_with_its_place_in_the_text(tokenizer, text, place):
-    message = f"whole characters; at {place} it has .* surrogate pair"
+def test_half_a_surrogate_pair_is_refused_with_its_place_in_the_text(tokenizer, text, position):
+    message = f"whole characters; at {position} it has .* surrogate pair"
     for call in (tokenizer, tokenizer.encode, tokenizer.tokenize, lambda text: tokenizer(text, return_offsets_mapping=True)):
         with pytest.raises(InputTypeError, match=message):
             call(text)

@@ -24,13 +24,13 @@ def folder(tmp_path):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("kind", ["BertTokenizer", "DistilBertTokenizer", "PreTrainedTokenizerFast"])
-def test_saved_files_are_read_by_transformers_and_back(tmp_path, kind):
+@pytest.mark.parametrize("class_name", ["BertTokenizer", "DistilBertTokenizer", "PreTrainedTokenizerFast"])
+def test_saved_files_are_read_by_transformers_and_back(tmp_path, class_name):
     import transformers
 
     import minibert.tokenization as ours
 
-    tokenizer = getattr(ours, kind).from_pretrained(real_folder(), model_max_length=77, padding_side="left")
+    tokenizer = getattr(ours, class_name).from_pretrained(real_folder(), model_max_length=77, padding_side="left")
     tokenizer.add_tokens([AddedToken("<x>", lstrip=True), "Straße"])
     tokenizer.add_special_tokens({"extra_special_tokens": ["<e>"]})
     paths = tokenizer.save_pretrained(tmp_path / "saved")
@@ -141,11 +141,11 @@ def test_a_faulty_vocab_txt_is_one_error(folder, content, message):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", [BertTokenizer, PreTrainedTokenizerFast])
-def test_a_faulty_vocabulary_in_tokenizer_json_is_one_error(tmp_path, kind, vocab):
+@pytest.mark.parametrize("tokenizer_class", [BertTokenizer, PreTrainedTokenizerFast])
+def test_a_faulty_vocabulary_in_tokenizer_json_is_one_error(tmp_path, tokenizer_class, vocab):
     write(tmp_path, "tokenizer.json", tokenizer_json(model={"type": "WordPiece", "vocab": vocab}))
     with pytest.raises(VocabularyError):
-        kind.from_pretrained(tmp_path)
+        tokenizer_class.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize(
