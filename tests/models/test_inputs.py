@@ -95,7 +95,7 @@ def test_what_stands_beside_the_ids_must_have_their_shape(model, name):
 
 
 @pytest.mark.parametrize(
-    "odd", [{1, 2}, (number for number in (1, 2)), {}, object(), "[[1]]"], ids=lambda odd: type(odd).__name__
+    "odd", [{1, 2}, (index for index in (1, 2)), {}, object(), "[[1]]"], ids=lambda odd: type(odd).__name__
 )
 def test_what_is_no_array_is_refused_by_its_type(odd):
     with pytest.raises(InputTypeError, match=r"input_ids must be whole numbers of shape \(B, T\); got"):
@@ -103,9 +103,9 @@ def test_what_is_no_array_is_refused_by_its_type(odd):
 
 
 def test_positions_that_no_integer_holds_are_refused():
-    for number in (2**63 - 1, -(2**63), 2**40):
+    for position in (2**63 - 1, -(2**63), 2**40):
         with pytest.raises(InputError, match="16 tokens, the positions this model has|position_ids must be from 0 to 15"):
-            small_model()([[1, 2]], position_ids=np.array([[0, number]]))
+            small_model()([[1, 2]], position_ids=np.array([[0, position]]))
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

@@ -35,7 +35,10 @@ def test_every_test_file_that_is_named_exists():
 
 
 def test_a_name_has_one_file_in_all_rooms():
-    """pytest imports test files by their names alone, and support/ is on the path of all."""
+    """pytest imports test files by their names alone, and support/ is on the path of all.
+
+    An `__init__.py` would make a room a package: `kernels` would shadow Hugging Face's.
+    """
     assert [name for name, count in NAMES.items() if count > 1] == []
     assert not {name.removesuffix(".py") for name in NAMES} & sys.stdlib_module_names
     assert list(TESTS.rglob("__init__.py")) == []
