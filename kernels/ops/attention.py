@@ -60,7 +60,7 @@ def attention_rows(query, key, value, q_bounds, bounds, unmasked, heads):
 
 
 @variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING)
-def attention_turned(query, key, value, bounds, key_mask, heads):
+def attention_transposed(query, key, value, bounds, key_mask, heads):
     """A head's unmasked keys are copied and transposed: the loop over keys then reads contiguous memory, and is vectorized."""
     return attention_by_head(attention_head, query, key, value, bounds, key_mask, heads, max(len(key), 1))
 

@@ -49,7 +49,7 @@ def help_of(name):
 def test_the_report_writes_between_its_markers_and_nowhere_else():
     text = "before\n<!-- table: engines -->\nold\n<!-- /table -->\nafter\n<!-- table: other -->\nkept\n<!-- /table -->\n"
     made = document({"engines": {"columns": ["engine", "1×16, ms"], "rows": [["minibert fast", 31.44], ["torch", None]]}})
-    found, written = report.rendered(text, [made])
+    found, written = report.render(text, [made])
     assert written == ["engines"]
     assert found == (
         "before\n<!-- table: engines -->\n"
@@ -57,14 +57,14 @@ def test_the_report_writes_between_its_markers_and_nowhere_else():
         "<sub>`python -m benchmarks.model`: a machine; 2 threads, 2026-11-22.</sub>\n"
         "<!-- /table -->\nafter\n<!-- table: other -->\nkept\n<!-- /table -->\n"
     )
-    assert report.rendered(found, [made])[0] == found
+    assert report.render(found, [made])[0] == found
 
 
 def test_tables_of_one_name_are_laid_together():
     first = document({"engines": {"columns": ["engine", "a"], "rows": [["x", 1], ["y", 2]]}})
     second = document({"engines": {"columns": ["engine", "b"], "rows": [["z", 5], ["x", 3]]}}, command="startup")
     rows = [["x", 1, 3], ["y", 2, None], ["z", None, 5]]
-    assert report.joined([first, second], "engines") == (["engine", "a", "b"], rows)
+    assert report.merge_tables([first, second], "engines") == (["engine", "a", "b"], rows)
     assert report.caption([first, second], "engines").startswith("<sub>`python -m benchmarks.model`, `startup`: a machine;")
 
 
@@ -143,7 +143,7 @@ def test_a_right_variant_gets_a_time_and_a_wrong_one_none(monkeypatch):
 
 def test_a_slow_variant_is_skipped_at_the_next_size(monkeypatch):
     only(monkeypatch, "linear")
-    monkeypatch.setattr(ops, "SLOWEST", 0)
+    monkeypatch.setattr(ops, "MAX_SECONDS", 0)
     found = results("linear")
     ceiling, timed, skipped = found
     assert skipped.note.startswith("skipped: would take ")
@@ -202,7 +202,7 @@ def test_plots_are_drawn_as_png_and_svg(tmp_path):
 def test_the_loop_of_multiply_adds_is_valid_for_every_width():
     llvm = pytest.importorskip("llvmlite.binding")
     for made in (peaks.fma(4), peaks.fma(8), peaks.fma(16), peaks.pmaddwd(), peaks.vpdpbusd()):
-        llvm.parse_assembly(peaks.source(made)).verify()
+        llvm.parse_assembly(peaks.llvm_source(made)).verify()
 
 
 def test_the_ceilings_of_this_machine_are_numbers(monkeypatch):
@@ -215,7 +215,7 @@ def test_the_ceilings_of_this_machine_are_numbers(monkeypatch):
 def test_all_have_their_turn_in_every_round_and_a_short_first_call_does_not_count(monkeypatch, seconds, calls, counted):
     made = []
     monkeypatch.setattr(measuring, "seconds_of", lambda call: call() or seconds)
-    found = measuring.in_turn({name: lambda name=name: made.append(name) for name in "ab"}, rounds=2, pause=0, turn=0.19)
+    found = measuring.time_in_turn({name: lambda name=name: made.append(name) for name in "ab"}, rounds=2, pause=0, turn=0.19)
     assert "".join(made) == ("a" * calls + "b" * calls) * 2
     assert {name: timing.count for name, timing in found.items()} == dict.fromkeys("ab", 2 * counted)
 
@@ -233,7 +233,7 @@ def test_the_steps_of_a_forward_pass_are_told_apart_and_add_up(monkeypatch):
     ids, mask = model.batch("2x5")
     ids %= 100
     before, kernels = small(ids, attention_mask=mask).logits, small.kernels
-    monkeypatch.setattr(stages, "ENOUGH", 0)
+    monkeypatch.setattr(stages, "MIN_SECONDS", 0)
     found = stages.measure(small, ids, mask)
     assert list(found) == [
         "embedding + norm",
@@ -289,7 +289,7 @@ def test_engines_are_checked_against_torch_and_a_wrong_one_fails(tmp_path, monke
         model=tmp_path / "model",
         json=tmp_path / "out.json",
     )
-    monkeypatch.setattr(stages, "ENOUGH", 0)
+    monkeypatch.setattr(stages, "MIN_SECONDS", 0)
     model.run(options, options.model)
     shown = capsys.readouterr().out
     assert re.search(r"wrong fp32 +error 1\.0e-02   FAIL", shown)
@@ -316,8 +316,8 @@ def test_a_shape_is_rows_by_tokens(text):
 
 
 def test_a_process_is_timed_and_its_peak_read(tmp_path):
-    _, small = startup.once("print(len(text))", tmp_path)
-    seconds, large = startup.once("kept = bytearray(64 << 20)", tmp_path)
+    _, small = startup.run_program("print(len(text))", tmp_path)
+    seconds, large = startup.run_program("kept = bytearray(64 << 20)", tmp_path)
     assert seconds > 0 and 60 < large - small < 70
 
 

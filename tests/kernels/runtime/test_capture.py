@@ -132,7 +132,7 @@ def test_a_pass_in_which_numpy_reads_a_result_is_not_kept():
     assert list(model.graph_cache.passes.values()) == [None]
 
 
-@pytest.mark.parametrize("kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "turned"}, {"linear": "naive"}])
+@pytest.mark.parametrize("kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "transposed"}, {"linear": "naive"}])
 def test_operations_that_are_not_only_kernels_are_never_captured(kernels):
     model = make_model(kernels)
     assert not make_ops(kernels).capturable
@@ -175,9 +175,9 @@ def test_a_composition_of_kernels_alone_is_captured_and_replayed():
 
 
 def test_printing_kernels_marks_the_variants_that_disable_capture():
-    printed = str(make_model({"attention": "turned"}).kernels).splitlines()
+    printed = str(make_model({"attention": "transposed"}).kernels).splitlines()
     assert printed[0] == "capture: off (the operations marked * prevent it)"
-    assert [line.split() for line in printed if line.endswith(" *")] == [["attention", "turned", "*"]]
+    assert [line.split() for line in printed if line.endswith(" *")] == [["attention", "transposed", "*"]]
     assert "capture" not in str(make_ops("fast")) and "*" not in str(make_ops("fast"))
     marked = [line.split()[0] for line in str(make_ops({"linear": "naive"})).splitlines() if line.endswith(" *")]
     assert {"linear", "linear_add", "linear_gelu", "query_key_value"} <= set(marked) and "attention" not in marked
