@@ -49,7 +49,7 @@ WORDS = [
     "'",
     "course",
 ]
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "mpnet": "MPNet"}
 SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
 SIZES = {
     "bert": {**SMALL, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2},
@@ -62,7 +62,16 @@ SIZES = {
         "num_attention_heads": 2,
         "num_hidden_layers": 2,
     },
+    "mpnet": {
+        **SMALL,
+        "max_position_embeddings": 18,
+        "hidden_size": 8,
+        "intermediate_size": 12,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    },
 }
+MPNET_WORDS = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *WORDS[5:]]
 
 
 def small_config(kind="distilbert", **changes):
@@ -83,7 +92,8 @@ def make_checkpoint(folder, kind="distilbert", head="ForSequenceClassification",
 
 def write_tokenizer(folder, kind="distilbert"):
     folder = Path(folder)
-    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    words = MPNET_WORDS if kind == "mpnet" else WORDS
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     settings = {"tokenizer_class": f"{NAMES[kind]}Tokenizer", "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
