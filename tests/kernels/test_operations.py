@@ -65,7 +65,7 @@ def attention_formula(query, key, value, bounds, key_mask, heads, bias, window):
 @pytest.mark.parametrize("masked", ["nothing", "some", "a sequence"])
 @pytest.mark.parametrize("window", [None, 0, 3, 40])
 @pytest.mark.parametrize("with_bias", [False, True])
-@pytest.mark.parametrize("name", ["composed", "register", "bf16"])
+@pytest.mark.parametrize("name", ["composed", "naive", "register", "bf16"])
 def test_attention_takes_a_bias_and_a_window(name, with_bias, window, masked):
     """Sequences of odd lengths, heads of 13 values; a query each of all tokens, and one of each sequence."""
     random, bounds, heads = np.random.default_rng(0), np.array([0, 1, 70, 107, 138]), 3

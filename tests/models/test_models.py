@@ -180,7 +180,8 @@ def test_a_model_wants_its_own_configuration_in_a_state_that_fits():
     with pytest.raises(ConfigError, match="must divide by the heads; got width 8 and 3 heads"):
         DistilBertModel(config)
     with pytest.raises(
-        ConfigError, match="AutoModel takes a configuration of class BertConfig, DistilBertConfig, ElectraConfig; got dict"
+        ConfigError,
+        match="AutoModel takes a configuration of class BertConfig, DistilBertConfig, ElectraConfig, MPNetConfig; got dict",
     ):
         AutoModel.from_config({})
 

@@ -50,7 +50,7 @@ WORDS = [
     "'",
     "course",
 ]
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "mpnet": "MPNet"}
 SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
 SIZES = {
     "bert": {**SMALL, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2},
@@ -63,7 +63,16 @@ SIZES = {
         "num_attention_heads": 2,
         "num_hidden_layers": 2,
     },
+    "mpnet": {
+        **SMALL,
+        "max_position_embeddings": 18,
+        "hidden_size": 8,
+        "intermediate_size": 12,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    },
 }
+MPNET_WORDS = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *WORDS[5:]]
 MODEL_TYPES = list(NAMES)
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])  # a batch for any of them
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -91,7 +100,8 @@ def make_checkpoint(folder, model_type="distilbert", head="ForSequenceClassifica
 
 def write_tokenizer(folder, model_type="distilbert"):
     folder = Path(folder)
-    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    words = MPNET_WORDS if model_type == "mpnet" else WORDS
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     settings = {"tokenizer_class": f"{NAMES[model_type]}Tokenizer", "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
