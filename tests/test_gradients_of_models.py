@@ -237,10 +237,13 @@ def test_padding_changes_no_bit(name):
     """The same batch with three more columns of padding."""
     model = model_of(name)
     inputs, labels = batch(name)
-    padding = {key: np.zeros((*value.shape[:-1], 3), int) for key, value in inputs.items()}
-    padded = {key: np.concatenate([value, padding[key]], axis=-1) for key, value in inputs.items()}
-    longer = {key: np.pad(value, ((0, 0), (0, 3)), constant_values=0 if name == "ElectraForPreTraining" else -100)
-              if value.ndim == 2 else np.where(value >= LENGTH, 99, value) for key, value in labels.items()}  # fmt: skip
+    columns = [(0, 0)] * (inputs["input_ids"].ndim - 1) + [(0, 3)]
+    padded = {key: np.pad(values, columns) for key, values in inputs.items()}
+    no_label = 0 if name == "ElectraForPreTraining" else -100
+    longer = {
+        key: np.pad(values, columns, constant_values=no_label) if values.ndim == 2 else np.where(values >= LENGTH, 99, values)
+        for key, values in labels.items()
+    }
     loss, gradients = loss_and_gradients(model, **inputs, **labels, dropout_seed=3)
     loss_padded, gradients_padded = loss_and_gradients(model, **padded, **longer, dropout_seed=3)
     assert loss == loss_padded
