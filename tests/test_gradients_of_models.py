@@ -230,7 +230,7 @@ def test_class_weights_and_label_smoothing(double):
 @pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM"])
 def test_float32_gradients_are_no_further_from_float64_than_torch_s(name, tmp_path):
     """Root mean squares of a tensor; a model that is wide and a batch that is large enough to judge them."""
-    torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
+    pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
     transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
     sizes = dict(vocab_size=500, hidden_size=128, intermediate_size=512, num_attention_heads=4, num_hidden_layers=2)
     ours = getattr(minibert, name)(minibert.BertConfig(**sizes), seed=0)
@@ -249,7 +249,8 @@ def test_float32_gradients_are_no_further_from_float64_than_torch_s(name, tmp_pa
     def errors(compared):
         return {key: np.sqrt(np.square(compared[key] - exact[key]).mean()) for key in exact}
 
-    ratios = {key: our_error / errors(single)[key] for key, our_error in errors(gradients).items()}
+    judged = [key for key in exact if exact[key].size > 100]  # the classifier's bias has two numbers
+    ratios = {key: errors(gradients)[key] / errors(single)[key] for key in judged}
     assert np.median(list(ratios.values())) < 1 and max(ratios.values()) < 1.2, ratios
 
 
