@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "models", "tokenization"},
     "pipelines": {"errors", "files", "config", "hub", "auto", "families", "kernels", "models", "tokenization", "weights"},
-    "training": {"errors", "config", "families", "kernels", "models"},
+    "training": {"errors", "config", "kernels", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "models", "pipelines"},
     "run": {"errors", "hub", "pipelines"},
     "cli": {"", "errors", "files", "auto", "families", "hub", "kernels", "pipelines", "quantize", "run", "verify"},
