@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from gradient_cases import CASES, GradientCase
 
-from minibert.kernels.catalog import make_training_ops
+from minibert.kernels.catalog import make_ops, make_training_ops
 from minibert.kernels.composed import attention_dropout_scale
 from minibert.kernels.philox import DropoutSettings, philox, random_bits
 from minibert.kernels.reference import dropout, erf
-from minibert.kernels.registry import REGISTRY, TRAINING
+from minibert.kernels.registry import REGISTRY, TRAINING, variant
 from minibert.models.losses import cross_entropy
 
 OPS = make_training_ops()
@@ -57,9 +57,9 @@ def test_inputs_stay_as_they_are(name):
     case = CASES[name]
     before = [array.copy() for array in case.arrays]
     grad, _, _ = backward_of(case)
-    kept = grad.copy()
+    grad_before = grad.copy()
     case.backward(grad, *case.arrays)
-    assert np.array_equal(grad, kept) and all(map(np.array_equal, before, case.arrays))
+    assert np.array_equal(grad, grad_before) and all(map(np.array_equal, before, case.arrays))
 
 
 def test_every_training_operation_has_a_case():
@@ -68,6 +68,18 @@ def test_every_training_operation_has_a_case():
         *REGISTRY.variants,
         "dropout",
     }
+
+
+def test_a_variant_of_a_gradient_is_registered_for_training_alone(monkeypatch):
+    monkeypatch.setitem(TRAINING.variants, "linear_grad", dict(TRAINING.variants["linear_grad"]))
+
+    @variant("linear_grad", tolerance=1e-6, tolerance_reason="none")
+    def linear_grad_other(grad, x, weight):
+        return grad @ weight, grad.T @ x, grad.sum(axis=0)
+
+    assert list(TRAINING.variants["linear_grad"]) == ["reference", "other"]
+    assert not any(name.endswith(("_grad", "dropout")) for name in REGISTRY.variants)
+    assert not hasattr(make_ops("reference"), "linear_grad") and hasattr(make_training_ops(), "linear_grad")
 
 
 # --- torch -----------------------------------------------------------------------------------------------------------

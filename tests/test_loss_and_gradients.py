@@ -11,9 +11,12 @@ from minibert.models.losses import head_loss
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_head_loss_of_a_model_s_outputs_is_the_loss(name):
+@pytest.mark.parametrize("first_masked", [False, True])
+def test_head_loss_of_a_model_s_outputs_is_the_loss(name, first_masked):
     model = model_of(name)
     inputs, labels = batch(name)
+    if first_masked:
+        inputs["attention_mask"].reshape(-1, LENGTH)[0, 0] = 0
     loss, _ = loss_and_gradients(model, **inputs, **labels)
     assert abs(head_loss(model, model(**inputs), labels, inputs["attention_mask"]) - loss) < 1e-5 * loss
 
@@ -198,6 +201,11 @@ def test_what_has_no_loss_is_refused():
     regression = model_of(SEQUENCES, problem_type="regression")
     with pytest.raises(InputError, match="class_weights and label_smoothing are for classes"):
         loss_and_gradients(regression, **inputs, labels=np.zeros((ROWS, LABELS)), label_smoothing=0.1)
+    answers, labels = batch("BertForQuestionAnswering")
+    with pytest.raises(InputError, match="one each; the loss here is of positions"):
+        loss_and_gradients(model_of("BertForQuestionAnswering"), **answers, **labels, label_smoothing=0.1)
+    with pytest.raises(InputError, match="a batch of padding alone"):
+        loss_and_gradients(model_of("ElectraForPreTraining"), [[1, 2]], [[0, 0]], labels=[[0, 0]])
     with pytest.raises(InputError, match="the shape of the logits"):
         loss_and_gradients(regression, **inputs, labels=np.zeros(ROWS))
     with pytest.raises(InputError, match="must be finite"):

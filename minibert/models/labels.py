@@ -54,7 +54,7 @@ def real_labels(name: str, labels: np.ndarray, logits: np.ndarray) -> np.ndarray
     return targets
 
 
-def token_labels(form: str, name: str, labels: Any, token_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def token_labels(form: str, name: str, labels: np.ndarray, token_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels (B, T) -> those of the P tokens that the loss reads (P,), and which these are (B, T) bool.
 
     "token": those whose label is not −100, which padding must have; "replaced": all but padding, as transformers does.
@@ -63,7 +63,9 @@ def token_labels(form: str, name: str, labels: Any, token_mask: np.ndarray) -> t
     if array.shape != token_mask.shape:
         raise InputError(f"{name} must have the shape of input_ids, {token_mask.shape}; got {array.shape}.")
     if form == "replaced":
-        if array[token_mask].size and not np.isin(array[token_mask], (0, 1)).all():
+        if not token_mask.any():
+            raise InputError(f"{name} must be of a token; got a batch of padding alone. Leave it out.")
+        if not np.isin(array[token_mask], (0, 1)).all():
             raise InputError(f"{name} must be 1 for a replaced token and 0 for another; got other values.")
         return array[token_mask], token_mask
     rows = array != IGNORED
@@ -76,7 +78,7 @@ def token_labels(form: str, name: str, labels: Any, token_mask: np.ndarray) -> t
     return array[rows], rows
 
 
-def position_labels(name: str, labels: Any, token_mask: np.ndarray) -> np.ndarray:
+def position_labels(name: str, labels: np.ndarray, token_mask: np.ndarray) -> np.ndarray:
     """Indices of tokens (B,) -> the same; −100 for those at or past the row's end, which transformers leaves out too."""
     positions = as_classes(name, labels)
     rows, length = token_mask.shape

@@ -17,6 +17,7 @@ from minibert.kernels import reference
 from ..config import PreTrainedConfig
 from ..errors import InputError
 from .labels import IGNORED, as_labels, check_class_weights, class_labels, position_labels, real_labels, token_labels
+from .packing import read_mask
 
 # --- The formulas ----------------------------------------------------------------------------------------------------
 
@@ -99,6 +100,9 @@ class LossHead(NamedTuple):
     share: float = 1.0  # of each of these losses in the model's
 
 
+OF_TOKENS = ("token", "replaced", "position")  # the forms whose labels say something of a row's tokens
+
+
 class LossOptions(NamedTuple):
     class_weights: np.ndarray | None = None
     label_smoothing: float = 0.0
@@ -123,17 +127,26 @@ def head_loss(model, outputs: Mapping[str, np.ndarray], labels: Mapping[str, Any
     for head in heads:
         for field, name in zip(head.outputs, head.labels):
             logits = outputs[field]
-            token_mask = np.ones(logits.shape[:2], bool) if attention_mask is None else np.asarray(attention_mask) == 1
-            if head.form in ("token", "replaced"):
-                values, rows = token_labels(head.form, name, labels[name], token_mask)
-                logits = logits[rows]
-            elif head.form == "position":
-                values, logits = position_labels(name, labels[name], token_mask), np.where(token_mask, logits, -np.inf)
-            else:
-                values = as_labels(name, labels[name])
-            problem = problem_of(head.form, model.config, values)
-            total += head.share * loss_and_grad(problem, name, logits, values)[0]
+            values = as_labels(name, labels[name])
+            if head.form in OF_TOKENS:
+                token_mask = tokens_of_loss(head.form, *read_mask(attention_mask, logits.shape[:2]))
+                if head.form == "position":
+                    values, logits = position_labels(name, values, token_mask), np.where(token_mask, logits, -np.inf)
+                else:
+                    values, rows = token_labels(head.form, name, values, token_mask)
+                    logits = logits[rows]
+            total += head.share * loss_and_grad(head.form, model.config, name, logits, values)[0]
     return float(total)
+
+
+def tokens_of_loss(form: str, token_mask: np.ndarray, key_mask: np.ndarray | None) -> np.ndarray:
+    """`token_mask` and `key_mask` as `Packed` has them -> which tokens (B, T) a loss may read: those that are computed; for
+    "replaced", which the attention mask is for, not a first token that is masked."""
+    if form != "replaced" or key_mask is None:
+        return token_mask
+    attended = token_mask.copy()
+    attended[attended] = key_mask
+    return attended
 
 
 def check_label_names(model, heads: tuple[LossHead, ...], labels: Mapping[str, Any]) -> None:
@@ -147,15 +160,20 @@ def check_label_names(model, heads: tuple[LossHead, ...], labels: Mapping[str, A
         raise InputError(f"the loss of {type(model).__name__} takes {', '.join(names)}; got {', '.join(labels) or 'none'}.")
 
 
-def loss_and_grad(problem: str, name: str, logits: np.ndarray, labels: np.ndarray, options: LossOptions = PLAIN):
-    """logits (R, C) or (R,), labels of that problem_type -> the loss, and the gradient of the logits."""
+def loss_and_grad(
+    form: str, config: PreTrainedConfig, name: str, logits: np.ndarray, labels: np.ndarray, options: LossOptions = PLAIN
+):
+    """logits (R, C) or (R,), and labels of a form -> the loss, and the gradient of the logits."""
+    problem = problem_of(form, config, labels)
+    plain = options.class_weights is None and not options.label_smoothing
+    if not plain and (form == "position" or problem != "single_label_classification"):
+        labeled = "positions" if form == "position" else problem
+        raise InputError(f"class_weights and label_smoothing are for classes, one each; the loss here is of {labeled}.")
     if problem == "single_label_classification":
         classes = class_labels(name, labels, logits.shape)
         weights = check_class_weights(options.class_weights, logits.shape[1])
         arguments = logits, classes, weights, options.label_smoothing
         return cross_entropy(*arguments), cross_entropy_grad(*arguments)
-    if options.class_weights is not None or options.label_smoothing:
-        raise InputError(f"class_weights and label_smoothing are for classes, one each; the loss here is of {problem}.")
     targets = real_labels(name, labels, logits)
     if problem == "regression":
         return mean_squared_error(logits, targets), mean_squared_error_grad(logits, targets)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..models.labels import as_labels, position_labels, token_labels
-from ..models.losses import HeadLayer, LossHead, LossOptions, loss_and_grad, problem_of
+from ..models.losses import OF_TOKENS, HeadLayer, LossHead, LossOptions, loss_and_grad, tokens_of_loss
 from ..models.packing import Packed
 from .backward import Gradients
 from .forward import Network
@@ -60,15 +60,12 @@ class TrainingHead:
         self.head, self.config, self.packed, self.choices = head, model.config, packed, choices
         self.labels = [as_labels(name, labels[name]) for name in head.labels]
         self.rows: np.ndarray | None = None  # of the packed tokens; None: all
-        token_mask = packed.token_mask
-        if head.form in ("token", "replaced"):
-            if head.form == "replaced" and packed.key_mask is not None:  # a first token may be packed and masked
-                token_mask = token_mask.copy()
-                token_mask[token_mask] = packed.key_mask
-            labels_read, read = token_labels(head.form, head.labels[0], self.labels[0], token_mask)
-            self.labels, self.rows = [labels_read], np.flatnonzero(read[packed.token_mask])
-        elif head.form == "position":
+        token_mask = tokens_of_loss(head.form, packed.token_mask, packed.key_mask)
+        if head.form == "position":
             self.labels = [position_labels(name, values, token_mask) for name, values in zip(head.labels, self.labels)]
+        elif head.form in OF_TOKENS:
+            of_tokens, read = token_labels(head.form, head.labels[0], self.labels[0], token_mask)
+            self.labels, self.rows = [of_tokens], np.flatnonzero(read[packed.token_mask])
         elif not model.cls_only:
             self.rows = packed.first
 
@@ -84,7 +81,7 @@ class TrainingHead:
         """logits (R, C) -> the loss, and their gradient (R, C)."""
         losses, grads = [], []
         for name, labels, values in zip(self.head.labels, self.labels, self.split(logits)):
-            loss, grad = loss_and_grad(problem_of(self.head.form, self.config, labels), name, values, labels, options)
+            loss, grad = loss_and_grad(self.head.form, self.config, name, values, labels, options)
             losses.append(self.head.share * loss)
             grads.append(self.head.share * grad)
         return sum(losses), self.join(grads).astype(logits.dtype, copy=False).reshape(logits.shape)
