@@ -65,18 +65,25 @@ def test_gradients_are_the_slopes_of_the_loss(name, dropout_seed):
     assert abs(measured - slope) < 1e-6 * max(abs(slope), 1)
 
 
-RATES = {
-    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
-    "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
-    "electra": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
+RATES = {  # class -> the rates that its training has
+    "BertForSequenceClassification": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
+    "BertForTokenClassification": ("classifier_dropout",),
+    "BertForMultipleChoice": ("classifier_dropout",),
+    "DistilBertForSequenceClassification": ("dropout", "attention_dropout", "seq_classif_dropout"),
+    "DistilBertForTokenClassification": ("dropout",),
+    "DistilBertForQuestionAnswering": ("qa_dropout",),
+    "ElectraForSequenceClassification": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
+    "ElectraForTokenClassification": ("classifier_dropout",),
+    "ElectraForMultipleChoice": ("summary_first_dropout", "summary_last_dropout"),
 }
 
 
-@pytest.mark.parametrize(("family", "rate"), [(family, rate) for family, rates in RATES.items() for rate in rates])
-def test_each_rate_of_dropout_has_an_effect_and_none_has_one_without_a_seed(family, rate):
-    inputs, labels = batch("DistilBertForSequenceClassification")
-    off = {**dict.fromkeys(RATES[family], 0.0), "num_labels": LABELS}
-    model, dropping = small_model(family, **off), small_model(family, **{**off, rate: 0.5})
+@pytest.mark.parametrize(("name", "rate"), [(name, rate) for name, rates in RATES.items() for rate in rates])
+def test_each_rate_of_dropout_has_an_effect_and_none_has_one_without_a_seed(name, rate):
+    inputs, labels = batch(name)
+    family = name.partition("For")[0]
+    off = dict.fromkeys((rate for known in RATES if known.startswith(family) for rate in RATES[known]), 0.0)
+    model, dropping = model_of(name, **off), model_of(name, **{**off, rate: 0.5})
     plain = loss_and_gradients(model, **inputs, **labels)[0]
     assert loss_and_gradients(model, **inputs, **labels, dropout_seed=1)[0] == plain
     assert loss_and_gradients(dropping, **inputs, **labels)[0] == plain
