@@ -14,7 +14,7 @@ from pathlib import Path
 from minibert.errors import KernelError, brief
 
 from . import composed, reference  # noqa: F401 - they register
-from .registry import REGISTRY, Composition, Ops, Variant
+from .registry import REGISTRY, TRAINING, Composition, Ops, Variant
 
 # A preset lists variant names, best first: of any operation, or as operation_variant of that one. An operation that has none
 # of them is composed.
@@ -42,6 +42,15 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
     preset = AUTO if kernels == "auto" else kernels
     names = PRESETS[preset]
     return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
+
+
+def make_training_ops() -> Ops:
+    """The operations of a forward pass, of its backward pass, and dropout, in NumPy: for float32 and for float64."""
+    chosen: dict[str, Variant | Composition] = {}
+    for registry in (REGISTRY, TRAINING):
+        references = {operation: known["reference"] for operation, known in registry.variants.items() if "reference" in known}
+        chosen |= registry.compositions | references
+    return Ops(chosen, "reference")
 
 
 def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:

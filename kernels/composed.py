@@ -1,6 +1,6 @@
 """Operations composed of the plain ones: embedding, attention, and products with their epilogues.
 
-Each is written here in terms of `ops`, the chosen plain variants. A compiled variant that does it in one pass is registered
+Each is written here in terms of `ops`, the chosen plain variants, with its gradient below it. A compiled variant that does it in one pass is registered
 under the same name and must give the same numbers. There is no padding here: the tokens of all sequences are packed into N
 rows, and `bounds` (S+1,) says where each sequence begins and ends (`cu_seqlens` in FlashAttention).
 
@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from . import reference  # noqa: F401 - plain operations stand first in the registry
+from .reference import dropout_scale  # and the plain operations stand first in the registry
 from .registry import composition
 
 
@@ -22,6 +22,16 @@ def embed(ops, token_ids, type_ids, position_ids, tables, weight, bias, eps):
     """ids (N,) three times, tables of words (V, D), types (·, D), positions (P, D) -> layer_norm of their sum (N, D)."""
     words, types, positions = tables
     return ops.layer_norm(words[token_ids] + types[type_ids] + positions[position_ids], weight, bias, eps)
+
+
+@composition("layer_norm_grad", "take_grad")
+def embed_grad(ops, grad, token_ids, type_ids, position_ids, tables, weight, eps):
+    """grad (N, D) and embed's inputs -> gradients of the three tables, of weight (D,) and of bias (D,). A row of a table
+    that no token has gets 0."""
+    ids = token_ids, type_ids, position_ids
+    embedded = sum(table[rows] for table, rows in zip(tables, ids))
+    embedded_grad, weight_grad, bias_grad = ops.layer_norm_grad(grad, embedded, weight, eps)
+    return *(ops.take_grad(embedded_grad, rows, len(table)) for table, rows in zip(tables, ids)), weight_grad, bias_grad
 
 
 def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, value_weight, value_bias):
@@ -39,6 +49,16 @@ def query_key_value(ops, query_input, x, query, key, value):
     return ops.linear(query_input, *query), ops.linear(x, *key), ops.linear(x, *value)
 
 
+@composition("linear_grad")
+def query_key_value_grad(ops, grads, query_input, x, query_weight, key_weight, value_weight):
+    """Gradients of queries (A, N), keys and values (M, N), and what they were computed from -> gradients of query_input
+    (A, K), of x as keys' and values' input (M, K), and of weight and bias of queries, keys and values, six arrays."""
+    query_input_grad, *query = ops.linear_grad(grads[0], query_input, query_weight)
+    key_input_grad, *key = ops.linear_grad(grads[1], x, key_weight)
+    value_input_grad, *value = ops.linear_grad(grads[2], x, value_weight)
+    return query_input_grad, key_input_grad + value_input_grad, *query, *key, *value
+
+
 @composition("softmax")
 def attention(ops, query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """query, key, value (N, D), bounds (S+1,), key_mask (N,) bool or None, heads H -> (N, D).
@@ -51,12 +71,64 @@ def attention(ops, query, key, value, bounds, key_mask, heads, bias=None, window
     `bias` (H, T, T), for the longest sequence or more, is added to the scores (over √Dh) by head and positions in the sequence.
     With `window`, a query sees the keys that are at most `window` positions away; a query that sees none gets zeros.
     """
-    context = np.empty_like(query)
+    return weighted_values(
+        attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window), query, value, bounds
+    )
+
+
+@composition("softmax", "dropout")
+def attention_dropout(ops, query, key, value, bounds, key_mask, heads, settings, bias=None, window=None):
+    """As `attention`, with dropout of the probabilities, as `attention_dropout_scale` has it."""
     all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window)
-    q_bounds = query_bounds(query, bounds)
+    dropped = (
+        probabilities * attention_dropout_scale(first, probabilities, settings)
+        for first, probabilities in zip(query_bounds(query, bounds), all_probabilities)
+    )
+    return weighted_values(dropped, query, value, bounds)
+
+
+@composition("softmax", "softmax_grad")
+def attention_grad(ops, grad, query, key, value, bounds, key_mask, heads, settings=None, bias=None, window=None):
+    """grad and query (N, D) or (S, D), and attention's other inputs -> gradients of query, key and value, each of its shape;
+    with a bias, its gradient (H, T, T) as the fourth. `settings` are those of the dropout, None without one.
+
+    The probabilities are computed again: they would be the one intermediate result that grows with L². (FlashAttention does
+    the same, arXiv:2205.14135, 3.1.)
+    """
+    scale, q_bounds = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
+    query_grad, key_grad, value_grad = np.empty_like(query), np.empty_like(key), np.empty_like(value)
+    bias_grad = None if bias is None else np.zeros_like(bias)
+    all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window)
     for first, last, start, stop, probabilities in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:], all_probabilities):
-        per_head = split_heads(value[start:stop], heads)  # (H, L, Dh)
-        context[first:last] = (probabilities @ per_head).transpose(1, 0, 2).reshape(last - first, -1)
+        q, context_grad = split_heads(query[first:last], heads), split_heads(grad[first:last], heads)  # (H, L, Dh)
+        k, v = split_heads(key[start:stop], heads), split_heads(value[start:stop], heads)
+        dropped, probabilities_grad = probabilities, context_grad @ v.transpose(0, 2, 1)  # (H, L, L)
+        if settings is not None:
+            dropout = attention_dropout_scale(first, probabilities, settings)
+            dropped, probabilities_grad = probabilities * dropout, probabilities_grad * dropout
+        value_grad[start:stop] = join_heads(dropped.transpose(0, 2, 1) @ context_grad)
+        mask = None if key_mask is None or window is not None else key_mask[start:stop]  # with a window, they are 0 already
+        scores_grad = ops.softmax_grad(probabilities_grad, probabilities, mask)
+        if bias_grad is not None:
+            bias_grad[:, : last - first, : stop - start] += scores_grad
+        query_grad[first:last] = join_heads(scores_grad @ k * scale)
+        key_grad[start:stop] = join_heads(scores_grad.transpose(0, 2, 1) @ q * scale)
+    return (query_grad, key_grad, value_grad) if bias is None else (query_grad, key_grad, value_grad, bias_grad)
+
+
+def attention_dropout_scale(first, probabilities, settings):
+    """What a sequence's probabilities (H, L, L) are multiplied by: 0 or 1 / (1 − rate). That of head h for query i of all
+    and the sequence's key j is at row i H + h, column j of `dropout_scale`. `first` is the sequence's first query."""
+    heads, queries, keys = probabilities.shape
+    rows = (first + np.arange(queries)) * heads + np.arange(heads)[:, None]  # (H, L)
+    return dropout_scale(rows.ravel(), keys, settings).reshape(probabilities.shape).astype(probabilities.dtype)
+
+
+def weighted_values(all_probabilities, query, value, bounds):
+    """For each sequence in turn probabilities (H, L, L), query and value (N, D) -> their products with the values (N, D)."""
+    context, q_bounds = np.empty_like(query), query_bounds(query, bounds)
+    for first, last, start, stop, probabilities in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:], all_probabilities):
+        context[first:last] = join_heads(probabilities @ split_heads(value[start:stop], len(probabilities)))
     return context
 
 
@@ -87,6 +159,11 @@ def attention_probabilities(ops, query, key, bounds, key_mask, heads, bias=None,
 def split_heads(x, heads):
     """x (L, D) -> (H, L, D / H)."""
     return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+
+
+def join_heads(x):
+    """x (H, L, Dh) -> (L, D)."""
+    return x.transpose(1, 0, 2).reshape(x.shape[1], -1)
 
 
 @composition("linear", "gelu", capturable=True)

@@ -1,8 +1,11 @@
-"""Every operation of the encoder in NumPy: the formulas, to be read first and believed.
+"""Every operation of the encoder in NumPy, each with its gradient below it: the formulas, to be read first and believed.
 
 Each is written for any floating type: given float64 arrays it is the oracle that the tests hold every other variant
 (and its own float32 self) against. The compiled variants of an operation stand in the file of its name (`linear.py`,
 `softmax.py`, ...), slowest first.
+
+A gradient function's first argument, `grad`, is the loss's gradient by the operation's result, of the result's shape; it
+returns the loss's gradients by the operation's inputs, of their shapes. That is the chain rule, one step of it.
 
 Next: `composed.py`, the operations that are made of these; `registry.py`, how a variant of each is chosen.
 """
@@ -13,6 +16,7 @@ import math
 
 import numpy as np
 
+from .philox import random_bits
 from .registry import reference
 
 
@@ -30,9 +34,32 @@ def linear(x, weight, bias):
 
 
 @reference
+def linear_grad(grad, x, weight):
+    """grad (M, N), x (M, K), weight (N, K) -> gradients of x (M, K), weight (N, K) and bias (N,).
+
+    grad weight, gradᵀ x and the sum of grad's rows: two more products of linear's size, with the same sums over 128.
+    """
+    zeros = np.zeros(x.shape[1], grad.dtype)
+    return linear(grad, weight.T, zeros), linear(grad.T, x.T, zeros), sum_of_rows(grad)
+
+
+def sum_of_rows(x):
+    """x (M, N) -> (N,), summed in float64: in float32 the error grows with the rows, to more than twice torch's at 700."""
+    return x.sum(axis=0, dtype=np.float64).astype(x.dtype)
+
+
+@reference
 def take(x, rows):
     """x (N, D), rows (R,) -> those rows of it (R, D)."""
     return x[rows]
+
+
+@reference
+def take_grad(grad, rows, count):
+    """grad (R, D), rows (R,) -> (count, D): each row of grad added to the row it was taken from. Embeddings have it too."""
+    x_grad = np.zeros((count, grad.shape[1]), grad.dtype)
+    np.add.at(x_grad, rows, grad)
+    return x_grad
 
 
 @reference
@@ -48,11 +75,49 @@ def softmax(scores, mask=None):
 
 
 @reference
+def softmax_grad(grad, probabilities, mask=None):
+    """grad and the softmax's result (..., L), mask (L,) bool or None -> gradient of the scores (..., L): p (grad − Σ grad p)."""
+    scores_grad = probabilities * (grad - (grad * probabilities).sum(axis=-1, keepdims=True))
+    return scores_grad if mask is None else np.where(mask, scores_grad, 0)  # of a row that is all masked, p is not 0
+
+
+@reference
 def layer_norm(x, weight, bias, eps):
     """x (N, D), weight (D,), bias (D,) -> (N, D): (x − mean) / √(variance + eps) · weight + bias (arXiv:1607.06450)."""
     centred = x - x.mean(axis=-1, keepdims=True, dtype=np.float64)  # in float32, rows around 100 came out 2.5e-6 off
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return (centred / np.sqrt(variance + eps) * weight + bias).astype(x.dtype)
+
+
+@reference
+def layer_norm_grad(grad, x, weight, eps):
+    """grad (N, D), x (N, D), weight (D,) -> gradients of x (N, D), weight (D,) and bias (D,).
+
+    With z the normalized x and g = grad weight, x gets (g − mean(g) − z mean(g z)) / √(variance + eps): what is left of g
+    when its parts along 1 and along z are removed, for a row's mean and its length change nothing.
+    """
+    centred = x - x.mean(axis=-1, keepdims=True, dtype=np.float64)
+    deviation = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
+    z, g = centred / deviation, grad * weight
+    x_grad = (g - g.mean(axis=-1, keepdims=True) - z * (g * z).mean(axis=-1, keepdims=True)) / deviation
+    return x_grad.astype(x.dtype), sum_of_rows(grad * z).astype(x.dtype), sum_of_rows(grad)
+
+
+@reference
+def dropout(x, settings):
+    """x (M, K), a `philox.DropoutSettings` -> (M, K): 0 where an element's 32 random bits are below rate · 2³², the other
+    values over 1 − rate ("Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014; divided in
+    training, as PyTorch does, so that inference has nothing to do).
+
+    The gradient of x is dropout(grad): the same settings give the same zeros.
+    """
+    return x * dropout_scale(np.arange(len(x)), x.shape[1], settings).astype(x.dtype)
+
+
+def dropout_scale(rows, columns, settings):
+    """Rows (R,) of an array with that many columns -> what each value is multiplied by (R, columns): 0 or 1 / (1 − rate)."""
+    keep = random_bits(rows, columns, settings) >= np.uint64(round(settings.rate * 2**32))
+    return keep / (1 - settings.rate)
 
 
 @reference
@@ -62,9 +127,24 @@ def gelu(x):
 
 
 @reference
+def gelu_grad(grad, x):
+    """grad, x -> grad (Φ(x) + x φ(x)), φ the normal distribution's density."""
+    density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return grad * ((1 + erf(x * math.sqrt(0.5))) * 0.5 + x * density)
+
+
+@reference
 def gelu_tanh(x):
     """x -> x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, the same paper's approximation ("gelu_new")."""
     return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) * 0.5
+
+
+@reference
+def gelu_tanh_grad(grad, x):
+    """grad, x -> grad (1 + t + x (1 − t²) u′) / 2, for t = tanh(u) above."""
+    t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
+    slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+    return grad * (1 + t + x * (1 - t * t) * slope) * 0.5
 
 
 @reference
@@ -74,9 +154,22 @@ def relu(x):
 
 
 @reference
+def relu_grad(grad, x):
+    """grad, x -> grad where x > 0, else 0 (at 0 too, as PyTorch has it)."""
+    return grad * (x > 0)
+
+
+@reference
 def silu(x):
     """x -> x / (1 + exp(−x)), written with tanh, which does not overflow (arXiv:1702.03118)."""
     return x * (1 + np.tanh(x * 0.5)) * 0.5
+
+
+@reference
+def silu_grad(grad, x):
+    """grad, x -> grad s (1 + x (1 − s)), for s = 1 / (1 + exp(−x))."""
+    s = (1 + np.tanh(x * 0.5)) * 0.5
+    return grad * s * (1 + x * (1 - s))
 
 
 @reference
@@ -85,8 +178,15 @@ def tanh(x):
     return np.tanh(x)
 
 
-# NumPy has no erf. Its values at multiples of 1/128 and, from there, three terms of the Taylor series (every derivative
-# of erf is its slope times a polynomial): at most 1e-10 off, below float32's spacing by a factor of 600.
+@reference
+def tanh_grad(grad, x):
+    """grad, x -> grad (1 − tanh(x)²)."""
+    y = np.tanh(x)
+    return grad * (1 - y * y)
+
+
+# NumPy has no erf. Its values at multiples of 1/128 and, from there, five terms of the Taylor series (every derivative
+# of erf is its slope times a polynomial): at most 1e-15 off, as exact as float64 needs it.
 STEP = 1 / 128
 GRID = np.array([math.erf(i * STEP) for i in range(int(6 / STEP) + 1)])  # erf(6) is 1 to float64's last bit
 
@@ -98,5 +198,6 @@ def erf(x):
     a = index * STEP
     h = distance - a  # exact, and at most half a step
     slope = 2 / math.sqrt(math.pi) * np.exp(-a * a)
-    series = h * (1 - h * (a - h * (2 * a * a - 1) / 3))
+    third, fourth, fifth = (2 * a * a - 1) / 3, a * (2 * a * a - 3) / 6, (4 * a**4 - 12 * a * a + 3) / 30
+    series = h * (1 - h * (a - h * (third - h * (fourth - h * fifth))))
     return np.copysign(GRID.astype(x.dtype)[index.astype(np.intp)] + slope * series, x)

@@ -5,8 +5,9 @@
     @variant("linear", tolerance=1e-6, tolerance_reason="...")     in ops/linear.py: another way to do it
 
 A model is loaded with an `Ops`: one function for each operation (`ops.linear(x, *parameters)`), and
-`ops.pack_weights("linear", weight, bias)`, which returns the parameters that the chosen variant takes. Next: `catalog.py`,
-which makes an `Ops` from a preset's name.
+`ops.pack_weights("linear", weight, bias)`, which returns the parameters that the chosen variant takes. The operations that
+only training needs, gradients and dropout, are registered in the same way, in a list of their own. Next: `catalog.py`, which
+makes an `Ops` from a preset's name.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ class Registry:
 
 
 REGISTRY = Registry()
+TRAINING = Registry()  # gradients and dropout, which no model is loaded with
+
+
+def registry_of(operation: str) -> Registry:
+    """The list that an operation belongs to, by its name: `linear_grad` and `dropout` are of TRAINING."""
+    return TRAINING if operation.endswith(("_grad", "dropout")) else REGISTRY
 
 
 def reference(function: Callable) -> Callable:
@@ -64,8 +71,9 @@ def composition(*parts: str, pack_weights: Callable | None = None, capturable: b
 
     def add(function: Callable) -> Callable:
         operation = function.__name__
-        REGISTRY.compositions[operation] = Composition(operation, parts, function, pack_weights, capturable)
-        REGISTRY.variants.setdefault(operation, {})
+        registry = registry_of(operation)
+        registry.compositions[operation] = Composition(operation, parts, function, pack_weights, capturable)
+        registry.variants.setdefault(operation, {})
         return function
 
     return add
@@ -85,7 +93,7 @@ def variant(
 
 
 def register(entry: Variant) -> None:
-    REGISTRY.variants.setdefault(entry.operation, {})[entry.name] = entry
+    registry_of(entry.operation).variants.setdefault(entry.operation, {})[entry.name] = entry
 
 
 class Ops:

@@ -36,6 +36,7 @@ _LAZY_EXPORTS = {
             "AutoTokenizer",
         ),
         "models.heads": ("sigmoid", "softmax"),
+        "training.gradients": ("loss_and_gradients",),
         "kernels.runtime.buffer_pool": ("free_buffers",),
         "kernels.runtime.thread_count": ("get_num_threads", "set_num_threads"),
         "errors": (

@@ -66,6 +66,18 @@ class Architecture(NamedTuple):
         return self.positions if self.position_padding_id is None else self.positions - self.position_padding_id - 1
 
 
+class DropoutRates(NamedTuple):
+    """How probable it is, in training, that a value becomes 0; as the configuration has it, unchecked."""
+
+    embeddings: float  # after their norm
+    attention: float  # of the attention's probabilities
+    attention_out: float
+    feed_forward_out: float
+    sequence_head: float
+    token_head: float
+    answer_head: float  # of question answering
+
+
 class PreTrainedConfig:
     """What all configurations share. Keys without a use here stay, and `save_pretrained` writes them back."""
 
@@ -136,6 +148,10 @@ class PreTrainedConfig:
         raise ConfigError(
             f"a {type(self).__name__} describes no encoder; use AutoConfig, or a family's own class such as BertConfig."
         )
+
+    @property
+    def dropout_rates(self) -> DropoutRates:
+        raise ConfigError(f"a {type(self).__name__} describes no encoder; use a family's own class such as BertConfig.")
 
     @strict_arguments
     def check(self) -> None:

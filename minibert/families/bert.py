@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..config import Architecture, PreTrainedConfig
+from ..config import Architecture, DropoutRates, PreTrainedConfig
 from ..models.base import ModelWithHead
 from ..models.checkpoint import EncoderNames, linear_shapes
 from ..models.classification import MultipleChoice, QuestionAnswerer, TokenClassifier
 from ..models.heads import nsp_logits
 from ..models.language_modeling import MaskedLM, MaskedLMNames
+from ..models.losses import HeadLayer, LossHead, linear_layer
 from ..models.outputs import BertForPreTrainingOutput, NextSentencePredictorOutput
 from ..models.packing import Packed
 from ..models.pooling import ModelWithPooler, PooledClassifier, pooler_shapes
@@ -63,6 +64,20 @@ class BertConfig(PreTrainedConfig):
             activation=self.activation_named(self.hidden_act),
             eps=self.layer_norm_eps,
             embedding_width=self.hidden_size,
+        )
+
+    @property
+    def dropout_rates(self) -> DropoutRates:
+        hidden, head = self.hidden_dropout_prob, self.classifier_dropout
+        head = hidden if head is None else head
+        return DropoutRates(
+            embeddings=hidden,
+            attention=self.attention_probs_dropout_prob,
+            attention_out=hidden,
+            feed_forward_out=hidden,
+            sequence_head=head,
+            token_head=head,
+            answer_head=0.0,
         )
 
 
@@ -130,6 +145,10 @@ class BertForNextSentencePrediction(ModelWithHead):
     def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
         return pooler_shapes(config) | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
 
+    @classmethod
+    def loss_heads(cls, config: BertConfig) -> tuple[LossHead, ...]:
+        return (LossHead("class", (linear_layer("pooler.dense"), HeadLayer("tanh"), linear_layer("cls.seq_relationship"))),)
+
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         return {"logits": nsp_logits(hidden, self.head, self.kernels)}
 
@@ -164,6 +183,13 @@ class BertForPreTraining(BertForMaskedLM):
     @classmethod
     def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
         return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
+
+    @classmethod
+    def loss_heads(cls, config: BertConfig) -> tuple[LossHead, ...]:
+        """The sum of both heads' losses."""
+        (words,), (pairs,) = super().loss_heads(config), BertForNextSentencePrediction.loss_heads(config)
+        pairs = pairs._replace(outputs=("seq_relationship_logits",), labels=("next_sentence_label",))
+        return words._replace(outputs=("prediction_logits",)), pairs
 
     @classmethod
     def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:

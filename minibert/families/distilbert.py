@@ -6,7 +6,7 @@ encoder is BERT's without token types; a row of zeros takes their place.
 
 from __future__ import annotations
 
-from ..config import Architecture, PreTrainedConfig
+from ..config import Architecture, DropoutRates, PreTrainedConfig
 from ..models.base import PreTrainedModel
 from ..models.checkpoint import EncoderNames
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, TokenClassifier
@@ -49,6 +49,18 @@ class DistilBertConfig(PreTrainedConfig):
             activation=self.activation_named(self.activation),
             eps=1e-12,  # not configurable there
             embedding_width=self.dim,
+        )
+
+    @property
+    def dropout_rates(self) -> DropoutRates:
+        return DropoutRates(
+            embeddings=self.dropout,
+            attention=self.attention_dropout,
+            attention_out=0.0,
+            feed_forward_out=self.dropout,
+            sequence_head=self.seq_classif_dropout,
+            token_head=self.dropout,
+            answer_head=self.qa_dropout,
         )
 
 

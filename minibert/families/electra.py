@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Architecture, PreTrainedConfig
+from ..config import Architecture, DropoutRates, PreTrainedConfig
 from ..errors import ConfigError, brief
 from ..models.base import ModelWithHead, PreTrainedModel
 from ..models.checkpoint import EncoderNames, linear_shapes
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from ..models.language_modeling import MaskedLM, MaskedLMNames
+from ..models.losses import HeadLayer, LossHead, linear_layer
 from ..models.outputs import ElectraForPreTrainingOutput
 from ..models.packing import Packed
 
@@ -72,6 +73,20 @@ class ElectraConfig(PreTrainedConfig):
             embedding_width=self.embedding_size,
         )
 
+    @property
+    def dropout_rates(self) -> DropoutRates:
+        hidden, head = self.hidden_dropout_prob, self.classifier_dropout
+        head = hidden if head is None else head
+        return DropoutRates(
+            embeddings=hidden,
+            attention=self.attention_probs_dropout_prob,
+            attention_out=hidden,
+            feed_forward_out=hidden,
+            sequence_head=head,
+            token_head=head,
+            answer_head=0.0,
+        )
+
 
 NAMES = EncoderNames(
     prefix="electra.",
@@ -106,6 +121,7 @@ class ElectraForSequenceClassification(DenseClassifier):
     config_class = ElectraConfig
     encoder_names = NAMES
     dense, activation, projection = "classifier.dense", "gelu", "classifier.out_proj"
+    drops_input = True
 
 
 class ElectraForMultipleChoice(MultipleChoice, SequenceClassifier):
@@ -120,6 +136,17 @@ class ElectraForMultipleChoice(MultipleChoice, SequenceClassifier):
         width = config.hidden_size
         projection = linear_shapes("sequence_summary.summary", width, width) if config.summary_use_proj else {}
         return projection | linear_shapes("classifier", 1, width)
+
+    @classmethod
+    def head_layers(cls, config: ElectraConfig) -> tuple[HeadLayer, ...]:
+        activation = summary_activation(config)
+        return (
+            HeadLayer("dropout", rate=getattr(config, "summary_first_dropout", 0.0)),
+            *([linear_layer("sequence_summary.summary")] if config.summary_use_proj else []),
+            *([HeadLayer(activation)] if activation else []),
+            HeadLayer("dropout", rate=config.summary_last_dropout),
+            linear_layer("classifier"),
+        )
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         ops, activation = self.kernels, summary_activation(self.config)
@@ -179,6 +206,12 @@ class ElectraForPreTraining(ModelWithHead):
         width = config.hidden_size
         dense = linear_shapes("discriminator_predictions.dense", width, width)
         return dense | linear_shapes("discriminator_predictions.dense_prediction", 1, width)
+
+    @classmethod
+    def loss_heads(cls, config: ElectraConfig) -> tuple[LossHead, ...]:
+        dense, prediction = "discriminator_predictions.dense", "discriminator_predictions.dense_prediction"
+        activation = HeadLayer(config.architecture.activation)
+        return (LossHead("replaced", (linear_layer(dense), activation, linear_layer(prediction))),)
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         activation = getattr(self.kernels, self.config.architecture.activation)

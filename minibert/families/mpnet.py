@@ -7,7 +7,7 @@ from 2, as in RoBERTa. It has no token types.
 
 from __future__ import annotations
 
-from ..config import Architecture, PreTrainedConfig
+from ..config import Architecture, DropoutRates, PreTrainedConfig
 from ..errors import ConfigError
 from ..models.checkpoint import EncoderNames
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, TokenClassifier
@@ -66,6 +66,19 @@ class MPNetConfig(PreTrainedConfig):
             relative_buckets=self.relative_attention_num_buckets,
         )
 
+    @property
+    def dropout_rates(self) -> DropoutRates:
+        hidden = self.hidden_dropout_prob
+        return DropoutRates(
+            embeddings=hidden,
+            attention=self.attention_probs_dropout_prob,
+            attention_out=hidden,
+            feed_forward_out=hidden,
+            sequence_head=hidden,
+            token_head=hidden,
+            answer_head=0.0,
+        )
+
     def check_architecture(self, arch: Architecture) -> None:
         super().check_architecture(arch)
         if arch.max_tokens < 1:
@@ -110,6 +123,7 @@ class MPNetForSequenceClassification(DenseClassifier):
     config_class = MPNetConfig
     encoder_names = NAMES
     dense, activation, projection = "classifier.dense", "tanh", "classifier.out_proj"
+    drops_input = True
 
 
 class MPNetForMultipleChoice(MultipleChoice, PooledClassifier):

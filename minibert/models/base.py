@@ -22,9 +22,10 @@ from ..errors import InputError, InputTypeError, MinibertWarning, WeightsError, 
 from ..files import as_folder
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .checkpoint import EncoderNames, canonical, check_tensors, encoder_shapes
-from .checks import warn_of_padding
+from .checks import check_same_tensors, warn_of_padding
 from .encoder import UNTRACED, Trace, build_encoder, encode
 from .graph_cache import Fields, GraphCache
+from .losses import LossHead
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
 from .precompile import ensure_compiled
@@ -99,6 +100,11 @@ class PreTrainedModel:
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         """The head's tensors -> their shapes."""
         return {}
+
+    @classmethod
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
+        """What the model is trained with (`losses.py`); nothing for a bare encoder."""
+        return ()
 
     @classmethod
     def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
@@ -249,6 +255,14 @@ class PreTrainedModel:
         """hidden (N, D), or (S, D) if `cls_only` -> the output's own fields. If `cls_only`, it calls operations and
         does nothing else, so that they can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
+
+    @strict_arguments
+    def with_tensors(self, tensors: Mapping[str, np.ndarray]):
+        """A model of the same class, configuration and kernels with other weights: arrays of the names and shapes of
+        `model.tensors`. float32 arrays are not copied: do not change them while it is in use."""
+        check_same_tensors("tensors", tensors, self.tensors)
+        single = {name: np.ascontiguousarray(tensors[name], np.float32) for name in self.tensors}
+        return rebuild(type(self), self.config, single, self.kernels.spec)
 
     @strict_arguments
     def num_parameters(self) -> int:

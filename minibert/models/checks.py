@@ -1,11 +1,14 @@
-"""Checks of two things that belong together: ids and their mask, a model and its tokenizer."""
+"""Checks of two things that belong together: ids and their mask, a model and its tokenizer, two sets of tensors."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
-from ..errors import MinibertWarning, VocabularyError, brief
+import numpy as np
+
+from ..errors import InputError, InputTypeError, MinibertWarning, VocabularyError, brief
 from .packing import Packed
 
 
@@ -35,3 +38,16 @@ def check_vocabulary(model, tokenizer: Any) -> None:
             f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {brief(token)} is "
             f"{tokens[token]}. Is the tokenizer another model's, or was a token added that the model never learned?"
         )
+
+
+def check_same_tensors(argument: str, passed: Any, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise unless what was passed maps the model's names to arrays of its shapes, all float32 or all float64."""
+    if not isinstance(passed, Mapping) or not all(isinstance(array, np.ndarray) for array in passed.values()):
+        raise InputTypeError(f"{argument} must map names of tensors to arrays; got {brief(passed)}.")
+    different = [name for name in {**tensors, **passed} if name not in tensors or name not in passed]
+    different += [name for name in tensors if name in passed and passed[name].shape != tensors[name].shape]
+    if different:
+        raise InputError(f"{argument} must have the names and shapes of model.tensors; others are {brief(different)}.")
+    dtypes = {array.dtype for array in passed.values()}
+    if dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
+        raise InputError(f"{argument} must be all float32 or all float64; got {', '.join(sorted(map(str, dtypes)))}.")

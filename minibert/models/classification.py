@@ -8,6 +8,7 @@ from ..config import PreTrainedConfig
 from ..errors import InputError, read_flag, strict_arguments
 from .base import ModelWithHead
 from .checkpoint import linear_shapes
+from .losses import HeadLayer, LossHead, linear_layer
 from .outputs import (
     ModelOutput,
     MultipleChoiceModelOutput,
@@ -25,10 +26,20 @@ class SequenceClassifier(ModelWithHead):
 
     output_class: type[ModelOutput] = SequenceClassifierOutput
     cls_only = True
+    loss_form = "sequence"
 
     @classmethod
     def num_outputs(cls, config: PreTrainedConfig) -> int:
         return config.num_labels
+
+    @classmethod
+    def head_layers(cls, config: PreTrainedConfig) -> tuple[HeadLayer, ...]:
+        """The steps of `head_outputs`, and the dropouts of training."""
+        raise NotImplementedError
+
+    @classmethod
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
+        return (LossHead(cls.loss_form, cls.head_layers(config)),)
 
 
 class DenseClassifier(SequenceClassifier):
@@ -37,11 +48,18 @@ class DenseClassifier(SequenceClassifier):
     dense: str  # the module's name, (D, D)
     activation: str  # an operation
     projection: str  # the module's name, (outputs, D)
+    drops_input = False  # whether training has a dropout before the first layer too
 
     @classmethod
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         width = config.architecture.width
         return linear_shapes(cls.dense, width, width) | linear_shapes(cls.projection, cls.num_outputs(config), width)
+
+    @classmethod
+    def head_layers(cls, config: PreTrainedConfig) -> tuple[HeadLayer, ...]:
+        dropout = HeadLayer("dropout", rate=config.dropout_rates.sequence_head)
+        layers = (linear_layer(cls.dense), HeadLayer(cls.activation), dropout, linear_layer(cls.projection))
+        return (dropout, *layers) if cls.drops_input else layers
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         activation = getattr(self.kernels, self.activation)
@@ -56,6 +74,7 @@ class MultipleChoice(SequenceClassifier):
     """Which of C texts: ids, mask and types (B, C, T) -> logits (B, C). To be combined with a SequenceClassifier."""
 
     output_class = MultipleChoiceModelOutput
+    loss_form = "choice"
     purpose = "choose"
 
     @classmethod
@@ -74,28 +93,34 @@ class MultipleChoice(SequenceClassifier):
         **options,
     ):
         """As of every model, but all inputs are of shape (B, C, T)."""
-        shape = as_array(input_ids, "input_ids").shape
-        if len(shape) != 3:
-            raise InputError(
-                f"input_ids must be of shape (B, C, T), C choices for each question; got {shape}. "
-                "For one question, add the batch axis: np.array([ids])."
-            )
-        rows, choices, length = shape
-        flat = {}
-        for name, values in {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-        }.items():
-            if values is not None:
-                array = as_array(values, name)
-                if array.shape != shape:
-                    raise InputError(f"{name} must have the shape of input_ids, {shape}; got {array.shape}.")
-                flat[name] = array.reshape(rows * choices, length)
+        rows, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
         output = super().__call__(**flat, return_dict=True, **options)
         output["logits"] = output.logits.reshape(rows, choices)
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
+
+
+def flatten_choices(input_ids, attention_mask, token_type_ids, position_ids) -> tuple[int, int, dict[str, np.ndarray]]:
+    """Inputs (B, C, T) -> B, C, and those that are not None as (B · C, T)."""
+    shape = as_array(input_ids, "input_ids").shape
+    if len(shape) != 3:
+        raise InputError(
+            f"input_ids must be of shape (B, C, T), C choices for each question; got {shape}. "
+            "For one question, add the batch axis: np.array([ids])."
+        )
+    rows, choices, length = shape
+    flat = {}
+    for name, values in {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "token_type_ids": token_type_ids,
+        "position_ids": position_ids,
+    }.items():
+        if values is not None:
+            array = as_array(values, name)
+            if array.shape != shape:
+                raise InputError(f"{name} must have the shape of input_ids, {shape}; got {array.shape}.")
+            flat[name] = array.reshape(rows * choices, length)
+    return rows, choices, flat
 
 
 # --- One answer a token ----------------------------------------------------------------------------------------------
@@ -111,6 +136,11 @@ class TokenClassifier(ModelWithHead):
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return linear_shapes("classifier", config.num_labels, config.architecture.width)
 
+    @classmethod
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
+        dropout = HeadLayer("dropout", rate=config.dropout_rates.token_head)
+        return (LossHead("token", (dropout, linear_layer("classifier"))),)
+
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         return {"logits": packed.unpack(self.kernels.linear(hidden, *self.head["classifier"]))}
 
@@ -124,6 +154,12 @@ class QuestionAnswerer(ModelWithHead):
     @classmethod
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return linear_shapes("qa_outputs", 2, config.architecture.width)
+
+    @classmethod
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
+        dropout = HeadLayer("dropout", rate=config.dropout_rates.answer_head)
+        fields, labels = ("start_logits", "end_logits"), ("start_positions", "end_positions")
+        return (LossHead("position", (dropout, linear_layer("qa_outputs")), fields, labels, share=0.5),)
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         logits = packed.unpack(self.kernels.linear(hidden, *self.head["qa_outputs"]))  # (B, T, 2)

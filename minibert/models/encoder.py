@@ -27,7 +27,7 @@ from ..weights import drop_pages
 from .checkpoint import EncoderNames
 from .packing import Packed
 from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
-from .relative_bias import relative_bias
+from .relative_bias import bias_of_longest
 
 
 class Layer(NamedTuple):
@@ -50,7 +50,7 @@ class Encoder(NamedTuple):
     layers: list[Layer]
     heads: int
     activated_linear: str  # the operation linear + activation
-    relative_bias: np.ndarray | None = None  # (H, P, P) for the P tokens that a sequence may have, or None
+    relative_bias: np.ndarray | None = None  # a table (buckets, H), if attention has a bias for the distance of two tokens
 
 
 class Trace(NamedTuple):
@@ -70,7 +70,7 @@ def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, 
     hidden = ops.embed(*ids, encoder.tables, *encoder.embedding_norm)  # (N, E)
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
-    bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed)
+    bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
     for number, layer in enumerate(encoder.layers, 1):
         if trace.hidden_states is not None:
             trace.hidden_states.append(hidden)
@@ -125,12 +125,6 @@ def takes_bias(attention: Variant | Composition) -> bool:
     return "bias" in code.co_varnames[: code.co_argcount]
 
 
-def bias_of_longest(bias: np.ndarray, packed: Packed) -> np.ndarray:
-    """The bias (H, L, L) for the longest sequence."""
-    longest = int(np.diff(packed.bounds).max(initial=0))
-    return np.ascontiguousarray(bias[:, :longest, :longest])
-
-
 def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: Architecture, ops: Ops) -> Encoder:
     """Tensors by their checkpoint names -> the encoder's parameters, prepared once for the chosen kernels."""
 
@@ -177,5 +171,5 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         layers=[build_layer(index) for index in range(arch.layers)],
         heads=arch.heads,
         activated_linear=f"linear_{arch.activation}",
-        relative_bias=relative_bias(tensors[f"{names.relative_bias}.weight"], arch.max_tokens) if names.relative_bias else None,
+        relative_bias=tensors[f"{names.relative_bias}.weight"] if names.relative_bias else None,
     )

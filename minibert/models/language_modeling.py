@@ -14,6 +14,7 @@ from ..config import PreTrainedConfig
 from .base import ModelWithHead, check_finite
 from .checkpoint import linear_shapes, norm_shapes
 from .heads import mlm_logits
+from .losses import HeadLayer, LossHead, linear_layer
 from .outputs import MaskedLMOutput, ModelOutput
 from .packing import Packed
 
@@ -44,12 +45,24 @@ class MaskedLM(ModelWithHead):
             shapes |= linear_shapes(names.decoder, arch.vocabulary, arch.embedding_width)
         return shapes
 
+    @classmethod
+    def decoder_names(cls, config: PreTrainedConfig) -> tuple[str, str]:
+        """The tensors of the last product: the weight (V, E), which is the word embeddings' if tied, and the bias (V,)."""
+        names = cls.head_names
+        if config.tie_word_embeddings:
+            return f"{cls.encoder_names.words}.weight", names.bias
+        return f"{names.decoder}.weight", f"{names.decoder}.bias"
+
+    @classmethod
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
+        names = cls.head_names
+        transform = linear_layer(names.transform), HeadLayer(cls.activation or config.architecture.activation)
+        norm = HeadLayer("layer_norm", f"{names.norm}.weight", f"{names.norm}.bias")
+        return (LossHead("token", (*transform, norm, HeadLayer("linear", *cls.decoder_names(config)))),)
+
     def prepare_head(self) -> dict[str, tuple]:
         arch, names, tensors = self.config.architecture, self.head_names, self.tensors
-        if self.config.tie_word_embeddings:
-            decoder = tensors[f"{self.encoder_names.words}.weight"], tensors[names.bias]  # (V, E), (V,)
-        else:
-            decoder = tensors[f"{names.decoder}.weight"], tensors[f"{names.decoder}.bias"]
+        decoder = [tensors[name] for name in self.decoder_names(self.config)]
         transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
         return {
             "transform": self.kernels.pack_weights(self.transform_operation, *transform),

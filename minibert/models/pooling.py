@@ -11,6 +11,7 @@ from .base import PreTrainedModel
 from .checkpoint import linear_shapes
 from .classification import SequenceClassifier
 from .heads import classify_pooled, pool
+from .losses import HeadLayer, linear_layer
 from .outputs import BaseModelOutputWithPooling
 from .packing import Packed
 
@@ -44,6 +45,11 @@ class PooledClassifier(SequenceClassifier):
     @classmethod
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return pooler_shapes(config) | linear_shapes("classifier", cls.num_outputs(config), config.architecture.width)
+
+    @classmethod
+    def head_layers(cls, config: PreTrainedConfig) -> tuple[HeadLayer, ...]:
+        dropout = HeadLayer("dropout", rate=config.dropout_rates.sequence_head)
+        return linear_layer("pooler.dense"), HeadLayer("tanh"), dropout, linear_layer("classifier")
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         return {"logits": classify_pooled(hidden, self.head, self.kernels)}

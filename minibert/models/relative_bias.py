@@ -33,3 +33,17 @@ def relative_bias(table: np.ndarray, tokens: int) -> np.ndarray:
     by_offset = np.ascontiguousarray(table.T[:, bucket_of(np.arange(1 - tokens, tokens))])  # (H, 2T - 1)
     windows = np.lib.stride_tricks.sliding_window_view(by_offset, tokens, axis=1)  # (H, T, T): the last query first
     return windows[:, ::-1]
+
+
+def bias_of_longest(table: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """table (buckets, H), bounds (S+1,) -> the bias (H, L, L) for the longest sequence, contiguous."""
+    return np.ascontiguousarray(relative_bias(table, int(np.diff(bounds).max(initial=0))))
+
+
+def relative_bias_grad(grad: np.ndarray, buckets: int) -> np.ndarray:
+    """grad of the bias (H, L, L) -> of the table (buckets, H): the sum of each diagonal belongs to one bucket."""
+    heads, tokens, _ = grad.shape
+    table_grad, offsets = np.zeros((buckets, heads), grad.dtype), np.arange(1 - tokens, tokens)
+    diagonals = np.stack([np.trace(grad, offset, axis1=1, axis2=2) for offset in offsets])  # (2L - 1, H)
+    np.add.at(table_grad, bucket_of(offsets), diagonals)
+    return table_grad

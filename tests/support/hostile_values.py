@@ -224,6 +224,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "PreTrainedModel.from_pretrained": lambda bench, owner: [
         {"name": bench.folder(owner.config_class.model_type, head_of(owner)), "kernels": "reference"}
     ],
+    "PreTrainedModel.with_tensors": lambda bench, owner: [{"tensors": bench.model(owner).tensors}],
     "AutoClass.from_pretrained": lambda bench, owner: [
         {"name": bench.folder("bert", head_of(owner.classes()["bert"])), "kernels": "reference"}
     ],
@@ -241,6 +242,24 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {"model": bench.model(), "tokenizer": bert_tokenizer()},
         {"task": "text-classification", "model": bench.folder(), "kernels": "reference"},
     ],
+    "loss_and_gradients": lambda bench, owner: [
+        {"model": bench.model(), "input_ids": IDS, "attention_mask": MASK, "labels": [0, 1], "dropout_seed": 1},
+        {
+            "model": bench.model(minibert.BertForQuestionAnswering),
+            "input_ids": IDS,
+            "start_positions": [0, 1],
+            "end_positions": [1, 1],
+        },
+        {"model": bench.model(minibert.BertForTokenClassification), "input_ids": IDS, "labels": [[0, 1, 1, -100]] * 2},
+        {"model": bench.model(minibert.BertForMultipleChoice), "input_ids": [IDS], "labels": [1]},
+        {"model": bench.model(minibert.ElectraForPreTraining), "input_ids": IDS, "attention_mask": MASK, "labels": MASK},
+        {
+            "model": bench.model(minibert.BertForPreTraining),
+            "input_ids": IDS,
+            "labels": [[0, 1, 1, -100]] * 2,
+            "next_sentence_label": [0, 1],
+        },
+    ],
     "softmax": [{"logits": [[1.0, 2.0]]}],
     "sigmoid": [{"logits": [[1.0, 2.0]]}],
     "set_num_threads": [{"count": 1}],
@@ -250,8 +269,8 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
 
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
-    "PreTrainedModel": "build encode encoder_shapes from_checkpoint head_outputs head_shapes logits_at mlm_logits num_outputs"
-    " optional_tensors pack prepare_head prepare_linear run_checked run_head",
+    "PreTrainedModel": "build decoder_names encode encoder_shapes from_checkpoint head_layers head_outputs head_shapes logits_at"
+    " loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear run_checked run_head",
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt prompt_for vectors",

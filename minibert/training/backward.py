@@ -1,0 +1,106 @@
+"""The backward pass: `forward.py` from its last line to its first, each step by the gradient of its operation.
+
+In every step, `grad` is the loss's gradient by what the forward step returned. A step reads its inputs from the record, adds
+the gradients of its weights to `gradients`, and hands the gradient of its input to the step before it. Where a value was
+used twice, as by a residual, its gradients are added. Next: `heads.py`, where the first `grad` comes from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..models.packing import Packed
+from ..models.relative_bias import relative_bias_grad
+from .forward import ATTENTION, ATTENTION_OUT, EMBEDDINGS, FEED_FORWARD_OUT, EncoderRecord, LayerRecord, Network
+
+
+class Gradients(dict):
+    """A tensor's name in a checkpoint -> the loss's gradient by it, of its shape."""
+
+    def accumulate(self, module: str, weight_grad: np.ndarray, bias_grad: np.ndarray) -> None:
+        self.accumulate_tensor(f"{module}.weight", weight_grad)
+        self.accumulate_tensor(f"{module}.bias", bias_grad)
+
+    def accumulate_tensor(self, name: str, grad: np.ndarray) -> None:
+        """Word embeddings that are tied to the decoder get two gradients."""
+        self[name] = self[name] + grad if name in self else grad
+
+
+def encode_backward(
+    grad: np.ndarray, record: EncoderRecord, packed: Packed, network: Network, gradients: Gradients, pad_token_id=None
+) -> None:
+    """grad of the hidden states (N, D) or (S, D) -> the gradients of all tensors of the encoder."""
+    names, arch, ops = network.names, network.arch, network.ops
+    for index in reversed(range(arch.layers)):
+        grad = layer_backward(grad, record.layers[index], index, packed, network, gradients)  # (N, D)
+    if arch.embedding_width != arch.width:
+        weight, _ = network.pair(names.embedding_projection)
+        grad, *parameter_grads = ops.linear_grad(grad, record.embedded, weight)  # (N, E)
+        gradients.accumulate(names.embedding_projection, *parameter_grads)
+    grad = network.dropout(grad, network.rates.embeddings, EMBEDDINGS)
+    ids = packed.token_ids, packed.type_ids, packed.position_ids
+    weight, _ = network.pair(names.embedding_norm)
+    words, types, positions, *norm_grads = ops.embed_grad(grad, *ids, network.tables(), weight, arch.eps)
+    if type(pad_token_id) is int and 0 <= pad_token_id < len(words):
+        words[pad_token_id] = 0  # PyTorch's padding_idx: training leaves this row as it is
+    if arch.position_padding_id is not None:
+        positions[arch.position_padding_id] = 0
+    gradients.accumulate_tensor(f"{names.words}.weight", words)
+    gradients.accumulate_tensor(f"{names.positions}.weight", positions)
+    if names.types:
+        gradients.accumulate_tensor(f"{names.types}.weight", types)
+    gradients.accumulate(names.embedding_norm, *norm_grads)
+
+
+def layer_backward(
+    grad: np.ndarray, record: LayerRecord, index: int, packed: Packed, network: Network, gradients: Gradients
+) -> np.ndarray:
+    """grad of a layer's output (A, D) -> of its input (N, D): the feed-forward first, then the attention."""
+    names, arch, ops, rates = network.names, network.arch, network.ops, network.rates
+
+    def norm_backward(grad: np.ndarray, x: np.ndarray, part: str) -> np.ndarray:
+        module = names.of_layer(index, part)
+        x_grad, *parameter_grads = ops.layer_norm_grad(grad, x, network.pair(module)[0], arch.eps)
+        gradients.accumulate(module, *parameter_grads)
+        return x_grad
+
+    def linear_backward(grad: np.ndarray, x: np.ndarray, part: str) -> np.ndarray:
+        module = names.of_layer(index, part)
+        x_grad, *parameter_grads = ops.linear_grad(grad, x, network.pair(module)[0])
+        gradients.accumulate(module, *parameter_grads)
+        return x_grad
+
+    sum_grad = norm_backward(grad, record.output_sum, "output_norm")  # (A, D)
+    grad = network.dropout(sum_grad, rates.feed_forward_out, 3 * index + FEED_FORWARD_OUT)
+    grad = linear_backward(grad, record.inner, "feed_forward_out")  # (A, F)
+    grad = getattr(ops, f"{arch.activation}_grad")(grad, record.inner_sum)
+    grad = sum_grad + linear_backward(grad, record.attended, "feed_forward_in")  # (A, D): the residual, and the way in
+
+    sum_grad = norm_backward(grad, record.attention_sum, "attention_norm")
+    grad = network.dropout(sum_grad, rates.attention_out, 3 * index + ATTENTION_OUT)
+    grad = linear_backward(grad, record.context, "attention_out")
+    query_input_grad, hidden_grad = attention_backward(grad, record, index, packed, network, gradients)
+    query_input_grad = sum_grad + query_input_grad
+    if record.query_rows is not None:
+        query_input_grad = ops.take_grad(query_input_grad, record.query_rows, len(record.hidden))  # (N, D)
+    return query_input_grad + hidden_grad
+
+
+def attention_backward(
+    grad: np.ndarray, record: LayerRecord, index: int, packed: Packed, network: Network, gradients: Gradients
+) -> tuple[np.ndarray, np.ndarray]:
+    """grad of the context (A, D) -> of query_input (A, D), and of hidden as keys' and values' input (N, D)."""
+    settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
+    inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
+    *grads, bias_grad = (*network.ops.attention_grad(grad, *inputs, settings, record.bias), None)[:4]
+    if record.bias is not None:
+        table_grad = relative_bias_grad(bias_grad, network.arch.relative_buckets)
+        gradients.accumulate_tensor(f"{network.names.relative_bias}.weight", table_grad)
+    modules = [network.names.of_layer(index, part) for part in ("query", "key", "value")]
+    weights = [network.pair(module)[0] for module in modules]
+    query_input_grad, hidden_grad, *parameter_grads = network.ops.query_key_value_grad(
+        grads, record.query_input, record.hidden, *weights
+    )
+    for module, weight_grad, bias_grad in zip(modules, parameter_grads[::2], parameter_grads[1::2]):
+        gradients.accumulate(module, weight_grad, bias_grad)
+    return query_input_grad, hidden_grad

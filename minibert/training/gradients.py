@@ -1,0 +1,141 @@
+"""`loss_and_gradients`: a model, a batch and its labels -> the loss, and its gradient by every tensor.
+
+    parameters = {name: tensor.copy() for name, tensor in model.tensors.items()}
+    loss, gradients = loss_and_gradients(model, **batch, labels=labels, parameters=parameters)
+    for name, gradient in gradients.items():
+        parameters[name] -= 1e-3 * gradient
+    model = model.with_tensors(parameters)
+
+Read `forward.py`, `backward.py` and `heads.py` first: here they are put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from minibert.kernels.catalog import make_training_ops
+
+from ..config import DropoutRates
+from ..errors import ConfigError, InputError, InputTypeError, brief, read_int, strict_arguments
+from ..models.base import PreTrainedModel
+from ..models.checks import check_same_tensors
+from ..models.classification import flatten_choices
+from ..models.losses import LossHead, LossOptions, check_label_names
+from ..models.packing import Packed
+from ..models.quantized import is_quantized
+from .backward import Gradients, encode_backward
+from .forward import DropoutKey, Network, encode_for_training
+from .heads import TrainingHead
+
+
+@strict_arguments
+def loss_and_gradients(
+    model: PreTrainedModel,
+    input_ids,
+    attention_mask=None,
+    token_type_ids=None,
+    position_ids=None,
+    *,
+    labels=None,
+    next_sentence_label=None,
+    start_positions=None,
+    end_positions=None,
+    class_weights=None,
+    label_smoothing: float = 0.0,
+    dropout_seed: int | None = None,
+    dropout_step: int = 0,
+    parameters: Mapping[str, np.ndarray] | None = None,
+) -> tuple[float, dict[str, np.ndarray]]:
+    """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
+    {name in `model.tensors`: the loss's gradient by that tensor, of its shape}. The model is left as it is.
+
+    `parameters` are used in place of `model.tensors`: the same names and shapes, float32 or float64, in which everything is
+    computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
+    the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
+
+    InputError for labels that this head does not take, or a batch in which all are ignored; ConfigError for a rate of dropout
+    that is none.
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise InputTypeError(f"model must be a model of minibert, with a head; got {type(model).__name__}.")
+    heads = model.loss_heads(model.config)
+    passed = {
+        "labels": labels,
+        "next_sentence_label": next_sentence_label,
+        "start_positions": start_positions,
+        "end_positions": end_positions,
+    }
+    passed = {name: values for name, values in passed.items() if values is not None}
+    check_label_names(model, heads, passed)
+    options = LossOptions(class_weights, read_label_smoothing(label_smoothing))
+    network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads)
+    packed, choices = pack_batch(model, heads, input_ids, attention_mask, token_type_ids, position_ids)
+    training_heads = [TrainingHead(head, model, passed, packed, choices) for head in heads]
+    with np.errstate(all="ignore"):  # a loss that is NaN says it all
+        return run(model, network, packed, training_heads, options)
+
+
+def run(model: PreTrainedModel, network: Network, packed: Packed, heads: list[TrainingHead], options: LossOptions):
+    """Forward to the loss, and back."""
+    hidden, record = encode_for_training(packed, network, model.cls_only)
+    gradients, losses, grad = Gradients(), [], np.zeros_like(hidden)
+    for index, head in enumerate(heads):
+        site = 3 * network.arch.layers + 1 + 8 * index  # of its first dropout: the encoder's come first
+        loss, head_grad = head.run(hidden, network, site, options, gradients)
+        losses.append(float(loss))
+        grad = grad + head_grad
+    positions_padding = network.arch.position_padding_id  # is that of words too
+    padding_id = model.config.pad_token_id if positions_padding is None else positions_padding
+    encode_backward(grad, record, packed, network, gradients, padding_id)
+    return sum(losses), dict(gradients)
+
+
+def make_network(model: PreTrainedModel, parameters, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...]) -> Network:
+    config = model.config
+    if is_quantized(config):
+        raise InputError("8-bit weights cannot be trained; load the original checkpoint.")
+    rates = config.dropout_rates
+    if dropout_key is not None:
+        check_rates(rates, heads)
+    if parameters is None:
+        parameters = model.tensors
+    else:
+        check_same_tensors("parameters", parameters, model.tensors)
+    return Network(parameters, model.encoder_names, config.architecture, make_training_ops(), rates, dropout_key)
+
+
+def check_rates(rates: DropoutRates, heads: tuple[LossHead, ...]) -> None:
+    of_heads = [layer.rate for head in heads for layer in head.layers if layer.operation == "dropout"]
+    for rate in (*rates, *of_heads):
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
+            raise ConfigError(f"a rate of dropout must be a number from 0 to below 1; the configuration has {brief(rate)}.")
+
+
+def read_dropout_key(seed: Any, step: Any) -> DropoutKey | None:
+    step = read_int("dropout_step", step)
+    if seed is None:
+        return None
+    key = DropoutKey(read_int("dropout_seed", seed), step)
+    if key.seed >= 2**64 or key.step >= 2**32:
+        raise InputError(f"dropout_seed must be below 2**64 and dropout_step below 2**32; got {brief(seed)} and {brief(step)}.")
+    return key
+
+
+def read_label_smoothing(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+        raise InputError(f"label_smoothing must be a number from 0 to below 1; got {brief(value)}.")
+    return float(value)
+
+
+def pack_batch(
+    model: PreTrainedModel, heads: tuple[LossHead, ...], input_ids, attention_mask, token_type_ids, position_ids
+) -> tuple[Packed, int]:
+    """A batch's inputs -> packed tokens, and how many choices there are to each question (1 if it is no multiple choice)."""
+    if heads[0].form != "choice":
+        return model.pack(input_ids, attention_mask, token_type_ids, position_ids), 1
+    _, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
+    return model.pack(**flat), choices
