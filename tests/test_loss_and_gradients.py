@@ -57,8 +57,10 @@ def test_gradients_are_the_slopes_of_the_loss(name, dropout_seed):
         return loss_and_gradients(model, **inputs, **labels, parameters=moved, dropout_seed=dropout_seed)
 
     _, gradients = loss_at(0)
-    padding = model.encoder_names.words + ".weight"
-    direction[padding][0] = 0  # the row of padding is left as it is, so its gradient is not the slope
+    padding = model.config.architecture.position_padding_id
+    direction[f"{model.encoder_names.words}.weight"][padding or 0] = 0  # the row of padding is left as it is
+    if padding is not None:
+        direction[f"{model.encoder_names.positions}.weight"][padding] = 0
     slope = sum((gradient * direction[key]).sum() for key, gradient in gradients.items())
     step = 1e-6
     measured = (loss_at(step)[0] - loss_at(-step)[0]) / (2 * step)
