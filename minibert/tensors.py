@@ -110,8 +110,7 @@ def preset_of_dtype(dtype: object, name: str = "dtype") -> str | None:
 
     float16 is computed in float32, with a MinibertWarning. InputError for any other.
     """
-    text = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or brief(dtype)  # numpy.float32 is a class
-    text = text.removeprefix("torch.") if isinstance(text, str) else ""
+    text = name_of_dtype(dtype)
     if dtype is None or text in FLOAT32:
         return None
     if text in BFLOAT16:
@@ -120,6 +119,12 @@ def preset_of_dtype(dtype: object, name: str = "dtype") -> str | None:
         raise InputError(f"{name} must be 'float32', 'bfloat16', 'float16' or 'auto'; got {brief(dtype)}. Leave it out.")
     warnings.warn(f"{name} is float16; minibert computes in float32, which is more exact.", MinibertWarning, stacklevel=3)
     return None
+
+
+def name_of_dtype(dtype: object) -> str:
+    """torch.float32, numpy.float32, numpy.dtype("float32") or their names -> "float32"; something else for another value."""
+    names = (dtype, getattr(dtype, "__name__", None), getattr(dtype, "name", None), brief(dtype))
+    return next(name for name in names if isinstance(name, str)).removeprefix("torch.")
 
 
 # --- Arguments without effect ----------------------------------------------------------------------------------------

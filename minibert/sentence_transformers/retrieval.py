@@ -15,7 +15,7 @@ from ..pipelines.sentence_recipe import normalized
 from ..tensors import as_array, like
 from .similarity import EACH_WITH_EACH, as_matrix, as_vectors, check_lengths, cos_sim, dot_score, pytorch_cos_sim
 
-OURS = (*EACH_WITH_EACH.values(), pytorch_cos_sim)  # score functions that take NumPy whatever the caller's embeddings are
+OURS = tuple(EACH_WITH_EACH.values())  # score functions that take NumPy whatever the caller's embeddings are
 
 
 @strict_arguments
@@ -60,7 +60,7 @@ def paraphrase_mining(
     prompt: str | None = None,
 ) -> list[list[float | int]]:
     """A SentenceTransformer and texts -> the nearest pairs [score, i, j], best first; see `paraphrase_mining_embeddings`."""
-    if not callable(getattr(model, "encode", None)) or isinstance(model, type):
+    if not callable(getattr(model, "encode", None)) or isinstance(model, (str, type)):
         raise InputTypeError(f"model must be a SentenceTransformer; got {brief(model)}.")
     options = {"truncate_dim": truncate_dim, "prompt_name": prompt_name, "prompt": prompt}
     embeddings = model.encode(sentences, show_progress_bar=show_progress_bar, batch_size=batch_size, **options)
@@ -107,8 +107,8 @@ def community_detection(
     """(S, D) -> groups of at least `min_community_size` rows, largest first, whose cosine to a central one is at least
     `threshold`. A group begins with its center; a row is in one group at most."""
     size, batch_size = read_int("min_community_size", min_community_size, 1), read_int("batch_size", batch_size, 1)
-    if is_bool(threshold) or not isinstance(threshold, (int, float, np.floating)):
-        raise InputTypeError(f"threshold must be a number; got {brief(threshold)}.")
+    if is_bool(threshold) or not isinstance(threshold, (int, float, np.integer, np.floating)) or not -1 <= threshold <= 1:
+        raise InputError(f"threshold must be a cosine, a number from -1 to 1; got {brief(threshold)}.")
     vectors = as_vectors(embeddings, "embeddings")
     vectors = normalized(np.atleast_2d(vectors) if vectors.size else vectors.reshape(0, 0))
     groups = []  # (center, its neighbors), nearest first
@@ -132,11 +132,11 @@ def community_detection(
 
 def scorer(function: Callable, query_values, corpus_values, corpus: np.ndarray) -> Callable[[np.ndarray, slice], np.ndarray]:
     """A score function -> (a chunk of queries (S, D), a slice of the corpus) -> scores (S, R)."""
+    if not callable(function) or isinstance(function, type):
+        raise InputTypeError(f"score_function must be a function, such as util.dot_score; got {brief(function)}.")
     if function in (cos_sim, pytorch_cos_sim):  # the corpus's lengths once, not for each chunk of queries
         lengths = np.maximum(np.linalg.norm(corpus, axis=1), np.float32(1e-12))
         return lambda queries, part: dot_score(normalized(queries), corpus[part]) / lengths[part]
-    if not callable(function):
-        raise InputTypeError(f"score_function must be a function, such as util.dot_score; got {brief(function)}.")
 
     def score(queries: np.ndarray, part: slice) -> np.ndarray:
         if function in OURS:

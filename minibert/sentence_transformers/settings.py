@@ -65,6 +65,7 @@ class Settings:
         self.encoder.truncate_dim = count
 
     @contextmanager
+    @strict_arguments
     def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
         """`with model.truncate_embeddings(16):` vectors have 16 components. It changes the model, for all its threads."""
         before = self.truncate_dim

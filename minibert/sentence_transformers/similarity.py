@@ -103,7 +103,7 @@ def compared_in_pairs(function: Callable, a, b):
     check_lengths(one, other)
     if one.ndim == other.ndim == 2 and len(one) != len(other) and 1 not in (len(one), len(other)):
         raise InputError(f"each vector must have a partner; got {len(one)} and {len(other)}.")
-    return like(a if holds_tensors(a) else b, function(one, other))
+    return like(a if holds_tensors(a) else b, function(*np.broadcast_arrays(one, other)))
 
 
 # --- One collection --------------------------------------------------------------------------------------------------
