@@ -72,7 +72,7 @@ class SentenceTransformer(Settings):
             "config_kwargs": config_kwargs,
         }
         self.encoder = load_encoder(model_name_or_path, location, trust_remote_code, overrides)
-        self.prompts = {"query": "", "document": "", **self.prompts, **read_prompts(prompts)}
+        self.prompts = merged_prompts(self.prompts, prompts)
         if default_prompt_name is not None:
             self.default_prompt_name = default_prompt_name
         if similarity_fn_name is not None:
@@ -244,11 +244,12 @@ def one_of(name: str, value, former_name: str, former):
     return former if value is None else value
 
 
-def read_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
-    """The constructor's prompts, of which None is an empty one."""
+def merged_prompts(saved: Mapping[str, str], prompts: Mapping[str, str | None] | None) -> dict[str, str]:
+    """A folder's prompts, over which the constructor's go; None is the folder's, or else empty, as "query" and "document" are."""
     if prompts is not None and not isinstance(prompts, Mapping):
         raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
-    return {name: "" if prompt is None else prompt for name, prompt in (prompts or {}).items()}
+    own = {name: prompt for name, prompt in (prompts or {}).items() if prompt is not None}
+    return {**dict.fromkeys(("query", "document", *(prompts or ())), ""), **saved, **own}
 
 
 def in_form(results, as_tensors: bool, as_arrays: bool):

@@ -175,7 +175,7 @@ def highest(scores: np.ndarray, count: int) -> np.ndarray:
     """scores (S, R) -> the columns (S, min(count, R)) of the highest in each row, highest first."""
     count = min(count, scores.shape[1])
     columns = np.empty((len(scores), count), np.int64)
-    for row, places in zip(scores, columns):  # by row, so that the partition's indices need no second matrix
-        places[:] = np.sort(np.argpartition(row, len(row) - count)[len(row) - count :])
-        places[:] = places[np.argsort(-row[places], kind="stable")]
+    for index, row in enumerate(scores):  # a partition of the matrix would need a second one, of indices
+        top = np.sort(np.argpartition(row, len(row) - count)[len(row) - count :])
+        columns[index] = top[np.argsort(-row[top], kind="stable")]
     return columns
