@@ -267,7 +267,9 @@ def test_an_unknown_keyword_is_refused():
 
 
 def calibrated(width):
-    return [{}, {"calibration_embeddings": vectors(200, width, seed=2)}, {"ranges": np.array([[-1.0] * width, [2.0] * width])}]
+    sample = vectors(200, width, seed=2)
+    sample[:, 3] = -7  # the same everywhere: a step of 1
+    return [{}, {"calibration_embeddings": sample}, {"ranges": np.array([[-1.0] * width, [2.0] * width])}]
 
 
 @pytest.mark.parity

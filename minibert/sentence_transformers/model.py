@@ -115,10 +115,8 @@ class SentenceTransformer(Settings):
         check_without_effect("output_value", output_value, OUTPUTS)
         if precision is not None:
             check_precision(precision)
-        as_tensors, as_arrays = (
-            read_flag("convert_to_tensor", convert_to_tensor),
-            read_flag("convert_to_numpy", convert_to_numpy),
-        )
+        as_tensors = read_flag("convert_to_tensor", convert_to_tensor)
+        as_arrays = read_flag("convert_to_numpy", convert_to_numpy)
         truncate_dim = self.truncate_dim if truncate_dim is None else read_truncate_dim(truncate_dim)
         normalize = True if read_flag("normalize_embeddings", normalize_embeddings) else None  # None: as the folder says
         prompt = self.encoder.chosen_prompt(prompt, prompt_name)
