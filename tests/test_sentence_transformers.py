@@ -312,6 +312,8 @@ REFUSED = [
     ({"model_kwargs": {"attn_implementation": "flash_attention_2"}}, "attn_implementation must be None or 'eager' or 'sdpa'"),
     ({"model_kwargs": {"dtype": "float64"}}, "dtype must be 'float32'"),
     ({"model_kwargs": {"provider": "CUDAExecutionProvider"}}, "model_kwargs may have kernels, .*; got 'provider'"),
+    ({"model_kwargs": {"export": True}}, "export must be None or False"),
+    ({"model_kwargs": {"use_safetensors": False}}, "use_safetensors must be None or True"),
     ({"model_kwargs": ["dtype"]}, "model_kwargs must map names of arguments to their values"),
     ({"processor_kwargs": {}, "tokenizer_kwargs": {}}, "tokenizer_kwargs is the former name of processor_kwargs; got both"),
     ({"token": "a", "use_auth_token": "b"}, "use_auth_token is the former name of token; got both"),
@@ -372,8 +374,12 @@ def test_other_methods_refuse_what_would_change_the_answer(model, tmp_path):
 def test_the_former_name_of_inputs_is_accepted(model):
     assert np.array_equal(model.encode(sentences=TEXTS), model.encode(TEXTS))
     assert np.array_equal(model.encode_query(sentences=TEXTS), model.encode(inputs=TEXTS, show_progress_bar=True))
+    assert np.array_equal(model.encode_document(TEXTS, None, "the film ", 2), model.encode(TEXTS, None, "the film "))
     with pytest.raises(InputTypeError, match="encode takes a text or a list of texts; got NoneType"):
         model.encode()
+    for row in (("a text", "its pair"), {"image": "a.png"}, b"bytes", None):
+        with pytest.raises(InputTypeError, match="each input is a text; got"):
+            model.encode(["a text", row])
 
 
 def test_torch_is_imported_for_tensors_only(folder):

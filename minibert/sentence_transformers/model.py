@@ -120,12 +120,12 @@ class SentenceTransformer(Settings):
         truncate_dim = self.truncate_dim if truncate_dim is None else read_truncate_dim(truncate_dim)
         normalize = True if read_flag("normalize_embeddings", normalize_embeddings) else None  # None: as the folder says
         prompt = self.encoder.chosen_prompt(prompt, prompt_name)
-        compute = {
+        functions: dict[str | None, Callable] = {
             "sentence_embedding": partial(self.encoder.encode, normalize=normalize),
             "token_embeddings": self.token_embeddings,
             None: self.everything,
-        }[output_value]
-        compute = partial(compute, prompt=prompt, batch_size=batch_size, truncate_dim=truncate_dim)
+        }
+        compute = partial(functions[output_value], prompt=prompt, batch_size=batch_size, truncate_dim=truncate_dim)
         one = isinstance(texts, str)
         results = self.computed(compute, [texts] if one else rows_of(texts), pool, device, chunk_size)
         if precision not in (None, "float32") and len(results):
