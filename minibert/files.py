@@ -73,6 +73,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise ModelFileError(f"{path} cannot be written: {reason}. What was there before still is.") from error
 
 
+def write_json(path: Path, content) -> None:
+    """Write a JSON file as `write_whole` does."""
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
 def current_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

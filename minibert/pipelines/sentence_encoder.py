@@ -15,19 +15,21 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..auto import AutoModel, AutoTokenizer, config_of
-from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, strict_arguments
+from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, read_int, strict_arguments
+from ..files import as_folder
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
 from .base import BATCH, as_text, batches, check_count
-from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
+from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe, write_recipe
 from .streaming import as_rows, in_batches, stream, type_name
 
 
 class SentenceEncoder:
     """`SentenceEncoder.from_pretrained(name).encode(texts)`: a vector each, such that near ones mean near things.
 
-    `prompts`, `default_prompt_name`, `similarity_fn_name` and `max_seq_length` begin as the folder says, and may be set.
+    `prompts`, `default_prompt_name`, `similarity_fn_name`, `max_seq_length` and `truncate_dim` begin as the folder says,
+    and may be set.
     """
 
     @strict_arguments
@@ -78,11 +80,32 @@ class SentenceEncoder:
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a name that is wrong is known before anything is downloaded
         checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        return cls.from_checkpoint(checkpoint, kernels, strict)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint,
+        kernels: str | Mapping[str, str],
+        strict: bool = True,
+        config_overrides: Mapping[str, Any] | None = None,
+        tokenizer_overrides: Mapping[str, Any] | None = None,
+    ):
+        """A located checkpoint -> the encoder. The overrides go over its config.json and tokenizer_config.json."""
         recipe = read_recipe(checkpoint, strict)
         checkpoint = checkpoint.within(recipe.model_folder)
-        config = config_of(checkpoint)
+        config = config_of(checkpoint, **(config_overrides or {}))
         model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
-        return cls(model, AutoTokenizer.from_pretrained(checkpoint), recipe)
+        return cls(model, AutoTokenizer.from_pretrained(checkpoint, **(tokenizer_overrides or {})), recipe)
+
+    @strict_arguments
+    def save_pretrained(self, folder: str | PathLike) -> None:
+        """Write a folder that `from_pretrained` and sentence-transformers load: model, tokenizer, steps and settings."""
+        folder = as_folder(folder)
+        recipe = self.recipe._replace(longest=self.max_seq_length, model_folder="")
+        write_recipe(recipe, folder, self.model.config.hidden_size)  # first: half a folder then gives no other vectors
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -129,6 +152,20 @@ class SentenceEncoder:
             raise InputError(f"{rule}; got {brief(longest)}.")
         self._longest = int(longest)
 
+    @property
+    def truncate_dim(self) -> int | None:
+        """How many of a vector's first components are kept; None keeps all."""
+        return self.recipe.truncate_dim
+
+    @truncate_dim.setter
+    def truncate_dim(self, count: int | None) -> None:
+        self.recipe = self.recipe._replace(truncate_dim=read_truncate_dim(count))
+
+    @property
+    def dimension(self) -> int:
+        """D, how long the vectors are that `encode` returns."""
+        return self.width if self.truncate_dim is None else min(self.width, self.truncate_dim)
+
     @strict_arguments
     def encode(
         self,
@@ -138,26 +175,34 @@ class SentenceEncoder:
         normalize: bool | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        truncate_dim: int | None = None,
     ) -> np.ndarray:
         """A text -> (D,); an iterable of S texts -> (S, D). float32, of length 1 where the model says so or `normalize` does.
 
         A text that is too long is cut to `max_seq_length` tokens. `prompt` stands before each text; `prompt_name` is
-        one that the model brings (`prompts`).
+        one that the model brings (`prompts`). `truncate_dim` goes before the encoder's own: with it, vectors have length
+        1 only if `normalize` says so.
         """
         check_count("batch_size", batch_size)
-        normalize = self.recipe.normalize if normalize is None else read_flag("normalize", normalize)
+        normalize = None if normalize is None else read_flag("normalize", normalize)
+        truncate_dim = self.truncate_dim if truncate_dim is None else read_truncate_dim(truncate_dim)
         prompt = self.chosen_prompt(prompt, prompt_name)
-        if isinstance(texts, str):
-            return self.encode([texts], normalize=normalize, prompt=prompt)[0]
-        rows = batches(rows_of(texts), batch_size, as_text)
-        vectors = [vector for batch in rows for vector in self.vectors(batch, prompt)]
-        if not vectors:
-            return np.zeros((0, self.width), np.float32)
-        found = np.stack(vectors)
-        for parameters, activation in self.dense:
-            found = activation(self.model.kernels.linear(found, *parameters))
-            check_finite(found)
-        return normalized(found) if normalize else found
+        one = isinstance(texts, str)
+        rows = batches([texts] if one else rows_of(texts), batch_size, as_text)
+        pooled = [vector for batch in rows for vector in self.vectors(batch, prompt)]
+        vectors = self.finished(np.stack(pooled) if pooled else None, normalize, truncate_dim)
+        return vectors[0] if one else vectors
+
+    def finished(self, pooled: np.ndarray | None, normalize: bool | None, truncate_dim: int | None) -> np.ndarray:
+        """Pooled vectors (S, W), None for none -> (S, D): through each Dense step, normalized and truncated."""
+        vectors = np.zeros((0, self.width), np.float32) if pooled is None else pooled
+        for parameters, activation in self.dense if len(vectors) else ():
+            vectors = activation(self.model.kernels.linear(vectors, *parameters))
+            check_finite(vectors)
+        if normalize is None and self.recipe.normalize:  # the folder's last step, before vectors are truncated
+            vectors = normalized(vectors)
+        vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
+        return normalized(vectors) if normalize else vectors
 
     @strict_arguments
     def encode_query(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
@@ -193,20 +238,32 @@ class SentenceEncoder:
 
     def vectors(self, texts: list[str], prompt: str) -> list[np.ndarray]:
         """Texts -> their vectors, each from its own tokens only."""
-        encoded = self.tokenize([prompt + text for text in texts])
-        start = 0
-        if prompt and not self.recipe.include_prompt:  # [CLS] and the prompt are not pooled
-            start = self.tokenize([prompt])["input_ids"].shape[1] - 1
+        encoded, start = self.tokenize([prompt + text for text in texts]), self.prompt_length(prompt)
         if self.recipe.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
             return list(self.model.encode(self.model.pack(**encoded), cls_only=True))
-        hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
-        found = []
-        for row, mask in zip(hidden, encoded["attention_mask"].astype(bool)):
-            own = row[mask]  # (L, D)
+        return self.pooled(self.model(**encoded).last_hidden_state, encoded["attention_mask"], start)
+
+    def prompt_length(self, prompt: str) -> int:
+        """How many tokens, [CLS] and the prompt's, are not pooled: none unless the folder says so."""
+        return self.tokenize([prompt])["input_ids"].shape[1] - 1 if prompt and not self.recipe.include_prompt else 0
+
+    def pooled(self, hidden: np.ndarray, mask: np.ndarray, start: int = 0) -> list[np.ndarray]:
+        """hidden (B, T, D) and mask (B, T) -> a vector (W,) of each row, from its tokens from `start` on."""
+        vectors = []
+        for row, real in zip(hidden, mask.astype(bool)):
+            own = row[real]  # (L, D)
             weights = np.arange(1, len(own) + 1, dtype=np.float32)[:, None]
             own, weights = (own[start:], weights[start:]) if start < len(own) else (own, weights)
-            found.append(np.concatenate([POOLINGS[name](own, weights) for name in self.recipe.poolings]))
-        return found
+            vectors.append(np.concatenate([POOLINGS[name](own, weights) for name in self.recipe.poolings]))
+        return vectors
+
+    def features(self, texts: list[str], prompt: str) -> dict[str, np.ndarray]:
+        """Texts -> everything on the way to their vectors: the tokenizer's arrays (B, T), `token_embeddings` (B, T, D) and
+        `sentence_embedding` (B, W), not truncated."""
+        encoded = self.tokenize([prompt + text for text in texts])
+        hidden = self.model(**encoded).last_hidden_state
+        pooled = np.stack(self.pooled(hidden, encoded["attention_mask"], self.prompt_length(prompt)))
+        return {**encoded, "token_embeddings": hidden, "sentence_embedding": self.finished(pooled, None, None)}
 
     @strict_arguments
     def tokenize(self, texts: list[str]):
@@ -240,6 +297,10 @@ def prompt_of(prompts: Mapping[str, str], name: str) -> str:
         rule = f"prompt_name is one of the model's prompts, {known}"
         raise InputError(f"{rule}; got {brief(name)}. Pass prompt='...' for another.")
     return as_text(prompts[name])
+
+
+def read_truncate_dim(count: int | None) -> int | None:
+    return None if count is None else read_int("truncate_dim", count, 1)
 
 
 def known_similarity(name: str) -> str:

@@ -5,7 +5,7 @@
     1_Pooling/config.json               how a text's hidden states become one vector
     2_Dense/config.json and weights     a linear layer and an activation that the vector goes through
     sentence_bert_config.json           the longest text, and whether to lower its letters
-    config_sentence_transformers.json   prompts, and how two vectors are compared
+    config_sentence_transformers.json   prompts, how two vectors are compared, how many components are kept
 
 Next: sentence_encoder.py, which follows it.
 """
@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import ConfigError, WeightsError, brief
-from ..files import read_json
+from ..files import read_json, write_json
 from ..kernels import reference
 from ..models.checkpoint import check_tensors, linear_shapes
 from ..models.heads import sigmoid
-from ..weights import WEIGHTS, read_tensors
+from ..weights import WEIGHTS, read_tensors, save_tensors
 
 POOLINGS = {  # hidden (L, D) of a text's tokens, weights (L, 1) of their places -> (D,); in the order they are joined
     "cls": lambda hidden, weights: hidden[0],
@@ -83,6 +84,7 @@ class Recipe(NamedTuple):
     prompts: Mapping[str, str] = {}
     prompt_name: str | None = None
     similarity: str = "cosine"
+    truncate_dim: int | None = None  # components of a vector that are kept
     model_folder: str = ""  # where in the folder the model's files are
 
 
@@ -112,6 +114,7 @@ def read_recipe(checkpoint, strict: bool = True) -> Recipe:
             prompts.get("prompts", {}),
             prompts.get("default_prompt_name"),
             prompts.get("similarity_fn_name") or "cosine",
+            prompts.get("truncate_dim"),
             model_folder,
         ),
         checkpoint.name,
@@ -203,13 +206,55 @@ def checked(recipe: Recipe, source: str) -> Recipe:
     if not isinstance(recipe.similarity, str) or recipe.similarity not in SIMILARITIES:
         known = ", ".join(SIMILARITIES)
         raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(recipe.similarity)}.")
+    if recipe.truncate_dim is not None and (type(recipe.truncate_dim) is not int or recipe.truncate_dim < 1):
+        raise ConfigError(f"truncate_dim must be a whole number, 1 or more; {source} has {brief(recipe.truncate_dim)}.")
     return recipe
+
+
+def write_recipe(recipe: Recipe, folder: Path, width: int) -> None:
+    """The files that `read_recipe` reads, for a model of this width whose own files are in the folder itself."""
+    steps = ["Transformer", "Pooling", *["Dense"] * len(recipe.dense), *["Normalize"] * recipe.normalize]
+    homes = ["", *(f"{index}_{step}" for index, step in enumerate(steps[1:], 1))]
+    for home, dense in zip(homes[2:], recipe.dense):
+        write_dense(dense, folder / home)
+    pooling = {
+        "word_embedding_dimension": width,
+        "pooling_mode": recipe.poolings[0] if len(recipe.poolings) == 1 else list(recipe.poolings),
+        "include_prompt": recipe.include_prompt,
+    }
+    write_json(folder / homes[1] / "config.json", pooling)
+    write_json(folder / LIMITS[0], {"max_seq_length": recipe.longest, "do_lower_case": recipe.lower})
+    settings = {
+        "prompts": dict(recipe.prompts),
+        "default_prompt_name": recipe.prompt_name,
+        "similarity_fn_name": recipe.similarity,
+        "truncate_dim": recipe.truncate_dim,
+    }
+    write_json(folder / SETTINGS, settings)
+    modules = [
+        {"idx": index, "name": str(index), "path": home, "type": f"sentence_transformers.models.{step}"}
+        for index, (step, home) in enumerate(zip(steps, homes))
+    ]
+    write_json(folder / "modules.json", modules)
+
+
+def write_dense(dense: Dense, folder: Path) -> None:
+    outputs, inputs = dense.weight.shape
+    module = "linear" if dense.activation == "Identity" else "activation"
+    settings = {
+        "in_features": inputs,
+        "out_features": outputs,
+        "bias": True,
+        "activation_function": f"torch.nn.modules.{module}.{dense.activation}",
+    }
+    save_tensors(folder / WEIGHTS, {"linear.weight": dense.weight, "linear.bias": dense.bias})
+    write_json(folder / "config.json", settings)
 
 
 def distances(one: np.ndarray, other: np.ndarray, order: int) -> np.ndarray:
     """Vectors (S, D) and (R, D) -> (S, R): the norm of each difference, of order 1 or 2."""
     rows = [np.linalg.norm(other - vector, order, axis=1) for vector in one]
-    return np.array(rows, np.float32).reshape(len(one), len(other))
+    return np.array(rows, np.result_type(one, other)).reshape(len(one), len(other))
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from minibert.config import PreTrainedConfig
 from minibert.families import FAMILIES
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import pipeline_class
+from minibert.sentence_transformers import SentenceTransformer, util
 from minibert.tokenization import AddedToken
 from minibert.tokenization.tokenizer import Tokenizer
 
@@ -104,6 +105,7 @@ class Bench:
         self.root = root
         self.folder, self.model, self.pipe = cache(self.folder), cache(self.model), cache(self.pipe)
         self.kept = cache(self.instance)
+        self.sentence_folder, self.pool = cache(self.sentence_folder), cache(self.pool)
 
     def folder(self, architecture="bert", head="ForSequenceClassification") -> Path:
         folder = make_checkpoint(self.root / f"{architecture}-{head}", architecture, head)
@@ -117,6 +119,14 @@ class Bench:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MinibertWarning)  # zero-shot: no label begins with "entail"
             return minibert.pipeline(task, self.model(pipeline_class(task).auto_class().classes()["bert"]), bert_tokenizer())
+
+    def sentence_folder(self) -> Path:
+        folder = self.root / "sentences"
+        sample(minibert.SentenceEncoder).save_pretrained(folder)
+        return folder
+
+    def pool(self) -> dict:
+        return sample(SentenceTransformer).start_multi_process_pool(["cpu"])
 
     def instance(self, owner: type):
         """An object of a class; a new one each time if calls may change it."""
@@ -143,6 +153,10 @@ def sample(owner: type):
         return owner(config_of(owner.config_class), kernels="reference", seed=0)
     if owner is minibert.SentenceEncoder:
         return owner(sample(minibert.BertModel), bert_tokenizer())
+    if owner is SentenceTransformer:
+        transformer = owner.__new__(owner)  # its constructor needs a folder
+        transformer.encoder = sample(minibert.SentenceEncoder)
+        return transformer
     if owner is minibert.BatchEncoding:
         return bert_tokenizer()(TEXTS, padding=True, return_offsets_mapping=True)
     if owner is AddedToken:
@@ -238,6 +252,47 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         for name in ("encode", "encode_query", "encode_document", "stream", "tokenize")
     },
     "SentenceEncoder.similarity": [{"one": np.eye(3), "other": np.eye(3)}],
+    "SentenceTransformer.__init__": lambda bench, owner: [
+        {"model_name_or_path": bench.sentence_folder(), "model_kwargs": {"kernels": "reference"}}
+    ],
+    **{
+        f"SentenceTransformer.{name}": [
+            {"inputs": TEXTS},
+            {"inputs": TEXTS, "device": ["cpu", "cpu"], "precision": "ubinary", "truncate_dim": 4},
+            {"inputs": TEXTS, "output_value": "token_embeddings", "convert_to_tensor": bool(importlib.util.find_spec("torch"))},
+        ]
+        for name in ("encode", "encode_query", "encode_document")
+    },
+    "SentenceTransformer.encode_multi_process": lambda bench, owner: [{"sentences": TEXTS, "pool": bench.pool()}],
+    "SentenceTransformer.stop_multi_process_pool": lambda bench, owner: [
+        {"pool": bench.kept(owner).start_multi_process_pool()}
+    ],
+    "SentenceTransformer.tokenize": [{"texts": TEXTS}],
+    "SentenceTransformer.preprocess": [{"inputs": TEXTS, "prompt": "a "}],
+    "Settings.set_pooling_include_prompt": [{"include_prompt": False}],
+    "Settings.truncate_embeddings": [{"truncate_dim": 4}],
+    "Settings.truncate_sentence_embeddings": [{"truncate_dim": 4}],
+    "Settings.train": [{"mode": False}],
+    "Settings.cuda": [],
+    "Settings.save": [{"path": "saved"}],
+    "Settings.save_pretrained": [{"path": "saved"}],
+    **{
+        f"SentenceTransformer.{name}": [{"embeddings1": np.eye(3), "embeddings2": np.eye(3)}]
+        for name in ("similarity", "similarity_pairwise")
+    },
+    **{name: [{"a": np.eye(3), "b": np.eye(3)}] for name in dir(util) if name.endswith(("_sim", "_score"))},
+    "pairwise_angle_sim": [{"x": np.eye(3), "y": np.eye(3)}],
+    "semantic_search": [{"query_embeddings": np.eye(3), "corpus_embeddings": np.eye(3)}],
+    "paraphrase_mining": lambda bench, owner: [{"model": bench.kept(SentenceTransformer), "sentences": TEXTS}],
+    "paraphrase_mining_embeddings": [{"embeddings": np.eye(3)}],
+    "community_detection": [{"embeddings": np.eye(3), "min_community_size": 1}],
+    "quantize_embeddings": [
+        {"embeddings": np.eye(3), "precision": "int8"},
+        {"embeddings": [np.eye(3)], "precision": "uint8", "ranges": np.array([[0.0] * 3, [1.0] * 3])},
+        {"embeddings": np.eye(3), "precision": "binary", "calibration_embeddings": np.eye(3)},
+    ],
+    "normalize_embeddings": [{"embeddings": np.eye(3)}],
+    "truncate_embeddings": [{"embeddings": np.eye(3), "truncate_dim": 2}],
     "pipeline": lambda bench, owner: [
         {"model": bench.model(), "tokenizer": bert_tokenizer()},
         {"task": "text-classification", "model": bench.folder(), "kernels": "reference"},
@@ -273,12 +328,14 @@ INTERNAL = {
     " loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear run_checked run_head",
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
-    "SentenceEncoder": "answered chosen_prompt prompt_for vectors",
+    "SentenceEncoder": "answered chosen_prompt features finished from_checkpoint pooled prompt_for prompt_length vectors",
+    "SentenceTransformer": "computed everything prompt_for token_embeddings",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "config encoder head kernels graph_cache tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
     "SentenceEncoder": "dense model recipe tokenizer width",
+    "SentenceTransformer": "encoder",
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
@@ -290,5 +347,7 @@ KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base cl
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
 PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}
+PUBLIC |= {"SentenceTransformer": SentenceTransformer} | {name: getattr(util, name) for name in util.__all__}
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
-NO_CALLS = [owner for owner in CLASSES if issubclass(owner, Exception)]  # and warnings: Python constructs them
+# Exceptions and warnings Python constructs, members of an Enum its class.
+NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum))]

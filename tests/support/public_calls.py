@@ -23,6 +23,7 @@ import minibert
 from minibert.config import PreTrainedConfig
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
+from minibert.sentence_transformers import SentenceTransformer
 from minibert.tokenization.tokenizer import Tokenizer
 
 # --- The calls -------------------------------------------------------------------------------------------------------
@@ -127,6 +128,10 @@ FURTHER = {
     "SentenceEncoder.encode_query": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.encode_document": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.stream": [minibert.SentenceEncoder.answered],
+    **{
+        f"SentenceTransformer.{name}": [SentenceTransformer.encode]
+        for name in ("encode_query", "encode_document", "encode_multi_process")
+    },
 }
 
 

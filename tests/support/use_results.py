@@ -13,6 +13,7 @@ import minibert
 from minibert.config import PreTrainedConfig
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines.base import Pipeline
+from minibert.sentence_transformers import SentenceTransformer
 from minibert.tokenization import AddedToken
 from minibert.tokenization.tokenizer import Tokenizer
 
@@ -70,6 +71,7 @@ USES: dict[type, Callable[[Any, Bench], object]] = {
     PreTrainedModel: use_model,
     Pipeline: use_pipeline,
     minibert.SentenceEncoder: use_encoder,
+    SentenceTransformer: use_encoder,
     minibert.BatchEncoding: lambda batch, bench: repr(batch),
     AddedToken: lambda token, bench: bert_tokenizer().add_tokens(token),
 }

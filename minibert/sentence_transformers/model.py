@@ -1,0 +1,259 @@
+"""SentenceTransformer: the methods of sentence-transformers' class, over a SentenceEncoder.
+
+What means nothing on a CPU is accepted and does nothing; what would change the answer is an InputError. The table is in
+minibert/README.md. Next: settings.py, what the class has beside its calls; loading.py, its constructor's arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from os import PathLike, environ
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, InputTypeError, brief, read_flag, strict_arguments
+from ..pipelines.base import as_text, batches, check_count
+from ..pipelines.sentence_encoder import read_truncate_dim, rows_of
+from ..tensors import check_device, check_without_effect, to_torch
+from .loading import load_encoder
+from .pool import map_chunks, start_pool, stop_pool
+from .quantization import check_precision, quantize_embeddings
+from .settings import Settings
+from .similarity import SimilarityFunction
+
+OUTPUTS = ("sentence_embedding", "token_embeddings", None)
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the first that the model has stands before a document
+
+
+class SentenceTransformer(Settings):
+    """`SentenceTransformer(name).encode(texts)`: a vector each. `.encoder` is the SentenceEncoder behind it."""
+
+    @strict_arguments
+    def __init__(
+        self,
+        model_name_or_path: str | PathLike | None = None,
+        *,
+        modules=None,
+        device=None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        cache_folder: str | PathLike | None = None,
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: bool | str | None = None,
+        use_auth_token: bool | str | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data=None,
+        backend: str = "torch",
+        similarity_fn_name: str | SimilarityFunction | None = None,
+        truncate_dim: int | None = None,
+    ):
+        """A folder, or a name on the hub: without an organization, of the organization sentence-transformers.
+
+        `prompts` go over the folder's. `model_kwargs` may have `kernels`, as `AutoModel.from_pretrained` has.
+        `tokenizer_kwargs` is the former name of `processor_kwargs`, `use_auth_token` that of `token`. Nothing is done with
+        `model_card_data`.
+        """
+        check_device(device)
+        check_without_effect("modules", modules, (None,), "Pass the name or the folder of a saved model.")
+        check_without_effect("backend", backend, ("torch",), "Leave it out; model_kwargs={'kernels': ...} chooses kernels.")
+        folder = environ.get("SENTENCE_TRANSFORMERS_HOME") if cache_folder is None else cache_folder
+        token = one_of("token", token, "use_auth_token", use_auth_token)
+        location = {"revision": revision, "cache_dir": folder, "token": token, "local_files_only": local_files_only}
+        overrides = {
+            "model_kwargs": model_kwargs,
+            "tokenizer_kwargs": one_of("processor_kwargs", processor_kwargs, "tokenizer_kwargs", tokenizer_kwargs),
+            "config_kwargs": config_kwargs,
+        }
+        self.encoder = load_encoder(model_name_or_path, location, trust_remote_code, overrides)
+        self.prompts = merged_prompts(self.prompts, prompts)
+        if default_prompt_name is not None:
+            self.default_prompt_name = default_prompt_name
+        if similarity_fn_name is not None:
+            self.similarity_fn_name = similarity_fn_name
+        if truncate_dim is not None:
+            self.truncate_dim = truncate_dim
+
+    # --- Encoding ----------------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def encode(
+        self,
+        inputs=None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: str | None = "sentence_embedding",
+        precision: str | None = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device=None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+        pool: Mapping[str, Any] | None = None,
+        chunk_size: int | None = None,
+        *,
+        sentences=None,
+    ):
+        """A text -> (D,); an iterable of S texts -> NumPy (S, D), torch with `convert_to_tensor=True`, and a list of S tensors
+        with `convert_to_numpy=False`.
+
+        `output_value="token_embeddings"` gives a list of (T, D), and None a list of dictionaries of everything on the way.
+        `precision` is of `quantize_embeddings`. Chunks of texts go to the threads of a `pool`, or to as many threads as
+        `device` is a list of. `show_progress_bar` shows nothing; `sentences` is the former name of `inputs`.
+        """
+        texts = one_of("inputs", inputs, "sentences", sentences)
+        check_count("batch_size", batch_size)
+        read_flag("show_progress_bar", False if show_progress_bar is None else show_progress_bar)
+        check_without_effect("output_value", output_value, OUTPUTS)
+        if precision is not None:
+            check_precision(precision)
+        as_tensors = read_flag("convert_to_tensor", convert_to_tensor)
+        as_arrays = read_flag("convert_to_numpy", convert_to_numpy)
+        truncate_dim = self.truncate_dim if truncate_dim is None else read_truncate_dim(truncate_dim)
+        normalize = True if read_flag("normalize_embeddings", normalize_embeddings) else None  # None: as the folder says
+        prompt = self.encoder.chosen_prompt(prompt, prompt_name)
+        functions: dict[str | None, Callable] = {
+            "sentence_embedding": partial(self.encoder.encode, normalize=normalize),
+            "token_embeddings": self.token_embeddings,
+            None: self.everything,
+        }
+        compute = partial(functions[output_value], prompt=prompt, batch_size=batch_size, truncate_dim=truncate_dim)
+        one = isinstance(texts, str)
+        results = self.computed(compute, [texts] if one else rows_of(texts), pool, device, chunk_size)
+        if precision not in (None, "float32") and len(results):
+            if output_value is None:
+                raise InputError("precision is of embeddings; with output_value=None it must be 'float32'. Leave it out.")
+            results = quantize_embeddings(results, precision)
+        results = in_form(results, as_tensors, as_arrays)
+        return results[0] if one else results
+
+    @strict_arguments
+    def encode_query(self, inputs=None, prompt_name: str | None = None, prompt: str | None = None, *arguments, **options: Any):
+        """As `encode`, of what is searched with: the prompt "query" stands before each text, if the model has one."""
+        name = self.prompt_for(("query",), prompt_name, prompt)
+        return self.encode(inputs, name, prompt, *arguments, **options)
+
+    @strict_arguments
+    def encode_document(
+        self, inputs=None, prompt_name: str | None = None, prompt: str | None = None, *arguments, **options: Any
+    ):
+        """As `encode`, of what is searched in: with the prompt "document", or else "passage" or "corpus"."""
+        name = self.prompt_for(DOCUMENT_PROMPTS, prompt_name, prompt)
+        return self.encode(inputs, name, prompt, *arguments, **options)
+
+    def prompt_for(self, names: tuple[str, ...], prompt_name: str | None, prompt: str | None) -> str | None:
+        if prompt_name is not None or prompt is not None:
+            return prompt_name
+        return next((name for name in names if name in self.prompts), None)
+
+    def computed(self, compute: Callable[[Any], Any], rows, pool, device, chunk_size: int | None):
+        """`compute` of all rows at once, or of chunks of them on a pool's threads."""
+        if not isinstance(device, list):
+            check_device(device)
+            if pool is None:
+                return compute(rows)
+        own = start_pool(device) if pool is None else None
+        try:
+            parts = map_chunks(pool if own is None else own, compute, list(rows), chunk_size)
+        finally:
+            if own is not None:
+                stop_pool(own)
+        if not parts:
+            return compute([])
+        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [row for part in parts for row in part]
+
+    def token_embeddings(self, texts, prompt: str, batch_size: int, truncate_dim: int | None) -> list[np.ndarray]:
+        """Texts -> the hidden states (T, D) of each, without padding at the end."""
+        rows = self.everything(texts, prompt, batch_size, truncate_dim)
+        return [row["token_embeddings"][: row["attention_mask"].nonzero()[0].max(initial=0) + 1] for row in rows]
+
+    def everything(self, texts, prompt: str, batch_size: int, truncate_dim: int | None) -> list[dict[str, np.ndarray]]:
+        """Texts -> for each its rows of the arrays that `SentenceEncoder.features` returns."""
+        rows = []
+        for batch in batches(texts, batch_size, as_text):
+            features = self.encoder.features(batch, prompt)
+            features["sentence_embedding"] = features["sentence_embedding"][:, :truncate_dim]
+            rows += [{name: array[index] for name, array in features.items()} for index in range(len(batch))]
+        return rows
+
+    @strict_arguments
+    def tokenize(self, texts):
+        """Texts -> input_ids, token_type_ids and attention_mask (B, T), padded to the longest."""
+        return self.encoder.tokenize(texts)
+
+    @strict_arguments
+    def preprocess(self, inputs, prompt: str | None = None):
+        """The newer name of `tokenize`, with a prompt before each text."""
+        return self.encoder.tokenize([as_text("" if prompt is None else prompt) + as_text(text) for text in rows_of(inputs)])
+
+    # --- Comparing ---------------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def similarity(self, embeddings1, embeddings2):
+        """(S, D) and (R, D) -> (S, R), as `similarity_fn_name` says: torch if one of the two is, else NumPy."""
+        return SimilarityFunction.to_similarity_fn(self.similarity_fn_name)(embeddings1, embeddings2)
+
+    @strict_arguments
+    def similarity_pairwise(self, embeddings1, embeddings2):
+        """(S, D) and (S, D) -> (S,), each with its partner."""
+        return SimilarityFunction.to_similarity_pairwise_fn(self.similarity_fn_name)(embeddings1, embeddings2)
+
+    # --- Pools -------------------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def start_multi_process_pool(self, target_devices: list | None = None) -> dict[str, Any]:
+        """A list of "cpu" -> a pool of as many threads, by default 4, for `encode(..., pool=pool)`."""
+        return start_pool(target_devices)
+
+    @staticmethod
+    @strict_arguments
+    def stop_multi_process_pool(pool: Mapping[str, Any]) -> None:
+        """End the threads of a pool."""
+        stop_pool(pool)
+
+    @strict_arguments
+    def encode_multi_process(
+        self,
+        sentences,
+        pool: Mapping[str, Any],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        chunk_size: int | None = None,
+        **options: Any,
+    ) -> np.ndarray:
+        """As `encode(sentences, pool=pool)`, the newer way to say it."""
+        sizes = {"batch_size": batch_size, "chunk_size": chunk_size}
+        return self.encode(sentences, prompt_name, prompt, pool=pool, **sizes, **options)
+
+
+def one_of(name: str, value, former_name: str, former):
+    """An argument under its name or its former one -> its value. InputTypeError for both."""
+    if value is not None and former is not None:
+        raise InputTypeError(f"{former_name} is the former name of {name}; got both. Leave {former_name} out.")
+    return former if value is None else value
+
+
+def merged_prompts(saved: Mapping[str, str], prompts: Mapping[str, str | None] | None) -> dict[str, str]:
+    """A folder's prompts, over which the constructor's go; None is the folder's, or else empty, as "query" and "document" are."""
+    if prompts is not None and not isinstance(prompts, Mapping):
+        raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
+    own = {name: prompt for name, prompt in (prompts or {}).items() if prompt is not None}
+    return {**dict.fromkeys(("query", "document", *(prompts or ())), ""), **saved, **own}
+
+
+def in_form(results, as_tensors: bool, as_arrays: bool):
+    """NumPy results -> what a call asks for: an array stays whole or becomes one tensor, or a list of them."""
+    if isinstance(results, np.ndarray) and as_tensors:
+        return to_torch(results)
+    if as_arrays and not as_tensors:
+        return results
+    return [{name: to_torch(row[name]) for name in row} if isinstance(row, dict) else to_torch(row) for row in results]

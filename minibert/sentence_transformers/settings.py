@@ -1,0 +1,155 @@
+"""What a SentenceTransformer has beside its calls: settings, the methods of torch's modules, and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+
+from ..errors import InputError, read_flag, strict_arguments
+from ..pipelines.sentence_encoder import SentenceEncoder
+from ..tensors import check_device, check_without_effect, cpu_device, preset_of_dtype
+
+
+class Settings:
+    """The base of SentenceTransformer. Settings are the encoder's own, and may be set."""
+
+    encoder: SentenceEncoder
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Names -> what stands before each text if the name is chosen."""
+        return self.encoder.prompts
+
+    @prompts.setter
+    def prompts(self, prompts: Mapping[str, str]) -> None:
+        self.encoder.prompts = prompts
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """The prompt of calls that name none."""
+        return self.encoder.default_prompt_name
+
+    @default_prompt_name.setter
+    def default_prompt_name(self, name: str | None) -> None:
+        self.encoder.default_prompt_name = name
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """How `similarity` compares: cosine, dot, euclidean or manhattan."""
+        return self.encoder.similarity_fn_name
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name) -> None:
+        self.encoder.similarity_fn_name = name
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens; what is longer is cut."""
+        return self.encoder.max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, longest: int) -> None:
+        self.encoder.max_seq_length = longest
+
+    def get_max_seq_length(self) -> int:
+        return self.max_seq_length
+
+    @property
+    def truncate_dim(self) -> int | None:
+        """How many of a vector's first components are kept; None keeps all."""
+        return self.encoder.truncate_dim
+
+    @truncate_dim.setter
+    def truncate_dim(self, count: int | None) -> None:
+        self.encoder.truncate_dim = count
+
+    @contextmanager
+    @strict_arguments
+    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+        """`with model.truncate_embeddings(16):` vectors have 16 components. It changes the model, for all its threads."""
+        before = self.truncate_dim
+        self.truncate_dim = truncate_dim
+        try:
+            yield
+        finally:
+            self.truncate_dim = before
+
+    @strict_arguments
+    def truncate_sentence_embeddings(self, truncate_dim: int | None):
+        """The former name of `truncate_embeddings`."""
+        return self.truncate_embeddings(truncate_dim)
+
+    def get_embedding_dimension(self) -> int:
+        """D, how long vectors are."""
+        return self.encoder.dimension
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """The former name of `get_embedding_dimension`."""
+        return self.encoder.dimension
+
+    @strict_arguments
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
+        """Whether a prompt's tokens are pooled too."""
+        include_prompt = read_flag("include_prompt", include_prompt)
+        self.encoder.recipe = self.encoder.recipe._replace(include_prompt=include_prompt)
+
+    @property
+    def tokenizer(self):
+        return self.encoder.tokenizer
+
+    @property
+    def device(self):
+        """torch.device("cpu") if torch is imported, else "cpu"."""
+        return cpu_device()
+
+    # --- As a torch module -------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def to(self, device=None, dtype=None, non_blocking: bool = False):
+        """The model itself: it is on the CPU, in float32."""
+        if dtype is None and type(device).__name__ == "dtype":  # to(torch.float32)
+            device, dtype = None, device
+        check_device(device)
+        if preset_of_dtype(dtype) is not None:
+            raise InputError("a loaded model stays float32; got bfloat16. Load it with model_kwargs={'dtype': 'bfloat16'}.")
+        read_flag("non_blocking", non_blocking)
+        return self
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return self
+
+    def eval(self):
+        return self
+
+    @strict_arguments
+    def cuda(self, device=None):
+        """InputError: there is the CPU only."""
+        return self.to("cuda")
+
+    @strict_arguments
+    def train(self, mode: bool = True):
+        """The model itself for train(False), as it is; InputError otherwise."""
+        if read_flag("mode", mode):
+            raise InputError("minibert does not train sentence embeddings; a SentenceTransformer encodes. Leave train() out.")
+        return self
+
+    # --- Files -------------------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def save_pretrained(
+        self,
+        path: str | PathLike,
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: list[str] | None = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Write a folder that minibert and sentence-transformers load. No model card is written, whatever is said of one."""
+        check_without_effect("safe_serialization", safe_serialization, (True, None), "Weights are safetensors.")
+        self.encoder.save_pretrained(path)
+
+    save = save_pretrained
