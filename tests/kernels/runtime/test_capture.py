@@ -132,7 +132,9 @@ def test_a_pass_in_which_numpy_reads_a_result_is_not_kept():
     assert list(model.graph_cache.passes.values()) == [None]
 
 
-@pytest.mark.parametrize("kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "transposed"}, {"linear": "naive"}])
+@pytest.mark.parametrize(
+    "kernels", ["reference", "naive", {"softmax": "naive"}, {"attention": "transposed"}, {"linear": "naive"}]
+)
 def test_operations_that_are_not_only_kernels_are_never_captured(kernels):
     model = make_model(kernels)
     assert not make_ops(kernels).capturable

@@ -1,6 +1,6 @@
 """minibert/families/mpnet.py and its tokenizer against transformers, in process.
 
-tests/checkpoints.py has a small MPNet, so test_models.py, test_heads.py, test_config.py and others run it too.
+tests/support/checkpoints.py has a small MPNet, so test_models.py, test_heads.py, test_config.py and others run it too.
 """
 
 import json
@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint, small_config, small_model
-from test_parity_models import batch, compare, pair, torch, transformers  # noqa: F401 - pair is a fixture
+from parity import batch, compare, torch, transformers
 
 import minibert
 from minibert import ConfigError, InputError, KernelError, MPNetTokenizer
@@ -82,7 +82,7 @@ def compare_all(theirs, ours, inputs):
 @pytest.mark.parity
 @pytest.mark.parametrize("kernels", ["reference", "naive", "fast"])
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, kernels):  # noqa: F811
+def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, kernels):
     theirs, ours = pair(name, kernels, max_position_embeddings=64)
     for length in (7, 60):
         compare_all(theirs, ours, inputs_for(name, length=length))
@@ -94,7 +94,7 @@ def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, ker
 
 @pytest.mark.parity
 @pytest.mark.parametrize("name", CLASSES)
-def test_transformers_loads_back_every_class_saved_here(pair, name, tmp_path):  # noqa: F811
+def test_transformers_loads_back_every_class_saved_here(pair, name, tmp_path):
     _, ours = pair(name)
     ours.save_pretrained(tmp_path / "saved")
     theirs, report = getattr(transformers, name).from_pretrained(tmp_path / "saved", output_loading_info=True)
@@ -103,7 +103,7 @@ def test_transformers_loads_back_every_class_saved_here(pair, name, tmp_path):  
 
 
 @pytest.mark.parity
-def test_hidden_states_attentions_and_the_callers_positions_are_theirs(pair):  # noqa: F811
+def test_hidden_states_attentions_and_the_callers_positions_are_theirs(pair):
     theirs, ours = pair("MPNetModel")
     inputs = batch(3, padded=False) | {"position_ids": np.arange(7)[None] + [[2], [5], [9]]}
     with torch.no_grad():
