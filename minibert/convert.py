@@ -60,13 +60,13 @@ def convert(
     inner = checkpoint.within(model_folder)
     config_of(inner), AutoTokenizer.from_pretrained(inner)
     weights = [path for step, path in steps if step in ("Transformer", "Dense")]
+    sources = {path: find_weights(checkpoint.within(path))[1] for path in weights}
     tensors = {path: open_weights(checkpoint.within(path)) for path in weights}
     written = list(copy_files(checkpoint, inner, folder, model_folder))
     for path in reversed(weights):  # the model's last: half of a folder is then none
         save_stored(folder / path / WEIGHTS, tensors[path])
-        source = find_weights(checkpoint.within(path))[1]
         parameters = sum(math.prod(tensor.shape) for tensor in tensors[path].values())
-        written.append(WrittenFile(folder / path / WEIGHTS, source, len(tensors[path]), parameters))
+        written.append(WrittenFile(folder / path / WEIGHTS, sources[path], len(tensors[path]), parameters))
     return written
 
 
