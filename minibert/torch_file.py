@@ -84,12 +84,11 @@ def read_zip(content: mmap.mmap) -> dict[str, StoredTensor]:
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in entries:
         raise WeightsError(f"it holds a TorchScript program; a state dict is needed. {SAVE_AGAIN}")
-    if (order := entries.get(f"{folder}byteorder")) and order.size < 10 and order.read() != b"little":
+    if (order := entries.get(f"{folder}byteorder")) and (order.size != 6 or order.read() != b"little"):
         raise WeightsError(f"tensors must be little-endian; these were written on a big-endian machine. {SAVE_AGAIN}")
     if entries[pickles[0]].size > LARGEST_PICKLE:
         raise WeightsError(f"a state dict's pickle may have {LARGEST_PICKLE} bytes; got {entries[pickles[0]].size}.")
-    storages: dict[str, Storage] = {}
-    state, _ = read_state(entries[pickles[0]].read(), 0, storages)
+    state, storages, _ = read_state(entries[pickles[0]].read(), 0)
     places: dict[str, tuple[mmap.mmap | ZipEntry, int]] = {}
     for key, storage in storages.items():
         entry = entries.get(f"{folder}data/{key}")
@@ -112,8 +111,7 @@ def read_legacy(content: mmap.mmap) -> dict[str, StoredTensor]:
         raise WeightsError(
             f"torch's protocol must be {PROTOCOL}, and its writer little-endian; this file says otherwise. {SAVE_AGAIN}"
         )
-    storages: dict[str, Storage] = {}
-    state, position = read_state(content, position, storages)
+    state, storages, position = read_state(content, position)
     keys, position = read_pickle(content, position, NAMES, refuse_storage)
     if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
         raise damaged("it lists other storages than its tensors have")
@@ -129,8 +127,9 @@ def read_legacy(content: mmap.mmap) -> dict[str, StoredTensor]:
     return stored_tensors(state, places)
 
 
-def read_state(content, start: int, storages: dict[str, Storage]) -> tuple[dict[str, Tensor], int]:
-    """The state dict's pickle -> its tensors, and the index after its end; its storages go into `storages`."""
+def read_state(content, start: int) -> tuple[dict[str, Tensor], dict[str, Storage], int]:
+    """The state dict's pickle -> its tensors by name, their storages by key, and the index after its end."""
+    storages: dict[str, Storage] = {}
 
     def load_storage(identity: Any) -> Storage:
         storage = storage_of(identity)
@@ -144,7 +143,7 @@ def read_state(content, start: int, storages: dict[str, Storage]) -> tuple[dict[
     for name, value in state.items():
         if type(name) is not str or type(value) is not Tensor:
             raise WeightsError(f"a state dict maps names to tensors; {brief(name)} is a {type(value).__name__}. {SAVE_AGAIN}")
-    return state, end
+    return state, storages, end
 
 
 def stored_tensors(state: dict[str, Tensor], places: dict[str, tuple[mmap.mmap | ZipEntry, int]]) -> dict[str, StoredTensor]:

@@ -18,7 +18,20 @@ import numpy as np
 import pytest
 from checkpoints import make_checkpoint, stored_tensors
 from hostile_torch_files import HOSTILE
-from torch_files import call, dictionary, integer, items, legacy_form, pickled, tensor, text, to_bin, torch_bytes, zip_form
+from torch_files import (
+    call,
+    dictionary,
+    integer,
+    items,
+    legacy_form,
+    pickled,
+    storage,
+    tensor,
+    text,
+    to_bin,
+    torch_bytes,
+    zip_form,
+)
 
 import minibert
 from minibert import AutoModel, AutoModelForSequenceClassification, WeightsError, hub, pickle_reader
@@ -63,9 +76,9 @@ def test_a_checkpoint_of_torch_gives_the_bits_of_its_safetensors(form, kind, tmp
 
 def test_float32_stays_in_the_file_mapped_and_read_only(tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(to_bin(make_checkpoint(tmp_path)))
-    for name, tensor in model.tensors.items():
-        assert isinstance(owner(tensor), mmap.mmap), name
-        assert not tensor.flags.writeable and tensor.dtype == np.float32
+    for name, array in model.tensors.items():
+        assert isinstance(owner(array), mmap.mmap), name
+        assert not array.flags.writeable and array.dtype == np.float32
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -116,20 +129,15 @@ def test_a_directory_of_64_bits_is_read(tmp_path, monkeypatch):
 
 def test_what_other_versions_write_is_read(tmp_path):
     """Python 2's OrderedDict of pairs and its strings, parameters, the rebuilder of torch before 0.4, protocol 4."""
-    old = call("torch._utils", "_rebuild_tensor", items(text("storage"), b"ctorch\nFloatStorage\n", text("0"), text("cpu"), integer(2)) + b"Q", integer(0), items(integer(2)), items(integer(1)))  # fmt: skip
+    old = call("torch._utils", "_rebuild_tensor", storage("0", 2), integer(0), items(integer(2)), items(integer(1)))
     parameter = call("torch._utils", "_rebuild_parameter", tensor("0", 2, (2,)), b"\x88", dictionary())
     key = b"U\x01x"
     pairs = call("collections", "OrderedDict", b"]](" + key + old + b"ea")
     metadata = b"}" + text("_metadata") + dictionary() + b"sb"
     for state, name in ((pairs + metadata, "x"), (dictionary(y=parameter) + metadata, "y")):
         assert read(tmp_path, zip_form(pickled(state), {"0": floats(1, 2)}))[name].array().tolist() == [1, 2]
-    framed = (
-        b"\x80\x04\x95"
-        + bytes(8)
-        + b"\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x94\x93\x94)R\x94\x8c\x01z\x94"
-        + tensor("0", 2, (2,))
-        + b"s."
-    )
+    named = b"\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x94\x93\x94"
+    framed = b"\x80\x04\x95" + bytes(8) + named + b")R\x94\x8c\x01z\x94" + tensor("0", 2, (2,)) + b"s."
     assert read(tmp_path, zip_form(framed, {"0": floats(1, 2)}))["z"].array().tolist() == [1, 2]
 
 
