@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from .errors import WeightsError
 
-LARGEST_PICKLE = 1 << 20  # bytes; the one of bert-large's state dict has some 60,000
-MOST_STEPS = 1 << 18  # opcodes run and items copied: an object of 100 bytes costs a hostile file one byte
+LARGEST_PICKLE = 1 << 20  # bytes; the 400 tensors of a bert-large take 80,000
+MOST_STEPS = 1 << 18  # opcodes run and items copied; a bert-large takes 17,000. A list costs a hostile file one byte
 LONGEST_LINE = 1000  # bytes; GLOBAL has a module and a name in lines
 
 CALLS = {  # opcodes that call something, or hand something over from outside of the file
