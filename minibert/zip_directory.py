@@ -10,7 +10,8 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 from .errors import WeightsError, brief
 
@@ -24,7 +25,8 @@ ENTRY, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
 
 
-class ZipEntry(NamedTuple):
+@dataclass(frozen=True)
+class ZipEntry:
     """An entry: where its bytes are. If it is deflated, `size` is that of the bytes it stands for."""
 
     content: mmap.mmap
@@ -34,9 +36,12 @@ class ZipEntry(NamedTuple):
     deflated: bool
 
     def read(self) -> bytes:
+        return self.inflated if self.deflated else self.content[self.start : self.start + self.stored_size]
+
+    @cached_property
+    def inflated(self) -> bytes:
+        """Once for all tensors that are parts of it."""
         piece = self.content[self.start : self.start + self.stored_size]
-        if not self.deflated:
-            return piece
         stream = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             inflated = stream.decompress(piece, self.size + 1)
@@ -56,9 +61,9 @@ def read_directory(content: mmap.mmap) -> dict[str, ZipEntry]:
         if len(header) < 46 or not header.startswith(ENTRY):
             raise damaged("its directory ends too early")
         name_length, extra_length, comment_length = struct.unpack_from("<3H", header, 28)
-        name = directory[position + 46 : position + 46 + name_length]
-        extra = directory[position + 46 + name_length :][:extra_length]
-        position += 46 + name_length + extra_length + comment_length
+        end = position + 46 + name_length
+        name, extra = directory[position + 46 : end], directory[end : end + extra_length]
+        position = end + extra_length + comment_length
         text = name.decode("utf-8", "replace")
         if text in entries:
             raise damaged(f"{brief(text)} is there twice")
@@ -120,11 +125,11 @@ def read_entry(content: mmap.mmap, header: bytes, name: bytes, extra: bytes) -> 
 
 def widen(extra: bytes, values: tuple[int, int, int]) -> tuple[int, ...]:
     """Size, stored size and offset of 32 bits; those that do not fit are of 64 bits in the extra field 1, in this order."""
-    wide = b""
-    while len(extra) >= 4:
-        field, length = struct.unpack_from("<2H", extra)
-        wide = extra[4 : 4 + length] if field == 1 else wide
-        extra = extra[4 + length :]
+    wide, at = b"", 0
+    while at + 4 <= len(extra):
+        field, length = struct.unpack_from("<2H", extra, at)
+        wide = extra[at + 4 : at + 4 + length] if field == 1 else wide
+        at += 4 + length
     result = []
     for value in values:
         if value == 0xFFFFFFFF:

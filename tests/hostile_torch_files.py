@@ -206,6 +206,19 @@ def in_legacy(*parts):
     return b"".join(map(pickled, parts))
 
 
+def many_entries(count, extra):
+    """A zip file of empty entries, in whose directory each has this extra field."""
+    local, directory = [], []
+    for number in range(count):
+        name = b"a/%d" % number
+        offset = sum(map(len, local[-1:])) + (directory[-1][1] if directory else 0)
+        record = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), len(extra), 0, 0, 0, 0, offset)
+        local.append(struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name)
+        directory.append((record + name + extra, offset))
+    start, content = sum(map(len, local)), b"".join(record for record, _ in directory)
+    return b"".join(local) + content + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(content), start, 0)
+
+
 MAGIC_NUMBER = LEGACY[2 : LEGACY.index(b".")]
 SYSTEM = b"}(" + text("little_endian") + b"\x89u"
 PAGES = {
@@ -227,6 +240,8 @@ ZIPS = {
         b"PK\x03\x04" + bytes(2 << 20) + b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 1, 1, 2 << 20, 4, 0),
         "may have 1048576 bytes; this one has 2097152",
     ),
+    "many entries": (many_entries(18_000, b""), "one data.pkl in a folder; this one has 0"),
+    "many fields of entries": (many_entries(15, bytes(65_532)), "one data.pkl in a folder; this one has 0"),
     "another disk": (patched(ZIP, END + 4, b"\1\0"), "is not where it says"),
     "an entry that is encrypted": (patched(ZIP, DIRECTORY + 8, b"\1"), "is encrypted or of method 0"),
     "an entry of method 12": (patched(ZIP, DIRECTORY + 10, b"\x0c"), "is encrypted or of method 12"),
