@@ -19,13 +19,14 @@ from minibert import (
 )
 from minibert.cli import main
 from minibert.convert import convert
+from minibert.families import FAMILIES
 from minibert.weights import open_weights
 
 WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy"])
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_a_file_of_torch_becomes_safetensors_of_the_same_bits(form, kind, tmp_path):
     folder = make_checkpoint(tmp_path / "old", kind)
     expected = load_file(folder / WEIGHTS)

@@ -64,7 +64,7 @@ def floats(*values):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_a_checkpoint_of_torch_gives_the_bits_of_its_safetensors(form, kind, tmp_path):
     folder = make_checkpoint(tmp_path, kind)
     safe = AutoModelForSequenceClassification.from_pretrained(folder)
@@ -342,11 +342,12 @@ def test_every_class_has_the_bits_of_its_safetensors(kind, head, form, tmp_path)
 
 @pytest.mark.parity
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("prefix", ["Bert", "DistilBert", "Electra"])
-def test_a_state_dict_of_transformers_whose_words_are_tied_is_read(prefix, form, tmp_path):
+@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if "ForMaskedLM" in FAMILIES[kind].heads])
+def test_a_state_dict_of_transformers_whose_words_are_tied_is_read(kind, form, tmp_path):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    folder = make_checkpoint(tmp_path, prefix.lower(), "ForMaskedLM")
-    theirs = getattr(transformers, f"{prefix}ForMaskedLM").from_pretrained(folder, dtype=torch.float32).eval()
+    folder = make_checkpoint(tmp_path, kind, "ForMaskedLM")
+    their_class = getattr(transformers, f"{FAMILIES[kind].prefix}ForMaskedLM")
+    theirs = their_class.from_pretrained(folder, dtype=torch.float32).eval()
     safe = minibert.AutoModelForMaskedLM.from_pretrained(folder)
     (folder / WEIGHTS).unlink()
     save_with_torch(theirs.state_dict(), folder / PICKLE, form)
@@ -354,7 +355,7 @@ def test_a_state_dict_of_transformers_whose_words_are_tied_is_read(prefix, form,
     assert ours([[2, 5, 3]]).logits.tobytes() == safe([[2, 5, 3]]).logits.tobytes()
     stored = open_weights(hub.locate(folder))
     assert len({(stored[name].content, stored[name].offset) for name in stored}) < len(stored)  # words and decoder
-    again = getattr(transformers, f"{prefix}ForMaskedLM").from_pretrained(folder, dtype=torch.float32).eval()
+    again = their_class.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = again(torch.tensor([[2, 5, 3]])).logits.numpy()
     assert np.abs(ours([[2, 5, 3]]).logits - logits).max() < 1e-5
