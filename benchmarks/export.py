@@ -4,7 +4,7 @@
     model.onnx, model.int8.onnx                                    ONNX Runtime, OpenVINO
     ctranslate2.float32/, ctranslate2.int8/                        CTranslate2
 
-What an engine's converter is missing for is left out: the engine is then missing, too.
+A form whose converter is not installed is left out; its engine is then missing too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from .tokenization_peers import model_folder
 
 VOCABULARY = 30522
-COMPLETE = "complete"  # the file whose presence says that all the others are whole
+COMPLETE = "complete"  # a file that is written last: all others are complete
 
 
 def export(folder: Path, sizes: dict | None = None) -> None:
@@ -43,8 +43,10 @@ def export(folder: Path, sizes: dict | None = None) -> None:
     if importlib.util.find_spec("ctranslate2"):
         from ctranslate2.converters import TransformersConverter
 
-        for kind in ("float32", "int8"):
-            TransformersConverter(str(folder)).convert(str(folder / f"ctranslate2.{kind}"), quantization=kind, force=True)
+        for quantization in ("float32", "int8"):
+            TransformersConverter(str(folder)).convert(
+                str(folder / f"ctranslate2.{quantization}"), quantization=quantization, force=True
+            )
     (folder / COMPLETE).touch()
 
 

@@ -1,6 +1,6 @@
-"""What the benchmarks share: whose turn it is, what a median was made of, and the form in which figures are kept.
+"""What the benchmarks share: interleaved timing, medians with their spread, and the JSON file of figures.
 
-The form is told in `report.py`, which puts it into the README.
+`report.py` describes that file and writes it into the READMEs.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ import numpy as np
 
 from minibert.kernels.runtime.thread_count import get_num_threads
 
-PAUSE = 0.3  # seconds: OpenMP's threads go on spinning for 0.2 s, and would spin in the next engine's time
-COPIED = 4 << 20  # floats, 16 MiB: more than a core's own caches
-TURN = 0.3  # seconds for the calls of a turn; a first call that is longer counts: what it wakes up is little beside it
-FEWEST = 3  # calls of a turn after a first one that is shorter
+PAUSE = 0.3  # seconds between engines: OpenMP's threads spin for 0.2 s after their last call
+COPY_FLOATS = 4 << 20  # floats, 16 MiB: more than a core's own caches
+TURN = 0.3  # seconds of calls in a turn; a first call that takes longer is counted, as waking up is a small part of it
+MIN_CALLS = 3  # counted calls of a turn
 
 
 class Timing(NamedTuple):
     """Seconds a call."""
 
     median: float
-    spread: float  # half the way from the first quartile to the third, as a share of the median
+    spread: float  # half the interquartile range, over the median
     count: int
 
 
 def seconds_of(call: Callable) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     call()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def summary(seconds: list[float]) -> Timing:
@@ -49,25 +49,25 @@ def summary(seconds: list[float]) -> Timing:
     return Timing(median, (third - first) / 2 / median, len(seconds))
 
 
-def in_turn(calls: Mapping[str, Callable], rounds: int, pause: float = PAUSE, turn: float = TURN) -> dict[str, Timing]:
-    """name -> the time of a call. Each has a turn in every round, so that a busy minute is everyone's."""
+def time_in_turn(calls: Mapping[str, Callable], rounds: int, pause: float = PAUSE, turn: float = TURN) -> dict[str, Timing]:
+    """name -> the time of a call. All calls have a turn in every round, so a busy minute slows all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
     for _ in range(rounds):
         for name, call in calls.items():
             keep_awake(pause)
             seconds[name] += one_turn(call, turn)
-    return {name: summary(found) for name, found in seconds.items()}
+    return {name: summary(times) for name, times in seconds.items()}
 
 
 def keep_awake(seconds: float) -> None:
-    """Copy memory on all threads for so long: after a pause without work a virtual core is slower by a tenth for a while."""
+    """Copy memory on all threads for this long: an idle virtual core is a tenth slower for a while."""
     stop = time.perf_counter() + seconds
 
     def work():
-        begun, ended = np.zeros(COPIED, np.float32), np.empty(COPIED, np.float32)
+        source, target = np.zeros(COPY_FLOATS, np.float32), np.empty(COPY_FLOATS, np.float32)
         while time.perf_counter() < stop:
-            np.copyto(ended, begun)
+            np.copyto(target, source)
 
     threads = [threading.Thread(target=work) for _ in range(get_num_threads())]
     for thread in threads:
@@ -77,14 +77,14 @@ def keep_awake(seconds: float) -> None:
 
 
 def one_turn(call: Callable, turn: float) -> list[float]:
-    """Some calls after one that wakes threads and caches up."""
+    """Times of some calls, after an uncounted one that wakes threads and fills caches."""
     first = seconds_of(call)
     if first > turn:
         return [first]
-    found: list[float] = []
-    while len(found) < FEWEST or sum(found) < turn:
-        found.append(seconds_of(call))
-    return found
+    times: list[float] = []
+    while len(times) < MIN_CALLS or sum(times) < turn:
+        times.append(seconds_of(call))
+    return times
 
 
 def machine() -> str:
@@ -95,7 +95,7 @@ def machine() -> str:
             key, _, value = line.partition(":")
             name = value.strip() if key.startswith("model name") else name
             flags = value if key.startswith("flags") else flags
-    widest = [shown for flag, shown in WIDTHS if flag in flags.split()]
+    widest = [label for flag, label in WIDTHS if flag in flags.split()]
     return ", ".join([name, f"{os.cpu_count()} cores", *widest[:1]])
 
 
@@ -110,10 +110,10 @@ WIDTHS = (
 
 def document(module: str, threads: int, tables: dict, arguments: Iterable[str] | None = None, **more) -> dict:
     """What `--json` writes. Folders of this machine, among the arguments, become FOLDER."""
-    given = sys.argv[1:] if arguments is None else arguments
-    typed = ["FOLDER" if os.sep in word else word for word in without_places(given)]
+    words = sys.argv[1:] if arguments is None else arguments
+    command = ["FOLDER" if os.sep in word else word for word in without_paths(words)]
     return {
-        "command": " ".join(["python -m", f"benchmarks.{module}", *typed]),
+        "command": " ".join(["python -m", f"benchmarks.{module}", *command]),
         "machine": machine(),
         "threads": threads,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
@@ -122,27 +122,27 @@ def document(module: str, threads: int, tables: dict, arguments: Iterable[str] |
     }
 
 
-def without_places(words: Iterable[str]) -> list[str]:
-    """Arguments less those that say where files go, which change no figure."""
-    kept, skip = [], False
+def without_paths(words: Iterable[str]) -> list[str]:
+    """Arguments without the options that name files, which change no figure."""
+    remaining, skip = [], False
     for word in words:
-        if skip or word.startswith(WHERE):
-            skip = word in WHERE
+        if skip or word.startswith(PATH_OPTIONS):
+            skip = word in PATH_OPTIONS
         else:
-            kept.append(word)
-    return kept
+            remaining.append(word)
+    return remaining
 
 
-WHERE = ("--json", "--plot", "--model")
+PATH_OPTIONS = ("--json", "--plot", "--model")
 
 
-def write(path: Path | None, made: dict) -> None:
+def write(path: Path | None, content: dict) -> None:
     if path is not None:
-        path.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def markdown(columns: list[str], rows: Iterable[Iterable]) -> str:
-    """A table as the README has it; a number with three digits, None as nothing."""
+    """A Markdown table; numbers with three digits, None as an empty cell."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 

@@ -3,12 +3,12 @@
     python -m benchmarks.model [--shapes 1x16 8x128] [--kernels fast] [--peers fp32] [--data FOLDER] [--json FILE]
 
 Every engine runs the same random weights. Each is first compared with torch in float64 (its largest difference, over the
-largest logit; FAIL and no time where that is more than rounding to its numbers explains). Then all have their turn, round
-by round in one process; medians stand in the table. Engines spin for a while when they are done, so a turn begins with a
-pause, in which memory is copied, and with a call that does not count. "fp32 ceiling" has its turn, too: as many operations
-between registers (`peaks.py`). Sentences come as text: each engine's tokenizer is in its time.
+largest logit; FAIL and no time if rounding to its format cannot explain it). Then all are timed in turn, round by round in
+one process; the table has medians. The threads of an engine spin after its last call, so a turn begins with a pause, in
+which memory is copied, and an uncounted call. "fp32 ceiling" is timed in turn too: the same number of operations on
+registers (`peaks.py`). Sentences are text: the time includes each engine's tokenizer.
 
-Engines that are not installed are named; `pip install -e ".[bench]"` brings them. At the end, where minibert's time goes.
+Engines that are not installed are named; `pip install -e ".[bench]"` installs them. At the end: where minibert's time goes.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from minibert.kernels.catalog import PRESETS
 
 from . import goals, peaks, stages
 from .export import VOCABULARY, export
-from .measuring import document, in_turn, machine, markdown, write
+from .measuring import document, machine, markdown, time_in_turn, write
 from .peers import PEERS, Engine, Peer, minibert_with, torch_with
 
 SHAPES = ("1x16", "1x128", "8x128", "32x128", "1x512")
 LAYERS, WIDTH, FEED_FORWARD = 6, 768, 3072
 # of the largest logit: engines that add up in another order differ by some 1e-6; 8 bits round by some hundredths
-FARTHEST = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.25}
+MAX_ERROR = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.25}
 BATCH = 32
-CEILING, WHOLE_CEILING = "fp32 ceiling", "int8 ceiling"
+CEILING, INT8_CEILING = "fp32 ceiling", "int8 ceiling"
 
 
-class Work(NamedTuple):
-    """What an engine does in one call of a turn."""
+class Workload(NamedTuple):
+    """What an engine computes in one call."""
 
     label: str
     call: Callable[[Engine], object]
@@ -58,10 +58,10 @@ class Work(NamedTuple):
 
 
 def floating_operations(rows: int, length: int) -> float:
-    """Multiplications and additions of the products and of attention, in one forward pass: of the last layer, key and value
-    of all tokens, and the rest of each row's first, which is all that the classifier reads."""
-    to_look, looked = 2 * WIDTH**2, 2 * WIDTH**2 + 2 * WIDTH * FEED_FORWARD + 2 * WIDTH * length  # of a token, in a layer
-    return 2.0 * rows * (length * (LAYERS * to_look + (LAYERS - 1) * looked) + looked)
+    """Multiplications and additions of the products and of attention in one forward pass. The last layer computes key and
+    value of all tokens, and the rest for the first token of each row only: the classifier reads nothing else."""
+    key_value, others = 2 * WIDTH**2, 2 * WIDTH**2 + 2 * WIDTH * FEED_FORWARD + 2 * WIDTH * length  # of a token, in a layer
+    return 2.0 * rows * (length * (LAYERS * key_value + (LAYERS - 1) * others) + others)
 
 
 def batch(shape: str) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +77,10 @@ def sentences(data: Path) -> list[str]:
     return [line.split("\t")[1] for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
 
 
-def works(options: argparse.Namespace, folder: Path) -> Iterator[Work]:
+def workloads(options: argparse.Namespace, folder: Path) -> Iterator[Workload]:
     for shape in options.shapes:
         ids, mask = batch(shape)
-        yield Work(
+        yield Workload(
             shape.replace("x", "×"),
             lambda engine, ids=ids, mask=mask: engine.logits(ids, mask),
             floating_operations(*ids.shape),
@@ -97,25 +97,25 @@ def works(options: argparse.Namespace, folder: Path) -> Iterator[Work]:
             (f"SST-2 by {BATCH}", as_they_come, 0),
             (f"SST-2 by {BATCH}, sorted", in_order, 0),
         ):
-            yield Work(
+            yield Workload(
                 label, lambda engine, batches=batches: [engine.classify(texts) for texts in batches], operations, len(dev)
             )
 
 
-def chosen(options: argparse.Namespace) -> dict[str, Peer]:
-    """minibert with each preset, and the peers whose names hold one of the words."""
-    ours = {f"minibert {name}": Peer(minibert_with(name), name if name in FARTHEST else "fp32") for name in options.kernels}
+def choose_peers(options: argparse.Namespace) -> dict[str, Peer]:
+    """minibert with each preset, and the peers whose names contain one of the words."""
+    ours = {f"minibert {name}": Peer(minibert_with(name), name if name in MAX_ERROR else "fp32") for name in options.kernels}
     return ours | {name: peer for name, peer in PEERS.items() if any(word in name for word in options.peers)}
 
 
-def made(peers: dict[str, Peer], folder: Path, threads: int) -> tuple[dict[str, Engine], dict[str, str]]:
-    """Those that run here, and of the others why not."""
+def build_engines(peers: dict[str, Peer], folder: Path, threads: int) -> tuple[dict[str, Engine], dict[str, str]]:
+    """The engines that run here, and for the others the reason why not."""
     ready, missing = {}, {}
     for name, peer in peers.items():
         try:
             ready[name] = peer.make(folder, threads)
-        except (ImportError, KernelError) as fault:
-            missing[name] = str(fault)
+        except (ImportError, KernelError) as error:
+            missing[name] = str(error)
     return ready, missing
 
 
@@ -130,12 +130,12 @@ def errors_of(ready: dict[str, Engine], exact: Callable) -> dict[str, float]:
     }
 
 
-def checked(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Engine], dict[str, float], dict[str, str]]:
-    """-> the engines that are right; the errors of all that run here, printed; and why the others do not."""
-    peers = chosen(options)
-    ready, missing = made(peers, folder, options.threads)
+def check_engines(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Engine], dict[str, float], dict[str, str]]:
+    """-> the correct engines; the printed errors of all that run here; the reasons why others do not."""
+    peers = choose_peers(options)
+    ready, missing = build_engines(peers, folder, options.threads)
     errors = errors_of(ready, torch_with("fp64")(folder, options.threads).logits)
-    right = {name: engine for name, engine in ready.items() if errors[name] < FARTHEST[peers[name].numbers]}
+    right = {name: engine for name, engine in ready.items() if errors[name] < MAX_ERROR[peers[name].numbers]}
     for name, error in errors.items():
         print(f"{name:20} error {error:.1e}{'' if name in right else '   FAIL'}")
     for name, reason in missing.items():
@@ -143,17 +143,17 @@ def checked(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Engine
     return right, errors, missing
 
 
-def compared(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
+def compare(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     """All engines, checked and timed -> a README's table; the raw figures."""
-    right, errors, missing = checked(options, folder)
-    ceilings = {CEILING: "fp32"} | ({WHOLE_CEILING: "int8"} if peaks.instruction("int8") else {})
+    right, errors, missing = check_engines(options, folder)
+    ceilings = {CEILING: "fp32"} | ({INT8_CEILING: "int8"} if peaks.instruction("int8") else {})
     rows: dict[str, dict] = {name: {} for name in (*errors, *ceilings)}
     seconds: dict[str, dict] = {}
-    for work in works(options, folder):
+    for work in workloads(options, folder):
         calls = {name: lambda engine=engine: work.call(engine) for name, engine in right.items()}
         if work.operations:
             calls |= {name: peaks.arithmetic(work.operations, numbers) for name, numbers in ceilings.items()}
-        timed = in_turn(calls, options.rounds)
+        timed = time_in_turn(calls, options.rounds)
         seconds[work.label] = {name: time._asdict() for name, time in timed.items()}
         for name, time in timed.items():
             share = f"{100 * timed[CEILING].median / time.median:6.0f} % of the ceiling" if CEILING in timed else ""
@@ -172,21 +172,21 @@ def compared(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
 
 def stages_of(options: argparse.Namespace, folder: Path) -> dict[tuple[str, str], dict[str, float]]:
     """(kernels, shape) -> seconds a step of minibert's forward pass."""
-    found = {}
+    times = {}
     for kernels in options.kernels:
         with contextlib.suppress(KernelError):  # named as missing above
             model = DistilBertForSequenceClassification.from_pretrained(folder, kernels=kernels)
             for shape in options.shapes:
-                found[kernels, shape.replace("x", "×")] = stages.measure(model, *batch(shape))
-    return found
+                times[kernels, shape.replace("x", "×")] = stages.measure(model, *batch(shape))
+    return times
 
 
 def run(options: argparse.Namespace, folder: Path) -> None:
-    warnings.simplefilter("ignore")  # peers' notices of what they will drop
+    warnings.simplefilter("ignore")  # peers' deprecations
     set_num_threads(options.threads)
     export(folder)
     print(f"{machine()}; {options.threads} threads")
-    table, figures = compared(options, folder)
+    table, figures = compare(options, folder)
     steps = stages_of(options, folder)
     tables = {"engines": table, "engines-goals": goals.table(table)} | ({"stages": stages.table(steps)} if steps else {})
     for name, one in tables.items():
@@ -207,11 +207,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kernels", nargs="*", default=[name for name in PRESETS if name != "naive"], metavar="PRESET")
-    parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="those whose names hold one of the words")
+    parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="peers whose names contain one of the words")
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), type=shape_option, help="rows x tokens")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="with SST-2's dev.tsv: its sentences are timed, too")
-    parser.add_argument("--every", type=int, default=8, metavar="N", help="of SST-2's sentences, each Nth; 1 for all")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="keep the exported model here, or find it here")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="with SST-2's dev.tsv: also time its sentences")
+    parser.add_argument("--every", type=int, default=8, metavar="N", help="every Nth of SST-2's sentences; 1 for all")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="export the model here, or use the one that is here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     if min(options.threads, options.rounds, options.every) < 1:

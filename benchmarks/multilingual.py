@@ -45,7 +45,7 @@ def lines(count, seed=0):
 
 
 def _vocabulary(draw, letters, mean):
-    """Words; the frequent ones, at the front, are on the whole the shorter."""
+    """Words; frequent ones come first and are shorter on average."""
     words = []
     for _ in range(KINDS):
         length = max(1, round(draw.gammavariate(3, mean / 3)))

@@ -1,12 +1,12 @@
 """The most this machine can do: arithmetic that never waits for memory, and memory that never waits for arithmetic.
 
-    arithmetic(work, "fp32")     a call that makes so many multiply-adds (two operations each) between registers
-    arithmetic(work, "int8")     the same for whole numbers, by the best instruction here; None where there is none
+    arithmetic(work, "fp32")     a call of this many operations: multiply-adds (two each) on registers
+    arithmetic(work, "int8")     the same in 8 bits, by the best instruction here; None if there is none
     blas()                       a call of a large float32 product by NumPy's OpenBLAS, and its operations
     memory()                     a call that copies arrays larger than the caches, and the bytes it reads and writes
 
-All of them on as many threads as the kernels have. They are calls, so that they can be timed in turn with what is
-measured against them: a machine that others use, or that is warm, is slower for both.
+All run on as many threads as the kernels. They are calls, so that they can be timed in turn with what is compared with
+them: a machine that is shared, or warm, is slower for both.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 
 from minibert.kernels.runtime.thread_count import get_num_threads
 
-CHAINS = 12  # sums that do not wait for one another: more than latency times units, fewer than registers
-TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken away for a while holds nobody up
+CHAINS = 12  # independent accumulators: more than latency times units, fewer than registers
+TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken away for a while delays one task only
 LONG = 96 << 20  # bytes of an array to copy: three times a large L3
 
 
 class Instruction(NamedTuple):
-    """One multiply-add of LLVM's: on the sum %a0 and the constant %x, both of `sums`."""
+    """One multiply-add in LLVM IR: on the accumulator %a0 and the constant %x, both of type `sums`."""
 
     sums: str
     lines: str  # from {a} to {b}
@@ -35,10 +35,13 @@ class Instruction(NamedTuple):
 
 
 def fma(lanes: int) -> Instruction:
-    kind = f"<{lanes} x float>"
-    name = f"{kind} @llvm.fma.v{lanes}f32"
+    vector = f"<{lanes} x float>"
+    name = f"{vector} @llvm.fma.v{lanes}f32"
     return Instruction(
-        kind, f"{{b}} = call {name}({kind} {{a}}, {kind} %x, {kind} %x)", f"declare {name}({kind}, {kind}, {kind})", 2 * lanes
+        vector,
+        f"{{b}} = call {name}({vector} {{a}}, {vector} %x, {vector} %x)",
+        f"declare {name}({vector}, {vector}, {vector})",
+        2 * lanes,
     )
 
 
@@ -73,20 +76,20 @@ def instruction(numbers: str) -> Instruction | None:
     return fma(16 if features.get("avx512f") else 8 if features.get("avx") else 4)
 
 
-def source(made: Instruction) -> str:
-    """A function of LLVM's language: CHAINS sums, STEPS times, and their total so that none is left out."""
-    kind, names = made.sums, range(CHAINS)
-    scalar = kind.split()[-1].rstrip(">")
+def llvm_source(step: Instruction) -> str:
+    """A function in LLVM IR: CHAINS accumulators, `steps` times, and their total so that none is optimized away."""
+    vector, names = step.sums, range(CHAINS)
+    scalar = vector.split()[-1].rstrip(">")
     add = "fadd" if scalar == "float" else "add"
-    start = [f"  %a{n} = phi {kind} [ zeroinitializer, %entry ], [ %b{n}, %loop ]" for n in names]
-    steps = ["  " + made.lines.format(a=f"%a{n}", b=f"%b{n}") for n in names]
-    total = [f"  %t{n} = {add} {kind} {f'%t{n - 1}' if n > 1 else '%b0'}, %b{n}" for n in names[1:]]
+    start = [f"  %a{n} = phi {vector} [ zeroinitializer, %entry ], [ %b{n}, %loop ]" for n in names]
+    steps = ["  " + step.lines.format(a=f"%a{n}", b=f"%b{n}") for n in names]
+    total = [f"  %t{n} = {add} {vector} {f'%t{n - 1}' if n > 1 else '%b0'}, %b{n}" for n in names[1:]]
     return "\n".join(
         [
-            made.declared,
-            f"define void @loop(i64 %steps, {kind}* %place) {{",
+            step.declared,
+            f"define void @loop(i64 %steps, {vector}* %buffer) {{",
             "entry:",
-            f"  %x = load {kind}, {kind}* %place, align 4",
+            f"  %x = load {vector}, {vector}* %buffer, align 4",
             "  br label %loop",
             "loop:",
             "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]",
@@ -97,14 +100,14 @@ def source(made: Instruction) -> str:
             "  br i1 %more, label %loop, label %done",
             "done:",
             *total,
-            f"  store {kind} %t{CHAINS - 1}, {kind}* %place, align 4",
+            f"  store {vector} %t{CHAINS - 1}, {vector}* %buffer, align 4",
             "  ret void",
             "}",
         ]
     )
 
 
-def compiled(made: Instruction) -> Callable:
+def compile_loop(step: Instruction) -> Callable:
     """The loop as a function of no arguments that any thread may call."""
     import llvmlite.binding as llvm
 
@@ -113,7 +116,7 @@ def compiled(made: Instruction) -> Callable:
             prepare()
         except RuntimeError:  # newer versions of llvmlite have done it already, and say so
             pass
-    module = llvm.parse_assembly(source(made))
+    module = llvm.parse_assembly(llvm_source(step))
     host = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
     )
@@ -122,20 +125,20 @@ def compiled(made: Instruction) -> Callable:
     entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(engine.get_function_address("loop"))
 
     def call(steps: int) -> None:
-        place = np.full(16, 0.25, np.float32)
-        entry(steps, place.ctypes.data)
+        buffer = np.full(16, 0.25, np.float32)
+        entry(steps, buffer.ctypes.data)
 
     call.engine = engine  # which owns the code
     return call
 
 
 def arithmetic(work: float, numbers: str = "fp32") -> Callable | None:
-    made = instruction(numbers)
-    if made is None:
+    step = instruction(numbers)
+    if step is None:
         return None
-    call, threads = compiled(made), get_num_threads()
+    call, threads = compile_loop(step), get_num_threads()
     tasks = threads * max(round(work / TASK / threads), 4)
-    steps = max(round(work / tasks / CHAINS / made.operations), 1)
+    steps = max(round(work / tasks / CHAINS / step.operations), 1)
     return on_threads([lambda: call(steps)] * tasks)
 
 
@@ -145,14 +148,14 @@ def blas() -> tuple[Callable, float]:
 
 
 def memory() -> tuple[Callable, float]:
-    """Copying reads a byte and writes one; how the memory is filled before a line is written is not counted."""
-    begun = np.zeros(LONG // 4, np.float32)
-    ended, parts = np.ones_like(begun), 4 * get_num_threads()
-    pairs = zip(np.array_split(ended, parts), np.array_split(begun, parts))
-    return on_threads([lambda to=to, of=of: np.copyto(to, of) for to, of in pairs]), 2 * begun.nbytes
+    """Copying reads a byte and writes one; reading a cache line before it is written is not counted."""
+    origin = np.zeros(LONG // 4, np.float32)
+    target, parts = np.ones_like(origin), 4 * get_num_threads()
+    pairs = zip(np.array_split(target, parts), np.array_split(origin, parts))
+    return on_threads([lambda to=to, of=of: np.copyto(to, of) for to, of in pairs]), 2 * origin.nbytes
 
 
 def on_threads(calls: list[Callable]) -> Callable:
-    """One call that makes all of these, each on whichever thread is free."""
+    """One call that makes all of these on a pool of threads."""
     pool = ThreadPoolExecutor(get_num_threads())
-    return lambda: [done.result() for done in [pool.submit(call) for call in calls]]
+    return lambda: [future.result() for future in [pool.submit(call) for call in calls]]

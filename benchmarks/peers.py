@@ -60,8 +60,8 @@ def torch_model(folder: Path, numbers: str):
     import torch
     import transformers
 
-    kind = {"bf16": torch.bfloat16, "fp64": torch.float64}.get(numbers, torch.float32)
-    model = transformers.DistilBertForSequenceClassification.from_pretrained(folder, dtype=kind).eval()
+    dtype = {"bf16": torch.bfloat16, "fp64": torch.float64}.get(numbers, torch.float32)
+    model = transformers.DistilBertForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
     if numbers == "int8":
         model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
     return model
@@ -76,8 +76,8 @@ def torch_with(numbers: str) -> Callable:
 
         def logits(ids, mask):
             with torch.inference_mode():
-                found = model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits
-            return (found if numbers == "fp64" else found.float()).numpy()
+                output = model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits
+            return (output if numbers == "fp64" else output.float()).numpy()
 
         return with_tokenizer(folder, logits)
 
@@ -118,13 +118,13 @@ def ctranslate2_with(numbers: str) -> Callable:
         import ctranslate2
         from safetensors.numpy import load_file
 
-        kind = {"fp32": "float32", "int8": "int8"}[numbers]
-        place = str(folder / f"ctranslate2.{kind}")
-        encoder = ctranslate2.Encoder(place, device="cpu", compute_type=kind, intra_threads=threads)
+        dtype = {"fp32": "float32", "int8": "int8"}[numbers]
+        path = str(folder / f"ctranslate2.{dtype}")
+        encoder = ctranslate2.Encoder(path, device="cpu", compute_type=dtype, intra_threads=threads)
         head = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if "classifier" in name}
 
         def logits(ids, mask):
-            rows = [row[: int(kept.sum())].tolist() for row, kept in zip(ids, mask)]
+            rows = [row[: int(mask_row.sum())].tolist() for row, mask_row in zip(ids, mask)]
             hidden = np.array(encoder.forward_batch(rows).last_hidden_state)[:, 0]
             inner = np.maximum(hidden @ head["pre_classifier.weight"].T + head["pre_classifier.bias"], 0)
             return inner @ head["classifier.weight"].T + head["classifier.bias"]
@@ -136,11 +136,11 @@ def ctranslate2_with(numbers: str) -> Callable:
 
 PEERS = {
     f"{name} {numbers}": Peer(factory(numbers), numbers)
-    for name, factory, kinds in (
+    for name, factory, dtypes in (
         ("torch", torch_with, ("fp32", "bf16", "int8")),
         ("ONNX Runtime", onnxruntime_with, ("fp32", "int8")),
         ("OpenVINO", openvino_with, ("fp32", "bf16")),
         ("CTranslate2", ctranslate2_with, ("fp32", "int8")),
     )
-    for numbers in kinds
+    for numbers in dtypes
 }

@@ -1,6 +1,6 @@
 """Figures of the benchmarks -> the READMEs' tables: `python -m benchmarks.report FILES.json... [--readme README.md]`.
 
-What stands between two markers is replaced; the rest of a README is left alone:
+The text between two markers is replaced; the rest of a README stays:
 
     <!-- table: engines -->
     ...
@@ -12,10 +12,10 @@ Each benchmark's `--json` writes a file of this form (`measuring.document` makes
      "tables": {"engines": {"columns": ["engine", "1×16, ms"], "rows": [["minibert fast", 31.4], ["torch", 30.8]]}}}
 
 A cell is text, a number (written with three digits) or null; a row's first cell is its name. A table that is in several
-files is laid together: rows of one name are one row, columns are joined, and a later file's cell wins. The line below a
-table says what it was measured with. More keys of a file are for whoever reads it, not for a README.
+files is merged: rows of one name are one row, columns are joined, and a later file's cell wins. The line below a
+table says how it was measured. Other keys of a file are not for a README.
 
-The table `kernels` needs no file, for it is the registry; without files it alone is written.
+The table `kernels` needs no file: it shows the registry. Without files only it is written.
 """
 
 from __future__ import annotations
@@ -36,73 +36,73 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTA
 
 
 def kernels_table() -> str:
-    """Operation, the plain ones it can be composed of, and its own variants in rising order."""
+    """Each operation, what it can be composed of, and its variants in rising order."""
     formulas, rows = make_ops("reference").chosen, []
     for operation in operations(("fast",)):
         parts = getattr(formulas[operation], "parts", ())
-        rows.append([named([operation]), named(parts, " + "), named(variants(operation))])
+        rows.append([code_list([operation]), code_list(parts, " + "), code_list(variants(operation))])
     return markdown(["operation", "composed of", "variants, in rising order"], rows) + "\n"
 
 
-def named(names: Iterable[str], between: str = ", ") -> str:
-    return between.join(f"`{name}`" for name in names)
+def code_list(names: Iterable[str], separator: str = ", ") -> str:
+    return separator.join(f"`{name}`" for name in names)
 
 
-def joined(documents: Iterable[dict], name: str) -> tuple[list[str], list[list]]:
-    """The columns and rows of one table, over all files that have it."""
+def merge_tables(documents: Iterable[dict], name: str) -> tuple[list[str], list[list]]:
+    """The columns and rows of one table, merged over all files that have it."""
     columns: dict[str, None] = {}
     rows: dict[str, dict] = {}
-    for made in documents:
-        if name in made["tables"]:
-            found = made["tables"][name]
-            columns |= dict.fromkeys(found["columns"])
-            for row in found["rows"]:
-                rows.setdefault(row[0], {}).update(zip(found["columns"], row, strict=True))
+    for document in documents:
+        if name in document["tables"]:
+            table = document["tables"][name]
+            columns |= dict.fromkeys(table["columns"])
+            for row in table["rows"]:
+                rows.setdefault(row[0], {}).update(zip(table["columns"], row, strict=True))
     return list(columns), [[row.get(column) for column in columns] for row in rows.values()]
 
 
 def caption(documents: Iterable[dict], name: str) -> str:
-    """Command, threads, machine and date of each file the table comes from; what they share is said once."""
+    """Command, threads, machine and date of each file of the table; equal ones are written once."""
     parts: dict[tuple, list[str]] = {}
-    for made in documents:
-        if name in made["tables"]:
-            commands = parts.setdefault((made["machine"], made["threads"], made["date"]), [])
-            if made["command"] not in commands:
-                commands.append(made["command"])
+    for document in documents:
+        if name in document["tables"]:
+            commands = parts.setdefault((document["machine"], document["threads"], document["date"]), [])
+            if document["command"] not in commands:
+                commands.append(document["command"])
     lines = []
     for (machine, threads, date), commands in parts.items():
-        lines.append(f"{named(commands)}: {machine}; {threads} thread{'s' * (threads != 1)}, {date}.")
+        lines.append(f"{code_list(commands)}: {machine}; {threads} thread{'s' * (threads != 1)}, {date}.")
     return "<sub>" + " ".join(lines) + "</sub>\n"
 
 
-def rendered(text: str, documents: list[dict]) -> tuple[str, list[str]]:
-    """A README's text -> the same with its tables written anew, and the names of those that were."""
+def render(text: str, documents: list[dict]) -> tuple[str, list[str]]:
+    """A README's text -> the same with new tables, and their names."""
     written = []
 
-    def replace(found: re.Match) -> str:
-        begin, name, end = found.groups()
+    def replace(match: re.Match) -> str:
+        begin, name, end = match.groups()
         if name == "kernels":
-            made = kernels_table()
+            table = kernels_table()
         elif any(name in one["tables"] for one in documents):
-            made = markdown(*joined(documents, name)) + "\n\n" + caption(documents, name)
+            table = markdown(*merge_tables(documents, name)) + "\n\n" + caption(documents, name)
         else:
-            return found.group()
+            return match.group()
         written.append(name)
-        return begin + made + end
+        return begin + table + end
 
     return MARKED.sub(replace, text), written
 
 
 def read(path: Path) -> dict:
-    """A benchmark's file; SystemExit where it is not one."""
+    """A benchmark's file; SystemExit if it is not one."""
     try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"command", "machine", "threads", "date", "tables"} - set(made)
-    except (OSError, ValueError, TypeError) as fault:
-        raise SystemExit(f"{path} must be what a benchmark's --json wrote; {fault}.") from None
+        document = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"command", "machine", "threads", "date", "tables"} - set(document)
+    except (OSError, ValueError, TypeError) as error:
+        raise SystemExit(f"{path} must be what a benchmark's --json wrote; {error}.") from None
     if missing:
         raise SystemExit(f"{path} must be what a benchmark's --json wrote; it has no {', '.join(sorted(missing))}.")
-    return made
+    return document
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def main() -> None:
     documents = [read(path) for path in options.files]
     unwritten = {name for document in documents for name in document["tables"]}
     for readme in options.readme:
-        text, written = rendered(readme.read_text(encoding="utf-8"), documents)
+        text, written = render(readme.read_text(encoding="utf-8"), documents)
         readme.write_text(text, encoding="utf-8")
         unwritten -= set(written)
         print(f"written into {readme.parent.name}/{readme.name}: {', '.join(written) or 'nothing'}")

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from kernel_cases import MAKERS, cast
 
-WIDTH, INNER, HEADS = 768, 3072, 12
-BEYOND = 16_384  # rows of 768: 48 MiB to read and 48 to write, where a large L3 has 32
+WIDTH, FEED_FORWARD, HEADS = 768, 3072, 12
+ROWS_BEYOND_CACHE = 16_384  # rows of 768: 48 MiB to read and 48 to write, where a large L3 has 32
 SEQUENCES = ((1, 16), (8, 128), (1, 512))
 # The layers of the encoder as (inputs, outputs), and how many rows: a sentence, some, a batch, a large one.
-SHAPES = {"linear_add": (INNER, WIDTH), "query_key_value": (WIDTH, WIDTH), "linear_relu": (WIDTH, WIDTH)}
+SHAPES = {"linear_add": (FEED_FORWARD, WIDTH), "query_key_value": (WIDTH, WIDTH), "linear_relu": (WIDTH, WIDTH)}
 ROWS = {"linear": (1, 16, 128, 1024, 4096)}
 # Operations of the formula for an element, counted by hand: they only place a point on the roofline.
-AN_ELEMENT = {"softmax": 5, "layer_norm": 8, "embed": 10, "gelu": 6, "gelu_tanh": 9, "silu": 4, "relu": 1}
+OPERATIONS_PER_ELEMENT = {"softmax": 5, "layer_norm": 8, "embed": 10, "gelu": 6, "gelu_tanh": 9, "silu": 4, "relu": 1}
 
 
 class Size(NamedTuple):
@@ -39,25 +39,25 @@ class Size(NamedTuple):
 def sizes_of(operation: str, quick: bool = False) -> Iterator[Size]:
     if operation == "attention":
         return attention_sizes(SEQUENCES[:2] if quick else SEQUENCES)
-    _, parameters = made(operation, 1, 8, 8)
+    _, parameters = make_inputs(operation, 1, 8, 8)
     if parameters:
         return product_sizes(operation, (16, 128) if quick else ROWS.get(operation, (16, 128, 1024)))
-    return row_sizes(operation, (128,) if quick else (128, BEYOND))
+    return row_sizes(operation, (128,) if quick else (128, ROWS_BEYOND_CACHE))
 
 
-def made(operation: str, rows: int, inputs: int, outputs: int) -> tuple[tuple, tuple]:
+def make_inputs(operation: str, rows: int, inputs: int, outputs: int) -> tuple[tuple, tuple]:
     """The tests' inputs and parameters of these sizes, in float32."""
     return cast(MAKERS[operation](np.random.default_rng(0), rows, inputs, outputs), np.float32)
 
 
 def product_sizes(operation: str, counts: tuple[int, ...]) -> Iterator[Size]:
-    inputs, outputs = SHAPES.get(operation, (WIDTH, INNER))
-    _, parameters = made(operation, 1, inputs, outputs)
+    inputs, outputs = SHAPES.get(operation, (WIDTH, FEED_FORWARD))
+    _, parameters = make_inputs(operation, 1, inputs, outputs)
     weights = [array for array in parameters if array.ndim == 2]
     for rows in counts:
-        called_on, _ = made(operation, rows, inputs, 1 if operation != "linear_add" else outputs)
-        different = {id(array): array.nbytes for array in (*called_on, *parameters)}
-        moved = sum(different.values()) + 4 * rows * sum(map(len, weights))
+        called_on, _ = make_inputs(operation, rows, inputs, 1 if operation != "linear_add" else outputs)
+        sizes_by_array = {id(array): array.nbytes for array in (*called_on, *parameters)}
+        moved = sum(sizes_by_array.values()) + 4 * rows * sum(map(len, weights))
         work = 2 * rows * sum(weight.size for weight in weights)
         yield Size(f"{rows} × {inputs} → {sum(map(len, weights))}", called_on, parameters, work, moved, True)
 
@@ -73,10 +73,10 @@ def attention_sizes(shapes: tuple[tuple[int, int], ...]) -> Iterator[Size]:
 def row_sizes(operation: str, counts: tuple[int, ...]) -> Iterator[Size]:
     """In the caches and beyond them: one array read, one written."""
     for rows in counts:
-        inputs, _ = made(operation, rows, WIDTH, WIDTH)
+        inputs, _ = make_inputs(operation, rows, WIDTH, WIDTH)
         if operation == "embed":  # each row from another place, as far as the words' table is large
             words = np.random.default_rng(0).standard_normal((rows, WIDTH), dtype=np.float32)
             ids, types, positions, (_, *tables), *norm = inputs
             inputs = (np.random.default_rng(0).permutation(rows), types, positions, (words, *tables), *norm)
         elements = rows * WIDTH
-        yield Size(f"{rows} × {WIDTH}", inputs, (), AN_ELEMENT.get(operation, 1) * elements, 8 * elements, False)
+        yield Size(f"{rows} × {WIDTH}", inputs, (), OPERATIONS_PER_ELEMENT.get(operation, 1) * elements, 8 * elements, False)

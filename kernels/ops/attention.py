@@ -20,47 +20,50 @@ ROUNDING = "float32 rounding: two products and a softmax in a row"
 
 
 @variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING)
-def attention_naive(query, key, value, bounds, key_mask, heads):
+def attention_naive(query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """One query and one head at a time: its scores, their softmax, the weighted sum of the values."""
     unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask
-    bounds = np.asarray(bounds)
-    return attention_rows(query, key, value, query_bounds(query, bounds), bounds, unmasked, heads)
+    bias = np.zeros((0, 1, 1), np.float32) if bias is None else np.asarray(bias)
+    bounds, window = np.asarray(bounds), -1 if window is None else int(window)
+    return attention_rows(query, key, value, query_bounds(query, bounds), bounds, unmasked, heads, bias, window)
 
 
 @jit()
-def attention_rows(query, key, value, q_bounds, bounds, unmasked, heads):
+def attention_rows(query, key, value, q_bounds, bounds, unmasked, heads, bias, window):
     context = np.zeros_like(query)
     size = query.shape[1] // heads
     for sequence in range(len(bounds) - 1):
-        start, stop = bounds[sequence], bounds[sequence + 1]
-        all_masked = not unmasked[start:stop].any()  # then every key gets the same weight
+        start, stop, q_start = bounds[sequence], bounds[sequence + 1], q_bounds[sequence]
+        all_masked = window < 0 and not unmasked[start:stop].any()  # then every key gets the same weight
         weights = np.empty(stop - start, np.float64)
         for head in range(heads):
             first = head * size
-            for row in range(q_bounds[sequence], q_bounds[sequence + 1]):
-                row_max = -np.inf
-                for k in range(start, stop):
-                    score = 0.0
-                    for i in range(first, first + size):
-                        score += query[row, i] * key[k, i]
-                    weights[k - start] = 0.0 if all_masked else score / math.sqrt(size)
-                    if (unmasked[k] or all_masked) and weights[k - start] > row_max:
-                        row_max = weights[k - start]
+            for row in range(q_start, q_bounds[sequence + 1]):
+                row_max, visible = -np.inf, 0
+                for k in range(stop - start):
+                    weights[k] = -np.inf
+                    is_near = window < 0 or abs(row - q_start - k) <= window
+                    if (unmasked[start + k] or all_masked) and is_near:
+                        score = 0.0
+                        for i in range(first, first + size):
+                            score += query[row, i] * key[start + k, i]
+                        relative = bias[head, row - q_start, k] if len(bias) else 0.0
+                        weights[k] = 0.0 if all_masked else score / math.sqrt(size) + relative
+                        visible += 1
+                    if weights[k] > row_max:
+                        row_max = weights[k]
                 total = 0.0
                 for k in range(stop - start):
-                    if unmasked[start + k] or all_masked:
-                        weights[k] = math.exp(weights[k] - row_max)
-                        total += weights[k]
-                    else:
-                        weights[k] = 0.0
-                for k in range(stop - start):
+                    weights[k] = math.exp(weights[k] - row_max) if visible else 0.0
+                    total += weights[k]
+                for k in range(stop - start if visible else 0):
                     for i in range(first, first + size):
                         context[row, i] += weights[k] / total * value[start + k, i]
     return context
 
 
 @variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING)
-def attention_turned(query, key, value, bounds, key_mask, heads):
+def attention_transposed(query, key, value, bounds, key_mask, heads):
     """A head's unmasked keys are copied and transposed: the loop over keys then reads contiguous memory, and is vectorized."""
     return attention_by_head(attention_head, query, key, value, bounds, key_mask, heads, max(len(key), 1))
 

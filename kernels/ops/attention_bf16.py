@@ -30,7 +30,7 @@ from .linear_bf16 import round_to_bf16
 
 
 @variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and weights keep 8 of 24 bits", capturable=True)
-def attention_paired(query, key, value, bounds, key_mask, heads, bias=None, window=None):
+def attention_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """`register` with bf16 tiles; `register` itself if the processor has no AVX512-BF16."""
     if not HAS_AVX512_BF16:
         return attention_register(query, key, value, bounds, key_mask, heads, bias, window)

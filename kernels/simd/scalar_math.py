@@ -2,7 +2,7 @@
 
 `trace.py` also runs them on LLVM vectors, so they use only operations that both support. Every step is one IEEE operation
 or a fused multiply-add: a value has the same bits in a vector and in a loop's scalar remainder.
-`tests/test_scalar_math.py` measures the errors.
+`tests/kernels/test_scalar_math.py` measures the errors.
 
 Polynomials are split into independent parts (Estrin's scheme), because with Horner's the processor waits for one
 multiply-add after another.

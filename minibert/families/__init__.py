@@ -3,10 +3,11 @@
     bert.py          configuration, names in a checkpoint, classes with their heads
     distilbert.py    the same encoder under other names, without token types
     electra.py       embeddings that may be narrower than the hidden states, a discriminator and a generator
+    mpnet.py         attention with a bias for distances, positions that leave out padding, RoBERTa's special tokens
 
 The entry makes the family known: the public names of `minibert`, the Auto classes (`minibert/auto.py`) and the tasks
 of the pipelines derive from it. This file imports no NumPy, so all of them stay cheap until a class is used. To add a
-family, write its file and its entry; `tests/test_families.py` compares the two.
+family, write its file and its entry; `tests/models/test_families.py` compares the two.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ FAMILIES = {
         tokenizer="BertTokenizer",
         heads=(*COMMON_HEADS, "ForPreTraining"),
         purposes={"ForPreTraining": "replaced token detection"},
+    ),
+    "mpnet": Family(
+        module="mpnet", prefix="MPNet", tokenizer="MPNetTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
     ),
 }
 

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..config import Architecture, PreTrainedConfig
-from ..models.base import ModelWithHead, PreTrainedModel
+from ..models.base import ModelWithHead
 from ..models.checkpoint import EncoderNames, linear_shapes
-from ..models.classification import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from ..models.heads import classify_pooled, nsp_logits, pool
+from ..models.classification import MultipleChoice, QuestionAnswerer, TokenClassifier
+from ..models.heads import nsp_logits
 from ..models.language_modeling import MaskedLM, MaskedLMNames
-from ..models.outputs import BaseModelOutputWithPooling, BertForPreTrainingOutput, NextSentencePredictorOutput
+from ..models.outputs import BertForPreTrainingOutput, NextSentencePredictorOutput
 from ..models.packing import Packed
+from ..models.pooling import ModelWithPooler, PooledClassifier, pooler_shapes
 
 
 class BertConfig(PreTrainedConfig):
@@ -84,43 +85,18 @@ NAMES = EncoderNames(
 )
 
 
-def pooler_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    return linear_shapes("pooler.dense", config.hidden_size, config.hidden_size)
-
-
-class BertModel(PreTrainedModel):
+class BertModel(ModelWithPooler):
     """The BERT encoder: last_hidden_state (B, T, D), and pooler_output (B, D) if the checkpoint has a pooler."""
 
     config_class = BertConfig
     encoder_names = NAMES
-    output_class = BaseModelOutputWithPooling
-
-    @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
-        return pooler_shapes(config)
-
-    @classmethod
-    def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:
-        pooler = list(pooler_shapes(config))
-        return [] if any(name in stored for name in pooler) else pooler
-
-    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
-        pooled = pool(hidden[packed.first], self.head, self.kernels) if self.head else None
-        return {"last_hidden_state": packed.unpack(hidden), "pooler_output": pooled}
 
 
-class BertForSequenceClassification(SequenceClassifier):
+class BertForSequenceClassification(PooledClassifier):
     """BERT with a classifier on its pooler: logits (B, labels)."""
 
     config_class = BertConfig
     encoder_names = NAMES
-
-    @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
-        return pooler_shapes(config) | linear_shapes("classifier", cls.num_outputs(config), config.hidden_size)
-
-    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        return {"logits": classify_pooled(hidden, self.head, self.kernels)}
 
 
 class BertForMultipleChoice(MultipleChoice, BertForSequenceClassification):

@@ -34,6 +34,7 @@ class EncoderNames(NamedTuple):
     feed_forward_out: str
     output_norm: str
     embedding_projection: str | None = None  # between embeddings and first layer, if their widths differ
+    relative_bias: str | None = None  # a table of biases for the distance of two tokens
     pooler: str | None = None  # a layer that several heads share, and that carries the encoder's prefix
     heads: tuple[str, ...] = ()  # how names of heads begin, beyond COMMON_HEADS
 
@@ -59,6 +60,8 @@ def encoder_shapes(names: EncoderNames, arch: Architecture) -> dict[str, tuple[i
     }
     if names.types:
         shapes[f"{names.types}.weight"] = (arch.types, embedding_width)
+    if names.relative_bias:
+        shapes[f"{names.relative_bias}.weight"] = (arch.relative_buckets, arch.heads)
     shapes |= norm_shapes(names.embedding_norm, embedding_width)
     if embedding_width != width:
         shapes |= linear_shapes(names.embedding_projection, width, embedding_width)

@@ -4,9 +4,9 @@
     D width   H heads   Dh = D / H       F feed-forward    V vocabulary   E width of the embeddings, usually D
 
 All families are this one model. DistilBERT has no token types (a row of zeros takes their place); ELECTRA's embeddings
-may be narrower than its hidden states (a linear layer follows them). `ops` is a table of
-operations (`kernels/`): the reference's formulas are in `kernels/reference.py` and `kernels/composed.py`; which table
-it is changes no line here. Next: `heads.py`, hidden states to logits.
+may be narrower than its hidden states (a linear layer follows them); MPNet's attention adds a bias for the distance of two
+tokens. `ops` is a table of operations (`kernels/`): the reference's formulas are in `kernels/reference.py` and
+`kernels/composed.py`; which table it is changes no line here. Next: `heads.py`, hidden states to logits.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minibert.kernels.catalog import variants
 from minibert.kernels.composed import attention_probabilities
-from minibert.kernels.registry import Ops
+from minibert.kernels.registry import Composition, Ops, Variant
 
 from ..config import Architecture
+from ..errors import KernelError
 from ..weights import drop_pages
 from .checkpoint import EncoderNames
 from .packing import Packed
 from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
+from .relative_bias import relative_bias
 
 
 class Layer(NamedTuple):
@@ -47,6 +50,7 @@ class Encoder(NamedTuple):
     layers: list[Layer]
     heads: int
     activated_linear: str  # the operation linear + activation
+    relative_bias: np.ndarray | None = None  # (H, P, P) for the P tokens that a sequence may have, or None
 
 
 class Trace(NamedTuple):
@@ -66,11 +70,12 @@ def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, 
     hidden = ops.embed(*ids, encoder.tables, *encoder.embedding_norm)  # (N, E)
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
+    bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed)
     for number, layer in enumerate(encoder.layers, 1):
         if trace.hidden_states is not None:
             trace.hidden_states.append(hidden)
         query_rows = packed.first if cls_only and number == len(encoder.layers) else None
-        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace, query_rows)
+        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace, bias, query_rows)
     if trace.hidden_states is not None:
         trace.hidden_states.append(hidden)
     return hidden
@@ -83,23 +88,47 @@ def encode_layer(
     encoder: Encoder,
     ops: Ops,
     trace: Trace,
+    bias: np.ndarray | None,
     query_rows: np.ndarray | None = None,
 ):
-    """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum.
+    """hidden (N, D), bias (H, L, L) or None -> (N, D): attention, then the feed-forward; each adds to what came in, and
+    normalizes the sum.
 
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.
     """
     query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
     query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
-    context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads)
+    biases = () if bias is None else (bias,)  # not every variant of attention takes one
+    context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
     if trace.attentions is not None:
-        found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads)
+        found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads, bias)
         trace.attentions.append(list(found))
     hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
     activated_linear = getattr(ops, encoder.activated_linear)
     inner = activated_linear(hidden, *layer.feed_forward_in)  # (N, F)
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
+
+
+def check_takes_bias(ops: Ops) -> None:
+    """Raise KernelError if the chosen attention takes no bias, which this model needs."""
+    if not takes_bias(ops.chosen["attention"]):
+        names = [name for name, variant in variants("attention").items() if takes_bias(variant)]
+        raise KernelError(
+            "this model's attention adds a bias for the distance of two tokens, so kernels must have an attention that takes "
+            f"one: {', '.join(names)}; got {ops.names['attention']}."
+        )
+
+
+def takes_bias(attention: Variant | Composition) -> bool:
+    code = attention.function.__code__
+    return "bias" in code.co_varnames[: code.co_argcount]
+
+
+def bias_of_longest(bias: np.ndarray, packed: Packed) -> np.ndarray:
+    """The bias (H, L, L) for the longest sequence."""
+    longest = int(np.diff(packed.bounds).max(initial=0))
+    return np.ascontiguousarray(bias[:, :longest, :longest])
 
 
 def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: Architecture, ops: Ops) -> Encoder:
@@ -137,6 +166,8 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
             output_norm=norm(names.of_layer(index, "output_norm")),
         )
 
+    if names.relative_bias:
+        check_takes_bias(ops)
     types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, arch.embedding_width), np.float32)
     same_width = arch.embedding_width == arch.width
     return Encoder(
@@ -146,4 +177,5 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         layers=[build_layer(index) for index in range(arch.layers)],
         heads=arch.heads,
         activated_linear=f"linear_{arch.activation}",
+        relative_bias=relative_bias(tensors[f"{names.relative_bias}.weight"], arch.max_tokens) if names.relative_bias else None,
     )

@@ -5,7 +5,9 @@
 
 A token is packed if its mask is 1, or if it is its row's first, which heads read. A first token whose mask is 0 attends
 to the others, but they do not attend to it (`key_mask`). A token keeps the position of its column, as in transformers, so
-padding on the left moves positions and changes the outputs; pass `position_ids` for others.
+padding on the left moves positions and changes the outputs; pass `position_ids` for others. Some families count positions
+without padding instead (`position_padding_id`). If attention depends on the distance of two tokens (`relative_buckets`), a
+masked token before an unmasked one is packed too, as distances count it.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
         others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
         if any(values is not None for values in others.values()):
             raise InputError(f"texts that are packed have no {', '.join(others)}; pass them alone.")
-        return check_packed(pack_joined(input_ids), arch, passed=())
+        return check_packed(pack_joined(input_ids, arch), arch, passed=())
     ids = as_integers(input_ids, "input_ids")
     if ids.ndim == 1:
         raise InputError(
@@ -66,7 +68,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
         )
     if ids.ndim != 2 or ids.shape[1] == 0:
         raise InputError(f"input_ids must be of shape (B, T) with T at least 1; got {ids.shape}.")
-    token_mask, key_mask = read_mask(attention_mask, ids.shape)
+    token_mask, key_mask = read_mask(attention_mask, ids.shape, keeps_distances=arch.relative_buckets > 0)
     if np.logical_and.reduce(token_mask, axis=None):  # methods of NumPy that run no Python: a pass evicts Python's code
         token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]
         bounds = np.arange(len(ids) + 1) * ids.shape[1]
@@ -74,6 +76,9 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
         token_ids, columns = ids[token_mask], token_mask.nonzero()[1].copy()
         bounds = np.concatenate([[0], np.cumsum(token_mask.sum(axis=1))])
     types, positions = np.zeros(len(token_ids), np.intp), columns
+    if arch.position_padding_id is not None:
+        rows = np.arange(len(ids) + 1) * ids.shape[1]
+        positions = positions_without_padding(ids.ravel(), rows, arch.position_padding_id)[token_mask.ravel()]
     if token_type_ids is not None:
         types = packed_values(token_type_ids, token_mask, "token_type_ids")
     if position_ids is not None:
@@ -85,18 +90,30 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
     return check_packed(packed, arch, passed=[name for name, values in others.items() if values is not None])
 
 
-def pack_joined(encoding) -> Packed:
-    """A PackedEncoding's ids (N,) and bounds (S+1,), as they are -> Packed, each text counting its positions from 0."""
+def positions_without_padding(ids: np.ndarray, bounds: np.ndarray, padding_id: int) -> np.ndarray:
+    """ids (N,), bounds (S+1,) of sequences -> positions (N,) as RoBERTa and MPNet count them: padding_id + 1 for the first
+    token of a sequence that is not padding, one more for each next one; padding_id for padding."""
+    is_token = ids != padding_id
+    counts = np.concatenate([[0], np.cumsum(is_token)])  # of tokens before each
+    return (counts[1:] - np.repeat(counts[bounds[:-1]], np.diff(bounds))) * is_token + padding_id
+
+
+def pack_joined(encoding, arch: Architecture) -> Packed:
+    """A PackedEncoding's ids (N,) and bounds (S+1,), as they are -> Packed. Positions as in a row without padding."""
     bounds = np.asarray(encoding.bounds)
     lengths = np.diff(bounds)
     if not len(bounds) or bounds[0] != 0 or bounds[-1] != len(encoding.ids) or lengths.min(initial=0) < 0:
         raise InputError(f"bounds must rise from 0 to {len(encoding.ids)}, the number of ids; got {brief(bounds.tolist())}.")
     if not lengths.all():
         raise InputError("each text must have a token; got one of none. Leave add_special_tokens on, or the text out.")
+    if arch.position_padding_id is None:
+        positions = np.arange(len(encoding.ids)) - np.repeat(bounds[:-1], lengths)
+    else:
+        positions = positions_without_padding(encoding.ids, bounds, arch.position_padding_id)
     return Packed(
         token_ids=encoding.ids,
         type_ids=np.zeros(len(encoding.ids), np.intp),
-        position_ids=np.arange(len(encoding.ids)) - np.repeat(bounds[:-1], lengths),
+        position_ids=positions,
         bounds=bounds,
         key_mask=None,
         token_mask=np.arange(lengths.max(initial=0)) < lengths[:, None],
@@ -109,10 +126,10 @@ def check_packed(packed: Packed, arch: Architecture, passed: Sequence[str]) -> P
     check_range(packed.token_ids, arch.vocabulary, "input_ids", "Was another model's tokenizer used?")
     if "token_type_ids" in passed:
         check_range(packed.type_ids, arch.types, "token_type_ids", "Was another model's tokenizer used?")
-    longest = int(np.maximum.reduce(packed.position_ids, initial=0)) + 1
-    if longest > arch.positions:
+    longest = int(np.maximum.reduce(packed.position_ids, initial=0)) + 1 - (arch.positions - arch.max_tokens)
+    if longest > arch.max_tokens:
         raise InputError(
-            f"a sequence may have {arch.positions} tokens, the positions this model has; got {longest}. "
+            f"a sequence may have {arch.max_tokens} tokens, the positions this model has; got {longest}. "
             "Call the tokenizer with truncation=True."
         )
     if "position_ids" in passed:
@@ -144,8 +161,9 @@ def as_array(values, name: str) -> np.ndarray:
         raise InputTypeError(f"{name} must be dense numbers in memory; got {type(values).__name__}: {error}") from None
 
 
-def read_mask(values, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """-> `token_mask`, and `key_mask`, as Packed has them."""
+def read_mask(values, shape: tuple[int, int], keeps_distances: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    """-> `token_mask`, and `key_mask`, as Packed has them. With `keeps_distances`, all tokens before an unmasked one are
+    packed."""
     if values is None:
         return np.ones(shape, bool), None
     mask = as_array(values, "attention_mask")
@@ -155,11 +173,14 @@ def read_mask(values, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | 
     attended = mask.astype(bool) if is_numeric else mask
     if not is_numeric or not np.logical_and.reduce(mask == attended, axis=None):
         raise InputError("attention_mask must hold 1 for a token and 0 for padding; got other values.")
-    if np.logical_and.reduce(attended[:, 0]):
-        return attended, None
     token_mask = attended.copy()
+    if keeps_distances:
+        token_mask = np.logical_or.accumulate(attended[:, ::-1], axis=1)[:, ::-1]
+    elif np.logical_and.reduce(attended[:, 0]):
+        return attended, None
     token_mask[:, 0] = True
-    return token_mask, attended[token_mask]
+    key_mask = attended[token_mask]
+    return token_mask, None if np.logical_and.reduce(key_mask) else key_mask
 
 
 def packed_values(values, token_mask: np.ndarray, name: str) -> np.ndarray:

@@ -129,7 +129,7 @@ class Pipeline:
     @property
     def limit(self) -> int:
         """How many tokens of a text the model can see at once."""
-        return min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
+        return min(self.tokenizer.model_max_length, self.model.config.architecture.max_tokens)
 
     def encode(self, texts: list, pairs: list | None = None, **options: Any):
         """Texts, or pairs of texts -> the tokenizer's arrays, padded to one length; InputError if the model takes no more."""
@@ -143,7 +143,7 @@ class Pipeline:
     def check_length(self, mask: np.ndarray, options: Mapping[str, Any]) -> None:
         """InputError if a row of this mask (B, T) has tokens past the model's positions."""
         longest = int(mask.any(axis=0).nonzero()[0].max(initial=-1)) + 1
-        positions = self.model.config.max_position_embeddings
+        positions = self.model.config.architecture.max_tokens
         if longest > positions:
             long_option = options.get("max_length") is not None or "truncation" not in self.tokenizer_options
             remedy = f"Pass {self.length_option}={positions} or less." if long_option else CUT

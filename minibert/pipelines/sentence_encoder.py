@@ -46,7 +46,7 @@ class SentenceEncoder:
         check_vocabulary(model, tokenizer)
         recipe = recipe._replace(prompts=dict(recipe.prompts))
         self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
-        limits = (recipe.longest, tokenizer.model_max_length, model.config.max_position_embeddings)
+        limits = (recipe.longest, tokenizer.model_max_length, model.config.architecture.max_tokens)
         self._longest = min(limit for limit in limits if limit is not None)
         self.width = len(recipe.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
@@ -123,7 +123,7 @@ class SentenceEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, longest: int) -> None:
-        most = self.model.config.max_position_embeddings
+        most = self.model.config.architecture.max_tokens
         if not is_whole(longest) or not 3 <= longest <= most:
             rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
             raise InputError(f"{rule}; got {brief(longest)}.")

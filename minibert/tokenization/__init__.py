@@ -20,7 +20,15 @@ Reading order:
 """
 
 from .batch_encoding import BatchEncoding
-from .classes import BertTokenizer, BertTokenizerFast, DistilBertTokenizer, DistilBertTokenizerFast, PreTrainedTokenizerFast
+from .classes import (
+    BertTokenizer,
+    BertTokenizerFast,
+    DistilBertTokenizer,
+    DistilBertTokenizerFast,
+    MPNetTokenizer,
+    MPNetTokenizerFast,
+    PreTrainedTokenizerFast,
+)
 from .stages.added_tokens import AddedToken
 
 __all__ = [
@@ -30,5 +38,7 @@ __all__ = [
     "BertTokenizerFast",
     "DistilBertTokenizer",
     "DistilBertTokenizerFast",
+    "MPNetTokenizer",
+    "MPNetTokenizerFast",
     "PreTrainedTokenizerFast",
 ]

@@ -1,9 +1,10 @@
-"""The classes, under transformers' names: BertTokenizer, DistilBertTokenizer, PreTrainedTokenizerFast.
+"""The classes, under transformers' names: BertTokenizer, DistilBertTokenizer, MPNetTokenizer, PreTrainedTokenizerFast.
 
 They differ in what they take from a checkpoint's files, exactly as transformers 5 does:
 
                             vocabulary                    normalizer                      template
     BertTokenizer           tokenizer.json or vocab.txt   flags of tokenizer_config.json  [CLS] A [SEP] B [SEP]
+    MPNetTokenizer          tokenizer.json or vocab.txt   flags of tokenizer_config.json  <s> A </s></s> B </s>
     PreTrainedTokenizerFast tokenizer.json                tokenizer.json                  tokenizer.json
 
 Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
@@ -29,7 +30,7 @@ from .files import loading, saving
 from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
 from .stages.added_tokens import AddedToken
 from .stages.normalizer import Normalizer
-from .stages.template import bert_template
+from .stages.template import RobertaTemplate, bert_template
 from .stages.wordpiece import WordPiece
 from .tokenizer import Tokenizer
 from .vocabulary import NAMED, check_token, is_named_token
@@ -42,6 +43,7 @@ class LoadableTokenizer(Tokenizer):
     """The options of all classes, `from_pretrained`, `save_pretrained` and `pad`."""
 
     described_by_tokenizer_json = False  # whether it takes everything from tokenizer.json
+    reserved_positions = 0  # of the model's positions, those that no token has
     model_input_names = ["input_ids", "attention_mask"]
 
     def __init__(
@@ -200,6 +202,52 @@ class DistilBertTokenizer(BertTokenizer):
     model_input_names = ["input_ids", "attention_mask"]
 
 
+class MPNetTokenizer(BertTokenizer):
+    """BertTokenizer with RoBERTa's special tokens and template. <mask> takes the white space before it."""
+
+    model_input_names = ["input_ids", "attention_mask"]
+    reserved_positions = 2  # positions count from 2
+
+    @strict_arguments
+    def __init__(
+        self,
+        vocab=None,
+        do_lower_case=True,
+        bos_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        cls_token="<s>",
+        unk_token="[UNK]",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        tokenize_chinese_chars=True,
+        strip_accents=None,
+        vocab_file=None,
+        **options,
+    ):
+        vocab = vocab_file if vocab is None else vocab
+        if vocab is None:  # as in transformers: the special tokens alone
+            tokens = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
+            names = dict.fromkeys(str(token) for token in tokens if token is not None)
+            vocab = {token: token_id for token_id, token in enumerate(names)}
+        super().__init__(
+            vocab,
+            do_lower_case=do_lower_case,
+            unk_token=unk_token,
+            sep_token=sep_token,
+            pad_token=pad_token,
+            cls_token=cls_token,
+            mask_token=AddedToken(mask_token, lstrip=True, special=True) if isinstance(mask_token, str) else mask_token,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            **options,
+        )
+        self._template = RobertaTemplate(self.cls_token, self.cls_token_id, self.sep_token, self.sep_token_id)
+        self._pipeline = self._make_pipeline()  # which trims offsets
+
+
 class PreTrainedTokenizerFast(LoadableTokenizer):
     """The tokenizer that a tokenizer.json fully describes: `tokenizer_file` is its path."""
 
@@ -216,7 +264,7 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
         file = read_tokenizer_json(content, tokenizer_file)
         special = {name: options.pop(name, None) for name in NAMED}
         added_tokens = [*file.added, *as_list(added_tokens, "added_tokens")]
-        self._pre_tokenizer = file.pre_tokenizer
+        self._pre_tokenizer, self._template = file.pre_tokenizer, file.template
         super().__init__(
             file.normalizer,
             WordPiece(**file.model),
@@ -225,7 +273,6 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
             added_tokens=added_tokens,
             **{**file.sides, **options},
         )
-        self._template = file.template
 
 
 def option_names(cls):
@@ -288,3 +335,4 @@ SETTINGS = {
 
 BertTokenizerFast = BertTokenizer
 DistilBertTokenizerFast = DistilBertTokenizer
+MPNetTokenizerFast = MPNetTokenizer

@@ -22,6 +22,7 @@ from minibert.errors import InputTypeError, read_int
 from .call_arguments import as_list, max_text_tokens, resolve
 from .pipeline import check_characters
 from .stages.normalizer import CHINESE, TranslationTable, clean, decompose, drop_accents, drop_marks, space_out_chinese
+from .stages.template import SPACE_CHARACTER
 from .stages.unicode import unicode_table
 
 NO_LIMIT = 1 << 60  # more pieces than a text has
@@ -98,6 +99,8 @@ def row_limits(tokenizer, add_special_tokens, truncation, max_length):
     before, after = tokenizer._special_affixes if add_special_tokens else ([-1], [-1])
     is_supported = (
         pipeline.splits_at_spaces
+        and not any(" " in token for token in pipeline.raw_matcher.targets)
+        and not (pipeline.trim and any(SPACE_CHARACTER in token for token in pipeline.model.vocab))
         and pipeline.pre_tokenizer.context_free
         and not pipeline.normalized_matcher.targets
         and len(before) == len(after) == 1

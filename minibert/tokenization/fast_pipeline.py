@@ -5,8 +5,8 @@ cached: "don't" -> don ' t. A new segment is normalized and spaced out by one `s
 up. If that is not possible (added tokens in it, marks that change places, a pre-tokenizer that looks at more than one
 character), it goes through `TokenizationPipeline.analyze`.
 
-No token may contain a space or include one (lstrip, rstrip). If there is such a token, or if the pre-tokenizer does
-not split at spaces, the whole text is one segment.
+Some added tokens contain a space or include those around them (lstrip, rstrip), as MPNet's <mask> does. A text with such a
+token is one segment; so is every text if the pre-tokenizer does not split at spaces.
 """
 
 import re
@@ -19,6 +19,7 @@ from minibert.errors import InputTypeError
 from .pipeline import TokenizationPipeline, check_characters
 from .stages.normalizer import UNUSUAL, TranslationTable
 from .stages.pre_tokenizer import BERT
+from .stages.template import SPACE_CHARACTER
 
 WORD = re.compile("[^ ]+")
 MAX_CACHED_CHARACTERS = 64  # a longer segment is unlikely to occur again, and is not cached
@@ -59,15 +60,13 @@ SPANS = SharedSpans()
 class FastPipeline(TokenizationPipeline):
     """A TokenizationPipeline with caches. Its methods take a text and return columns of `analyze`."""
 
-    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT):
-        super().__init__(normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer)
+    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT, trim=None):
+        super().__init__(normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer, trim)
         self.ids_cache = SegmentCache(self._segment_ids)
         self.pieces_cache = SegmentCache(self._segment_pieces)
-        self.splits_at_spaces = pre_tokenizer.splits_at_spaces and not any(
-            " " in target or token.lstrip or token.rstrip
-            for matcher in (raw_matcher, normalized_matcher)
-            for target, (_, token) in matcher.targets.items()
-        )
+        self.splits_at_spaces = pre_tokenizer.splits_at_spaces and not takes_spaces(normalized_matcher)
+        with_spaces = [*takes_spaces(raw_matcher), *([SPACE_CHARACTER] if trim else [])]  # which trims by place in the text
+        self.token_with_spaces = re.compile("|".join(map(re.escape, with_spaces))) if with_spaces else None
 
     @cached_property
     def translation(self):
@@ -140,7 +139,9 @@ class FastPipeline(TokenizationPipeline):
         return [token for segment in self._segments(text) for token in self._segment_tokens(segment)]
 
     def _segments(self, text):
-        return text.split(" ") if self.splits_at_spaces else [text]
+        if not self.splits_at_spaces or (self.token_with_spaces and self.token_with_spaces.search(text)):
+            return [text]
+        return text.split(" ")
 
     def _segment_ids(self, segment):
         spaced = self._spaced_out(segment)
@@ -205,7 +206,7 @@ class FastPipeline(TokenizationPipeline):
     def _spaced_out(self, segment):
         """The segment normalized, with spaces between words. None if its characters cannot be normalized independently: a
         token is in it, marks change places, or the pre-tokenizer looks at neighbors."""
-        if not self.pre_tokenizer.context_free:
+        if not self.pre_tokenizer.context_free or (self.trim and SPACE_CHARACTER in segment):
             return None
         spaced = segment.translate(self.marked_translation)
         if UNUSUAL in spaced:
@@ -215,6 +216,11 @@ class FastPipeline(TokenizationPipeline):
                 return None
             spaced = segment.translate(self.translation)
         return None if self.normalized_matcher.targets else spaced
+
+
+def takes_spaces(matcher):
+    """The strings to match that contain a space, or whose token includes the white space around it."""
+    return [target for target, (_, token) in matcher.targets.items() if " " in target or token.lstrip or token.rstrip]
 
 
 def words_of(spaced):

@@ -20,8 +20,9 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 class TokenizationPipeline:
     """A normalizer, a pre-tokenizer, a WordPiece model, and matchers of added tokens in the raw and the normalized text."""
 
-    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT):
+    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT, trim=None):
         self.normalizer, self.model, self.pre_tokenizer = normalizer, model, pre_tokenizer
+        self.trim = trim  # RobertaTemplate.trim, or None
         self.raw_matcher, self.normalized_matcher = raw_matcher, normalized_matcher
 
     def analyze(self, text):
@@ -42,7 +43,7 @@ class TokenizationPipeline:
                     source, last_source = sources[start + begin], sources[start + stop - 1]
                     pieces.append((piece_id, token, first + source, first + last_source + 1, word))
                 word += 1
-        return pieces
+        return self.trim(pieces) if self.trim else pieces
 
     def _words_and_tokens(self, normalized):
         """Normalized text -> [(start, end, id of an added token or None for a word), ...]."""

@@ -22,6 +22,7 @@ class Vocabulary:
     """The tokens of a tokenizer: those of a WordPiece model, added tokens and special tokens."""
 
     _pre_tokenizer = BERT
+    _template = None  # of special tokens; a RobertaTemplate trims offsets
 
     def __init__(self, normalizer, model):
         self._normalizer, self._model = normalizer, model
@@ -110,7 +111,8 @@ class Vocabulary:
             targets[token.normalized].setdefault(self._written_form(token), (token_id, token))
         raw_matcher, normalized_matcher = Matcher(targets[False]), Matcher(targets[True])
         self._written = {token_id: self._written_form(token) for token_id, token in self._added.items()}
-        return FastPipeline(self._normalizer, self._model, raw_matcher, normalized_matcher, self._pre_tokenizer)
+        trim = self._template.trim if getattr(self._template, "trim_offsets", False) else None
+        return FastPipeline(self._normalizer, self._model, raw_matcher, normalized_matcher, self._pre_tokenizer, trim)
 
     def _written_form(self, token):
         """The string that an added token decodes to: the one it is matched by."""

@@ -47,7 +47,7 @@ def load(cls, checkpoint, overrides):
     added = _added_tokens(checkpoint, config, content)
     options = {name: value for name, value in _known(config, allowed).items() if value is not None or name in OPTIONAL_TOKENS}
     sides = {} if cls.described_by_tokenizer_json else read_sides(content)
-    options = {**sides, **options, "model_max_length": _limit(checkpoint, config), **overrides}
+    options = {**sides, **options, "model_max_length": _limit(checkpoint, config, cls.reserved_positions), **overrides}
     added_by_content = {token.content: token for token in added}
     for name in NAMED:
         if isinstance(options.get(name), (str, AddedToken)):
@@ -132,8 +132,9 @@ def _entries_with_ids(decoder):
         ) from None
 
 
-def _limit(checkpoint, config):
+def _limit(checkpoint, config, reserved_positions):
     """model_max_length, at most the number of positions of the model; files have 1e30, nothing, or a negative number."""
-    values = [config.get("model_max_length"), read_json_of(checkpoint, "config.json").get("max_position_embeddings")]
-    limits = [int(n) for n in values if isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29]
-    return min(limits, default=None)
+    values = config.get("model_max_length"), read_json_of(checkpoint, "config.json").get("max_position_embeddings")
+    is_limit = [isinstance(n, (int, float)) and not isinstance(n, bool) and 1 <= n < 1e29 for n in values]
+    limits = [int(n) - reserved for n, known, reserved in zip(values, is_limit, (0, reserved_positions)) if known]
+    return max(min(limits), 1) if limits else None

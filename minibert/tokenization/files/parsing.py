@@ -14,7 +14,7 @@ from minibert.errors import VocabularyError, brief
 from ..stages.added_tokens import AddedToken
 from ..stages.normalizer import Normalizer, SequenceNormalizer, decompose, drop_marks, lower
 from ..stages.pre_tokenizer import BERT, PUNCTUATION, PreTokenizer, pre_tokenize, split_symbols, split_white_space
-from ..stages.template import Template, TemplatePart, bert_template
+from ..stages.template import RobertaTemplate, Template, TemplatePart, bert_template
 from ..stages.unicode import unicode_table
 
 LARGEST_ID = 2**31 - 1
@@ -191,11 +191,14 @@ def _punctuation(part):
 
 
 def _template(part):
-    type_name = _type_of(part, "post_processor", ("TemplateProcessing", "BertProcessing", None))
+    type_name = _type_of(part, "post_processor", ("TemplateProcessing", "BertProcessing", "RobertaProcessing", None))
     if type_name is None:
         return NO_TEMPLATE
     if type_name == "BertProcessing":
         return bert_template(*_named_token(part, "cls"), *_named_token(part, "sep"))
+    if type_name == "RobertaProcessing":
+        flags = [member(part, name, bool, True) for name in ("trim_offsets", "add_prefix_space")]
+        return RobertaTemplate(*_named_token(part, "cls"), *_named_token(part, "sep"), *flags)
     special = member(part, "special_tokens", dict)
     single, pair = ([_template_part(piece, special) for piece in member(part, name, list)] for name in ("single", "pair"))
     sequences = [sorted(part.sequence for part in parts if part.sequence is not None) for parts in (single, pair)]

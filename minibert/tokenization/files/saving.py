@@ -10,6 +10,7 @@ from minibert.errors import InputError
 
 from ..call_arguments import as_path
 from ..pipeline import SURROGATE
+from ..stages.template import RobertaTemplate
 from ..vocabulary import NAMED
 
 NULL_IF_NONE = ("pad_token", "mask_token")  # if the file does not name them, a tokenizer has the default ones
@@ -67,8 +68,6 @@ def tokenizer_json(tokenizer):
     """tokenizer.json: everything, in the layout of the `tokenizers` library."""
     model = tokenizer._model
     added = [{"id": token_id, **asdict(token)} for token_id, token in tokenizer.added_tokens_decoder.items()]
-    template = tokenizer._template
-    special = [part for part in (*template.single, *template.pair) if part.sequence is None]
     return {
         "version": "1.0",
         "truncation": None,
@@ -76,12 +75,7 @@ def tokenizer_json(tokenizer):
         "added_tokens": added,
         "normalizer": tokenizer._normalizer.saved,
         "pre_tokenizer": tokenizer._pre_tokenizer.saved,
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [_piece(part) for part in template.single],
-            "pair": [_piece(part) for part in template.pair],
-            "special_tokens": {_name(p): {"id": _name(p), "ids": p.ids, "tokens": p.tokens} for p in special},
-        },
+        "post_processor": _post_processor(tokenizer._template),
         "decoder": {"type": "WordPiece", "prefix": tokenizer._decoder[0], "cleanup": tokenizer._decoder[1]},
         "model": {
             "type": "WordPiece",
@@ -90,6 +84,19 @@ def tokenizer_json(tokenizer):
             "max_input_chars_per_word": model.max_characters,
             "vocab": model.vocab,
         },
+    }
+
+
+def _post_processor(template):
+    if isinstance(template, RobertaTemplate):
+        flags = {"trim_offsets": template.trim_offsets, "add_prefix_space": template.add_prefix_space}
+        return {"type": "RobertaProcessing", "sep": [*template.sep], "cls": [*template.cls], **flags}
+    special = [part for part in (*template.single, *template.pair) if part.sequence is None]
+    return {
+        "type": "TemplateProcessing",
+        "single": [_piece(part) for part in template.single],
+        "pair": [_piece(part) for part in template.pair],
+        "special_tokens": {_name(p): {"id": _name(p), "ids": p.ids, "tokens": p.tokens} for p in special},
     }
 
 

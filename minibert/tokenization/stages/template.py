@@ -2,6 +2,7 @@
 
     A           ->  [CLS] A [SEP]
     A and B     ->  [CLS] A [SEP] B [SEP]      with token types 0 and, from B on, 1
+                    <s> A </s></s> B </s>      RoBERTa and MPNet, with token types 0
 
 A long sequence is split into windows. The first is the input, the others are the overflow; neighbors share
 `stride` tokens:    10 tokens, size 4, stride 1  ->  (0, 4) (3, 7) (6, 10)
@@ -43,6 +44,40 @@ def bert_template(cls_token, cls_id, sep_token, sep_id):
     """The template of BERT and DistilBERT."""
     single = [TemplatePart(None, 0, [cls_id], [cls_token]), TemplatePart(0, 0), TemplatePart(None, 0, [sep_id], [sep_token])]
     return Template(single, [*single, TemplatePart(1, 1), TemplatePart(None, 1, [sep_id], [sep_token])])
+
+
+class RobertaTemplate(Template):
+    """The template of RoBERTa and MPNet. With `trim_offsets`, the offsets of a token leave out the white space around it."""
+
+    def __init__(self, cls_token, cls_id, sep_token, sep_id, trim_offsets=True, add_prefix_space=False):
+        before, after = TemplatePart(None, 0, [cls_id], [cls_token]), TemplatePart(None, 0, [sep_id], [sep_token])
+        single = [before, TemplatePart(0, 0), after]
+        super().__init__(single, [*single, after, TemplatePart(1, 0), after])
+        self.cls, self.sep = (cls_token, cls_id), (sep_token, sep_id)
+        self.trim_offsets, self.add_prefix_space = trim_offsets, add_prefix_space
+
+    def trim(self, pieces):
+        """[(id, token, start, end, word), ...] of a text -> the same with trimmed offsets.
+
+        As in the reference, the white space is counted in the token, and SPACE_CHARACTER, which stands for a space in
+        byte-level vocabularies, counts too. With `add_prefix_space`, a single one at the start of a text stays.
+        """
+        trimmed = []
+        for index, (token_id, token, start, end, word) in enumerate(pieces):
+            leading, trailing = len(token) - len(token.lstrip(SPACES)), len(token) - len(token.rstrip(SPACES))
+            if leading == 1 and self.add_prefix_space and (index == 0 or start == 0):
+                leading = 0
+            start = min(start + leading, end)
+            if trailing <= end:
+                end = max(end - trailing, start)
+            trimmed.append((token_id, token, start, end, word))
+        return trimmed
+
+
+SPACE_CHARACTER = "\u0120"  # Ġ
+SPACES = SPACE_CHARACTER + "".join(
+    map(chr, [*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
+)
 
 
 def truncate(lengths, limit, strategy, stride, side):

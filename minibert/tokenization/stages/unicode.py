@@ -13,7 +13,7 @@ Python's own `unicodedata` differs from version to version, and the reference to
     decomposed    composed character -> its parts: {0xE9: "e\u0301", ...}; Hangul is computed
     combining     mark -> rank of its combining class; marks in a row are sorted by it
 
-`python -m tests.make_unicode_table` writes it, by probing the reference with every character.
+`python tests/support/make_unicode_table.py` writes it, by probing the reference with every character.
 Read next: normalizer.py.
 """
 

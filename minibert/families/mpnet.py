@@ -1,0 +1,149 @@
+"""MPNet: its configuration, the names in its checkpoints, its classes.
+
+"MPNet: Masked and Permuted Pre-training for Language Understanding", https://arxiv.org/abs/2004.09297. BERT's encoder with
+two differences: attention adds a bias for how far apart two tokens are (`models/relative_bias.py`), and positions count
+from 2, as in RoBERTa. It has no token types.
+"""
+
+from __future__ import annotations
+
+from ..config import Architecture, PreTrainedConfig
+from ..errors import ConfigError
+from ..models.checkpoint import EncoderNames
+from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, TokenClassifier
+from ..models.language_modeling import MaskedLM, MaskedLMNames
+from ..models.pooling import ModelWithPooler, PooledClassifier
+from ..models.relative_bias import BUCKETS
+
+PADDING_ID = 1  # of positions: whatever the configuration's pad_token_id is, as in transformers
+
+
+class MPNetConfig(PreTrainedConfig):
+    """MPNet's configuration; the defaults are mpnet-base's."""
+
+    model_type = "mpnet"
+    defaults = {
+        "attention_probs_dropout_prob": 0.1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "hidden_size": 768,
+        "initializer_range": 0.02,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 512,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "pad_token_id": 1,
+        "relative_attention_num_buckets": BUCKETS,
+        "vocab_size": 30527,
+    }
+    sizes = (
+        "hidden_size",
+        "intermediate_size",
+        "max_position_embeddings",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "relative_attention_num_buckets",
+        "vocab_size",
+    )
+
+    @property
+    def architecture(self) -> Architecture:
+        return Architecture(
+            layers=self.num_hidden_layers,
+            width=self.hidden_size,
+            heads=self.num_attention_heads,
+            feed_forward=self.intermediate_size,
+            vocabulary=self.vocab_size,
+            positions=self.max_position_embeddings,
+            types=1,
+            activation=self.activation_named(self.hidden_act),
+            eps=self.layer_norm_eps,
+            embedding_width=self.hidden_size,
+            position_padding_id=PADDING_ID,
+            relative_buckets=self.relative_attention_num_buckets,
+        )
+
+    def check_architecture(self, arch: Architecture) -> None:
+        super().check_architecture(arch)
+        if arch.max_tokens < 1:
+            raise ConfigError(f"max_position_embeddings must be {PADDING_ID + 2} or more; got {arch.positions}.")
+        if arch.relative_buckets < BUCKETS:
+            raise ConfigError(
+                f"relative_attention_num_buckets must be {BUCKETS}, which distances are sorted into; got {arch.relative_buckets}."
+            )
+
+
+NAMES = EncoderNames(
+    prefix="mpnet.",
+    words="embeddings.word_embeddings",
+    positions="embeddings.position_embeddings",
+    types=None,
+    embedding_norm="embeddings.LayerNorm",
+    layer="encoder.layer.{}",
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    attention_out="attention.attn.o",
+    attention_norm="attention.LayerNorm",
+    feed_forward_in="intermediate.dense",
+    feed_forward_out="output.dense",
+    output_norm="output.LayerNorm",
+    relative_bias="encoder.relative_attention_bias",
+    pooler="pooler.dense",
+    heads=("lm_head.",),
+)
+
+
+class MPNetModel(ModelWithPooler):
+    """The MPNet encoder: last_hidden_state (B, T, D), and pooler_output (B, D) if the checkpoint has a pooler."""
+
+    config_class = MPNetConfig
+    encoder_names = NAMES
+
+
+class MPNetForSequenceClassification(DenseClassifier):
+    """MPNet with a two-layer classifier on the first token: logits (B, labels)."""
+
+    config_class = MPNetConfig
+    encoder_names = NAMES
+    dense, activation, projection = "classifier.dense", "tanh", "classifier.out_proj"
+
+
+class MPNetForMultipleChoice(MultipleChoice, PooledClassifier):
+    """MPNet that chooses among texts."""
+
+    config_class = MPNetConfig
+    encoder_names = NAMES
+
+
+class MPNetForTokenClassification(TokenClassifier):
+    """MPNet with a classifier on every token."""
+
+    config_class = MPNetConfig
+    encoder_names = NAMES
+
+
+class MPNetForQuestionAnswering(QuestionAnswerer):
+    """MPNet that finds answers."""
+
+    config_class = MPNetConfig
+    encoder_names = NAMES
+
+
+class MPNetForMaskedLM(MaskedLM):
+    """MPNet that guesses masked words."""
+
+    config_class = MPNetConfig
+    encoder_names = NAMES
+    activation = "gelu"  # whatever the encoder's is
+    head_names = MaskedLMNames(
+        transform="lm_head.dense", norm="lm_head.layer_norm", bias="lm_head.bias", decoder="lm_head.decoder"
+    )
+    tied_weights = {"lm_head.decoder.weight": "embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"}
+    stand_ins = (  # either bias is enough
+        ("lm_head.bias", "lm_head.decoder.bias"),
+        ("lm_head.decoder.bias", "lm_head.bias"),
+    )

@@ -1,0 +1,108 @@
+"""What a run may be resumed from: the journal and the part of an output, and arguments that are those of before."""
+
+import gzip
+import json
+import os
+
+import pytest
+from short_runs import UNIX, go
+
+from minibert.errors import InputError
+from minibert.pipelines import streaming
+from minibert.run import job
+from minibert.run.writing import Journal, Results
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """A folder in which a run has done two portions of three rows."""
+    monkeypatch.setattr(streaming, "PORTION", 3)
+    (tmp_path / "in.txt").write_text("\n".join("abcdefgh"))
+    write = job.write
+
+    def stopping(portion, answers, source, run, results):
+        if results.done.rows == 6:
+            raise KeyboardInterrupt
+        write(portion, answers, source, run, results)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "write", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path)
+    return tmp_path
+
+
+def test_a_line_of_the_journal_that_was_cut_is_as_good_as_none(stopped):
+    with open(stopped / "out.jsonl.gz.journal", "ab") as journal:
+        journal.write(b'{"rows": 9, "ba')
+    with open(stopped / "out.jsonl.gz.part", "ab") as part:
+        part.write(b"half a row")
+    results = go(stopped, resume=True)
+    assert results.done.rows == 8 and results.done.whole
+    texts = [json.loads(line)["text"] for line in gzip.open(stopped / "out.jsonl.gz")]
+    assert texts == list("abcdefgh")
+
+
+def test_a_run_that_was_interrupted_is_not_written_over(stopped):
+    with pytest.raises(InputError, match="6 rows are done. Go on with --resume, or delete .*journal to begin anew"):
+        go(stopped)
+    (stopped / "out.jsonl.gz.journal").unlink()
+    assert go(stopped).done.rows == 8
+
+
+def test_other_arguments_are_refused_and_named(stopped):
+    with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Give the same, or delete"):
+        go(stopped, resume=True, made_by="others")
+    assert go(stopped, resume=True).done.rows == 8
+
+
+def test_a_part_that_lacks_what_the_journal_says_is_refused(stopped):
+    os.truncate(stopped / "out.jsonl.gz.part", 5)
+    with pytest.raises(OSError, match="out.jsonl.gz.part must have .* bytes of the run that was interrupted; it has fewer"):
+        go(stopped, resume=True)
+
+
+def test_a_journal_that_is_none_is_refused(stopped):
+    (stopped / "out.jsonl.gz.journal").write_text("[]\n{}\n{\n")
+    with pytest.raises(InputError, match="must be a run's journal; it cannot be read: .*. Delete it to begin anew"):
+        go(stopped, resume=True)
+
+
+@UNIX
+def test_an_output_has_one_run_at_a_time(stopped):
+    journal = Journal(stopped / "out.jsonl.gz.journal")
+    with pytest.raises(InputError, match="an output has one run at a time; another holds"):
+        go(stopped, resume=True)
+    journal.file.close()
+    assert go(stopped, resume=True).done.whole
+
+
+CHANGES = [
+    (["--truncate"], "--truncate was False and is True"),
+    (["--prefix", "x"], "--prefix was '' and is 'x'"),
+    (["--limit", "7"], "--limit was None and is 7"),
+    (["--kernels", "naive"], "the kernels was "),
+    ("touch", "the input's time was "),
+    ("grow", "the input's size was "),
+]
+
+
+@pytest.mark.parametrize("change, message", CHANGES, ids=str)
+def test_what_would_change_the_bytes_is_not_gone_on_with(change, message, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "PORTION", 3)
+    source = tmp_path / "in.txt"
+    source.write_text("\n".join("abcdefgh"))
+    arguments = ["run", "--model", "minibert-sst2", "--kernels", "reference", str(source), "-o", str(tmp_path / "out.jsonl")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Results, "finish", interrupt)
+        assert run(*arguments)[0] == 130
+    if change == "grow":
+        source.write_text("\n".join("abcdefghi"))
+    elif change == "touch":
+        os.utime(source, (1, 1))
+    status, _, err = run(*arguments, *(change if isinstance(change, list) else []), "--resume")
+    assert status == 1 and len(err) == 1 and message in err[0]
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
