@@ -20,6 +20,7 @@ from pathlib import Path
 from minibert._connection import connection_problem
 from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
 
+BOT, CONVERSION = "SFconvertbot", "Adding `safetensors` variant of this model"
 TRUSTED = 60  # seconds for which a hub that was there is taken to be there
 _last_contact = float("-inf")  # on time.monotonic()'s clock
 
@@ -56,6 +57,38 @@ def is_there(name, filename, *, revision, token):
         get_hf_file_metadata(hf_hub_url(name, filename, revision=revision), token=token)
         return True
     return False
+
+
+def find_conversion(name, commit, *, token):
+    """The commit of an open pull request in which the hub's bot has added safetensors to this very commit, or None.
+
+    Anyone may open a pull request of that title; only the bot's is taken, as transformers does. Not to be able to ask
+    counts as no: the weights are there in another form.
+    """
+    with suppress(Exception):
+        from huggingface_hub import constants
+
+        _check_connection(name, "config.json", commit)
+        api = f"{constants.ENDPOINT}/api/models/{name}"
+        query = {"author": BOT, "type": "pull_request", "status": "open"}
+        for discussion in _ask(f"{api}/discussions", token, query)["discussions"]:
+            stated = [discussion["author"]["name"], discussion["title"], discussion["status"], discussion["isPullRequest"]]
+            if stated == [BOT, CONVERSION, "open", True]:
+                commits = _ask(f"{api}/commits/refs%2Fpr%2F{int(discussion['num'])}", token, {})
+                converted, parent = (each["id"] for each in commits[:2])
+                if parent == commit and re.fullmatch("[0-9a-f]{40}", converted):
+                    return converted
+    return None
+
+
+def _ask(url, token, query):
+    """The JSON that the hub answers with, through the client's session."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session
+
+    answer = get_session().get(url, params=query, headers=build_hf_headers(token=token), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def _check_client():

@@ -6,13 +6,14 @@ module, AutoConfig and AutoTokenizer import no NumPy.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from . import hub, tokenization
 from .config import PreTrainedConfig, config_from_file, read_config_file
-from .errors import ConfigError, VocabularyError, brief, read_flag, strict_arguments
+from .errors import ConfigError, MinibertWarning, VocabularyError, brief, read_flag, strict_arguments
 from .families import FAMILIES
 from .tokenization.files.loading import load as load_tokenizer
 from .tokenization.files.loading import read_json_of
@@ -52,7 +53,10 @@ def config_of(checkpoint, **overrides: Any) -> PreTrainedConfig:
 
 # --- Tokenizers ------------------------------------------------------------------------------------------------------
 
+# Families of transformers whose tokenizer is BERT's under another name
+SAME_AS_BERT = ("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert")
 TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> the class in `tokenization/`
+    **{f"{prefix}Tokenizer": "BertTokenizer" for prefix in SAME_AS_BERT},
     **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values()},
     "PreTrainedTokenizer": "PreTrainedTokenizerFast",
     "TokenizersBackend": "PreTrainedTokenizerFast",
@@ -72,6 +76,8 @@ class AutoTokenizer:
 
 
 def tokenizer_class_of(checkpoint) -> type:
+    """The class that a located checkpoint's files name. If they name one that is not known, but have a tokenizer.json of
+    a WordPiece model, that file is used as it is, with a MinibertWarning, as transformers does."""
     stated = read_json_of(checkpoint, "tokenizer_config.json").get("tokenizer_class")
     if stated is not None:
         name, source, known = TOKENIZERS.get(str(stated).removesuffix("Fast")), f"tokenizer_class {brief(stated)}", TOKENIZERS
@@ -79,12 +85,27 @@ def tokenizer_class_of(checkpoint) -> type:
         model_type = read_json_of(checkpoint, "config.json").get("model_type")
         known = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
         name, source = known.get(str(model_type)), f"model_type {brief(model_type)}"
+    if name is None and isinstance(stated, str) and holds_wordpiece(checkpoint):
+        warnings.warn(
+            f"{checkpoint.name} says {source}, which is not known here; its tokenizer.json has a WordPiece model, and is used"
+            " as it is.",
+            MinibertWarning,
+            stacklevel=3,
+        )
+        name = "PreTrainedTokenizerFast"
     if name is None:
         raise VocabularyError(
-            f"minibert has the tokenizers of {', '.join(known)}; the checkpoint {checkpoint.name} says {source}."
+            f"minibert has the tokenizers of {', '.join(known)}, and uses any other's tokenizer.json if its model is"
+            f" WordPiece; the checkpoint {checkpoint.name} says {source}."
             " If it is one of them all the same, call from_pretrained of that class."
         )
     return getattr(tokenization, name)
+
+
+def holds_wordpiece(checkpoint) -> bool:
+    """Whether a located checkpoint has a tokenizer.json whose model is WordPiece, by its own word."""
+    model = read_json_of(checkpoint, "tokenizer.json").get("model")
+    return isinstance(model, dict) and model.get("type") == "WordPiece"
 
 
 # --- Models ----------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ MORE_OVERRIDES = (  # besides the keys of the configuration
     "problem_type",
     *FLAGS[:3],
 )
-OTHER_FORMATS = {  # files that stand alone in some folders, where model.safetensors should be
+OTHER_FORMATS = {  # files that stand alone in some folders, where a model's weights should be
     "onnx/model.onnx": "a graph for ONNX Runtime",
     "model.onnx": "a graph for ONNX Runtime",
     "tf_model.h5": "weights for TensorFlow",
@@ -297,6 +297,6 @@ def check_contents(checkpoint) -> None:
     for name, content in OTHER_FORMATS.items():
         if checkpoint.has(name):
             raise ModelNotFoundError(
-                f"minibert reads model.safetensors; {checkpoint.name} has none, only {name}, {content}. "
+                f"minibert reads model.safetensors or pytorch_model.bin; {checkpoint.name} has neither, only {name}, {content}. "
                 "Load the checkpoint that it was exported from."
             )

@@ -5,7 +5,7 @@
     │   └── InputTypeError (TypeError)      ... because it is of the wrong type: bytes, None, a lone surrogate
     ├── CheckpointError (ValueError)        a file of a checkpoint is damaged, or says what cannot be
     │   ├── ConfigError                     config.json
-    │   ├── WeightsError                    model.safetensors and its index
+    │   ├── WeightsError                    model.safetensors, pytorch_model.bin, and their indexes
     │   └── VocabularyError                 vocab.txt, tokenizer.json, tokenizer_config.json
     ├── ModelFileError (OSError)            a file of a checkpoint cannot be had, or cannot be written
     │   ├── ModelNotFoundError              no such folder, repository, revision, or file
@@ -45,7 +45,7 @@ class ConfigError(CheckpointError):
 
 
 class WeightsError(CheckpointError):
-    """A safetensors file or its index."""
+    """A file of weights, safetensors or torch's, or its index."""
 
 
 class VocabularyError(CheckpointError):

@@ -12,6 +12,7 @@ a model that is all there must load with no request at all, and importing the cl
         snapshots/<commit>/<file>   links into blobs/, where a file is named by the hash of what it holds
         .no_exist/<commit>/<file>   an empty file: this commit is known to have no such file
         trees/<commit>.json         the names of all its files, where the whole was downloaded (clients since 1.33)
+    .conversions/<commit>       minibert's own: the commit that has its weights as safetensors (refs/pr/N)
 
 All files of one load come from one commit. A branch stands still once it is cached; `hf download NAME` moves it on.
 Read next: minibert/_download.py, for what the cache cannot answer; then minibert/config.py.
@@ -21,6 +22,7 @@ import json
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +32,7 @@ from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNot
 
 BUNDLED = Path(__file__).parent / "bundled"
 COMMIT = re.compile("[0-9a-f]{40}")
-MODULE = re.compile(r"\A([0-9]{1,3}_[A-Za-z]{1,32}|onnx)/")  # the folders in a model: sentence-transformers' and ONNX's
+MODULE = re.compile(r"\A([0-9]{1,3}_[A-Za-z]{1,32}/)?(onnx/)?")  # the folders in a model: sentence-transformers' and ONNX's
 
 # The hub's rule for a name, which is also what keeps it from naming a folder outside the cache.
 PART = "[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
@@ -65,6 +67,18 @@ class Repository:
 
     def lists(self, filename, commit):
         return _download.is_there(self.name, filename, revision=commit, token=self.token)
+
+    def conversion(self, commit):
+        """The commit of the bot's conversion of a commit, or None. What the hub says is kept in `.conversions/`."""
+        converted = _recorded_conversion(self.folder, commit)
+        if converted is None and not self.offline:
+            converted = _download.find_conversion(self.name, commit, token=self.token)
+            record = self.folder / ".conversions" / commit
+            with suppress(OSError):  # a read-only cache
+                if converted:
+                    record.parent.mkdir(exist_ok=True)
+                    record.write_text(converted, "ascii")
+        return converted
 
     def fetch(self, filename, revision):
         """The path of a file the cache does not have, or None when the hub says there is none."""
@@ -129,6 +143,18 @@ class Checkpoint:
         absent = self.repository.offline or _known_absent(self.folder, filename)
         return not absent and self.repository.lists(filename, self.commit)
 
+    def is_cached(self, filename) -> bool:
+        """Whether the hub's cache has a file of this model, which then costs no request; False for a folder."""
+        return self.repository is not None and os.path.isfile(self.folder / _plain(filename, self.module))
+
+    def conversion(self) -> "Checkpoint | None":
+        """The same model with its weights as safetensors, where the hub's bot has proposed it as refs/pr/N. It is never
+        asked to. None in a folder of a model, and if the hub may not be asked and was not before."""
+        if self.repository is None or self.module:
+            return None
+        commit = self.repository.conversion(self.commit)
+        return replace(self, commit=commit, folder=self.repository.snapshot(commit)) if commit else None
+
 
 def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False, **unknown) -> Checkpoint:
     """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
@@ -169,7 +195,7 @@ class CachedModel(NamedTuple):
     commit: str
     folder: Path
     size: int  # bytes
-    whole: bool  # its configuration and all its safetensors are there
+    whole: bool  # its configuration and all its weights are there
 
 
 def cached_models(cache_dir=None) -> list[CachedModel]:
@@ -212,12 +238,30 @@ def _size(folder):
 def _is_whole(snapshot):
     if not os.path.isfile(snapshot / "config.json"):
         return False
-    if os.path.isfile(snapshot / "model.safetensors"):
-        return True
+    converted = _recorded_conversion(snapshot.parents[1], snapshot.name)
+    return _has_weights(snapshot) or (converted is not None and _has_weights(snapshot.with_name(converted)))
+
+
+def _recorded_conversion(folder, commit):
+    """The commit that the hub was seen to have as the conversion of this one, or None."""
     try:
-        index = json.loads((snapshot / "model.safetensors.index.json").read_bytes())
-        shards = set(index["weight_map"].values())
-        return bool(shards) and all(os.path.isfile(snapshot / _plain(shard)) for shard in shards)
+        text = (folder / ".conversions" / commit).read_text("ascii")
+    except (OSError, ValueError):
+        return None
+    return text if COMMIT.fullmatch(text) else None
+
+
+def _has_weights(snapshot):
+    """Whether a snapshot has a file of weights, or an index of weights and all its shards."""
+    if any(os.path.isfile(snapshot / name) for name in ("model.safetensors", "pytorch_model.bin")):
+        return True
+    return any(map(_has_shards, (snapshot / f"{name}.index.json" for name in ("model.safetensors", "pytorch_model.bin"))))
+
+
+def _has_shards(index):
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+        return bool(shards) and all(os.path.isfile(index.with_name(_plain(shard))) for shard in shards)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
 

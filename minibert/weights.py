@@ -1,7 +1,12 @@
-"""safetensors files -> named float32 arrays, mapped into memory.
+"""A checkpoint's weights -> named float32 arrays, mapped into memory. Nothing from a checkpoint is ever executed.
 
-`open_weights(checkpoint)` reads headers only; no tensor is read before its shape is checked. Pickled checkpoints are
-never opened. Next: `models/checkpoint.py`, which names a model may expect, and with which shapes.
+`open_weights(checkpoint)` chooses the file, and reads headers only; no tensor is read before its shape is checked:
+
+    model.safetensors    or the shards that model.safetensors.index.json names: preferred, for it is data and nothing else
+    pytorch_model.bin    or its shards: a pickle, of which `torch_file.py` interprets what a state dict needs
+
+What is written is safetensors only: whoever reads it need not execute anything, nor know how not to. Next:
+`models/checkpoint.py`, which names a model may expect, and with which shapes.
 """
 
 from __future__ import annotations
@@ -10,9 +15,9 @@ import json
 import math
 import mmap
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,71 +26,71 @@ from safetensors.numpy import save_file
 from .config import check_contents
 from .errors import WeightsError, brief
 from .files import read_json, write_whole
+from .stored_tensor import DTYPES, StoredTensor, foreign_content
+from .torch_file import read_torch_file
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+SAFETENSORS = (WEIGHTS, INDEX)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-SHARD = re.compile(r"[\w. +=-]+\.safetensors")
-FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8"}
-
-
-class StoredTensor(NamedTuple):
-    """A tensor in a file: all that can be known without reading it."""
-
-    shape: tuple[int, ...]
-    dtype: str  # safetensors' name of the type: F32, BF16, ...
-    content: mmap.mmap
-    offset: int  # bytes from the file's beginning
-
-    def array(self) -> np.ndarray:
-        """float32 in its stored shape: the file's own memory, read-only, if it holds float32, else a copy. int8 stays
-        int8."""
-        if self.dtype == "I8":
-            return np.frombuffer(self.content, np.int8, math.prod(self.shape), self.offset).reshape(self.shape)
-        stored = np.frombuffer(self.content, FLOATS[self.dtype], math.prod(self.shape), self.offset).reshape(self.shape)
-        if self.dtype == "BF16":  # the upper half of a float32
-            return (stored.astype(np.uint32) << 16).view(np.float32)
-        return stored.astype(np.float32, copy=not stored.flags.aligned)
+WEIGHT_FILES = (*SAFETENSORS, *PICKLES)  # the first that a checkpoint has is read
 
 
 def open_weights(checkpoint) -> dict[str, StoredTensor]:
-    """A located checkpoint's model.safetensors, or the shards its index names -> its tensors, by the names in the file."""
-    if index := None if checkpoint.optional(WEIGHTS) else checkpoint.optional(INDEX):
-        tensors: dict[str, StoredTensor] = {}
-        weight_map = read_weight_map(index)
-        for shard in dict.fromkeys(weight_map.values()):
-            stored = read_tensors(checkpoint.file(shard))
-            lacking = [name for name, owner in weight_map.items() if owner == shard and name not in stored]
-            if lacking:
-                raise WeightsError(
-                    f"a shard must hold every tensor that {index.name} lists for it; {shard} of {checkpoint.name} lacks "
-                    f"{', '.join(abbreviate(lacking))}. Download both files again."
-                )
-            for name, tensor in stored.items():
-                if name in tensors:
-                    raise WeightsError(f"a tensor may be in one shard only; {brief(name)} is in {shard} and another one.")
-                tensors[name] = tensor
-        return tensors
-    pickle = None if checkpoint.optional(WEIGHTS) else next(filter(checkpoint.has, PICKLES), None)
-    if pickle:
-        raise WeightsError(
-            f"minibert reads {WEIGHTS}; {checkpoint.name} has only {pickle}, a pickle, which could run any code when "
-            "opened. Convert it once where you trust it: transformers' AutoModel.from_pretrained(...) and "
-            "save_pretrained(...) write safetensors, and so does https://huggingface.co/spaces/safetensors/convert."
-        )
-    if checkpoint.optional(WEIGHTS) is None:
-        check_contents(checkpoint)
-    return read_tensors(checkpoint.file(WEIGHTS))
+    """A located checkpoint's weights, in one file or in shards -> its tensors, by the names in the file."""
+    checkpoint, filename = find_weights(checkpoint)
+    path = checkpoint.file(filename)
+    suffix = ".safetensors" if filename in SAFETENSORS else ".bin"
+    return read_shards(checkpoint, path, suffix) if filename.endswith(".json") else READERS[suffix](path)
 
 
-def read_weight_map(index: Path) -> dict[str, str]:
-    """model.safetensors.index.json -> {tensor: file}; plain names of files only: a path could lead anywhere."""
+def find_weights(checkpoint) -> tuple:
+    """A located checkpoint -> itself, or the hub's conversion of it to safetensors, and the name of the file to read.
+
+    A file in the cache is taken without a request. A checkpoint without weights is a ModelNotFoundError.
+    """
+
+    def first(names, has) -> str | None:
+        return next(filter(has, names), None)
+
+    if filename := first(WEIGHT_FILES, checkpoint.is_cached) or first(SAFETENSORS, checkpoint.optional):
+        return checkpoint, filename
+    conversion = checkpoint.conversion()
+    if conversion and (filename := first(SAFETENSORS, conversion.optional)):
+        return conversion, filename
+    if filename := first(PICKLES, checkpoint.optional):
+        return checkpoint, filename
+    check_contents(checkpoint)
+    return checkpoint, WEIGHTS  # whose absence is the error
+
+
+def read_shards(checkpoint, index: Path, suffix: str) -> dict[str, StoredTensor]:
+    """The tensors of all the shards that an index names."""
+    tensors: dict[str, StoredTensor] = {}
+    weight_map = read_weight_map(index, suffix)
+    for shard in dict.fromkeys(weight_map.values()):
+        stored = READERS[suffix](checkpoint.file(shard))
+        lacking = [name for name, owner in weight_map.items() if owner == shard and name not in stored]
+        if lacking:
+            raise WeightsError(
+                f"a shard must hold every tensor that {index.name} lists for it; {shard} of {checkpoint.name} lacks "
+                f"{', '.join(abbreviate(lacking))}. Download both files again."
+            )
+        for name, tensor in stored.items():
+            if name in tensors:
+                raise WeightsError(f"a tensor may be in one shard only; {brief(name)} is in {shard} and another one.")
+            tensors[name] = tensor
+    return tensors
+
+
+def read_weight_map(index: Path, suffix: str) -> dict[str, str]:
+    """An index -> {tensor: file}; plain names of files only: a path could lead anywhere."""
     weight_map = read_json(index, WeightsError).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise WeightsError(f"{index} must hold a weight_map of tensors to files, and has none.")
     for name in weight_map.values():
-        if not isinstance(name, str) or not SHARD.fullmatch(name):
-            raise WeightsError(f"a shard is a plain file name ending in .safetensors; {index} names {brief(name)}.")
+        if not isinstance(name, str) or not re.fullmatch(rf"[\w. +=-]+{re.escape(suffix)}", name):
+            raise WeightsError(f"a shard is a plain file name ending in {suffix}; {index} names {brief(name)}.")
     return weight_map
 
 
@@ -108,6 +113,9 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
         name: StoredTensor(tuple(entry["shape"]), entry["dtype"], content, 8 + length + entry["data_offsets"][0])
         for name, entry in header.items()
     }
+
+
+READERS: dict[str, Callable[[Path], dict[str, StoredTensor]]] = {".safetensors": read_tensors, ".bin": read_torch_file}
 
 
 def read_header(text: bytes, path: Path) -> dict[str, dict]:
@@ -149,12 +157,10 @@ def describe(start: bytes, length: int) -> str:
     """The first bytes of a file that is no safetensors file -> what it most likely is, and the fix."""
     if start[4:9] == b"\0\0\0\0{":
         return f"its header would have {length} bytes, and may have {LARGEST_HEADER}"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; run `git lfs pull` where it was cloned"
-    if start.lstrip()[:1] == b"<":
-        return "it is a web page, perhaps an error that a download saved; download it again"
+    if content := foreign_content(start):
+        return content
     if start.startswith((b"PK\x03\x04", b"\x80")):
-        return "it is a zip archive or a pickle, which minibert does not open; convert the checkpoint to safetensors"
+        return "it is a zip archive or a pickle, as torch.save writes them; a file of that is named pytorch_model.bin"
     if len(start) < 8:
         return f"it has {len(start)} bytes, less than the shortest; download it again"
     return f"its header would have {length} bytes, and may have {LARGEST_HEADER}"
@@ -169,6 +175,27 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             save_file(contiguous, tmp_path, metadata={"format": "pt"})
         except SafetensorError as error:  # the library's error for a full disk
             raise OSError(str(error)) from None
+
+    write_whole(path, write)
+
+
+def save_stored(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    """Write a safetensors file of tensors as they are stored, of their types and bits, one at a time."""
+    header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + math.prod(tensor.shape) * np.dtype(DTYPES[tensor.dtype]).itemsize
+        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+
+    def write(tmp_path: Path) -> None:
+        with open(tmp_path, "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            for tensor in tensors.values():
+                array = tensor.stored_array()
+                file.write(array.data)
+                drop_pages(array)
 
     write_whole(path, write)
 

@@ -8,6 +8,7 @@ of it, 2 the command was not understood, 130 interrupted. A user's mistake gets 
     run.py        an answer for each row of a file
     tools.py      tokens, models, kernels
     verify.py     the cached files of a model, compared with their hashes
+    convert.py    a checkpoint of any form, written as safetensors
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import warnings
 
 from .. import __version__
 from ..errors import InputError, MinibertError
-from . import run, texts, tools, verify
+from . import convert, run, texts, tools, verify
 from .shared import check_texts, say
 
 
@@ -66,6 +67,6 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="minibert", description="BERT and DistilBERT on a CPU.")
     whole.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (texts, run, tools, verify):
+    for module in (texts, run, tools, verify, convert):
         module.add_commands(commands)
     return whole

@@ -315,7 +315,7 @@ def check_config(config, config_class: type[PreTrainedConfig], overrides: Mappin
 def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping[str, str], source: str) -> None:
     """Raise WeightsError if a file holds a tied tensor twice, with different values."""
     for name, original in tied.items():
-        if name in stored and original in tensors and stored[name] is not stored[original]:
+        if name in stored and original in tensors and stored[name] != stored[original]:  # not the same place
             check_tensors({name: stored[name]}, {name: tensors[original].shape}, source)
             if not np.array_equal(stored[name].array(), tensors[original]):
                 hint = " For weights of its own, pass tie_word_embeddings=False." if name.endswith(".weight") else ""

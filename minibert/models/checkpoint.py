@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..config import Architecture
 from ..errors import MinibertWarning, WeightsError, brief
-from ..weights import FLOATS, StoredTensor, abbreviate
+from ..stored_tensor import FLOATS, StoredTensor
+from ..weights import abbreviate
 
 
 class EncoderNames(NamedTuple):

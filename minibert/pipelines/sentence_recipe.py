@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, WeightsError, brief
+from ..errors import ConfigError, brief
 from ..files import read_json, write_json
 from ..kernels import reference
 from ..models.checkpoint import check_tensors, linear_shapes
 from ..models.heads import sigmoid
-from ..weights import WEIGHTS, read_tensors, save_tensors
+from ..weights import WEIGHTS, find_weights, open_weights, save_tensors
 
 POOLINGS = {  # hidden (L, D) of a text's tokens, weights (L, 1) of their places -> (D,); in the order they are joined
     "cls": lambda hidden, weights: hidden[0],
@@ -146,7 +146,9 @@ def files_of(checkpoint) -> list[str]:
         return []
     names = ["modules.json", SETTINGS]
     for step, folder in steps:
-        own = LIMITS if step == "Transformer" else ("config.json", WEIGHTS)
+        own: tuple[str, ...] = LIMITS if step == "Transformer" else ("config.json",)
+        if step == "Dense":
+            own += (find_weights(checkpoint.within(folder))[1],)
         names += [f"{folder}/{name}" if folder else name for name in own]
     return [name for name in names if checkpoint.optional(name)]
 
@@ -171,9 +173,7 @@ def read_dense(checkpoint, folder: str, strict: bool = True) -> Dense:
     for name, default in DENSE_DEFAULTS.items():
         if values.get(name, default) not in (default, None):
             raise ConfigError(f"{name} of a Dense step must be {default!r}; {path} has {brief(values[name])}.")
-    if checkpoint.optional(f"{folder}/{WEIGHTS}") is None:
-        raise WeightsError(f"a Dense step must have a file {folder}/{WEIGHTS}; {checkpoint.name} has none, or a pickle only.")
-    stored = read_tensors(checkpoint.file(f"{folder}/{WEIGHTS}"))
+    stored = open_weights(checkpoint.within(folder))
     shapes = linear_shapes("linear", sizes[1], sizes[0])
     if not values.get("bias", True):
         del shapes["linear.bias"]

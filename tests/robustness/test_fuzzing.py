@@ -15,6 +15,7 @@ import pytest
 from checkpoints import make_checkpoint, rewrite_config, rewrite_weights, safetensors_bytes, stored_tensors
 from mutations import dump, mutate
 from paths import ROOT, SUPPORT
+from torch_files import torch_bytes
 
 from minibert import AutoTokenizer, ConfigError, SentenceEncoder, VocabularyError, WeightsError, pipeline
 from minibert.tokenization import PreTrainedTokenizerFast
@@ -39,6 +40,8 @@ def test_damaged_files_give_an_answer_or_one_of_miniberts_errors():
         ("a.json", b'{"a": [1, {"b": "c"}], "d": 2.5}'),
         ("a.txt", b"[PAD]\n[UNK]\na\n"),
         ("a.safetensors", safetensors_bytes({"x": ("F32", (4,), bytes(16))})),
+        ("zip.bin", torch_bytes({"x": ("F32", (4,), bytes(16))})),
+        ("old.bin", torch_bytes({"x": ("F32", (4,), bytes(16))}, "legacy")),
     ],
 )
 def test_a_seed_brings_its_damage_back_and_others_bring_others(filename, content):

@@ -35,7 +35,7 @@ DAMAGED = {
     "an LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer; run"),
     "a web page": (b"<!DOCTYPE html><html><body>404</body></html>", "a web page, .*download it again"),
     "a web page after a blank": (b"\n  <html><body>Sorry, sign in first</body></html>", "a web page"),
-    "a zip": (b"PK\x03\x04\x00\x00\x08\x08\x00\x00" + bytes(90), "a zip archive or a pickle, .*convert"),
+    "a zip": (b"PK\x03\x04\x00\x00\x08\x08\x00\x00" + bytes(90), "a zip archive or a pickle, .* is named pytorch_model.bin"),
     "a pickle": (b"\x80\x02}q\x00(X\x01\x00\x00\x00a" + bytes(90), "a zip archive or a pickle"),
     "a framed pickle": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}" + bytes(90), "a zip archive or a pickle"),
     "nothing": (b"", "it has 0 bytes"),

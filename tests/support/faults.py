@@ -11,11 +11,13 @@ from typing import NamedTuple
 import damaged_files
 from checkpoints import rewrite_config, rewrite_weights, safetensors_bytes, stored_tensors
 from damaged_files import tokenizer_json
+from hostile_torch_files import HOSTILE
 from sentence_folders import write_recipe
+from torch_files import torch_bytes
 
 from minibert import SentenceEncoder, pipeline
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 
 
 def classify(folder):
@@ -99,17 +101,18 @@ def stored(name, dtype, shape, data):
     return make
 
 
-def index_of(name):
+def index_of(name, index=INDEX):
     """The weights are in shards, one of which has this name."""
-    return lambda folder: ((folder / WEIGHTS).unlink(), holds(INDEX, {"weight_map": {"x": name}})(folder))
+    return lambda folder: ((folder / WEIGHTS).unlink(), holds(index, {"weight_map": {"x": name}})(folder))
 
 
 def recipe(**changes):
     return lambda folder: write_recipe(folder, **changes)
 
 
-def only_pickle(folder):
-    (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
+def only_pickle(content):
+    """The weights are a file of torch.save, which has these bytes."""
+    return lambda folder: ((folder / WEIGHTS).unlink(), holds(PICKLE, content)(folder))
 
 
 def spread(folder, value):
@@ -171,11 +174,40 @@ FAULTS = {
     "weights: none": Fault(
         lambda folder: (folder / WEIGHTS).unlink(), "ModelNotFoundError", "must have a file 'model.safetensors'"
     ),
-    "weights: a pickle alone": Fault(only_pickle, "WeightsError", "a pickle, .*Convert it"),
+    "weights: a pickle with safetensors in it": Fault(
+        lambda folder: (folder / WEIGHTS).rename(folder / PICKLE), "WeightsError", "no file of torch.save"
+    ),
     **{
         f"shard: {ascii(name):.40}": Fault(index_of(name), "WeightsError", "a shard is a plain file name")
         for name in (*damaged_files.NOT_SHARDS, "../outside/secret.safetensors", "/etc/passwd.safetensors")
     },
+    **{
+        f"shard of torch: {ascii(name):.40}": Fault(index_of(name, f"{PICKLE}.index.json"), "WeightsError", "ending in .bin")
+        for name in ("../outside/secret.bin", "/etc/passwd.bin", "x.safetensors", "..", 5)
+    },
+    # pytorch_model.bin
+    **{f"torch, {what}": Fault(only_pickle(content), "WeightsError", message) for what, (content, message) in HOSTILE.items()},
+    "torch: 100 GB": Fault(
+        lambda folder: ((folder / WEIGHTS).unlink(), large(PICKLE, 100 << 30, b"\x80\x02")(folder)), "WeightsError", "opcode"
+    ),
+    "torch: a zip of 100 GB": Fault(
+        lambda folder: ((folder / WEIGHTS).unlink(), large(PICKLE, 100 << 30, b"PK\x03\x04")(folder)),
+        "WeightsError",
+        "no directory at its end",
+    ),
+    "torch: other tensors": Fault(
+        only_pickle(torch_bytes({"x": ("F32", (1,), bytes(4))})), "WeightsError", "the file 1 tensors"
+    ),
+    "torch: whole numbers": Fault(
+        lambda folder: only_pickle(torch_bytes({**stored_tensors(folder), "classifier.bias": ("I64", (2,), bytes(16))}))(
+            folder
+        ),
+        "WeightsError",
+        "not its type: ",
+    ),
+    "torch: a pipe": Fault(
+        lambda folder: ((folder / WEIGHTS).unlink(), os.mkfifo(folder / PICKLE)), "ModelFileError", "device"
+    ),
     "shard: not there": Fault(index_of("x.safetensors"), "ModelNotFoundError", "'x.safetensors'"),
     "shards: no map": Fault(lambda folder: (index_of("x")(folder), holds(INDEX, {})(folder)), "WeightsError", "has none"),
     # JSON

@@ -4,7 +4,8 @@
     python tests/support/fuzzing.py --cases 1 --seed 1234       case 1234 once more, with its traceback
 
 A case is its seed: the model, the file, the damage. What counts as a fault: another exception, a warning that is not
-minibert's, a case that takes SECONDS or more than MEMORY, a file opened outside the model's folder, a pickle opened.
+minibert's, a case that takes SECONDS or more than MEMORY, a file opened outside the model's folder, a name that Python's
+own pickle looks up.
 tests/robustness/test_fuzzing.py runs some of it; what it found is kept there by name.
 """
 
@@ -26,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from checkpoints import WORDS, make_checkpoint
 from mutations import mutate
+from torch_files import to_bin
 
 from minibert import AutoTokenizer, KernelError, MinibertError, MinibertWarning, SentenceEncoder, pipeline
 from minibert.quantize import quantize
@@ -70,6 +72,8 @@ MODELS = {  # model type, head, how the tokenizer is stored, who asks
     "classifier": ("distilbert", "ForSequenceClassification", "old", classify),
     "eight bits": ("distilbert", "ForSequenceClassification", "DistilBertTokenizer", classify),
     "shards": ("bert", "ForTokenClassification", "PreTrainedTokenizerFast", find_entities),
+    "torch": ("electra", "ForSequenceClassification", "BertTokenizer", classify),
+    "old torch": ("bert", "ForSequenceClassification", "BertTokenizer", classify),
     "masks": ("distilbert", "ForMaskedLM", "BertTokenizer", fill_mask),
     "questions": ("bert", "ForQuestionAnswering", "BertTokenizer", answer),
     "sentences": ("bert", "Model", "DistilBertTokenizer", embed),
@@ -87,6 +91,8 @@ def make_model(folder: Path, name: str) -> dict[str, bytes]:
         write_new_tokenizer(folder, tokenizer)
     if name == "shards":
         write_shards(folder)
+    if name in ("torch", "old torch"):
+        to_bin(folder, "zip" if name == "torch" else "legacy")
     if name == "eight bits":
         with suppress(KernelError):  # where no int8 kernel runs it is one more classifier
             quantize(folder, folder)

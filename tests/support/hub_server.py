@@ -18,9 +18,12 @@ The faults: a status (503), seconds that the answer takes (4.0), or one of
     "long"       more than the file, and its length says so
     "corrupt"    one bit is wrong
     "no length"  the answer does not say how long the file is
+
+`server.propose(...)` opens a pull request, which `/api/models/NAME/discussions` and `/commits/refs%2Fpr%2FN` tell of.
 """
 
 import hashlib
+import json
 import re
 import socket
 import struct
@@ -53,6 +56,8 @@ class HubServer:
         self.requests = []
         self.guards = {}  # repository -> (X-Error-Code for those it keeps out, the token that lets in)
         self.renamed = {}  # old name -> new name
+        self.proposals = {}  # repository -> what the hub tells of its pull requests
+        self.parents = {}  # a pull request's commit -> the commit that it begins from
         self._faults = []
         self._commits = {}  # repository -> {commit: {filename: bytes}}
         self._revisions = {}  # repository -> {branch: commit}
@@ -86,6 +91,16 @@ class HubServer:
         self._revisions.setdefault(name, {})[revision] = commit
         for filename, content in files.items():
             self._large[hashlib.sha256(content).hexdigest()] = filename, content
+        return commit
+
+    def propose(self, name, files, author, title, status="open"):
+        """A pull request that adds `files` to what main has now; returns its commit."""
+        pull_request = len(self.proposals.setdefault(name, [])) + 1
+        parent, existing = self.find(name, "main")
+        commit = self.commit(name, {**existing, **files}, f"refs/pr/{pull_request}")
+        self.parents[commit] = parent
+        about = {"num": pull_request, "author": {"name": author}, "title": title, "status": status, "isPullRequest": True}
+        self.proposals[name].append(about)
         return commit
 
     def guard(self, name, code, token):
@@ -145,10 +160,25 @@ class _Handler(BaseHTTPRequestHandler):
         elif "/" in file:  # a "/" of the revision's own is written %2F
             revision, filename = map(unquote, file.split("/", 1))
             self._answer(filename, self._resolve, name, revision, filename, token)
+        elif name.startswith("api/models/"):
+            self._answer(name.rpartition("/")[2], self._describe, name.removeprefix("api/models/"))
         else:
             self._send(404, {})
 
     do_GET = do_HEAD
+
+    def _describe(self, path, fault):
+        """NAME/discussions and NAME/commits/REVISION, as far as a client asks for conversions."""
+        name, _, revision = unquote(path).partition("/commits/")
+        hub = self.server.hub
+        if revision:
+            commit, _ = hub.find(name, revision)
+            history = filter(None, (commit, hub.parents.get(commit)))
+            return self._send_json([{"id": each, "title": "", "authors": []} for each in history], fault)
+        return self._send_json({"discussions": hub.proposals.get(name.removesuffix("/discussions"), [])}, fault)
+
+    def _send_json(self, content, fault):
+        self._send(200, {"Content-Type": "application/json"}, json.dumps(content).encode(), cut=fault == "cut")
 
     def _answer(self, filename, send, *arguments):
         fault = self.server.hub.next_fault(self.command, filename)

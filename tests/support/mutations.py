@@ -1,15 +1,21 @@
 """Ways to damage a file: `mutate(random, filename, content)` -> (what was done, the damaged content).
 
-Any file is bytes, which can be flipped, cut and put in. Of a JSON file, a safetensors file and a vocab.txt the structure
-is known, and damage that keeps it goes deeper into the reader: a size that is negative, a list where an object was, a key
+Any file is bytes, which can be flipped, cut and put in. Of a JSON file, a safetensors file, a file of torch.save and a
+vocab.txt the structure is known, and damage that keeps it goes deeper into the reader: a size that is negative, a list where an object was, a key
 that is there twice. All chance comes from `random`, so that a seed brings a mutation back.
 """
 
+import io
 import json
+import pickletools
 import struct
+import warnings
+import zipfile
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch_files import zip_bytes
 
 OUTSIDE = "../outside/secret"  # a file beside the model's folder, which nothing may open
 
@@ -19,6 +25,18 @@ class Raw(NamedTuple):
 
     text: str
 
+
+BROKEN = (
+    ArithmeticError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    EOFError,
+    OSError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 # fmt: off
 VALUES: list[Any] = [
@@ -41,11 +59,11 @@ def mutate(random, filename: str, content: bytes) -> tuple[str, bytes]:
     """One or a few damages to a file."""
     done = []
     for _ in range(random.choice((1, 1, 1, 2, 4))):
-        known = {"json": mutate_json, "safetensors": mutate_safetensors, "txt": mutate_lines}[filename.rpartition(".")[2]]
+        known = BY_SUFFIX[filename.rpartition(".")[2]]
         change = known if random.random() < 0.75 else mutate_bytes
         try:
             what, content = change(random, content)
-        except (ArithmeticError, ValueError, RecursionError, LookupError, struct.error):  # its structure is gone already
+        except BROKEN:  # its structure is gone already
             what, content = mutate_bytes(random, content)
         done.append(what)
     return f"{filename}: {'; '.join(done)}", content
@@ -171,6 +189,70 @@ def mutate_safetensors(random, content: bytes) -> tuple[str, bytes]:
     return f"header {what}", struct.pack("<Q", len(header)) + header + data
 
 
+# fmt: off
+PIECES = [  # of pickles
+    b"cos\nsystem\n", b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n", b"(X\x04\0\0\0trueios\nsystem\n", b"R", b"b", b"Q", b"o",
+    b"\x81", b"\x82\x01", b"(", b"t", b")", b"}", b"]", b"a", b"u", b"s", b"e", b"N", b"\x88", b".", b"h\x00", b"h\xff", b"q\x00",
+    b"r\xff\xff\xff\xff", b"\x94", b"K\x00", b"J\xff\xff\xff\xff", b"J\xff\xff\xff\x7f", b"\x8a\x09" + b"\xff" * 8 + b"\0",
+    b"X\xff\xff\xff\xff", b"X\x01\0\0\0x", b"X\x01\0\0\0\xff", b"\x85" * 50_000, b"]" * 50_000, b"(" * 300_000, b"\x80\x06",
+    b"\x95" + bytes(8), b"X\0\0\x01\0" + b"x" * 65_536,
+]
+# fmt: on
+
+
+def mutate_torch(random, content: bytes) -> tuple[str, bytes]:
+    """A file of torch.save's: an opcode of a pickle changed, or the entries of the zip file."""
+    if not content.startswith(b"PK"):
+        starts = [0]
+        for _ in range(4):
+            starts.append(starts[-1] + last_opcode(content[starts[-1] :]))
+        start = random.choice(starts)
+        what, program = mutate_pickle(random, content[start : start + last_opcode(content[start:])])
+        return f"pickle at {start}: {what}", content[:start] + program + content[start + last_opcode(content[start:]) :]
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    name = random.choice(list(entries))
+    pickle = next((name for name in entries if name.endswith("data.pkl")), name)
+    change = random.choice(("pickle", "pickle", "pickle", "pickle", "delete", "rename", "content", "compress"))
+    if change == "pickle":
+        change, entries[pickle] = mutate_pickle(random, entries[pickle])
+    elif change == "delete":
+        del entries[name]
+    elif change == "rename":
+        renamed = random.choice((*entries, f"{OUTSIDE}.bin", "archive/constants.pkl", "a/data.pkl", "", "/", "x" * 1000))
+        entries[renamed] = entries.pop(name)
+    elif change == "content":
+        entries[name] = mutate_bytes(random, entries[name])[1]
+    return f"{change} {name:.60}", zip_bytes(entries, compressed=entries if change == "compress" else ())
+
+
+def opcode_starts(program: bytes) -> list[int]:
+    """Where the opcodes of the pickle at the beginning of these bytes are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the escapes in text that is none
+        return [position for _, _, position in pickletools.genops(program)]
+
+
+def last_opcode(program: bytes) -> int:
+    """Where the pickle at the beginning of these bytes ends."""
+    return opcode_starts(program)[-1] + 1
+
+
+def mutate_pickle(random, program: bytes) -> tuple[str, bytes]:
+    """One opcode taken out, doubled, exchanged with another, or others put before it or in its place."""
+    starts = opcode_starts(program)
+    opcodes = [program[start:stop] for start, stop in zip(starts, [*starts[1:], len(program)])]
+    at, other = random.randrange(len(opcodes)), random.randrange(len(opcodes))
+    change = random.choice(("delete", "double", "swap", "insert", "replace", "replace"))
+    piece = random.choice((random.choice(PIECES), opcodes[other]))
+    if change == "swap":
+        opcodes[at], opcodes[other] = opcodes[other], opcodes[at]
+    else:
+        there = {"delete": b"", "double": opcodes[at] * 2, "insert": piece + opcodes[at], "replace": piece}
+        opcodes[at] = there[change]
+    return f"{change} opcode {at} {piece[:20]!r}", b"".join(opcodes)
+
+
 def mutate_lines(random, content: bytes) -> tuple[str, bytes]:
     """Lines taken out, doubled, exchanged, put in."""
     lines = content.split(b"\n")
@@ -200,3 +282,6 @@ def mutate_lines(random, content: bytes) -> tuple[str, bytes]:
     elif change == "many":
         lines[at:at] = [b"x%d" % index for index in range(random.choice((1, 100, 50_000)))]
     return f"{change} {at}", (b"\r\n" if change == "windows" else b"\n").join(lines)
+
+
+BY_SUFFIX = {"json": mutate_json, "safetensors": mutate_safetensors, "bin": mutate_torch, "txt": mutate_lines}

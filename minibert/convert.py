@@ -1,0 +1,80 @@
+"""A checkpoint of any form -> the same as one safetensors file, beside its configuration and tokenizer.
+
+    minibert convert NAME FOLDER
+
+Tensors keep their names, types and bits, heads that no class here has too; the other files are copied as they are. So
+the folder is the checkpoint that was there, for every program that opens safetensors. Nothing is executed on the way.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from . import hub
+from .auto import AutoTokenizer, config_of
+from .errors import strict_arguments
+from .files import as_folder, write_whole
+from .pipelines.sentence_recipe import LIMITS, files_of, read_steps
+from .weights import WEIGHT_FILES, WEIGHTS, find_weights, open_weights, save_stored
+
+COPIED = (
+    "config.json",
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    *LIMITS,
+)
+
+
+class WrittenFile(NamedTuple):
+    path: Path
+    source: str  # the file that it was converted or copied from
+    tensors: int  # 0: it is a copy
+    parameters: int
+
+
+@strict_arguments
+def convert(
+    name: str | PathLike,
+    folder: str | PathLike,
+    *,
+    revision: str | None = None,
+    cache_dir: str | PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> list[WrittenFile]:
+    """A folder, a bundled model or a repository of the hub -> its files in `folder`, the weights as safetensors. The
+    other arguments are those of `from_pretrained`. Errors are those of loading: what cannot be loaded is not written."""
+    folder = as_folder(folder)
+    checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+    steps = read_steps(checkpoint) or [("Transformer", "")]
+    model_folder = steps[0][1]
+    inner = checkpoint.within(model_folder)
+    config_of(inner), AutoTokenizer.from_pretrained(inner)
+    weights = [path for step, path in steps if step in ("Transformer", "Dense")]
+    sources = {path: find_weights(checkpoint.within(path))[1] for path in weights}
+    tensors = {path: open_weights(checkpoint.within(path)) for path in weights}
+    written = list(copy_files(checkpoint, inner, folder, model_folder))
+    for path in reversed(weights):  # the model's last: half of a folder is then none
+        save_stored(folder / path / WEIGHTS, tensors[path])
+        parameters = sum(math.prod(tensor.shape) for tensor in tensors[path].values())
+        written.append(WrittenFile(folder / path / WEIGHTS, sources[path], len(tensors[path]), parameters))
+    return written
+
+
+def copy_files(checkpoint, inner, folder: Path, model_folder: str) -> Iterator[WrittenFile]:
+    """Copy the files that hold no weights: those of the steps of a sentence model, and its model's own."""
+    sources = {path: checkpoint.file(path) for path in files_of(checkpoint) if Path(path).name not in WEIGHT_FILES}
+    own = {name: inner.optional(name) for name in COPIED}
+    sources |= {(Path(model_folder) / name).as_posix(): path for name, path in own.items() if path}
+    for path, source in sources.items():
+        write_whole(folder / path, partial(shutil.copyfile, source))
+        yield WrittenFile(folder / path, path, 0, 0)
