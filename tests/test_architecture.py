@@ -29,9 +29,10 @@ MAY_IMPORT = {
     "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "models", "tokenization"},
     "pipelines": {"errors", "files", "config", "hub", "auto", "families", "kernels", "models", "tokenization", "weights"},
+    "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "models", "pipelines"},
     "run": {"errors", "hub", "pipelines"},
-    "cli": {"", "errors", "files", "auto", "families", "hub", "kernels", "pipelines", "quantize", "run", "verify"},
+    "cli": {"", "errors", "files", "auto", "families", "hub", "kernels", "pipelines", "quantize", "run", "verify", "warmup"},
     "__main__": {"cli"},
     "": {"errors", "families"},
 }

@@ -32,8 +32,8 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_portions(monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 4)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 4)
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ REASONS = [
     "a sequence may have 16 tokens, the positions this model has; got 32. Cut it with --truncate.",
     "there is no column 'text' in this row; it has 'more'",
     "a text",
-    "this row has a column 'label', which the answer is to have; give those a prefix with --prefix",
+    "this row already has a column 'label'; put a prefix before the answer's columns with --prefix",
 ]
 
 
@@ -217,7 +217,7 @@ def test_bad_rows_go_to_their_file_with_line_and_reason(run, model, broken, tmp_
 def test_bad_rows_that_no_file_is_named_for_are_counted_and_the_status_says_so(run, model, broken):  # noqa: F811
     status, out, err = run("run", "--model", model, broken[0])
     assert status == 1 and len(out) == 2 and len(err) == 1
-    assert err[0].startswith("minibert: 6 of 8 rows have no answer and were left out; --errors FILE keeps them. line 2:")
+    assert err[0].startswith("minibert: 6 of 8 rows have no answer and were left out; --errors FILE records them. line 2:")
 
 
 def test_a_strict_run_ends_at_the_first_bad_row_and_leaves_nothing(run, model, broken, tmp_path):  # noqa: F811
@@ -238,16 +238,13 @@ def test_a_file_for_bad_rows_is_there_when_there_are_none(run, model, table, tmp
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (
-            ["--text-column", "review"],
-            "must have a column 'review'; it has 'id', 'text'. Name one with --text-column or its like.",
-        ),
+        (["--text-column", "review"], "must have a column 'review'; it has 'id', 'text'. Name another with --text-column."),
         (["--prefix", "i", "--task", "text-classification", "--pair-column", "no"], "must have a column 'no'"),
-        (["-o", "x.parquet"], "an output's name must say its format"),
+        (["-o", "x.parquet"], "an output's name must end in its format"),
         (["--resume"], "--resume needs an input and an output that are files"),
         (["-o", "/nowhere/out.jsonl"], "/nowhere/out.jsonl.journal cannot be written: No such file or directory."),
-        (["-o", "."], "an output's name must say its format"),
-        (["-o", "in.csv"], "what is written must not take the place of the input; both are in.csv"),
+        (["-o", "."], "an output's name must end in its format"),
+        (["-o", "in.csv"], "an output must not overwrite the input; both are in.csv"),
         (["-o", "out.jsonl", "--errors", "./out.jsonl"], "answers and bad rows must go to two files; got out.jsonl for both"),
         (["--kernels", "fastest"], "kernels is one of"),
     ],
@@ -263,7 +260,11 @@ def test_what_cannot_be_done_is_told_in_a_line_and_leaves_nothing(arguments, mes
 def test_a_column_that_the_answer_is_to_have_is_refused_until_there_is_a_prefix(run, model, tmp_path):  # noqa: F811
     path = write(tmp_path / "in.csv", [{"label": "1", "text": "bad"}])
     status, _, err = run("run", "--model", model, path)
-    assert status == 1 and "has a column 'label' already, which the answer is to have" in err[0] and "--prefix" in err[0]
+    assert (
+        status == 1
+        and "already has a column 'label', which is also a name of the answer's columns" in err[0]
+        and "--prefix" in err[0]
+    )
     (row,) = objects(run("run", "--model", model, path, "--prefix", "predicted_")[1])
     assert list(row) == ["label", "text", "predicted_label", "predicted_score"] and row["label"] == "1"
 
@@ -280,7 +281,7 @@ def test_a_csv_needs_a_first_row_that_names_its_columns(run, model, tmp_path):  
 SLOWLY = """
 import sys, time
 from minibert.pipelines import streaming, text_classification
-streaming.PORTION = 4
+streaming.CHUNK_ROWS = 4
 answers = text_classification.TextClassificationPipeline.answers
 def slowly(*arguments, **options):
     time.sleep(0.02)
@@ -292,7 +293,7 @@ sys.exit(main())
 
 
 def started(*arguments, **options):
-    """The command, a portion of four rows at a time, each taking some while."""
+    """The command, a chunk of four rows at a time, each taking some while."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-c", SLOWLY, *arguments], env=environment, stderr=subprocess.PIPE, **options)
 
@@ -312,18 +313,18 @@ def test_an_interrupted_run_says_how_to_go_on_and_can(number, status, run, model
     err = made.communicate(timeout=60)[1].decode()
     assert made.returncode == status and err.count("\n") == 1
     assert err.startswith("minibert: interrupted; ") and err.endswith(
-        "rows are done. The same command with --resume goes on.\n"
+        "rows are done. Run the same command with --resume to continue.\n"
     )
     assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.journal", "out.jsonl.part"]
     status, _, err = run(*command)
-    assert status == 1 and "a run of this output was interrupted" in err[0] and "Go on with --resume, or delete" in err[0]
+    assert status == 1 and "a run of this output was interrupted" in err[0] and "Continue with --resume, or delete" in err[0]
     assert run(*command, "--resume") == (0, [], []) and sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl"]
     assert run(*command[:-1], str(tmp_path / "whole.jsonl"))[0] == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert run(*command, "--resume") == (
         0,
         [],
-        [f"minibert: {tmp_path}/out.jsonl is whole already; to make it anew, leave --resume out."],
+        [f"minibert: {tmp_path}/out.jsonl is complete already; to write it again, leave --resume out."],
     )
 
 
@@ -356,7 +357,7 @@ def test_a_full_disk_is_one_error_and_what_was_written_is_kept(run, model, tmp_p
     assert done.returncode == 1 and err.count("\n") == 1 and f"{tmp_path}/out.jsonl" in err
     assert (
         "cannot be written: File too large. " in err
-        and "rows are kept: make room, and run the same command with --resume" in err
+        and "rows are saved: free some space, and run the same command with --resume" in err
     )
     assert run(*command, "--resume") == (0, [], []) and len(read(out)) == 400
     assert [row["text"] for row in read(out)] == ["a good movie", "bad"] * 200

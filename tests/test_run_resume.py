@@ -17,10 +17,11 @@ from test_cli import run  # noqa: F401 - a fixture
 from minibert.cli import main
 from minibert.errors import InputError
 from minibert.pipelines import streaming
-from minibert.run import job, reading
+from minibert.run import job
+from minibert.run.open import open_source
+from minibert.run.output import Journal, Results
 from minibert.run.progress import Progress
 from minibert.run.tasks import Task
-from minibert.run.writing import Journal, Results
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIX = pytest.mark.skipif(os.name == "nt", reason="Unix's fork and kill")
@@ -56,10 +57,10 @@ class Words:
 def stub(answer=lambda text: {"label": text.upper()}):
     """A task whose model is a function."""
 
-    def answered(texts):
+    def predict(texts):
         return streaming.in_batches(texts, Words(), lambda batch: map(answer, batch))
 
-    return Task(lambda columns: columns["text"], answered, lambda answer: answer, ("label",), ("text",), {})
+    return Task(lambda columns: columns["text"], predict, lambda answer: answer, ("label",), {"--text-column": "text"}, {})
 
 
 def sentences(number, seed=0):
@@ -69,10 +70,10 @@ def sentences(number, seed=0):
 
 # --- killed ----------------------------------------------------------------------------------------------------------
 
-WITH_SMALL_PORTIONS = """
+WITH_SMALL_CHUNKS = """
 import sys
 from minibert.pipelines import streaming
-streaming.PORTION = 16
+streaming.CHUNK_ROWS = 16
 from minibert.cli import main
 sys.exit(main())
 """
@@ -94,15 +95,15 @@ def command(folder, *more):
     ]
 
 
-def killed(folder, portions, pause):
-    """Begin or go on, and kill when so many portions more are done and a while has passed; True when it ended before."""
+def killed(folder, chunks, pause):
+    """Begin or go on, and kill when `chunks` more are done and a while has passed; True when it ended before."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     made = subprocess.Popen(
-        [sys.executable, "-c", WITH_SMALL_PORTIONS, *command(folder, "--resume")], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", WITH_SMALL_CHUNKS, *command(folder, "--resume")], env=environment, stderr=subprocess.DEVNULL
     )
     journal = folder / "out.jsonl.journal"
     before = lines_of(journal)
-    while made.poll() is None and lines_of(journal) < before + portions:
+    while made.poll() is None and lines_of(journal) < before + chunks:
         time.sleep(0.002)
     time.sleep(pause)
     made.kill()
@@ -124,7 +125,7 @@ def lines_of(path):
 
 @UNIX
 def test_killed_at_twenty_random_points_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 16)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 16)
     rows = [json.dumps({"id": n, "text": text}) for n, text in enumerate(sentences(400))]
     for place in range(7, 400, 50):
         rows[place] = random.choice(["{", '{"text": 5}', '{"text": "' + "very " * 600 + '"}'])
@@ -174,16 +175,16 @@ def step(folder, last):
         os._exit(1)
 
 
-def go(folder, resume=False, made_by="these", limit=None):
+def go(folder, resume=False, fingerprint="these", limit=None):
     def answer(text):
         if text == "bad":
             raise InputError("bad")
         return {"label": text.upper()}
 
     results = Results(str(folder / "out.jsonl.gz"), str(folder / "bad.jsonl"))
-    with reading.opened(str(folder / "in.txt")) as source:
-        results.begin({"arguments": made_by}, resume, os.stat(folder / "in.txt").st_mtime_ns)
-        if results.done.whole:
+    with open_source(str(folder / "in.txt")) as source:
+        results.begin({"arguments": fingerprint}, resume, os.stat(folder / "in.txt").st_mtime_ns)
+        if results.state.complete:
             results.finish()
         else:
             job.run(source, stub(answer), results, Progress(False), limit=limit)
@@ -192,7 +193,7 @@ def go(folder, resume=False, made_by="these", limit=None):
 
 @UNIX
 def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     texts = "a\nbad\nb\nc\nd\nbad\nbad\ne"
     wanted = None
     for last in count():
@@ -216,7 +217,7 @@ def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monk
 
 @UNIX
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     found = []
     for name, steps in (("whole", ()), ("killed", (9, 5, 11, 4, 8, 3, 12, 6, 2, 9, 7))):
         folder = tmp_path / name
@@ -234,18 +235,18 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatc
 
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
-    """A folder in which a run has done two portions of three rows."""
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    """A folder in which a run has done two chunks of three rows."""
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     (tmp_path / "in.txt").write_text("\n".join("abcdefgh"))
-    write = job.write
+    write = job.write_chunk
 
-    def stopping(portion, answers, source, made, results):
-        if results.done.rows == 6:
+    def stopping(chunk, answers, source, this_job, results):
+        if results.state.rows == 6:
             raise KeyboardInterrupt
-        write(portion, answers, source, made, results)
+        write(chunk, answers, source, this_job, results)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "write", stopping)
+        patch.setattr(job, "write_chunk", stopping)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path)
     return tmp_path
@@ -257,22 +258,22 @@ def test_a_line_of_the_journal_that_was_cut_is_as_good_as_none(stopped):
     with open(stopped / "out.jsonl.gz.part", "ab") as part:
         part.write(b"half a row")
     results = go(stopped, resume=True)
-    assert results.done.rows == 8 and results.done.whole
+    assert results.state.rows == 8 and results.state.complete
     texts = [json.loads(line)["text"] for line in gzip.open(stopped / "out.jsonl.gz")]
     assert texts == list("abcdefgh")
 
 
 def test_a_run_that_was_interrupted_is_not_written_over(stopped):
-    with pytest.raises(InputError, match="6 rows are done. Go on with --resume, or delete .*journal to begin anew"):
+    with pytest.raises(InputError, match="6 rows are done. Continue with --resume, or delete .*journal to start over"):
         go(stopped)
     (stopped / "out.jsonl.gz.journal").unlink()
-    assert go(stopped).done.rows == 8
+    assert go(stopped).state.rows == 8
 
 
 def test_other_arguments_are_refused_and_named(stopped):
     with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Give the same, or delete"):
-        go(stopped, resume=True, made_by="others")
-    assert go(stopped, resume=True).done.rows == 8
+        go(stopped, resume=True, fingerprint="others")
+    assert go(stopped, resume=True).state.rows == 8
 
 
 def test_a_part_that_lacks_what_the_journal_says_is_refused(stopped):
@@ -283,17 +284,17 @@ def test_a_part_that_lacks_what_the_journal_says_is_refused(stopped):
 
 def test_a_journal_that_is_none_is_refused(stopped):
     (stopped / "out.jsonl.gz.journal").write_text("[]\n{}\n{\n")
-    with pytest.raises(InputError, match="must be a run's journal; it cannot be read: .*. Delete it to begin anew"):
+    with pytest.raises(InputError, match="must be a run's journal; it cannot be read: .*. Delete it to start over"):
         go(stopped, resume=True)
 
 
 @UNIX
 def test_an_output_has_one_run_at_a_time(stopped):
     held = Journal(stopped / "out.jsonl.gz.journal")
-    with pytest.raises(InputError, match="an output has one run at a time; another holds"):
+    with pytest.raises(InputError, match="an output has one run at a time; another run has"):
         go(stopped, resume=True)
     held.file.close()
-    assert go(stopped, resume=True).done.whole
+    assert go(stopped, resume=True).state.complete
 
 
 CHANGES = [
@@ -308,7 +309,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change, message", CHANGES, ids=str)
 def test_what_would_change_the_bytes_is_not_gone_on_with(change, message, run, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     source = tmp_path / "in.txt"
     source.write_text("\n".join("abcdefgh"))
     arguments = ["run", "--model", "minibert-sst2", "--kernels", "reference", str(source), "-o", str(tmp_path / "out.jsonl")]
@@ -336,13 +337,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         with open(path, "w") as file:
             file.write("text,id\n")
             file.writelines(f'"a ""short"" text, {n}",{n}\n' if n % 100 else "bad\n" for n in range(number))
-        with reading.opened(str(path)) as source:
+        with open_source(str(path)) as source:
             results.begin({}, False)
             tracemalloc.start()
             done = job.run(source, stub(), results, Progress(False))
             found = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert (done.rows, done.bad) == (number, number // 100)
+        assert (done.rows, done.bad_rows) == (number, number // 100)
         return found
 
     peak(1_500)  # what is made once
