@@ -106,8 +106,8 @@ def index_of(name):
     return lambda folder: ((folder / WEIGHTS).unlink(), holds(INDEX, {"weight_map": {"x": name}})(folder))
 
 
-def recipe(**changes):
-    return lambda folder: test_sentence_encoder.write_recipe(folder, **changes)
+def sentence_config(**changes):
+    return lambda folder: test_sentence_encoder.write_sentence_config(folder, **changes)
 
 
 def only_pickle(folder):
@@ -188,7 +188,7 @@ FAULTS = {
     },
     **{
         f"{name}: {what}": Fault(
-            lambda folder, name=name, content=content: (recipe()(folder), holds(name, content)(folder)),
+            lambda folder, name=name, content=content: (sentence_config()(folder), holds(name, content)(folder)),
             "ConfigError",
             "must hold one JSON",
             embed,
@@ -299,15 +299,15 @@ FAULTS.update(
 )
 FAULTS.update(
     {
-        f"recipe: {str(changes)[:90]}": Fault(recipe(**changes), "ConfigError", message, embed)
-        for changes, message in test_sentence_encoder.RECIPES
+        f"sentence_config: {str(changes)[:90]}": Fault(sentence_config(**changes), "ConfigError", message, embed)
+        for changes, message in test_sentence_encoder.SENTENCE_CONFIGS
     }
 )
 FAULTS.update(
     {
-        f"recipe: a step in {path!r}": Fault(
+        f"sentence_config: a step in {path!r}": Fault(
             lambda folder, path=path: (
-                recipe()(folder),
+                sentence_config()(folder),
                 holds("modules.json", [{"path": "", "type": "a.Transformer"}, {"path": path, "type": "a.Pooling"}])(folder),
             ),
             "InputError",

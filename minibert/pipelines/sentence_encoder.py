@@ -1,6 +1,6 @@
 """One vector a text: text -> hidden states -> pooled -> dense -> normalised, as a sentence-transformers folder says.
 
-sentence_recipe.py reads what the folder says.
+sentence_config.py reads what the folder says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
 from .base import BATCH, as_text, batches, check_count
-from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe
+from .sentence_config import ACTIVATIONS, POOLINGS, SIMILARITIES, SentenceConfig, normalized, read_sentence_config
 from .streaming import as_rows, in_batches, stream, type_name
 
 
@@ -31,7 +31,7 @@ class SentenceEncoder:
     """
 
     @strict_arguments
-    def __init__(self, model, tokenizer, recipe: Recipe | None = None):
+    def __init__(self, model, tokenizer, sentence_config: SentenceConfig | None = None):
         if not isinstance(model, tuple(AutoModel.classes().values())):
             names = " or ".join(known.__name__ for known in AutoModel.classes().values())
             raise InputTypeError(
@@ -40,17 +40,18 @@ class SentenceEncoder:
             )
         if not callable(tokenizer) or not hasattr(tokenizer, "model_max_length"):
             raise InputTypeError(f"tokenizer must be a loaded one; got {type(tokenizer).__name__}. See AutoTokenizer.")
-        recipe = Recipe() if recipe is None else recipe
-        if not isinstance(recipe, Recipe):
-            raise InputTypeError(f"recipe must be a Recipe, as read_recipe gives it; got {type(recipe).__name__}.")
+        sentence_config = SentenceConfig() if sentence_config is None else sentence_config
+        if not isinstance(sentence_config, SentenceConfig):
+            name = type(sentence_config).__name__
+            raise InputTypeError(f"sentence_config must be what read_sentence_config returns, a SentenceConfig; got {name}.")
         check_vocabulary(model, tokenizer)
-        recipe = recipe._replace(prompts=dict(recipe.prompts))
-        self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
-        limits = (recipe.longest, tokenizer.model_max_length, model.config.max_position_embeddings)
+        sentence_config = sentence_config._replace(prompts=dict(sentence_config.prompts))
+        self.model, self.tokenizer, self.sentence_config = model, tokenizer, sentence_config
+        limits = (sentence_config.longest, tokenizer.model_max_length, model.config.max_position_embeddings)
         self._longest = min(limit for limit in limits if limit is not None)
-        self.width = len(recipe.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
+        self.width = len(sentence_config.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
-        for step in recipe.dense:
+        for step in sentence_config.dense:
             if step.weight.shape[1] != self.width:
                 raise ConfigError(
                     f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}."
@@ -78,43 +79,43 @@ class SentenceEncoder:
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a name that is wrong is known before anything is downloaded
         checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
-        recipe = read_recipe(checkpoint, strict)
-        checkpoint = checkpoint.within(recipe.model_folder)
+        sentence_config = read_sentence_config(checkpoint, strict)
+        checkpoint = checkpoint.within(sentence_config.model_folder)
         config = config_of(checkpoint)
         model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
-        return cls(model, AutoTokenizer.from_pretrained(checkpoint), recipe)
+        return cls(model, AutoTokenizer.from_pretrained(checkpoint), sentence_config)
 
     @property
     def prompts(self) -> dict[str, str]:
         """Names -> what stands before each text where the name is chosen."""
-        return self.recipe.prompts
+        return self.sentence_config.prompts
 
     @prompts.setter
     def prompts(self, prompts: Mapping[str, str]) -> None:
         if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in [*prompts, *prompts.values()]):
             raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
         default = self.default_prompt_name if self.default_prompt_name in prompts else None
-        self.recipe = self.recipe._replace(prompts=dict(prompts), prompt_name=default)
+        self.sentence_config = self.sentence_config._replace(prompts=dict(prompts), prompt_name=default)
 
     @property
     def default_prompt_name(self) -> str | None:
         """The prompt that is used where a call names none."""
-        return self.recipe.prompt_name
+        return self.sentence_config.prompt_name
 
     @default_prompt_name.setter
     def default_prompt_name(self, name: str | None) -> None:
         if name is not None:
             prompt_of(self.prompts, name)
-        self.recipe = self.recipe._replace(prompt_name=name)
+        self.sentence_config = self.sentence_config._replace(prompt_name=name)
 
     @property
     def similarity_fn_name(self) -> str:
         """How `similarity` compares: cosine, dot, euclidean or manhattan."""
-        return self.recipe.similarity
+        return self.sentence_config.similarity
 
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: str | None) -> None:
-        self.recipe = self.recipe._replace(similarity="cosine" if name is None else known_similarity(name))
+        self.sentence_config = self.sentence_config._replace(similarity="cosine" if name is None else known_similarity(name))
 
     @property
     def max_seq_length(self) -> int:
@@ -145,7 +146,7 @@ class SentenceEncoder:
         one that the model brings (`prompts`).
         """
         check_count("batch_size", batch_size)
-        normalize = self.recipe.normalize if normalize is None else read_flag("normalize", normalize)
+        normalize = self.sentence_config.normalize if normalize is None else read_flag("normalize", normalize)
         prompt = self.chosen_prompt(prompt, prompt_name)
         if isinstance(texts, str):
             return self.encode([texts], normalize=normalize, prompt=prompt)[0]
@@ -195,9 +196,9 @@ class SentenceEncoder:
         """Texts -> their vectors, each from its own tokens only."""
         encoded = self.tokenize([prompt + text for text in texts])
         start = 0
-        if prompt and not self.recipe.include_prompt:  # [CLS] and the prompt are not pooled
+        if prompt and not self.sentence_config.include_prompt:  # [CLS] and the prompt are not pooled
             start = self.tokenize([prompt])["input_ids"].shape[1] - 1
-        if self.recipe.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
+        if self.sentence_config.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
             return list(self.model.encode(self.model.pack(**encoded), cls_only=True))
         hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
         found = []
@@ -205,7 +206,7 @@ class SentenceEncoder:
             own = row[mask]  # (L, D)
             weights = np.arange(1, len(own) + 1, dtype=np.float32)[:, None]
             own, weights = (own[start:], weights[start:]) if start < len(own) else (own, weights)
-            found.append(np.concatenate([POOLINGS[name](own, weights) for name in self.recipe.poolings]))
+            found.append(np.concatenate([POOLINGS[name](own, weights) for name in self.sentence_config.poolings]))
         return found
 
     @strict_arguments
@@ -213,7 +214,7 @@ class SentenceEncoder:
         if isinstance(texts, str):
             raise InputTypeError("tokenize takes a list of texts; got one text.")
         texts = [as_text(text) for text in rows_of(texts)]
-        texts = [text.lower() for text in texts] if self.recipe.lower else texts
+        texts = [text.lower() for text in texts] if self.sentence_config.lower else texts
         return self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_seq_length, return_tensors="np")
 
     def chosen_prompt(self, prompt: str | None, name: str | None) -> str:

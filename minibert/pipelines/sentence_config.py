@@ -1,4 +1,4 @@
-"""A sentence-transformers folder -> Recipe: what is done to the hidden states of its model.
+"""A sentence-transformers folder -> SentenceConfig: what is done to the hidden states of its model.
 
     modules.json                        the steps: Transformer, Pooling, Dense, Normalize
     0_Transformer/                      the model's own files, in folders from before sentence-transformers 2.0
@@ -71,7 +71,7 @@ class Dense(NamedTuple):
     activation: str
 
 
-class Recipe(NamedTuple):
+class SentenceConfig(NamedTuple):
     """What a sentence-transformers folder says beside its model."""
 
     poolings: tuple[str, ...] = ("mean",)
@@ -86,12 +86,12 @@ class Recipe(NamedTuple):
     model_folder: str = ""  # where in the folder the model's files are
 
 
-def read_recipe(checkpoint, strict: bool = True) -> Recipe:
-    """A located checkpoint's files -> Recipe. ConfigError for a step that is not of STEPS."""
+def read_sentence_config(checkpoint, strict: bool = True) -> SentenceConfig:
+    """A located checkpoint's files -> SentenceConfig. ConfigError for a step that is not of STEPS."""
     steps = read_steps(checkpoint)
     if steps is None:
         log.warning("%s has no modules.json: its vectors are the mean of their tokens.", checkpoint.name)
-        return Recipe()
+        return SentenceConfig()
     poolings, include_prompt, dense = ("mean",), True, []
     for step, folder in steps:
         if step == "Pooling":
@@ -102,7 +102,7 @@ def read_recipe(checkpoint, strict: bool = True) -> Recipe:
     limits_path = next(filter(None, map(checkpoint.within(model_folder).optional, LIMITS)), None)
     limits, prompts = (read_json(path, ConfigError) if path else {} for path in (limits_path, checkpoint.optional(SETTINGS)))
     return checked(
-        Recipe(
+        SentenceConfig(
             poolings,
             include_prompt,
             tuple(dense),
@@ -191,19 +191,19 @@ def read_pooling(path) -> tuple[tuple[str, ...], bool]:
     return poolings, bool(values.get("include_prompt", True))
 
 
-def checked(recipe: Recipe, source: str) -> Recipe:
+def checked(sentence_config: SentenceConfig, source: str) -> SentenceConfig:
     """ConfigError for a value that cannot be."""
-    longest, prompts = recipe.longest, recipe.prompts
+    longest, prompts = sentence_config.longest, sentence_config.prompts
     if longest is not None and (type(longest) is not int or longest < 3):
         raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {brief(longest)}.")
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
         raise ConfigError(f"prompts must map names to texts; {source} has {brief(prompts)}.")
-    if recipe.prompt_name is not None and recipe.prompt_name not in list(prompts):
-        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(recipe.prompt_name)}.")
-    if not isinstance(recipe.similarity, str) or recipe.similarity not in SIMILARITIES:
+    if sentence_config.prompt_name is not None and sentence_config.prompt_name not in list(prompts):
+        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(sentence_config.prompt_name)}.")
+    if not isinstance(sentence_config.similarity, str) or sentence_config.similarity not in SIMILARITIES:
         known = ", ".join(SIMILARITIES)
-        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(recipe.similarity)}.")
-    return recipe
+        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(sentence_config.similarity)}.")
+    return sentence_config
 
 
 def distances(one: np.ndarray, other: np.ndarray, order: int) -> np.ndarray:
