@@ -271,7 +271,7 @@ def test_a_run_that_was_interrupted_is_not_written_over(stopped):
 
 
 def test_other_arguments_are_refused_and_named(stopped):
-    with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Give the same, or delete"):
+    with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Pass the same, or delete"):
         go(stopped, resume=True, fingerprint="others")
     assert go(stopped, resume=True).state.rows == 8
 

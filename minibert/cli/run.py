@@ -1,4 +1,4 @@
-"""`minibert run`: a file of any size through a model. Its arguments, and the order of the steps; the work is in minibert/run/."""
+"""`minibert run`: a file of any size through a model. Its arguments and its steps; the work is done in minibert/run/."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
 
 
 def threads_of(arguments: list[str]) -> int | None:
-    """The value of --threads, before all arguments are parsed: the options of the tasks need NumPy, which reads it at import."""
+    """The value of --threads, read first: the options of the tasks import NumPy, whose libraries fix their threads then."""
     early = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     early.add_argument("--threads", type=thread_count)
     try:
@@ -81,7 +81,7 @@ def add_file_options(group) -> None:
         "--output",
         default="-",
         metavar="FILE",
-        help="a .jsonl, .csv or .tsv file (each may be followed by .gz), which appears when it is complete; or - for stdout (-)",
+        help="a .jsonl, .csv or .tsv file (each may be followed by .gz), which appears when it is complete; - is stdout (-)",
     )
     group.add_argument("--input-format", choices=open.FORMATS, help="the input's format, if its name does not tell it")
     group.add_argument(

@@ -64,11 +64,7 @@ def pipeline(
     where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if task is not None:
         task = canonical_task(task)
-        if model is None:
-            model = pipeline_class(task).default_model
-            if model is None:
-                raise InputError(f"no model for {task} comes with minibert; name one with model=...")
-            log.warning("No model was named: using the bundled %s. Name another with model=...", model)
+        model = default_model(task) if model is None else model
     if isinstance(model, (str, PathLike)):
         model, tokenizer = load(task, model, tokenizer, kernels, where, read_flag("strict", strict))
     chosen_class = pipeline_class(task or task_of_model(model))
@@ -84,6 +80,15 @@ def pipeline(
     pipe = chosen_class(model, tokenizer, **options)
     check_vocabulary(model, tokenizer)
     return pipe
+
+
+def default_model(task: str) -> str:
+    """The bundled model for a task; InputError if there is none."""
+    model = pipeline_class(task).default_model
+    if model is None:
+        raise InputError(f"no model for {task} comes with minibert; name one with model=...")
+    log.warning("No model was named: using the bundled %s. Name another with model=...", model)
+    return model
 
 
 def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):

@@ -25,7 +25,7 @@ from .tasks import Task, rounded
 from .text_readers import delimiter_hint
 from .writers import json_default, row_encoder
 
-MAX_REASONS = 3  # of bad rows, kept for the summary
+MAX_REASONS = 3  # why rows are bad, for the summary
 
 
 class Job(NamedTuple):
@@ -71,7 +71,7 @@ def run(
 
 
 def check_columns(source: Source, task: Task, file_format: str, prefix: str) -> None:
-    """InputError if no row could be answered or written because of the names of the columns. Called before anything is written."""
+    """Before anything is written: InputError if the names of the columns keep every row from being answered or written."""
     columns = source.columns
     if columns is None:
         if file_format != "jsonl":

@@ -57,7 +57,7 @@ def canonical_task(name: str) -> str:
 
 
 def check_options(task_class, values: Mapping[str, Any]) -> None:
-    """InputError for an option that the task does not have, for two that set the same, and for a required one that is missing."""
+    """InputError for an option that the task does not have, and unless exactly one of the required options was passed."""
     flags = {option.name: option.flag for option in task_class.command_options}
     for name in values:
         if name not in flags:
