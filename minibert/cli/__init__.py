@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError("stdout is closed, and answers go there.")
         check_texts(options)
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *details: eprint(f"warning: {message}")
+            warnings.showwarning = print_warning
             status = options.run(options) or 0
         sys.stdout.flush()  # a broken pipe is noticed here, and handled below
     except MinibertError as error:
@@ -51,6 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
         status = 130
     flush_or_discard_stdout()
     return status
+
+
+def print_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """`warnings.showwarning`, in one line."""
+    eprint(f"warning: {message}")
 
 
 def flush_or_discard_stdout() -> None:

@@ -50,10 +50,10 @@ def list_models(options: argparse.Namespace) -> None:
     from .. import hub
 
     models: list[dict] = [{"name": name, "where": "bundled"} for name in hub.bundled_models()]
-    for model in hub.cached_models():
-        if runs_here(model.folder / "config.json"):
-            where = "cached" if model.whole else "in part"
-            models.append({"name": model.name, "where": where, "commit": model.commit, "bytes": model.size})
+    for cached in hub.cached_models():
+        if runs_here(cached.folder / "config.json"):
+            where = "cached" if cached.whole else "in part"
+            models.append({"name": cached.name, "where": where, "commit": cached.commit, "bytes": cached.size})
     for model in models:
         if options.json:
             print(json.dumps(model))

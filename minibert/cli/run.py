@@ -102,8 +102,10 @@ def add_file_options(group) -> None:
 def add_task_options(parser: CommandParser, tasks: list[str]) -> None:
     """The options of all tasks; the help names the tasks of each."""
     from ..pipelines import pipeline_class
+    from ..pipelines.task import Option
 
-    options, helps = {}, {}
+    options: dict[str, Option] = {}
+    helps: dict[str, dict[str, list[str]]] = {}  # option -> help -> tasks
     for task in tasks:
         for option in pipeline_class(task).command_options:
             options.setdefault(option.name, option)

@@ -134,4 +134,4 @@ def kernels_option(text: str) -> str | dict[str, str]:
     """`reference`, or `linear=naive,gelu=naive`."""
     if "=" not in text:
         return text
-    return dict(part.split("=", 1) if "=" in part else (part, "") for part in text.split(","))
+    return {name: variant for name, _, variant in (part.partition("=") for part in text.split(","))}

@@ -67,8 +67,8 @@ def pipeline(
         model = default_model(task) if model is None else model
     if isinstance(model, (str, PathLike)):
         model, tokenizer = load(task, model, tokenizer, kernels, where, read_flag("strict", strict))
-    chosen_class = pipeline_class(task or task_of_model(model))
-    check_model(chosen_class, model)
+    task_class = pipeline_class(task or task_of_model(model))
+    check_model(task_class, model)
     if tokenizer is None:
         raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
     if isinstance(tokenizer, (str, PathLike)):
@@ -77,7 +77,7 @@ def pipeline(
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
     from ..models.checks import check_vocabulary
 
-    pipe = chosen_class(model, tokenizer, **options)
+    pipe = task_class(model, tokenizer, **options)
     check_vocabulary(model, tokenizer)
     return pipe
 
@@ -155,8 +155,8 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
     Models without a head, or with the one they were pretrained with, are for every task to begin from.
     """
     purposes = {name: purpose for name in map(str, architectures) if (purpose := purpose_of(name))}
-    chosen_class = pipeline_class(task)
-    usable = {chosen_class.trained_for or task, "feature-extraction", *chosen_class.may_start_from}
+    task_class = pipeline_class(task)
+    usable = {task_class.trained_for or task, "feature-extraction", *task_class.may_start_from}
     if task == "feature-extraction" or not purposes or usable & set(purposes.values()):
         return
     architecture, purpose = next(iter(purposes.items()))

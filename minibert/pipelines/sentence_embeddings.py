@@ -22,8 +22,8 @@ class SentenceEmbeddings(Task):
     def from_pretrained(cls, name: str, *, prompt: str | None = None, **options: Any) -> SentenceEmbeddings:
         return cls(SentenceEncoder.from_pretrained(name, **options), prompt)
 
-    def answered(self):
-        return self.encoder.answered(prompt=self.prompt)
+    def answered(self, **options: Any):
+        return self.encoder.answered(prompt=self.prompt, **options)
 
     def to_columns(self, answer) -> dict[str, Any]:
         return {"vector": answer.tolist()}

@@ -41,11 +41,15 @@ class Task:
     required_options: tuple[str, ...] = ()  # names of options; one of them must be passed
     command_defaults: Mapping[str, Any] = {}  # keywords of the pipeline, if no option says otherwise
     text_input = "text"  # the key of an input that holds the text; a task with one key takes the text itself
-    answer_columns: tuple[str, ...] = ()  # the names that `to_columns` returns, in order
     default_model: str | None = None  # the bundled model that is used if none is named
     model: Any
 
-    def answered(self) -> Callable[[list], Iterator[tuple[int, Any]]]:
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        """The names that `to_columns` returns, in order. Most classes set it as an attribute."""
+        raise NotImplementedError
+
+    def answered(self, **options: Any) -> Callable[[list], Iterator[tuple[int, Any]]]:
         """A function from inputs to (index, answer) of each, with the InputError of an input that is refused."""
         raise NotImplementedError
 

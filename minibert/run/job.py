@@ -133,11 +133,12 @@ def encode_row(row: Row, answer: Any, job: Job) -> bytes | str:
     """A row and its answer -> a line of the output, or the reason why there is none."""
     if isinstance(answer, InputError):
         return reason_of(answer)
+    row_columns = row.columns or {}  # never None here: the answer would be an InputError
     columns = {job.prefix + name: rounded(value) for name, value in job.task.to_columns(answer).items()}
-    if repeated := sorted(set(columns) & set(row.columns)):
+    if repeated := sorted(set(columns) & set(row_columns)):
         return f"this row already has a column {repeated[0]!r}; put a prefix before the answer's columns with --prefix"
     try:
-        return job.encode({**row.columns, **columns})
+        return job.encode({**row_columns, **columns})
     except (ValueError, TypeError, RecursionError) as error:
         return f"cannot be written: {error}"
 

@@ -26,7 +26,7 @@ from .source import check_path
 try:
     import fcntl
 except ImportError:  # Windows, where nothing stops two runs from writing one output
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunState(NamedTuple):
@@ -44,7 +44,8 @@ class PartFile:
 
     def __init__(self, path: Path):
         self.path, self.tmp_path = path, path.with_name(path.name + ".part")
-        self.size, self.file = 0, None
+        self.size = 0
+        self.file: Any = None  # until it is opened
 
     def open(self, size: int) -> None:
         """Keep the first `size` bytes, and append to them."""
@@ -117,7 +118,8 @@ class Journal:
     def read(self) -> tuple[dict, RunState]:
         """The run's fingerprint and its last state. A last line that was cut short by a kill is removed."""
         self.file.seek(0)
-        entries, end = [], 0
+        entries: list[dict] = []
+        end = 0
         try:
             for line in self.file:
                 if line.endswith(b"\n"):
@@ -163,8 +165,8 @@ class Results:
         `input_time`: when the input was last modified, in ns. An output that is newer and has no journal is complete.
         """
         with translate_write_errors(self):
-            if self.resumable:
-                path = self.files[0].path
+            if isinstance(output := self.files[0], PartFile):
+                path = output.path
                 journal_path = path.with_name(path.name + ".journal")
                 if resume and not journal_path.exists() and path.exists() and path.stat().st_mtime_ns >= input_time:
                     self.state = RunState(complete=True)
