@@ -19,7 +19,7 @@ _LAZY_EXPORTS = {
     name: (module, name)
     for module, names in {
         "pipelines": ("pipeline",),
-        "pipelines.warm_up": ("warm_up",),
+        "warmup": ("warm_up",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
         "config": ("PreTrainedConfig",),

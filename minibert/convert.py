@@ -20,7 +20,7 @@ from . import hub
 from .auto import AutoTokenizer, config_of
 from .errors import strict_arguments
 from .files import as_folder, write_whole
-from .pipelines.sentence_recipe import LIMITS, files_of, read_steps
+from .pipelines.sentence_config import LIMITS, files_of, read_steps
 from .weights import WEIGHT_FILES, WEIGHTS, find_weights, open_weights, save_stored
 
 COPIED = (

@@ -15,7 +15,7 @@ from .auto import AutoTokenizer, class_named_by, config_of
 from .errors import InputError, read_flag, strict_arguments
 from .files import as_folder, write_whole
 from .models.quantized import METHOD, is_quantized
-from .pipelines.sentence_recipe import files_of, read_recipe
+from .pipelines.sentence_config import files_of, read_sentence_config
 
 
 @strict_arguments
@@ -34,7 +34,7 @@ def quantize(
     folder, strict = as_folder(folder), read_flag("strict", strict)
     checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
     steps = {path: checkpoint.file(path) for path in files_of(checkpoint)}
-    model_folder = read_recipe(checkpoint, strict).model_folder if steps else ""
+    model_folder = read_sentence_config(checkpoint, strict).model_folder if steps else ""
     inner = checkpoint.within(model_folder)
     config = config_of(inner)
     if is_quantized(config):

@@ -1,12 +1,12 @@
 """The command line: `minibert run`, `classify`, `ner`, `fill-mask`, `ask`, `embed`, `tokenize` and so on.
 
-Answers go to stdout, one line each, everything else to stderr. Exit status: 0 done, 1 it could not be done, or not all
-of it, 2 the command was not understood, 130 interrupted. A user's mistake gets one line, never a traceback.
+Answers go to stdout, one line each, everything else to stderr. Exit status: 0 success, 1 failure or rows left out,
+2 wrong arguments, 130 interrupted. A user's mistake prints one line, never a traceback.
 
-    shared.py     the options and the texts of several commands
-    texts.py      an answer for each text
+    shared.py     the parser of a command, options that several commands have, texts from the arguments or stdin
+    predict.py    an answer for each text
     run.py        an answer for each row of a file
-    tools.py      tokens, models, kernels
+    manage.py     tokens, models, kernels
     verify.py     the cached files of a model, compared with their hashes
     convert.py    a checkpoint of any form, written as safetensors
 """
@@ -20,42 +20,47 @@ import warnings
 
 from .. import __version__
 from ..errors import InputError, MinibertError
-from . import convert, run, texts, tools, verify
-from .shared import check_texts, say
+from . import convert, manage, predict, run, verify
+from .shared import CommandParser, check_texts, eprint, flag
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command's arguments (sys.argv's by default) -> its exit status."""
-    options = parser().parse_args(arguments)
+    """The command's arguments (by default sys.argv's) -> its exit status."""
+    options = make_parser().parse_args(arguments)
     for name, value in vars(options).items():
         if value == [] and name != "texts":  # what argparse makes of --question=--
-            options.refuse(f"argument --{name.replace('_', '-')}: expected a value other than '--'")
+            options.usage_error(f"argument {flag(name)}: expected a value other than '--'")
     status = 0
     try:
         if sys.stdout is None:
             raise InputError("stdout is closed, and answers go there.")
         check_texts(options)
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *where: say(f"warning: {message}")
+            warnings.showwarning = print_warning
             status = options.run(options) or 0
-        sys.stdout.flush()  # here, so that a reader that has gone is met below
+        sys.stdout.flush()  # a broken pipe is noticed here, and handled below
     except MinibertError as error:
-        status = say(error)
+        status = eprint(error)
     except BrokenPipeError:  # `minibert ... | head` has read enough
         pass
     except UnicodeEncodeError as error:
-        letters = ascii(error.object[error.start : error.end])
-        status = say(f"stdout is {error.encoding}, which has no {letters}; use --json, or set PYTHONIOENCODING=utf-8.")
+        text = ascii(error.object[error.start : error.end])
+        status = eprint(f"stdout is {error.encoding}, which cannot encode {text}; use --json, or set PYTHONIOENCODING=utf-8.")
     except OSError as error:  # the disk is full
-        status = say(error)
+        status = eprint(error)
     except KeyboardInterrupt:
         status = 130
-    let_go_of_stdout()
+    flush_or_discard_stdout()
     return status
 
 
-def let_go_of_stdout() -> None:
-    """What cannot be written now is thrown away, for Python would try again at its end, and complain."""
+def print_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """`warnings.showwarning`, in one line."""
+    eprint(f"warning: {message}")
+
+
+def flush_or_discard_stdout() -> None:
+    """Discard what cannot be written: Python would try again at exit, and print an error."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -63,10 +68,10 @@ def let_go_of_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="minibert", description="BERT and DistilBERT on a CPU.")
-    whole.add_argument("--version", action="version", version=f"minibert {__version__}")
-    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (texts, run, tools, verify, convert):
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="minibert", description="BERT-family encoders on a CPU.")
+    parser.add_argument("--version", action="version", version=f"minibert {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=CommandParser)
+    for module in (predict, run, manage, verify, convert):
         module.add_commands(commands)
-    return whole
+    return parser

@@ -1,96 +1,127 @@
-"""What commands share: their common options, the texts they are given, and how they speak."""
+"""What commands share: their parser, common options, the texts they read, and messages on stderr."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import InputError
 
 DEFAULT_MODEL = "minibert-sst2"
-MOST_THREADS = 1024
-# the options that hold text, and no name of a file
-TEXTS = ("texts", "question", "prompt", "labels", "prefix", "delimiter", "text_column", "pair_column", "question_column")
+MAX_THREADS = 1024
+TEXT_OPTIONS = ("texts", "prefix", "delimiter", "text_column")  # that hold text, not names of files; tasks add theirs
 
 
-def say(message: object) -> int:
-    """A line on stderr, where there is one; returns the exit status of a failure."""
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command. `add_arguments(parser, arguments)` is called only if the command is used.
+
+    So the options of tasks, whose files import NumPy, cost nothing to `minibert --help` and to the other commands.
+    """
+
+    add_arguments: Callable[[CommandParser, list[str]], None] | None = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.add_arguments is not None:
+            add_arguments, self.add_arguments = self.add_arguments, None
+            add_arguments(self, args)
+        return super().parse_known_args(args, namespace)
+
+
+def eprint(message: object) -> int:
+    """Print a line on stderr, if it is open. Returns the exit status of a failure."""
     if sys.stderr is not None:  # print() would take None for stdout
         print(f"minibert: {message}", file=sys.stderr)
     return 1
 
 
-def command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:
-    made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-    made.set_defaults(run=run, refuse=made.error)
-    return made
+def flag(name: str) -> str:
+    """top_k -> --top-k"""
+    return "--" + name.replace("_", "-")
 
 
-def add_texts(made: argparse.ArgumentParser) -> None:
-    made.add_argument("texts", nargs="*", metavar="TEXT", help="a text each; none, or -, reads lines from stdin")
-    made.add_argument("--json", action="store_true", help="one JSON object a text")
+def command(commands, name: str, run: Callable[[argparse.Namespace], int | None], summary: str) -> CommandParser:
+    """Add a command: its name, the function that does it, and a line for the help."""
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(run=run, usage_error=parser.error)
+    return parser
 
 
-def add_model(made: argparse.ArgumentParser, required: bool = False) -> None:
-    summary = "a folder, a bundled model or one of the Hugging Face hub"
-    made.add_argument("--model", metavar="NAME", required=required, help=summary)
-    made.add_argument("--revision", help="a branch, tag or commit of the hub")
+def add_texts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="one text each; without any, or with -, read lines from stdin")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each text")
 
 
-def add_kernels(made: argparse.ArgumentParser) -> None:
-    summary = "auto, reference, naive, fast, bf16, int8, or linear=naive,gelu=naive"
-    made.add_argument("--kernels", type=kernels_option, default="auto", metavar="PRESET", help=summary)
+def add_model(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    summary = "a folder, a bundled model, or a model of the Hugging Face hub"
+    parser.add_argument("--model", metavar="NAME", required=required, help=summary)
+    parser.add_argument("--revision", help="a branch, tag or commit of the hub")
+
+
+def add_kernels(parser: argparse.ArgumentParser) -> None:
+    summary = "auto, reference, naive, fast, bf16, int8, or variants by operation: linear=naive,gelu=naive"
+    parser.add_argument("--kernels", type=kernels_option, default="auto", metavar="PRESET", help=summary)
+
+
+def add_task_option(parser, option, help: str = "", required: bool = False) -> None:
+    """A task's declaration of an option (pipelines/task.py) -> the same in argparse."""
+    if option.type is bool:
+        parser.add_argument(option.flag, action="store_true", help=help or option.help)
+        return
+    value_type = at_least_one if option.type is int else str
+    parser.add_argument(option.flag, type=value_type, metavar=option.metavar, required=required, help=help or option.help)
 
 
 def chosen_model(options: argparse.Namespace) -> str:
     if options.model is None:
-        say(f"using the bundled model {DEFAULT_MODEL}; name another with --model.")
+        eprint(f"using the bundled model {DEFAULT_MODEL}; name another with --model.")
         return DEFAULT_MODEL
     return options.model
 
 
-def given_texts(options: argparse.Namespace) -> Iterable[str]:
+def input_texts(options: argparse.Namespace) -> Iterable[str]:
     """The texts of the command line, or the lines of stdin."""
     texts = options.texts
     if texts not in ([], ["-"]):
         return texts
     if sys.stdin is None or (not texts and sys.stdin.isatty()):
-        options.refuse("a TEXT is needed, or lines on stdin")
-    return lines(sys.stdin.buffer)
+        options.usage_error("a TEXT is needed, or lines on stdin")
+    return decoded_lines(sys.stdin.buffer)
 
 
 def check_texts(options: argparse.Namespace) -> None:
-    """InputError for a text whose bytes the locale cannot decode: Python puts half of a surrogate pair for each."""
-    for name in TEXTS:
+    """InputError for a text with bytes that the locale cannot decode: Python has replaced them by lone surrogates."""
+    task_options = getattr(options, "task_options", {})
+    for name in (*TEXT_OPTIONS, *(name for name, option in task_options.items() if option.type is str)):
         value = getattr(options, name, None) or []
         for text in [value] if isinstance(value, str) else value:
-            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
                 encoding = sys.getfilesystemencoding()
-                what = "a TEXT" if name == "texts" else f"--{name.replace('_', '-')}"
+                argument = "a TEXT" if name == "texts" else flag(name)
                 hint = "" if encoding == "utf-8" else " That is the locale's encoding; if texts are UTF-8, set PYTHONUTF8=1."
-                raise InputError(f"{what} must be {encoding}; got {text!a}.{hint}")
+                raise InputError(f"{argument} must be {encoding}; got {text!a}.{hint}")
 
 
-def lines(stream: Iterable[bytes]) -> Iterator[str]:
-    """Lines without their ends; each is an answer, an empty one too."""
-    for number, line in enumerate(stream, 1):
+def decoded_lines(stream: Iterable[bytes]) -> Iterator[str]:
+    """Lines without their ends; an empty line is a text too."""
+    for line_number, line in enumerate(stream, 1):
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as fault:
-            raise InputError(f"stdin must be UTF-8; line {number} is not: {fault.reason} at byte {fault.start}.") from None
+            yield line.decode("utf-8-sig" if line_number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            message = f"stdin must be UTF-8; line {line_number} is not: {error.reason} at byte {error.start}."
+            raise InputError(message) from None
 
 
 def at_least_one(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer, 1 or more; got {text!r}")
     return int(text)
 
 
 def thread_count(text: str) -> int:
     count = at_least_one(text)
-    if count > MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"must be {MOST_THREADS} at most; got {text!r}")
+    if count > MAX_THREADS:
+        raise argparse.ArgumentTypeError(f"must be {MAX_THREADS} at most; got {text!r}")
     return count
 
 
@@ -103,4 +134,4 @@ def kernels_option(text: str) -> str | dict[str, str]:
     """`reference`, or `linear=naive,gelu=naive`."""
     if "=" not in text:
         return text
-    return dict(part.split("=", 1) if "=" in part else (part, "") for part in text.split(","))
+    return {name: variant for name, _, variant in (part.partition("=") for part in text.split(","))}

@@ -1,6 +1,6 @@
 """A model of 8 words and one layer, which runs every operation of an encoder and a classifier.
 
-`precompile.py` captures its forward pass to learn which kernels to compile; `warm_up` of the pipelines runs it.
+`precompile.py` captures its forward pass to learn which kernels to compile; `minibert.warm_up` runs it.
 """
 
 from __future__ import annotations

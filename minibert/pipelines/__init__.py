@@ -1,6 +1,8 @@
 """Tasks from text to answer: `pipeline("sentiment-analysis")` finds the task's class, its model and its tokenizer.
 
-One file a task. Each is the same three steps, in the open: tokenizer, model, and what the logits mean.
+A task is one file here and one entry in TASKS. Its class declares all there is to know of it: the class of its model,
+its options, and for the command line the columns it reads and writes. Each does the same three steps: tokenizer, model,
+and what the logits mean.
 """
 
 from __future__ import annotations
@@ -9,22 +11,30 @@ import logging
 from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InputError, InputTypeError, brief, read_flag
-from ..families import HEADS, PRETRAINED, purpose_of
+from ..families import HEADS, purpose_of
 from .streaming import type_name
 
+
+class Registration(NamedTuple):
+    """What is known of a task before its file is imported."""
+
+    path: str  # "module:class"; a module of this package begins with a dot
+    aliases: tuple[str, ...] = ()
+
+
 TASKS = {
-    "text-classification": "text_classification.TextClassificationPipeline",
-    "token-classification": "token_classification.TokenClassificationPipeline",
-    "question-answering": "question_answering.QuestionAnsweringPipeline",
-    "fill-mask": "fill_mask.FillMaskPipeline",
-    "feature-extraction": "feature_extraction.FeatureExtractionPipeline",
-    "zero-shot-classification": "zero_shot_classification.ZeroShotClassificationPipeline",
+    "text-classification": Registration(".text_classification:TextClassificationPipeline", ("sentiment-analysis",)),
+    "token-classification": Registration(".token_classification:TokenClassificationPipeline", ("ner",)),
+    "question-answering": Registration(".question_answering:QuestionAnsweringPipeline"),
+    "fill-mask": Registration(".fill_mask:FillMaskPipeline"),
+    "feature-extraction": Registration(".feature_extraction:FeatureExtractionPipeline"),
+    "zero-shot-classification": Registration(".zero_shot_classification:ZeroShotClassificationPipeline"),
 }
-ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
-DEFAULT_MODELS = {"text-classification": "minibert-sst2"}
+# Tasks that the command line has and `pipeline()` has not.
+COMMAND_TASKS = {"sentence-embeddings": Registration(".sentence_embeddings:SentenceEmbeddings")}
 log = logging.getLogger("minibert")
 
 
@@ -43,26 +53,22 @@ def pipeline(
 ):
     """A task's name -> a callable from text to answers.
 
-    `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when
-    none is named, and a log line says so. With `strict=False`, tensors that the model has no use for are a warning.
+    `model` and `tokenizer` are names, folders, or loaded objects. If no model is named and one is bundled for the task,
+    that one is used, and a log line says so. With `strict=False`, tensors that the model does not use are a warning.
     `options` become the call's defaults.
     """
     from .base import check_model
 
     if task is None and model is None:
-        raise InputError(f"a pipeline needs a task or a model; the tasks are {', '.join((*TASKS, *ALIASES))}.")
+        raise InputError(f"a pipeline needs a task or a model; the tasks are {known_tasks(TASKS)}.")
     where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if task is not None:
-        task = known_task(task)
-        if model is None and task not in DEFAULT_MODELS:
-            raise InputError(f"no model for {task} comes with minibert; name one with model=...")
-        if model is None:
-            model = DEFAULT_MODELS[task]
-            log.warning("No model was named: using the bundled %s. Name another with model=...", model)
+        task = canonical_task(task)
+        model = default_model(task) if model is None else model
     if isinstance(model, (str, PathLike)):
         model, tokenizer = load(task, model, tokenizer, kernels, where, read_flag("strict", strict))
-    made = pipeline_class(task or task_of_model(model))
-    check_model(made, model)
+    task_class = pipeline_class(task or task_of_model(model))
+    check_model(task_class, model)
     if tokenizer is None:
         raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
     if isinstance(tokenizer, (str, PathLike)):
@@ -71,9 +77,18 @@ def pipeline(
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
     from ..models.checks import check_vocabulary
 
-    pipe = made(model, tokenizer, **options)
+    pipe = task_class(model, tokenizer, **options)
     check_vocabulary(model, tokenizer)
     return pipe
+
+
+def default_model(task: str) -> str:
+    """The bundled model for a task; InputError if there is none."""
+    model = pipeline_class(task).default_model
+    if model is None:
+        raise InputError(f"no model for {task} comes with minibert; name one with model=...")
+    log.warning("No model was named: using the bundled %s. Name another with model=...", model)
+    return model
 
 
 def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):
@@ -94,13 +109,24 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
     return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict), tokenizer
 
 
-def known_task(task: str) -> str:
+def load_task(task: str, model: str, **options: Any):
+    """The name of a task of TASKS or COMMAND_TASKS -> a loaded object of its class, which is a Task (task.py)."""
+    return pipeline(task, model, **options) if task in TASKS else pipeline_class(task).from_pretrained(model, **options)
+
+
+def canonical_task(task: str, tasks: Mapping[str, Registration] = TASKS) -> str:
+    """A task's name or an alias -> its name; InputError if it is neither."""
     if not isinstance(task, str):
         raise InputTypeError(f"a task is named by a string; got {type_name(task)}.")
-    task = ALIASES.get(task, task)
-    if task not in TASKS:
-        raise InputError(f"the tasks are {', '.join((*TASKS, *ALIASES))}; got {brief(task)}.")
-    return task
+    for name, registration in tasks.items():
+        if task == name or task in registration.aliases:
+            return name
+    raise InputError(f"the tasks are {known_tasks(tasks)}; got {brief(task)}.")
+
+
+def known_tasks(tasks: Mapping[str, Registration]) -> str:
+    """The names of tasks, then their aliases, for a message."""
+    return ", ".join([*tasks, *(alias for registration in tasks.values() for alias in registration.aliases)])
 
 
 def task_of(architectures: list[str]) -> str:
@@ -129,8 +155,8 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
     Models without a head, or with the one they were pretrained with, are for every task to begin from.
     """
     purposes = {name: purpose for name in map(str, architectures) if (purpose := purpose_of(name))}
-    needed = "text-classification" if task == "zero-shot-classification" else task
-    usable = {needed, "feature-extraction", *PRETRAINED} if task != "fill-mask" else {"fill-mask", "feature-extraction"}
+    task_class = pipeline_class(task)
+    usable = {task_class.trained_for or task, "feature-extraction", *task_class.may_start_from}
     if task == "feature-extraction" or not purposes or usable & set(purposes.values()):
         return
     architecture, purpose = next(iter(purposes.items()))
@@ -142,5 +168,7 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
 
 
 def pipeline_class(task: str):
-    module, _, name = TASKS[task].partition(".")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    """A task's name -> its class, whose file is imported."""
+    registration = TASKS[task] if task in TASKS else COMMAND_TASKS[task]
+    module, _, name = registration.path.partition(":")
+    return getattr(import_module(module, __name__), name)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, InputTypeError, brief
+from ..families import PRETRAINED
 from ..tokenization.tokenizer import Tokenizer
-from .streaming import CUT, as_rows, in_batches, stream, type_name
+from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
+from .task import Task
 
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
 TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
@@ -29,14 +31,15 @@ WITHOUT_EFFECT = (  # the tokenizer's options that change no answer, as a dictio
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
-class Pipeline:
+class Pipeline(Task):
     """`pipe(text)` gives an answer, `pipe([text, ...])` a list, `pipe(generator)` an iterator that reads as it is asked.
 
     `batch_size` rows go through the model at once. `pipe.stream(iterable)` chooses the batches itself, and is the
     quicker way for many texts. Options given to the pipeline are its calls' defaults.
     """
 
-    task: str
+    trained_for = ""  # the purpose of the head its models need (families/__init__.py), if that is not `task`
+    may_start_from: tuple[str, ...] = PRETRAINED  # purposes of other heads, whose encoders its model may take
     option_names: tuple[str, ...] = ()
     tokenizer_options: tuple[str, ...] = TOKENIZER_OPTIONS
     tokenizer_mapping = ""  # the option that is a dictionary of the tokenizer's options, if there is one
@@ -146,7 +149,7 @@ class Pipeline:
         positions = self.model.config.architecture.max_tokens
         if longest > positions:
             long_option = options.get("max_length") is not None or "truncation" not in self.tokenizer_options
-            remedy = f"Pass {self.length_option}={positions} or less." if long_option else CUT
+            remedy = f"Pass {self.length_option}={positions} or less." if long_option else TRUNCATION_HINT
             raise InputError(f"a sequence may have {positions} tokens, the positions this model has; got {longest}. {remedy}")
 
     def windows(self, texts: list, pairs: list | None = None, **options: Any):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .base import Pipeline, as_text, batches, check_flag
+from .task import TRUNCATE
 
 
 class FeatureExtractionPipeline(Pipeline):
@@ -19,12 +20,18 @@ class FeatureExtractionPipeline(Pipeline):
     task = "feature-extraction"
     option_names = ("return_tensors", "tokenize_kwargs")
     tokenizer_mapping = "tokenize_kwargs"
+    command_options = (TRUNCATE,)
+    command_defaults = {"return_tensors": True}
+    answer_columns = ("features",)
 
     @staticmethod
     def auto_class():
         from ..auto import AutoModel
 
         return AutoModel
+
+    def to_columns(self, answer) -> dict[str, Any]:
+        return {"features": answer[0]}  # (tokens, D) of (1, tokens, D)
 
     def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False, **tokenizer_options: Any) -> Iterator:
         for texts in batches(inputs, batch_size, as_text):

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_count
+from .task import TRUNCATE, Option
 
 
 class FillMaskPipeline(Pipeline):
@@ -28,6 +29,9 @@ class FillMaskPipeline(Pipeline):
     task = "fill-mask"
     option_names = ("top_k", "targets", "tokenizer_kwargs")
     tokenizer_mapping = "tokenizer_kwargs"
+    may_start_from = ()
+    command_options = (Option("top_k", "the N best words for each mask (5)", int, "N", parameter="top_k"), TRUNCATE)
+    answer_columns = ("words",)
 
     @staticmethod
     def auto_class():
@@ -38,6 +42,10 @@ class FillMaskPipeline(Pipeline):
     def __call__(self, inputs, **options: Any):
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
+
+    def to_columns(self, answer) -> dict[str, Any]:
+        masks = [answer] if isinstance(answer[0], dict) else answer
+        return {"words": [{key: word[key] for key in ("token_str", "score", "sequence")} for words in masks for word in words]}
 
     def answers(
         self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None, **tokenizer_options: Any

@@ -14,6 +14,7 @@ from ..errors import InputError, InputTypeError, brief
 from ..models.heads import softmax
 from .base import Pipeline, as_list, batches, check_count, check_flag, check_room
 from .streaming import type_name
+from .task import Option
 
 NEVER = -10000.0  # the logit of a token that cannot be in an answer
 FORM = "a question and a context: pipe(question=..., context=...), or {'question': ..., 'context': ...}"
@@ -37,6 +38,16 @@ class QuestionAnsweringPipeline(Pipeline):
     tokenizer_options = ()
     length_option = "max_seq_len"
     inputs = FORM
+    text_input = "context"
+    command_options = (
+        Option("question", "the question to each text", metavar="TEXT", input="question"),
+        Option(
+            "question_column", "the column with the question to each text", metavar="NAME", input="question", is_column=True
+        ),
+        Option("impossible", "allow an empty answer", bool, parameter="handle_impossible_answer"),
+    )
+    required_options = ("question", "question_column")
+    answer_columns = ("answer", "score", "start", "end")
 
     @staticmethod
     def auto_class():

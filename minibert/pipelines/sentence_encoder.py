@@ -1,6 +1,6 @@
 """One vector a text: text -> hidden states -> pooled -> dense -> normalised, as a sentence-transformers folder says.
 
-sentence_recipe.py reads what the folder says.
+sentence_config.py reads what the folder says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
 from .base import BATCH, as_text, batches, check_count
-from .sentence_recipe import ACTIVATIONS, POOLINGS, SIMILARITIES, Recipe, normalized, read_recipe, write_recipe
+from .sentence_config import (
+    ACTIVATIONS,
+    POOLINGS,
+    SIMILARITIES,
+    SentenceConfig,
+    normalized,
+    read_sentence_config,
+    write_sentence_config,
+)
 from .streaming import as_rows, in_batches, stream, type_name
 
 
@@ -33,7 +41,7 @@ class SentenceEncoder:
     """
 
     @strict_arguments
-    def __init__(self, model, tokenizer, recipe: Recipe | None = None):
+    def __init__(self, model, tokenizer, sentence_config: SentenceConfig | None = None):
         if not isinstance(model, tuple(AutoModel.classes().values())):
             names = " or ".join(known.__name__ for known in AutoModel.classes().values())
             raise InputTypeError(
@@ -42,17 +50,18 @@ class SentenceEncoder:
             )
         if not callable(tokenizer) or not hasattr(tokenizer, "model_max_length"):
             raise InputTypeError(f"tokenizer must be a loaded one; got {type(tokenizer).__name__}. See AutoTokenizer.")
-        recipe = Recipe() if recipe is None else recipe
-        if not isinstance(recipe, Recipe):
-            raise InputTypeError(f"recipe must be a Recipe, as read_recipe gives it; got {type(recipe).__name__}.")
+        sentence_config = SentenceConfig() if sentence_config is None else sentence_config
+        if not isinstance(sentence_config, SentenceConfig):
+            name = type(sentence_config).__name__
+            raise InputTypeError(f"sentence_config must be what read_sentence_config returns, a SentenceConfig; got {name}.")
         check_vocabulary(model, tokenizer)
-        recipe = recipe._replace(prompts=dict(recipe.prompts))
-        self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
-        limits = (recipe.longest, tokenizer.model_max_length, model.config.architecture.max_tokens)
+        sentence_config = sentence_config._replace(prompts=dict(sentence_config.prompts))
+        self.model, self.tokenizer, self.sentence_config = model, tokenizer, sentence_config
+        limits = (sentence_config.longest, tokenizer.model_max_length, model.config.architecture.max_tokens)
         self._longest = min(limit for limit in limits if limit is not None)
-        self.width = len(recipe.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
+        self.width = len(sentence_config.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
-        for step in recipe.dense:
+        for step in sentence_config.dense:
             if step.weight.shape[1] != self.width:
                 raise ConfigError(
                     f"a Dense step's in_features must be {self.width}, what it is given; got {step.weight.shape[1]}."
@@ -92,52 +101,54 @@ class SentenceEncoder:
         tokenizer_overrides: Mapping[str, Any] | None = None,
     ):
         """A located checkpoint -> the encoder. The overrides go over its config.json and tokenizer_config.json."""
-        recipe = read_recipe(checkpoint, strict)
-        checkpoint = checkpoint.within(recipe.model_folder)
+        sentence_config = read_sentence_config(checkpoint, strict)
+        checkpoint = checkpoint.within(sentence_config.model_folder)
         config = config_of(checkpoint, **(config_overrides or {}))
         model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
-        return cls(model, AutoTokenizer.from_pretrained(checkpoint, **(tokenizer_overrides or {})), recipe)
+        return cls(model, AutoTokenizer.from_pretrained(checkpoint, **(tokenizer_overrides or {})), sentence_config)
 
     @strict_arguments
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write a folder that `from_pretrained` and sentence-transformers load: model, tokenizer, steps and settings."""
         folder = as_folder(folder)
-        recipe = self.recipe._replace(longest=self.max_seq_length, model_folder="")
-        write_recipe(recipe, folder, self.model.config.hidden_size)  # first: half a folder then gives no other vectors
+        sentence_config = self.sentence_config._replace(longest=self.max_seq_length, model_folder="")
+        write_sentence_config(
+            sentence_config, folder, self.model.config.hidden_size
+        )  # first: half a folder then gives no other vectors
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     @property
     def prompts(self) -> dict[str, str]:
         """Names -> what stands before each text where the name is chosen."""
-        return self.recipe.prompts
+        return self.sentence_config.prompts
 
     @prompts.setter
     def prompts(self, prompts: Mapping[str, str]) -> None:
         if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in [*prompts, *prompts.values()]):
             raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
         default = self.default_prompt_name if self.default_prompt_name in prompts else None
-        self.recipe = self.recipe._replace(prompts=dict(prompts), prompt_name=default)
+        self.sentence_config = self.sentence_config._replace(prompts=dict(prompts), prompt_name=default)
 
     @property
     def default_prompt_name(self) -> str | None:
         """The prompt that is used where a call names none."""
-        return self.recipe.prompt_name
+        return self.sentence_config.prompt_name
 
     @default_prompt_name.setter
     def default_prompt_name(self, name: str | None) -> None:
         if name is not None:
             prompt_of(self.prompts, name)
-        self.recipe = self.recipe._replace(prompt_name=name)
+        self.sentence_config = self.sentence_config._replace(prompt_name=name)
 
     @property
     def similarity_fn_name(self) -> str:
         """How `similarity` compares: cosine, dot, euclidean or manhattan."""
-        return self.recipe.similarity
+        return self.sentence_config.similarity
 
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: str | None) -> None:
-        self.recipe = self.recipe._replace(similarity="cosine" if name is None else known_similarity(name))
+        self.sentence_config = self.sentence_config._replace(similarity="cosine" if name is None else known_similarity(name))
 
     @property
     def max_seq_length(self) -> int:
@@ -155,11 +166,11 @@ class SentenceEncoder:
     @property
     def truncate_dim(self) -> int | None:
         """How many of a vector's first components are kept; None keeps all."""
-        return self.recipe.truncate_dim
+        return self.sentence_config.truncate_dim
 
     @truncate_dim.setter
     def truncate_dim(self, count: int | None) -> None:
-        self.recipe = self.recipe._replace(truncate_dim=read_truncate_dim(count))
+        self.sentence_config = self.sentence_config._replace(truncate_dim=read_truncate_dim(count))
 
     @property
     def dimension(self) -> int:
@@ -199,7 +210,7 @@ class SentenceEncoder:
         for parameters, activation in self.dense if len(vectors) else ():
             vectors = activation(self.model.kernels.linear(vectors, *parameters))
             check_finite(vectors)
-        if normalize is None and self.recipe.normalize:  # the folder's last step, before vectors are truncated
+        if normalize is None and self.sentence_config.normalize:  # the folder's last step, before vectors are truncated
             vectors = normalized(vectors)
         vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         return normalized(vectors) if normalize else vectors
@@ -239,13 +250,13 @@ class SentenceEncoder:
     def vectors(self, texts: list[str], prompt: str) -> list[np.ndarray]:
         """Texts -> their vectors, each from its own tokens only."""
         encoded, start = self.tokenize([prompt + text for text in texts]), self.prompt_length(prompt)
-        if self.recipe.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
+        if self.sentence_config.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
             return list(self.model.encode(self.model.pack(**encoded), cls_only=True))
         return self.pooled(self.model(**encoded).last_hidden_state, encoded["attention_mask"], start)
 
     def prompt_length(self, prompt: str) -> int:
         """How many tokens, [CLS] and the prompt's, are not pooled: none unless the folder says so."""
-        return self.tokenize([prompt])["input_ids"].shape[1] - 1 if prompt and not self.recipe.include_prompt else 0
+        return self.tokenize([prompt])["input_ids"].shape[1] - 1 if prompt and not self.sentence_config.include_prompt else 0
 
     def pooled(self, hidden: np.ndarray, mask: np.ndarray, start: int = 0) -> list[np.ndarray]:
         """hidden (B, T, D) and mask (B, T) -> a vector (W,) of each row, from its tokens from `start` on."""
@@ -254,7 +265,7 @@ class SentenceEncoder:
             own = row[real]  # (L, D)
             weights = np.arange(1, len(own) + 1, dtype=np.float32)[:, None]
             own, weights = (own[start:], weights[start:]) if start < len(own) else (own, weights)
-            vectors.append(np.concatenate([POOLINGS[name](own, weights) for name in self.recipe.poolings]))
+            vectors.append(np.concatenate([POOLINGS[name](own, weights) for name in self.sentence_config.poolings]))
         return vectors
 
     def features(self, texts: list[str], prompt: str) -> dict[str, np.ndarray]:
@@ -270,7 +281,7 @@ class SentenceEncoder:
         if isinstance(texts, str):
             raise InputTypeError("tokenize takes a list of texts; got one text.")
         texts = [as_text(text) for text in rows_of(texts)]
-        texts = [text.lower() for text in texts] if self.recipe.lower else texts
+        texts = [text.lower() for text in texts] if self.sentence_config.lower else texts
         return self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_seq_length, return_tensors="np")
 
     def chosen_prompt(self, prompt: str | None, name: str | None) -> str:

@@ -1,12 +1,12 @@
-"""Any number of rows -> their answers, in order: a portion at a time, each portion in batches of one size in tokens.
+"""Any number of inputs -> their answers, in order: a chunk at a time, each chunk in batches of equal size in tokens.
 
-    rows         a  b  c  d  e  f  g  ...       read as they are asked for
-    a portion    a  b  c  d                     PORTION rows, or fewer long ones
-    batches      (c a) (d b)                    sorted by length, TOKENS tokens each
+    inputs       a  b  c  d  e  f  g  ...       read as answers are asked for
+    a chunk      a  b  c  d                     CHUNK_ROWS inputs, or fewer long ones
+    batches      (c a) (d b)                    sorted by length, BATCH_TOKENS tokens each
     answers      a  b  c  d
 
-Where a portion ends depends on its own rows and nothing else. So does what is computed together with what: to begin
-anew at the end of a portion gives the same bits as never to have stopped.
+Chunk boundaries and batches depend only on the rows of the chunk, so a run resumed at a chunk boundary is bit-identical
+to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import Any
 
 from ..errors import InputError, InputTypeError
 
-PORTION = 1024  # rows
-PORTION_LETTERS = 1 << 18  # some 60,000 tokens: half a minute of a base model on one core
-TOKENS = 4096  # in a batch; the widest array of a base model is then of 50 MB
-CUT = "Cut it with pipe(..., truncation=True)."  # the end of a message, in which the command line says --truncate
-BATCH_ROWS = 256  # so that what a row costs beside its tokens, a row of logits over a vocabulary, is bounded too
+CHUNK_ROWS = 1024
+CHUNK_CHARS = 1 << 18  # some 60,000 tokens: half a minute of a base model on one core
+BATCH_TOKENS = 4096  # the widest array of a base model then has 50 MB
+BATCH_ROWS = 256  # bounds what is computed per row and not per token: the logits over a vocabulary
+TRUNCATION_HINT = "Cut it with pipe(..., truncation=True)."  # ends a message; the command line replaces it
 
 
-def stream(inputs, answered: Callable[[list], Iterable[tuple[int, Any]]]) -> Iterator:
-    """Inputs -> their answers. `answered` takes a portion's rows and gives (place, answer or InputError) of each."""
+def stream(inputs, predict: Callable[[list], Iterable[tuple[int, Any]]]) -> Iterator:
+    """Inputs -> their answers. `predict` takes the inputs of a chunk and yields (index, answer or InputError) of each."""
     rows = as_rows(inputs)
     if rows is None:
         raise InputTypeError(
             f"stream takes an iterable of inputs; got {type_name(inputs)}. For one input, call the pipeline itself."
         )
-    return streamed(rows, answered)
+    return stream_answers(rows, predict)
 
 
 def as_rows(inputs) -> Iterable | None:
-    """Many inputs -> an iterable of them; None for one input, and for what cannot hold inputs.
+    """Many inputs -> an iterable of them; None for a single input, and for a value that cannot hold inputs.
 
-    Many inputs are anything that can be iterated over (a list, a Series, a generator), or a data set that has no more than
-    `__len__` and `__getitem__` (a torch Dataset, KeyDataset). InputTypeError for a table, which iterates over its columns.
+    Many inputs are any iterable (a list, a Series, a generator), or a data set that has only `__len__` and `__getitem__`
+    (a torch Dataset, KeyDataset). InputTypeError for a table, because iterating over one yields its columns.
     """
     if isinstance(inputs, (str, bytes, bytearray, memoryview, Mapping, type)) or no_axes(inputs):
         return None
@@ -51,80 +51,81 @@ def as_rows(inputs) -> Iterable | None:
 
 
 def no_axes(inputs) -> bool:
-    """Whether this is an array of no axes, or a sparse tensor: Python calls both iterable, and they are not."""
+    """Whether this is an array without axes or a sparse tensor, which only look like iterables."""
     axes = getattr(inputs, "ndim", None)
     return type(axes) is int and (axes == 0 or getattr(inputs, "is_sparse", False) is True)
 
 
 def type_name(value) -> str:
-    """The name of a value's type for a message; with its module if another library defines it."""
+    """The name of a value's type, for a message; with its module if another library defines the type."""
     module, name = type(value).__module__, type(value).__qualname__
     return name if module.partition(".")[0] in ("builtins", "minibert") else f"{module}.{name}"
 
 
-def streamed(inputs: Iterable, answered: Callable) -> Iterator:
-    for rows in portions(inputs, letters):
-        answers = dict(answered(rows))
-        for place in range(len(rows)):
-            if isinstance(answers[place], InputError):
-                raise answers[place]
-            yield answers[place]
+def stream_answers(inputs: Iterable, predict: Callable) -> Iterator:
+    """As `stream`, which is no generator so that it checks its inputs when it is called."""
+    for chunk in chunks(inputs, num_chars):
+        answers = dict(predict(chunk))
+        for index in range(len(chunk)):
+            if isinstance(answers[index], InputError):
+                raise answers[index]
+            yield answers[index]
 
 
-def portions(rows: Iterable, weigh: Callable[[Any], int]) -> Iterator[list]:
-    """Rows -> lists of PORTION of them, or of as many as weigh PORTION_LETTERS."""
-    portion, weight = [], 0
+def chunks(rows: Iterable, size_of: Callable[[Any], int]) -> Iterator[list]:
+    """Rows -> lists of CHUNK_ROWS of them, or of fewer whose sizes reach CHUNK_CHARS."""
+    chunk, size = [], 0
     for row in rows:
-        portion.append(row)
-        weight += weigh(row)
-        if len(portion) == PORTION or weight >= PORTION_LETTERS:
-            yield portion
-            portion, weight = [], 0
-    if portion:
-        yield portion
+        chunk.append(row)
+        size += size_of(row)
+        if len(chunk) == CHUNK_ROWS or size >= CHUNK_CHARS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def in_batches(rows: list, tokenizer, answer: Callable[[list], Iterable]) -> Iterator[tuple[int, Any]]:
-    """A portion's rows -> (place, answer) of each, batch by batch; an InputError stands where its row has no answer."""
-    for batch in batches_of_tokens([tokens(row, tokenizer) for row in rows]):
-        yield from zip(batch, attempted([rows[place] for place in batch], answer))
+    """A chunk's rows -> (index, answer) of each, batch by batch; a row that is refused has its InputError as the answer."""
+    for batch in batches_of_tokens([num_tokens(row, tokenizer) for row in rows]):
+        yield from zip(batch, try_batch([rows[index] for index in batch], answer))
 
 
 def batches_of_tokens(lengths: list[int]) -> Iterator[list[int]]:
-    """[3, 2000, 4000, 5] -> [0, 3, 1], [2]: places, the shortest first, at most TOKENS tokens and BATCH_ROWS rows."""
+    """[3, 2000, 4000, 5] -> [0, 3, 1], [2]: indices, shortest first, at most BATCH_TOKENS tokens and BATCH_ROWS rows."""
     batch: list[int] = []
     total = 0
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (total + lengths[place] > TOKENS or len(batch) == BATCH_ROWS):
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (total + lengths[index] > BATCH_TOKENS or len(batch) == BATCH_ROWS):
             yield batch
             batch, total = [], 0
-        batch.append(place)
-        total += lengths[place]
+        batch.append(index)
+        total += lengths[index]
     if batch:
         yield batch
 
 
-def attempted(rows: list, answer: Callable[[list], Iterable]) -> list:
-    """The answers of a batch. Where a row is refused the batch is halved, until it is alone with its InputError."""
+def try_batch(rows: list, answer: Callable[[list], Iterable]) -> list:
+    """The answers of a batch. If a row is refused, the batch is halved until that row alone gets the InputError."""
     try:
         return list(answer(rows))
     except InputError as error:
         if len(rows) == 1:
             return [error]
     half = len(rows) // 2
-    return attempted(rows[:half], answer) + attempted(rows[half:], answer)
+    return try_batch(rows[:half], answer) + try_batch(rows[half:], answer)
 
 
-def tokens(row, tokenizer) -> int:
-    """How many tokens the model will see at once of a row; 0 for what is no text, which the task itself refuses."""
+def num_tokens(row, tokenizer) -> int:
+    """Tokens of an input that the model sees at once; 0 if it has no text that can be encoded, which the task refuses."""
     try:
         encoded = [tokenizer(text, verbose=False)["input_ids"] for text in texts_of(row)]
-    except InputError:  # half a character
+    except InputError:  # a lone surrogate
         return 0
     return min(sum(map(len, encoded)), tokenizer.model_max_length)
 
 
-def letters(row) -> int:
+def num_chars(row) -> int:
     return sum(map(len, texts_of(row)))
 
 

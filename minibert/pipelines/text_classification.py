@@ -13,6 +13,7 @@ from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import sigmoid, softmax
 from .base import Pipeline, batches, check_choice, check_count, cuts
 from .streaming import type_name
+from .task import STRIDE, TRUNCATE, Option
 
 FUNCTIONS: dict[str, Callable] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
 UNSET = object()  # top_k=None means all labels; not giving it, the best one without a list around it
@@ -40,6 +41,15 @@ class TextClassificationPipeline(Pipeline):
     task = "text-classification"
     option_names = ("top_k", "function_to_apply", "stride")
     inputs = "a text, a pair of texts, a list or an iterable of them"
+    default_model = "minibert-sst2"
+    command_options = (
+        Option(
+            "pair_column", "the column with the second text of each pair", metavar="NAME", input="text_pair", is_column=True
+        ),
+        Option("top_k", "the N best labels of each text", int, "N", parameter="top_k"),
+        TRUNCATE,
+        STRIDE,
+    )
 
     @staticmethod
     def auto_class():
@@ -50,6 +60,13 @@ class TextClassificationPipeline(Pipeline):
     def __call__(self, inputs, **options: Any):
         answer = super().__call__(inputs, **options)
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
+
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        return ("labels",) if "top_k" in self.options else ("label", "score")
+
+    def to_columns(self, answer) -> dict[str, Any]:
+        return {"labels": answer} if isinstance(answer, list) else answer
 
     def answers(
         self,

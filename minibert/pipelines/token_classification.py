@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_choice, check_count, check_flag, plain
+from .task import STRIDE, Option
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 
@@ -35,6 +36,16 @@ class TokenClassificationPipeline(Pipeline):
     task = "token-classification"
     option_names = ("aggregation_strategy", "ignore_labels", "stride", "is_split_into_words", "delimiter")
     tokenizer_options = ("max_length",)
+    command_options = (
+        Option(
+            "strategy",
+            "how tokens become entities: simple (the default), first, average, max, or none for each token",
+            parameter="aggregation_strategy",
+        ),
+        STRIDE,
+    )
+    command_defaults = {"aggregation_strategy": "simple"}
+    answer_columns = ("entities",)
 
     @staticmethod
     def auto_class():
@@ -47,6 +58,9 @@ class TokenClassificationPipeline(Pipeline):
         if split is True and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
         return super().__call__(inputs, **options)
+
+    def to_columns(self, answer) -> dict[str, Any]:
+        return {"entities": answer}
 
     def answers(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, MinibertWarning, brief
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_flag, check_room
+from .task import Option
 
 
 class ZeroShotClassificationPipeline(Pipeline):
@@ -24,6 +25,10 @@ class ZeroShotClassificationPipeline(Pipeline):
     task = "zero-shot-classification"
     option_names = ("candidate_labels", "hypothesis_template", "multi_label")
     tokenizer_options = ("max_length",)
+    trained_for = "text-classification"
+    command_options = (Option("labels", "the labels to choose from", metavar="A,B,...", parameter="candidate_labels"),)
+    required_options = ("labels",)
+    answer_columns = ("labels", "scores")
 
     def __init__(self, model, tokenizer, **options: Any):
         super().__init__(model, tokenizer, **options)

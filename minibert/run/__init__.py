@@ -1,11 +1,14 @@
-"""Files of any size through a model: `minibert run`. Rows in, each with its answer out, in the same order.
+"""`minibert run`: files of any size through a model. Rows in, rows with answers out, in the same order.
 
-    reading.py    a file -> rows: txt, csv, tsv, jsonl (each also as .gz), or from stdin
-    columnar.py   the same of parquet and arrow, through pyarrow
-    tasks.py      a row -> what the model is asked, and its answer -> columns
-    job.py        the engine: portions of rows -> answers -> lines
-    writing.py    lines -> a file aside, with a journal of what is safely in it; or stdout
-    progress.py   how far, how fast, how long still, on a terminal
+    source.py        a Row, and the Source that every reader returns
+    open.py          a file's name or stdin -> Source: chooses the reader, decompresses .gz
+    text_readers.py  txt, csv, tsv, jsonl -> rows
+    columnar.py      parquet, arrow -> rows, through pyarrow
+    tasks.py         a task's declarations -> how a row becomes an input, and an answer columns
+    job.py           the engine: chunks of rows -> answers -> lines
+    writers.py       a row and its answer -> a line of jsonl, csv or tsv
+    output.py        lines -> a part file with a journal, from which a killed run is resumed; or a stream
+    progress.py      rows done, rows a second, time left, on a terminal
 
-Memory holds one portion (pipelines/streaming.py) whatever the file's size. Read next: job.py.
+Memory holds one chunk (pipelines/streaming.py), whatever the file's size. Read next: job.py.
 """

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files -> rows, a batch at a time. Needs pyarrow, which the extra `parquet` brings."""
+"""Parquet and Arrow files -> rows, a batch at a time. Needs pyarrow, which the extra `parquet` installs."""
 
 from __future__ import annotations
 
@@ -6,42 +6,43 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..errors import DataFileError, InputError
-from .reading import Row, Source, check_names, unreadable
+from .source import Row, Source, check_names, unreadable
 
-BATCH = 1024  # rows made into Python's objects at a time
+BATCH_ROWS = 1024  # rows converted to Python objects at a time
 
 
 @contextmanager
-def opened_table(path: str, kind: str) -> Iterator[Source]:
-    """As `opened`. An .arrow file may be of the format for files (Feather is that) or of the one for streams."""
+def open_table(path: str, file_format: str) -> Iterator[Source]:
+    """As `open_source`, for parquet and arrow. An .arrow file has Arrow's file format (as Feather has) or its stream format."""
     try:
         import pyarrow
     except ImportError:
         raise InputError(
-            f"{kind} is read with pyarrow, which is not installed. Install it: pip install 'minibert[parquet]'"
+            f"{file_format} is read with pyarrow, which is not installed. Install it: pip install 'minibert[parquet]'"
         ) from None
     if path == "-":
-        raise InputError(f"{kind} is read from a file; got stdin.")
+        raise InputError(f"{file_format} is read from a file; got stdin.")
     try:
-        names, count, batches = (parquet if kind == "parquet" else arrow)(path)
-    except pyarrow.ArrowException as fault:
-        raise DataFileError(f"{path} must be a {kind} file; it cannot be read as one: {fault}") from None
-    except OSError as fault:
-        raise unreadable(path, fault) from None
+        names, num_rows, batches = (read_parquet if file_format == "parquet" else read_arrow)(path)
+    except pyarrow.ArrowException as error:
+        raise DataFileError(f"{path} must be a {file_format} file; it cannot be read as one: {error}") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     check_names(names, path)
-    seen = [0]
-    yield Source(path, names, rows(batches, path, seen), lambda: seen[0] / count if count else None)
+    rows_read = [0]
+    yield Source(path, names, rows_of(batches, path, rows_read), lambda: rows_read[0] / num_rows if num_rows else None)
 
 
-def parquet(path: str) -> tuple[list[str], int | None, Iterable]:
-    """A file -> its columns, how many rows, and batches of them."""
+def read_parquet(path: str) -> tuple[list[str], int | None, Iterable]:
+    """A file -> its columns, the number of its rows, and its batches."""
     from pyarrow.parquet import ParquetFile
 
     file = ParquetFile(path)
-    return file.schema_arrow.names, file.metadata.num_rows, file.iter_batches(BATCH)
+    return file.schema_arrow.names, file.metadata.num_rows, file.iter_batches(BATCH_ROWS)
 
 
-def arrow(path: str) -> tuple[list[str], int | None, Iterable]:
+def read_arrow(path: str) -> tuple[list[str], int | None, Iterable]:
+    """The same; neither of Arrow's formats says how many rows there are."""
     import pyarrow
 
     source = pyarrow.memory_map(path)
@@ -50,36 +51,40 @@ def arrow(path: str) -> tuple[list[str], int | None, Iterable]:
     except pyarrow.ArrowInvalid:
         source.seek(0)
         stream = pyarrow.ipc.open_stream(source)
-        return stream.schema.names, None, sliced(stream)
-    return file.schema.names, None, sliced(file.get_batch(number) for number in range(file.num_record_batches))
+        return stream.schema.names, None, slices(stream)
+    return file.schema.names, None, slices(file.get_batch(index) for index in range(file.num_record_batches))
 
 
-def sliced(batches: Iterable) -> Iterator:
-    """Batches as they were written, which may be of any size -> batches of BATCH rows."""
+def slices(batches: Iterable) -> Iterator:
+    """Batches of any size -> batches of at most BATCH_ROWS rows."""
     for batch in batches:
-        for start in range(0, batch.num_rows, BATCH):
-            yield batch.slice(start, BATCH)
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
 
 
-def rows(batches: Iterable, name: str, seen: list[int]) -> Iterator[Row]:
+def rows_of(batches: Iterable, name: str, rows_read: list[int]) -> Iterator[Row]:
+    """Batches -> Rows. Counts them in `rows_read[0]`."""
     import pyarrow
 
     try:
         for batch in batches:
-            for columns, fault in objects(batch):
-                seen[0] += 1
-                yield Row(seen[0], columns, columns, fault)
-    except pyarrow.ArrowException as fault:
-        raise DataFileError(f"{name} is damaged behind row {seen[0]}: {fault}") from None
-    except OSError as fault:
-        raise unreadable(name, fault) from None
+            for columns, error in dicts_of(batch):
+                rows_read[0] += 1
+                yield Row(rows_read[0], columns, columns, error)
+    except pyarrow.ArrowException as error:
+        raise DataFileError(f"{name} is damaged after row {rows_read[0]}: {error}") from None
+    except OSError as error:
+        raise unreadable(name, error) from None
 
 
-def objects(batch) -> Iterator[tuple[dict | None, str]]:
-    """Rows as dictionaries; one that Python has no objects for (bytes that are not UTF-8, the year 10,000) says why."""
+def dicts_of(batch) -> Iterator[tuple[dict | None, str]]:
+    """A batch -> (columns, "") of each row, or (None, the reason) if Python has no object for a value of that row.
+
+    Such values are bytes in a text column that are not UTF-8, and the year 10,000. The batch is halved to find them.
+    """
     try:
-        found = [(columns, "") for columns in batch.to_pylist()]
-    except (ValueError, OverflowError) as fault:
+        rows = [(columns, "") for columns in batch.to_pylist()]
+    except (ValueError, OverflowError) as error:
         half = batch.num_rows // 2
-        found = [*objects(batch.slice(0, half)), *objects(batch.slice(half))] if half else [(None, str(fault))]
-    yield from found
+        rows = [*dicts_of(batch.slice(0, half)), *dicts_of(batch.slice(half))] if half else [(None, str(error))]
+    yield from rows

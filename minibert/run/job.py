@@ -1,11 +1,11 @@
-"""The engine of `minibert run`: rows -> portions -> answers -> lines, each row once and in order.
+"""The engine of `minibert run`: rows -> chunks -> answers -> lines, each row once and in order.
 
     row      {"id": "7", "review": "a good movie"}
     line     {"id": "7", "review": "a good movie", "label": "POSITIVE", "score": 0.99981}
 
-A row that has no answer goes to the file for bad rows, with its line and the reason; or, where the run is strict, ends
-it. A portion is written when all of it is done, and the portions are where they are whatever was interrupted: so a run
-that is resumed ends with the bytes of one that was not.
+A row without an answer goes to the file for bad rows, with its line and the reason; in a strict run it ends the run. A
+chunk is written when all its rows are done, and chunk boundaries do not depend on interruptions: so a resumed run ends
+with the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..errors import InputError, brief
-from ..pipelines.streaming import CUT, portions
-from .formats import encoder, plain
+from ..pipelines.streaming import TRUNCATION_HINT, chunks
+from .output import Results, RunState
 from .progress import Progress
-from .reading import Row, Source, other_delimiter
-from .tasks import Task
-from .writing import Done, Results
+from .source import Row, Source
+from .tasks import Task, rounded
+from .text_readers import delimiter_hint
+from .writers import json_default, row_encoder
 
-REASONS = 3  # of bad rows that are remembered, to be shown at the end
+MAX_REASONS = 3  # why rows are bad, for the summary
 
 
 class Job(NamedTuple):
     """What to do with each row."""
 
     task: Task
-    line: Callable[[Mapping], bytes]  # a row's columns and its answer's -> a line of the output
-    prefix: str  # before the names of the answer's columns
+    encode: Callable[[Mapping], bytes]  # the columns of a row and of its answer -> a line of the output
+    prefix: str  # of the names of the answer's columns
     strict: bool
 
 
@@ -42,112 +43,115 @@ def run(
     results: Results,
     progress: Progress,
     *,
-    kind: str = "jsonl",
+    file_format: str = "jsonl",
     prefix: str = "",
     limit: int | None = None,
     strict: bool = False,
-) -> Done:
-    """Ask `task` about the rows of `source` that `results`, which have begun, lack yet; of all, the first `limit`.
+) -> RunState:
+    """Answer the rows of `source` that are not yet in `results`, which has begun; at most the first `limit` of all rows.
 
-    Returns how much is done then. InputError for a bad row, where it is strict.
+    Returns the final state. If `strict`, InputError for a bad row.
     """
     if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise InputError(f"limit is how many rows to read, 0 or more; got {brief(limit)}.")
-    header, line = encoder(kind, [*(source.columns or ()), *(prefix + name for name in task.adds)])
-    job = Job(task, line, prefix, strict)
-    if not results.done.rows:
+        raise InputError(f"limit is the number of rows to read, 0 or more; got {brief(limit)}.")
+    header, encode = row_encoder(file_format, [*(source.columns or ()), *(prefix + name for name in task.answer_columns)])
+    job = Job(task, encode, prefix, strict)
+    if not results.state.rows:
         results.add([header, b""])
-    rows = islice(source.rows, results.done.rows, None if limit is None else min(limit, sys.maxsize))
-    progress.begin(results.done.rows, source.done, limit)
-    for portion in portions(rows, weight):
+    rows = islice(source.rows, results.state.rows, None if limit is None else min(limit, sys.maxsize))
+    progress.begin(results.state.rows, source.progress, limit)
+    for chunk in chunks(rows, row_chars):
         answers = {}
-        for place, answer in answered(portion, task):
-            answers[place] = answer
-            progress.advance(1, results.done.rows + len(portion))
-        write(portion, answers, source, job, results)
+        for index, answer in predict_chunk(chunk, task):
+            answers[index] = answer
+            progress.advance(1, results.state.rows + len(chunk))
+        write_chunk(chunk, answers, source, job, results)
     results.finish()
-    return results.done
+    return results.state
 
 
-def check_columns(source: Source, task: Task, kind: str, prefix: str) -> None:
-    """InputError where every row would be bad, for its columns have the wrong names. Before anything is written."""
+def check_columns(source: Source, task: Task, file_format: str, prefix: str) -> None:
+    """Before anything is written: InputError if the names of the columns keep every row from being answered or written."""
     columns = source.columns
     if columns is None:
-        if kind != "jsonl":
-            raise InputError(f"the columns of a {kind} are those of the first row; {source.name} has none that is whole.")
+        if file_format != "jsonl":
+            raise InputError(
+                f"the columns of a {file_format} are those of the first row; {source.name} has no valid first row."
+            )
         return
-    there = ", ".join(map(repr, columns))
-    for name in task.needs:
+    for flag, name in task.input_columns.items():
         if name not in columns:
-            hint = other_delimiter(columns[0], source.delimiter) if len(columns) == 1 else ""
-            hint = hint or " Name one with --text-column or its like."
-            raise InputError(f"{source.name} must have a column {name!r}; it has {there}.{hint}")
-    if both := [prefix + name for name in task.adds if prefix + name in columns]:
+            hint = delimiter_hint(columns[0], source.delimiter) if len(columns) == 1 else ""
+            hint = hint or f" Name another with {flag}."
+            raise InputError(f"{source.name} must have a column {name!r}; it has {', '.join(map(repr, columns))}.{hint}")
+    if repeated := [prefix + name for name in task.answer_columns if prefix + name in columns]:
         raise InputError(
-            f"{source.name} has a column {both[0]!r} already, which the answer is to have. "
-            "Give the answer's columns a prefix: --prefix predicted_"
+            f"{source.name} already has a column {repeated[0]!r}, which is also a name of the answer's columns. "
+            "Put a prefix before those: --prefix predicted_"
         )
 
 
-def weight(row: Row) -> int:
-    """How much of the memory a portion may take: a row's letters."""
+def row_chars(row: Row) -> int:
+    """The characters of a row, which bound the memory of a chunk."""
     if isinstance(row.raw, str):
         return len(row.raw)
     return sum(len(value) for value in (row.columns or {}).values() if isinstance(value, (str, bytes)))
 
 
-def answered(portion: list[Row], task: Task) -> Iterator[tuple[int, Any]]:
-    """Rows -> (place, answer) of each, batch by batch; the InputError of a row that has none."""
-    places, inputs = [], []
-    for place, row in enumerate(portion):
+def predict_chunk(chunk: list[Row], task: Task) -> Iterator[tuple[int, Any]]:
+    """Rows -> (index, answer) of each, batch by batch; the answer of a bad row is its InputError."""
+    indices, inputs = [], []
+    for index, row in enumerate(chunk):
         try:
             if row.columns is None:
-                raise InputError(row.fault)
-            inputs.append(task.asked(row.columns))
-            places.append(place)
+                raise InputError(row.error)
+            inputs.append(task.make_input(row.columns))
+            indices.append(index)
         except InputError as error:
-            yield place, error
-    for place, answer in task.answered(inputs):
-        yield places[place], answer
+            yield index, error
+    for position, answer in task.predict(inputs):
+        yield indices[position], answer
 
 
-def write(portion: list[Row], answers: Mapping[int, Any], source: Source, job: Job, results: Results) -> None:
-    """A portion's lines, all at once."""
-    good, bad, reasons = [], [], list(results.done.first)
-    for place, row in enumerate(portion):
-        line = answer_line(row, answers[place], job)
+def write_chunk(chunk: list[Row], answers: Mapping[int, Any], source: Source, job: Job, results: Results) -> None:
+    """Write a chunk's lines, all at once."""
+    good, bad, reasons = [], [], list(results.state.reasons)
+    for index, row in enumerate(chunk):
+        line = encode_row(row, answers[index], job)
         if isinstance(line, bytes):
             good.append(line)
             continue
         if job.strict:
             raise InputError(f"{source.name}, line {row.line}: {line}")
-        if len(reasons) < REASONS:
+        if len(reasons) < MAX_REASONS:
             reasons.append(f"line {row.line}: {line}")
-        bad.append(bad_line(row, line))
-    results.add([b"".join(good), b"".join(bad)], len(portion), len(bad), reasons)
+        bad.append(encode_bad_row(row, line))
+    results.add([b"".join(good), b"".join(bad)], len(chunk), len(bad), reasons)
 
 
-def answer_line(row: Row, answer: Any, job: Job) -> bytes | str:
+def encode_row(row: Row, answer: Any, job: Job) -> bytes | str:
     """A row and its answer -> a line of the output, or the reason why there is none."""
     if isinstance(answer, InputError):
         return reason_of(answer)
-    shown = {job.prefix + name: value for name, value in job.task.shown(answer).items()}
-    if both := sorted(set(shown) & set(row.columns)):
-        return f"this row has a column {both[0]!r}, which the answer is to have; give those a prefix with --prefix"
+    row_columns = row.columns or {}  # never None here: the answer would be an InputError
+    columns = {job.prefix + name: rounded(value) for name, value in job.task.to_columns(answer).items()}
+    if repeated := sorted(set(columns) & set(row_columns)):
+        return f"this row already has a column {repeated[0]!r}; put a prefix before the answer's columns with --prefix"
     try:
-        return job.line({**row.columns, **shown})
-    except (ValueError, TypeError, RecursionError) as fault:
-        return f"cannot be written: {fault}"
+        return job.encode({**row_columns, **columns})
+    except (ValueError, TypeError, RecursionError) as error:
+        return f"cannot be written: {error}"
 
 
 def reason_of(error: InputError) -> str:
-    """In the words of the command."""
-    return str(error).replace(CUT, "Cut it with --truncate.")
+    """The message of an error, with the option of the command line instead of the pipeline's."""
+    return str(error).replace(TRUNCATION_HINT, "Cut it with --truncate.")
 
 
-def bad_line(row: Row, reason: str) -> bytes:
-    return json.dumps({"line": row.line, "reason": reason, "row": row.raw}, default=shown_anyhow).encode() + b"\n"
+def encode_bad_row(row: Row, reason: str) -> bytes:
+    return json.dumps({"line": row.line, "reason": reason, "row": row.raw}, default=bad_row_default).encode() + b"\n"
 
 
-def shown_anyhow(value: Any) -> str:
-    return repr(value) if isinstance(value, bytes) else plain(value)
+def bad_row_default(value: Any) -> str:
+    """As `json_default`, but bytes are shown too."""
+    return repr(value) if isinstance(value, bytes) else json_default(value)

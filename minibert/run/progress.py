@@ -1,8 +1,6 @@
-"""How far a run is, on a terminal: one line of stderr that is written over.
+"""The progress of a run: one line on stderr that is overwritten as the run goes on. Silent if stderr is not a terminal.
 
-Silent if stderr is no terminal. For example:
-
-    40,960 rows  35%  3,120 rows/s  0:00:24 left
+40,960 rows  35%  3,120 rows/s  0:00:24 left
 """
 
 from __future__ import annotations
@@ -11,62 +9,62 @@ import sys
 import time
 from collections.abc import Callable
 
-EVERY = 0.1  # seconds
+REDRAW_SECONDS = 0.1
 
 
 class Progress:
-    """`advance(rows)` after each batch. `share` gives how much of the input has been read, where that is known."""
+    """Call `begin` once, then `advance` after each batch."""
 
     def __init__(self, shown: bool | None = None):
-        """`shown` None: where stderr is a terminal."""
+        """`shown`: None if that depends on whether stderr is a terminal."""
         self.shown = sys.stderr is not None and (sys.stderr.isatty() if shown is None else shown)
-        self.rows = self.before = self.read = 0
-        self.share: Callable[[], float | None] = lambda: None
+        self.rows = self.rows_before = self.rows_read = 0
+        self.fraction_read: Callable[[], float | None] = lambda: None
         self.limit: int | None = None
 
     def __enter__(self) -> Progress:
         return self
 
-    def begin(self, before: int, share: Callable[[], float | None], limit: int | None = None) -> None:
-        """Of the rows, `before` were done by an earlier run, and do not count for the rate; `limit` are wanted."""
-        self.rows = self.before = before
-        self.share, self.limit = share, limit
-        self.start = self.drawn = time.monotonic()
+    def begin(self, rows_before: int, fraction_read: Callable[[], float | None], limit: int | None = None) -> None:
+        """`rows_before`: done by an interrupted run, not counted in the rate. `limit`: rows after which the run ends."""
+        self.rows = self.rows_before = rows_before
+        self.fraction_read, self.limit = fraction_read, limit
+        self.start = self.last_drawn = time.monotonic()
 
-    def advance(self, rows: int, read: int) -> None:
-        """So many rows more are done, of so many that have been read altogether."""
+    def advance(self, rows: int, rows_read: int) -> None:
+        """Count `rows` more as done; `rows_read` have been read since the beginning of the input."""
         self.rows += rows
-        self.read = read
+        self.rows_read = rows_read
         now = time.monotonic()
-        if self.shown and now - self.drawn >= EVERY:
-            self.drawn = now
-            line = described(self.rows, self.rows - self.before, now - self.start, self.done())
+        if self.shown and now - self.last_drawn >= REDRAW_SECONDS:
+            self.last_drawn = now
+            line = progress_line(self.rows, self.rows - self.rows_before, now - self.start, self.fraction_done())
             print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def done(self) -> float | None:
-        """The share that is done: of the limit; of the input, as much of what has been read as there are rows done."""
-        share = self.share()
-        of_input = share * self.rows / self.read if share and self.read else 0.0
+    def fraction_done(self) -> float | None:
+        """Of the limit, or of the input: the fraction that was read, times the part of the rows read that are done."""
+        fraction_read = self.fraction_read()
+        of_input = fraction_read * self.rows / self.rows_read if fraction_read and self.rows_read else 0.0
         return max(of_input, self.rows / self.limit if self.limit else 0.0) or None
 
-    def __exit__(self, *fault) -> None:
-        """Leave the terminal's line empty, whatever has happened."""
+    def __exit__(self, *exception) -> None:
+        """Clear the line."""
         if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def described(rows: int, own: int, seconds: float, share: float | None) -> str:
-    """Rows altogether, rows of this run and its seconds, the share of the input that is done -> the line."""
-    rate = own / seconds if seconds else 0.0
+def progress_line(rows: int, new_rows: int, seconds: float, fraction_done: float | None) -> str:
+    """All rows done, those done in the last `seconds`, and the fraction of the input done -> the line."""
+    rate = new_rows / seconds if seconds else 0.0
     parts = [f"{rows:,} rows", f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.1f} rows/s"]
-    if share:
-        left = (rows / share - rows) / rate if rate else 0
-        parts.insert(1, f"{share:.0%}")
-        parts.append(f"{clock(left)} left")
+    if fraction_done:
+        seconds_left = (rows / fraction_done - rows) / rate if rate else 0
+        parts.insert(1, f"{fraction_done:.0%}")
+        parts.append(f"{format_duration(seconds_left)} left")
     return "  ".join(parts)
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """3700 -> 1:01:40"""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -1,10 +1,12 @@
-"""What a row asks of a model, and which columns its answer becomes.
+"""A task's name, a model and the command line's options -> Task: what `minibert run` does with each row.
 
     columns  {"id": "7", "review": "a good movie"}
-    asked    "a good movie"
-    answer   {"label": "POSITIVE", "score": 0.99981}
+    input    "a good movie"
+    answer   {"label": "POSITIVE", "score": 0.9998134}
+    columns  {"label": "POSITIVE", "score": 0.999813}
 
-Scores and vectors are given in six digits, as far as float32 can be trusted.
+What is particular to a task is declared by its class (pipelines/task.py). Scores and vectors are rounded to six digits,
+the precision of float32.
 """
 
 from __future__ import annotations
@@ -12,126 +14,88 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..errors import InputError, InputTypeError, brief
+from .. import pipelines
+from ..errors import InputError, InputTypeError
 from ..hub import locate
-from ..pipelines import ALIASES, pipeline
-
-EMBEDDINGS = "sentence-embeddings"  # not a pipeline: SentenceEncoder
-
-
-class Kind(NamedTuple):
-    """A task's side of the command line."""
-
-    adds: tuple[str, ...]  # the columns of an answer
-    options: tuple[str, ...] = ()  # those that mean something to it
-    needs: str = ""  # one that it cannot do without
-
-
-KINDS = {
-    "text-classification": Kind(("label", "score"), ("pair_column", "top_k", "truncate", "stride")),
-    "token-classification": Kind(("entities",), ("strategy", "stride")),
-    "question-answering": Kind(("answer", "score", "start", "end"), ("question", "question_column"), "question"),
-    "fill-mask": Kind(("words",), ("top_k", "truncate")),
-    "zero-shot-classification": Kind(("labels", "scores"), ("labels",), "labels"),
-    "feature-extraction": Kind(("features",), ("truncate",)),
-    EMBEDDINGS: Kind(("vector",), ("prompt",)),
-}
-NAMES = {  # an option here -> the pipeline's
-    "top_k": "top_k",
-    "truncate": "truncation",
-    "stride": "stride",
-    "strategy": "aggregation_strategy",
-    "labels": "candidate_labels",
-}
-USUAL = {"token-classification": {"aggregation_strategy": "simple"}, "feature-extraction": {"return_tensors": True}}
 
 
 class Task(NamedTuple):
-    """A loaded model that is asked about rows."""
+    """A loaded model, and how it reads and writes columns."""
 
-    asked: Callable[[Mapping], Any]  # a row's columns -> what the model is asked; InputError where they have it not
-    answered: Callable[[list], Iterator[tuple[int, Any]]]  # as a pipeline's
-    shown: Callable[[Any], dict]  # an answer -> its columns
-    adds: tuple[str, ...]
-    needs: tuple[str, ...]  # the columns of a row that are looked at
+    make_input: Callable[[Mapping], Any]  # a row's columns -> an input of the model; InputError if a column is missing
+    predict: Callable[[list], Iterator[tuple[int, Any]]]  # inputs -> (index, answer or InputError) of each
+    to_columns: Callable[[Any], dict]  # an answer -> its columns
+    answer_columns: tuple[str, ...]
+    input_columns: Mapping[str, str]  # an option's flag -> the column it names
     kernels: Mapping[str, str]
 
 
 def make_task(name: str, model: str, text_column: str, options: Mapping[str, Any], **where: Any) -> Task:
-    """A task's name, a model's, and what was asked of the command line (unset: None or False) -> Task."""
-    name = known(name)
-    given = {key: value for key, value in options.items() if value not in (None, False)}
-    check_options(name, given)
-    ask, needs = asker(name, text_column, given)
-    adds = KINDS[name].adds if not (name == "text-classification" and "top_k" in given) else ("labels",)
-    if name == EMBEDDINGS:
-        from ..pipelines.sentence_encoder import SentenceEncoder
-
-        made = SentenceEncoder.from_pretrained(model, **where)
-        answered = made.answered(prompt=given.get("prompt"))
-    else:
-        settings = {NAMES[key]: value for key, value in given.items() if key in NAMES}
-        made = pipeline(name, model, **{**USUAL.get(name, {}), **settings}, **where)
-        answered = made.answered()
-    return Task(ask, answered, shower(name, adds), adds, needs, made.model.kernels.names)
+    """Load a model for a task. `options` are those of the command line; None and False mean that one was not passed."""
+    task_class = pipelines.pipeline_class(canonical_task(name))
+    values = {key: value for key, value in options.items() if value not in (None, False)}
+    check_options(task_class, values)
+    pipe = pipelines.load_task(task_class.task, model, **task_class.parameters(values), **where)
+    constants, columns = input_sources(task_class, text_column, values)
+    return Task(
+        lambda row: make_input(row, constants, columns),
+        pipe.answered(),
+        pipe.to_columns,
+        pipe.answer_columns,
+        {"--text-column": text_column, **{option.flag: values[option.name] for option in column_options(task_class, values)}},
+        pipe.model.kernels.names,
+    )
 
 
-def known(name: str) -> str:
-    """A task's name or another of its names -> its name."""
-    task = ALIASES.get(name, name) if isinstance(name, str) else ""
-    if task not in KINDS:
-        raise InputError(f"the tasks are {', '.join((*KINDS, *ALIASES))}; got {brief(name)}.")
-    return task
+def command_tasks() -> dict[str, pipelines.Registration]:
+    """The tasks of the command line: those of `pipeline()`, and some more."""
+    return {**pipelines.TASKS, **pipelines.COMMAND_TASKS}
 
 
-def check_options(task: str, given: Mapping[str, Any]) -> None:
-    """InputError for an option that would do nothing, or one that lacks."""
-    kind = KINDS[task]
-    for name in given:
-        if name not in kind.options:
-            own = ", ".join(map(flag, kind.options))
-            raise InputError(f"{flag(name)} does nothing for {task}, whose options are {own}.")
-    if kind.needs and not any(name.startswith(kind.needs) for name in given):
-        raise InputError(f"{task} needs {' or '.join(map(flag, kind.options))}.")
+def canonical_task(name: str) -> str:
+    return pipelines.canonical_task(name, command_tasks())
 
 
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def check_options(task_class, values: Mapping[str, Any]) -> None:
+    """InputError for an option that the task does not have, and unless exactly one of the required options was passed."""
+    flags = {option.name: option.flag for option in task_class.command_options}
+    for name in values:
+        if name not in flags:
+            known = f"whose options are {', '.join(flags.values())}" if flags else "which has no options"
+            raise InputError(f"--{name.replace('_', '-')} does nothing for {task_class.task}, {known}.")
+    required = [flags[name] for name in task_class.required_options]
+    passed = [flags[name] for name in task_class.required_options if name in values]
+    if required and not passed:
+        raise InputError(f"{task_class.task} needs {' or '.join(required)}.")
+    if len(passed) > 1:
+        raise InputError(f"{task_class.task} takes one of {' and '.join(required)}; got both. Leave one out.")
 
 
-def asker(task: str, text_column: str, given: Mapping[str, Any]) -> tuple[Callable[[Mapping], Any], tuple[str, ...]]:
-    """What the model is asked of a row's columns, and which columns that are."""
-    if "pair_column" in given:
-        names = (text_column, given["pair_column"])
-        return lambda columns: tuple(text_of(columns, name) for name in names), names
-    if task != "question-answering":
-        return lambda columns: text_of(columns, text_column), (text_column,)
-    if "question" in given:
-        return lambda columns: {"question": given["question"], "context": text_of(columns, text_column)}, (text_column,)
-    names = (given["question_column"], text_column)
-    return lambda columns: dict(zip(("question", "context"), (text_of(columns, name) for name in names))), names
+def column_options(task_class, values: Mapping[str, Any]) -> list:
+    """The options that were passed and name a column."""
+    return [option for option in task_class.command_options if option.is_column and option.name in values]
 
 
-def text_of(columns: Mapping, name: str) -> str:
-    if name not in columns:
-        raise InputError(f"there is no column {name!r} in this row; it has {', '.join(map(repr, columns))}")
-    if not isinstance(columns[name], str):
-        raise InputTypeError(f"column {name!r} must be text; it is {type(columns[name]).__name__}")
-    return columns[name]
+def input_sources(task_class, text_column: str, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Where the keys of an input come from: those with the same text in every row, and those with the column that holds it."""
+    options = [option for option in task_class.command_options if option.input and option.name in values]
+    constants = {option.input: values[option.name] for option in options if not option.is_column}
+    columns = {option.input: values[option.name] for option in options if option.is_column}
+    return constants, {task_class.text_input: text_column, **columns}
 
 
-def shower(task: str, adds: tuple[str, ...]) -> Callable[[Any], dict]:
-    """How an answer becomes columns."""
+def make_input(row: Mapping, constants: Mapping[str, str], columns: Mapping[str, str]) -> Any:
+    """A row's columns -> the text itself, or a dictionary if an input has several keys."""
+    texts = {**constants, **{key: text_of(row, name) for key, name in columns.items()}}
+    return texts if len(texts) > 1 else next(iter(texts.values()))
 
-    def shown(answer) -> dict:
-        if task == "fill-mask":
-            masks = [answer] if isinstance(answer[0], dict) else answer
-            answer = [{key: word[key] for key in ("token_str", "score", "sequence")} for words in masks for word in words]
-        elif task == "feature-extraction":
-            answer = answer[0]  # (1, tokens, D)
-        return {adds[0]: rounded(answer)} if len(adds) == 1 else {name: rounded(answer[name]) for name in adds}
 
-    return shown
+def text_of(row: Mapping, name: str) -> str:
+    if name not in row:
+        raise InputError(f"there is no column {name!r} in this row; it has {', '.join(map(repr, row))}")
+    if not isinstance(row[name], str):
+        raise InputTypeError(f"column {name!r} must be text; it is {type(row[name]).__name__}")
+    return row[name]
 
 
 def rounded(value):
@@ -145,8 +109,8 @@ def rounded(value):
     return value
 
 
-def identity(model: str, revision: str | None) -> str:
-    """What tells this model from another: its commit, or its files with their sizes and times."""
+def model_identity(model: str, revision: str | None) -> str:
+    """What distinguishes a model from another of the same name: its commit, or its files' names, sizes and times."""
     checkpoint = locate(model, revision=revision)
     if checkpoint.commit:
         return checkpoint.commit

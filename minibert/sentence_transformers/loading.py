@@ -13,8 +13,8 @@ from .. import hub
 from ..config import read_config_file
 from ..errors import ConfigError, InputError, InputTypeError, brief, read_flag
 from ..files import read_json
+from ..pipelines.sentence_config import read_steps
 from ..pipelines.sentence_encoder import SentenceEncoder
-from ..pipelines.sentence_recipe import read_steps
 from ..tensors import check_device_map, check_remote_code, check_without_effect, preset_of_dtype
 
 ORGANIZATION = "sentence-transformers"  # on the hub; of a name without an organization

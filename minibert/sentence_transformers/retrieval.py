@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError, InputTypeError, brief, is_bool, read_int, strict_arguments
 from ..models.heads import real_numbers
-from ..pipelines.sentence_recipe import normalized
+from ..pipelines.sentence_config import normalized
 from ..tensors import as_array, like
 from .similarity import EACH_WITH_EACH, as_matrix, as_vectors, check_lengths, cos_sim, dot_score, pytorch_cos_sim
 

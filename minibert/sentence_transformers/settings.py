@@ -92,7 +92,7 @@ class Settings:
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
         """Whether a prompt's tokens are pooled too."""
         include_prompt = read_flag("include_prompt", include_prompt)
-        self.encoder.recipe = self.encoder.recipe._replace(include_prompt=include_prompt)
+        self.encoder.sentence_config = self.encoder.sentence_config._replace(include_prompt=include_prompt)
 
     @property
     def tokenizer(self):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError, brief, read_int, strict_arguments
 from ..models.heads import real_numbers
-from ..pipelines.sentence_recipe import SIMILARITIES, normalized
+from ..pipelines.sentence_config import SIMILARITIES, normalized
 from ..tensors import as_array, holds_tensors, like
 
 # --- Each with each --------------------------------------------------------------------------------------------------

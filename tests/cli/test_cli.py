@@ -147,7 +147,7 @@ def test_kernels_lists_every_operation_with_its_variants(run):
 
 def test_warmup_compiles_what_is_chosen(run, monkeypatch):
     warmed = []
-    monkeypatch.setattr("minibert.pipelines.warm_up.warm_up", warmed.append)
+    monkeypatch.setattr("minibert.warmup.warm_up", warmed.append)
     assert run("warmup") == run("warmup", "--kernels", "linear=naive") == (0, [], [])
     assert warmed == ["auto", {"linear": "naive"}]
 
@@ -157,10 +157,10 @@ def test_warmup_compiles_what_is_chosen(run, monkeypatch):
 MISUNDERSTOOD = [
     (["sing"], "invalid choice: 'sing'"),
     ([], "required: COMMAND"),
-    (["classify", "--top-k", "0", "x"], "--top-k: must be a whole number, 1 or more; got '0'"),
+    (["classify", "--top-k", "0", "x"], "--top-k: must be an integer, 1 or more; got '0'"),
     (["classify", "--top-k", "-1", "x"], "--top-k"),
-    (["classify", "--top-k", "two", "x"], "must be a whole number, 1 or more; got 'two'"),
-    (["classify", "--top-k", "²", "x"], "must be a whole number, 1 or more"),
+    (["classify", "--top-k", "two", "x"], "must be an integer, 1 or more; got 'two'"),
+    (["classify", "--top-k", "²", "x"], "must be an integer, 1 or more"),
     (["classify", "--top-k", "9" * 5000, "x"], "--top-k"),
     (["ask", "--model", "x", "--question=--", "x"], "argument --question: expected a value other than '--'"),
     (["run", "--threads", "99999999999999999999", "x.txt"], "--threads: must be 1024 at most; got '99999999999999999999'"),
@@ -241,6 +241,6 @@ def test_closed_streams_are_no_traceback(model):
 def test_a_terminal_without_the_letters_is_told_how_to_get_them(model):
     ascii_only = {"PYTHONIOENCODING": "ascii"}
     done = process("classify", "--model", model, "été", env=ascii_only)
-    assert done.returncode == 1 and done.stdout == b"" and b"stdout is ascii, which has no '\\xe9'" in done.stderr
+    assert done.returncode == 1 and done.stdout == b"" and b"stdout is ascii, which cannot encode '\\xe9'" in done.stderr
     done = process("classify", "--json", "--model", model, "été", env=ascii_only)
     assert done.returncode == 0 and json.loads(done.stdout)["text"] == "été"

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint
-from damaged_files import RECIPES
-from sentence_folders import TEXTS, cosines, write_dense, write_recipe
+from damaged_files import SENTENCE_CONFIGS
+from sentence_folders import TEXTS, cosines, write_dense, write_sentence_config
 
 from minibert import ConfigError, InputError, InputTypeError, ModelNotFoundError, SentenceEncoder, WeightsError
 
@@ -17,7 +17,7 @@ POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lastt
 
 @pytest.fixture
 def folder(tmp_path):
-    return write_recipe(make_checkpoint(tmp_path / "model", "bert", "Model"))
+    return write_sentence_config(make_checkpoint(tmp_path / "model", "bert", "Model"))
 
 
 # --- Parity ----------------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def vectors_by_formula(folder, texts, pooling, length, start=0):
 
 
 @pytest.mark.parity
-def test_the_trained_model_gives_the_vectors_of_the_published_recipe(minilm):
+def test_the_trained_model_gives_the_vectors_of_the_published_formula(minilm):
     encoder = SentenceEncoder.from_pretrained(minilm)
     vectors, expected = encoder.encode(TEXTS), vectors_by_formula(minilm, TEXTS, "mean", 256)
     assert vectors.dtype == np.float32 and vectors.shape == (5, 384) and encoder.max_seq_length == 256
@@ -66,7 +66,7 @@ def test_the_trained_model_gives_the_vectors_of_the_published_recipe(minilm):
 def test_every_way_of_pooling(minilm, tmp_path, pooling, include_prompt):
     shutil.copytree(minilm, tmp_path, dirs_exist_ok=True)
     settings = {"pooling_mode": pooling, "include_prompt": include_prompt}
-    write_recipe(tmp_path, settings, limits={"max_seq_length": 20}, prompts={"prompts": {"query": "find: "}})
+    write_sentence_config(tmp_path, settings, limits={"max_seq_length": 20}, prompts={"prompts": {"query": "find: "}})
     encoder = SentenceEncoder.from_pretrained(tmp_path)
     expected = vectors_by_formula(tmp_path, ["find: " + text for text in TEXTS], pooling, 20, 0 if include_prompt else 3)
     for vectors in (encoder.encode(TEXTS, prompt_name="query"), encoder.encode(TEXTS, prompt="find: ", batch_size=2)):
@@ -157,21 +157,25 @@ def test_a_text_gives_a_vector_and_a_list_a_matrix_whatever_the_batch(folder):
 
 
 def test_old_keys_of_pooling_are_joined_in_their_order(folder):
-    write_recipe(folder, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True, "pooling_mode_max_tokens": False})
+    write_sentence_config(
+        folder, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True, "pooling_mode_max_tokens": False}
+    )
     encoder = SentenceEncoder.from_pretrained(folder)
-    assert encoder.recipe.poolings == ("cls", "mean") and encoder.encode("bad").shape == (16,)
+    assert encoder.sentence_config.poolings == ("cls", "mean") and encoder.encode("bad").shape == (16,)
     assert encoder.encode([]).shape == (0, 16)
 
 
 def test_letters_are_lowered_and_vectors_normalised_where_the_folder_says_so(folder):
-    write_recipe(folder, steps=("Transformer", "Pooling", "Normalize"), limits={"do_lower_case": True, "max_seq_length": 6})
+    write_sentence_config(
+        folder, steps=("Transformer", "Pooling", "Normalize"), limits={"do_lower_case": True, "max_seq_length": 6}
+    )
     encoder = SentenceEncoder.from_pretrained(folder)
     encoder.tokenizer.do_lower_case = False
     assert encoder.max_seq_length == 6 and np.array_equal(encoder.encode("BAD MOVIE"), encoder.encode("bad movie"))
     assert np.isclose(np.linalg.norm(encoder.encode("bad")), 1)
 
 
-def test_a_checkpoint_without_a_recipe_gives_the_mean_and_says_so(tmp_path, caplog):
+def test_a_checkpoint_without_a_sentence_config_gives_the_mean_and_says_so(tmp_path, caplog):
     make_checkpoint(tmp_path, "distilbert", "Model")
     with caplog.at_level(logging.WARNING, "minibert"):
         encoder = SentenceEncoder.from_pretrained(tmp_path)
@@ -185,7 +189,7 @@ def test_similarity_is_the_cosine_or_the_dot_product(folder):
     assert np.allclose(encoder.similarity(one, other), [[1], [0]]) and np.allclose(
         encoder.similarity(one, other, "dot"), [[50], [0]]
     )
-    write_recipe(folder, prompts={"similarity_fn_name": "dot"})
+    write_sentence_config(folder, prompts={"similarity_fn_name": "dot"})
     assert np.allclose(SentenceEncoder.from_pretrained(folder).similarity(one[0], other), [[50]])
     with pytest.raises(InputError, match="the similarity is one of cosine, dot, euclidean, manhattan; got 'angle'"):
         encoder.similarity(one, other, "angle")
@@ -194,7 +198,7 @@ def test_similarity_is_the_cosine_or_the_dot_product(folder):
 
 
 def test_the_models_own_prompt_is_used_unless_another_is_named(folder):
-    write_recipe(folder, prompts={"prompts": {"a": "good ", "b": "bad "}, "default_prompt_name": "a"})
+    write_sentence_config(folder, prompts={"prompts": {"a": "good ", "b": "bad "}, "default_prompt_name": "a"})
     encoder = SentenceEncoder.from_pretrained(folder)
     plain = {prompt: encoder.encode(prompt + "movie", prompt="") for prompt in ("good ", "bad ", "")}
     assert np.array_equal(encoder.encode("movie"), plain["good "])
@@ -204,7 +208,7 @@ def test_the_models_own_prompt_is_used_unless_another_is_named(folder):
 
 
 def test_queries_and_documents_have_prompts_of_their_own(folder):
-    write_recipe(folder, prompts={"prompts": {"query": "good ", "x": "bad "}, "default_prompt_name": "x"})
+    write_sentence_config(folder, prompts={"prompts": {"query": "good ", "x": "bad "}, "default_prompt_name": "x"})
     encoder = SentenceEncoder.from_pretrained(folder)
     plain = {prompt: encoder.encode(prompt + "movie", prompt="") for prompt in ("good ", "bad ", "")}
     assert np.array_equal(encoder.encode_query("movie"), plain["good "])
@@ -224,9 +228,9 @@ def test_what_is_no_text_is_refused(wrong, folder):
         encoder.encode("a", batch_size=0)
 
 
-@pytest.mark.parametrize("recipe, message", RECIPES, ids=str)
-def test_a_recipe_that_cannot_be_followed_is_refused(recipe, message, folder):
-    write_recipe(folder, **recipe)
+@pytest.mark.parametrize("sentence_config, message", SENTENCE_CONFIGS, ids=str)
+def test_a_sentence_config_that_cannot_be_followed_is_refused(sentence_config, message, folder):
+    write_sentence_config(folder, **sentence_config)
     with pytest.raises(ConfigError, match=message):
         SentenceEncoder.from_pretrained(folder)
 

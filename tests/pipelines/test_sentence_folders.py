@@ -8,7 +8,7 @@ import pytest
 from checkpoints import make_checkpoint
 from hub_cache import COMMIT, write_cache
 from hub_client import write
-from sentence_folders import TEXTS, cosines, write_dense, write_recipe
+from sentence_folders import TEXTS, cosines, write_dense, write_sentence_config
 
 from minibert import ConfigError, InputError, InputTypeError, SentenceEncoder, VocabularyError, pipeline
 from minibert.quantize import quantize
@@ -19,7 +19,7 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 def make_folder(folder, **settings):
     """A sentence model with everything that is beside a Transformer."""
     pooling = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}
-    write_recipe(make_checkpoint(folder, "bert", "Model"), pooling, limits={"max_seq_length": 7}, **settings)
+    write_sentence_config(make_checkpoint(folder, "bert", "Model"), pooling, limits={"max_seq_length": 7}, **settings)
     write_dense(folder, 8, 5)
     steps = json.loads((folder / "modules.json").read_text())
     steps.append({"idx": 3, "name": "3", "path": "3_Normalize", "type": "sentence_transformers.models.Normalize"})
@@ -86,7 +86,7 @@ def test_a_quantised_folder_keeps_every_step_the_prompts_and_the_limit(old, tmp_
         for path, kernels in ((folder, "reference"), (folder, "int8"), (tmp_path / "int8", "auto"))
     )
     assert small.model.kernels.preset == "int8" and small.max_seq_length == 7
-    assert small.recipe._replace(dense=()) == exact.recipe._replace(dense=())
+    assert small.sentence_config._replace(dense=()) == exact.sentence_config._replace(dense=())
     assert np.array_equal(small.encode(TEXTS), computed.encode(TEXTS))
     assert small.encode(TEXTS).shape == (5, 5) and cosines(small.encode(TEXTS), exact.encode(TEXTS)).min() > 0.99
 
@@ -101,7 +101,7 @@ def test_the_trained_model_gives_the_same_vectors_in_8_bits_up_to_their_error(mi
 
 
 def test_a_folder_whose_steps_cannot_be_followed_is_not_quantised(tmp_path):
-    write_recipe(make_checkpoint(tmp_path / "float", "bert", "Model"), steps=("Transformer", "Pooling", "Asym"))
+    write_sentence_config(make_checkpoint(tmp_path / "float", "bert", "Model"), steps=("Transformer", "Pooling", "Asym"))
     with pytest.raises(ConfigError, match="has Asym in '2_Asym'"):
         quantize(tmp_path / "float", tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
@@ -113,7 +113,9 @@ def test_a_folder_whose_steps_cannot_be_followed_is_not_quantised(tmp_path):
 @pytest.fixture
 def encoder(tmp_path):
     settings = {"prompts": {"a": "good ", "b": "bad "}, "default_prompt_name": "a"}
-    return SentenceEncoder.from_pretrained(write_recipe(make_checkpoint(tmp_path / "m", "bert", "Model"), prompts=settings))
+    return SentenceEncoder.from_pretrained(
+        write_sentence_config(make_checkpoint(tmp_path / "m", "bert", "Model"), prompts=settings)
+    )
 
 
 @pytest.mark.parity

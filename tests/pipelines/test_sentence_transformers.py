@@ -11,13 +11,13 @@ import pytest
 from checkpoints import make_checkpoint, rewrite_config
 
 from minibert import AutoModel, AutoTokenizer, ConfigError, InputError, InputTypeError, MinibertWarning, SentenceEncoder
-from minibert.pipelines.sentence_recipe import ACTIVATIONS, POOLINGS, Dense, Recipe
+from minibert.pipelines.sentence_config import ACTIVATIONS, POOLINGS, Dense, SentenceConfig
 from minibert.sentence_transformers import SentenceTransformer, SimilarityFunction
 from minibert.sentence_transformers.loading import with_organization
 
 TOLERANCE = 1e-5
 TEXTS = ["a good movie", "the film is not bad !", "", "i love this very great course . i hate it , it is dull", "good"]
-MEAN = Recipe()
+MEAN = SentenceConfig()
 PROMPTS = {"query": "good ", "passage": "a film ", "other": "bad "}
 
 
@@ -37,11 +37,11 @@ def dense(inputs, outputs, activation, seed=0):
     return Dense(weight.astype(np.float32), bias.astype(np.float32), activation)
 
 
-def write_folder(folder, recipe=MEAN, architecture="bert"):
-    """A tiny model with random weights and a recipe, as a folder of sentence-transformers."""
+def write_folder(folder, sentence_config=MEAN, architecture="bert"):
+    """A tiny model with random weights and a sentence_config, as a folder of sentence-transformers."""
     source = make_checkpoint(folder.with_name(f"{folder.name}-parts"), architecture, "Model")
     model, tokenizer = AutoModel.from_pretrained(source, kernels="reference"), AutoTokenizer.from_pretrained(source)
-    SentenceEncoder(model, tokenizer, recipe).save_pretrained(folder)
+    SentenceEncoder(model, tokenizer, sentence_config).save_pretrained(folder)
     return folder
 
 
@@ -67,20 +67,23 @@ def distance(one, other):
 
 # --- The same vectors ------------------------------------------------------------------------------------------------
 
-RECIPES = [
-    *[Recipe(poolings=(name,), include_prompt=include) for name in POOLINGS for include in (True, False)],
-    Recipe(poolings=("cls", "max", "mean"), normalize=True),
-    *[Recipe(dense=(dense(8, 5, activation),)) for activation in ACTIVATIONS],
-    Recipe(dense=(dense(8, 6, "Tanh"), dense(6, 4, "Identity")), normalize=True, truncate_dim=3),
-    Recipe(normalize=True, longest=5, similarity="euclidean", truncate_dim=4),
+SENTENCE_CONFIGS = [
+    *[SentenceConfig(poolings=(name,), include_prompt=include) for name in POOLINGS for include in (True, False)],
+    SentenceConfig(poolings=("cls", "max", "mean"), normalize=True),
+    *[SentenceConfig(dense=(dense(8, 5, activation),)) for activation in ACTIVATIONS],
+    SentenceConfig(dense=(dense(8, 6, "Tanh"), dense(6, 4, "Identity")), normalize=True, truncate_dim=3),
+    SentenceConfig(normalize=True, longest=5, similarity="euclidean", truncate_dim=4),
 ]
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("recipe", RECIPES, ids=range(len(RECIPES)))
-def test_a_folder_written_here_gives_the_same_vectors_there(recipe, tmp_path, library):
-    recipe = recipe._replace(prompts=PROMPTS, prompt_name="other")
-    ours, theirs = load(write_folder(tmp_path / "m", recipe)), library.SentenceTransformer(str(tmp_path / "m"), device="cpu")
+@pytest.mark.parametrize("sentence_config", SENTENCE_CONFIGS, ids=range(len(SENTENCE_CONFIGS)))
+def test_a_folder_written_here_gives_the_same_vectors_there(sentence_config, tmp_path, library):
+    sentence_config = sentence_config._replace(prompts=PROMPTS, prompt_name="other")
+    ours, theirs = (
+        load(write_folder(tmp_path / "m", sentence_config)),
+        library.SentenceTransformer(str(tmp_path / "m"), device="cpu"),
+    )
     for options in ({}, {"prompt_name": "query"}, {"prompt": "the film "}, {"normalize_embeddings": True, "truncate_dim": 2}):
         for name in ("encode", "encode_query", "encode_document"):
             assert distance(getattr(ours, name)(TEXTS, **options), getattr(theirs, name)(TEXTS, **options)) < TOLERANCE
@@ -92,13 +95,17 @@ def test_a_folder_written_here_gives_the_same_vectors_there(recipe, tmp_path, li
 @pytest.mark.parity
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "electra"])
 def test_a_folder_written_there_gives_the_same_vectors_here(architecture, tmp_path, library):
-    recipe = Recipe(("cls", "mean"), dense=(dense(16, 5, "GELU"),), normalize=True, prompts=PROMPTS, truncate_dim=4)
-    theirs = library.SentenceTransformer(str(write_folder(tmp_path / "m", recipe, architecture)), device="cpu")
+    sentence_config = SentenceConfig(
+        ("cls", "mean"), dense=(dense(16, 5, "GELU"),), normalize=True, prompts=PROMPTS, truncate_dim=4
+    )
+    theirs = library.SentenceTransformer(str(write_folder(tmp_path / "m", sentence_config, architecture)), device="cpu")
     theirs.max_seq_length = 6
     theirs.save_pretrained(str(tmp_path / "saved"))
     ours = load(tmp_path / "saved")
     assert distance(ours.encode(TEXTS), theirs.encode(TEXTS)) < TOLERANCE and ours.max_seq_length == 6
-    assert ours.encoder.recipe._replace(dense=()) == recipe._replace(dense=(), longest=None, prompts=ours.prompts)
+    assert ours.encoder.sentence_config._replace(dense=()) == sentence_config._replace(
+        dense=(), longest=None, prompts=ours.prompts
+    )
 
 
 @pytest.mark.parity
@@ -131,8 +138,11 @@ def test_8_bits_are_theirs_but_for_components_between_two_levels(precision, mini
 @pytest.mark.parity
 @pytest.mark.parametrize("prompt", [None, "the film "])
 def test_everything_on_the_way_to_a_vector(prompt, tmp_path, library, torch):
-    recipe = Recipe(dense=(dense(8, 5, "Tanh"),), normalize=True, include_prompt=False)
-    ours, theirs = load(write_folder(tmp_path / "m", recipe)), library.SentenceTransformer(str(tmp_path / "m"), device="cpu")
+    sentence_config = SentenceConfig(dense=(dense(8, 5, "Tanh"),), normalize=True, include_prompt=False)
+    ours, theirs = (
+        load(write_folder(tmp_path / "m", sentence_config)),
+        library.SentenceTransformer(str(tmp_path / "m"), device="cpu"),
+    )
     result, expected = (
         one.encode(TEXTS, output_value="token_embeddings", prompt=prompt, batch_size=2) for one in (ours, theirs)
     )
@@ -175,7 +185,7 @@ CHANGES = [
 @pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))
 @pytest.mark.parametrize("saved", [{}, PROMPTS], ids=["no prompts", "prompts"])
 def test_the_constructors_settings_go_over_the_folders(changes, saved, tmp_path, library):
-    write_folder(tmp_path / "m", Recipe(prompts=saved, prompt_name="other" if saved else None, similarity="manhattan"))
+    write_folder(tmp_path / "m", SentenceConfig(prompts=saved, prompt_name="other" if saved else None, similarity="manhattan"))
     ours, theirs = load(tmp_path / "m", **changes), library.SentenceTransformer(str(tmp_path / "m"), device="cpu", **changes)
     for name in ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim"):
         assert getattr(ours, name) == getattr(theirs, name)
@@ -210,7 +220,7 @@ def test_truncation_holds_within_a_block_and_is_undone(model):
 
 
 def test_a_folders_truncation_is_the_encoders_too(tmp_path):
-    encoder = SentenceEncoder.from_pretrained(write_folder(tmp_path / "m", Recipe(normalize=True, truncate_dim=3)))
+    encoder = SentenceEncoder.from_pretrained(write_folder(tmp_path / "m", SentenceConfig(normalize=True, truncate_dim=3)))
     assert encoder.encode(TEXTS).shape == (5, 3) and encoder.encode("a").shape == (3,) and encoder.encode([]).shape == (0, 3)
     lengths = np.linalg.norm(encoder.encode(TEXTS), axis=1)
     assert (lengths < 0.999).any() and np.allclose(np.linalg.norm(encoder.encode(TEXTS, normalize=True), axis=1), 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minibert import InputError, InputTypeError, SentenceEncoder, pipeline
 from minibert.pipelines import streaming
-from minibert.pipelines.streaming import attempted, batches_of_tokens, portions
+from minibert.pipelines.streaming import batches_of_tokens, chunks, try_batch
 
 TEXTS = ["a good movie", "bad", "this film is great !", "i hate it .", "", "the movie was not very good ,"] * 7
 
@@ -22,9 +22,9 @@ def pipe(tmp_path_factory):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Portions of eight rows, batches of twelve tokens."""
-    monkeypatch.setattr(streaming, "PORTION", 8)
-    monkeypatch.setattr(streaming, "TOKENS", 12)
+    """Chunks of eight rows, batches of twelve tokens."""
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(streaming, "BATCH_TOKENS", 12)
 
 
 def near(answers, others):
@@ -44,7 +44,7 @@ def test_a_stream_gives_the_answers_of_a_call_in_order(pipe, small):
     assert [len(ranking) for ranking in pipe.stream(TEXTS, top_k=2)] == [2] * len(TEXTS)
 
 
-def test_a_stream_is_endless_and_reads_a_portion_ahead(pipe, small):
+def test_a_stream_is_endless_and_reads_a_chunk_ahead(pipe, small):
     read = []
 
     def texts():
@@ -88,7 +88,7 @@ def test_options_are_checked_at_once_and_batches_are_not_the_callers_to_make(pip
 
 
 def test_every_task_has_a_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "TOKENS", 1)  # each row by itself, as in the call
+    monkeypatch.setattr(streaming, "BATCH_TOKENS", 1)  # each row by itself, as in the call
     heads = {
         "token-classification": "ForTokenClassification",
         "fill-mask": "ForMaskedLM",
@@ -122,18 +122,18 @@ def test_vectors_stream_too(tmp_path, small):
 
 @given(st.lists(st.integers(0, 100)), st.integers(1, 9), st.integers(1, 300))
 @settings(max_examples=200, deadline=None)
-def test_portions_are_the_same_wherever_one_begins(weights, rows, letters):
+def test_chunks_are_the_same_wherever_one_begins(weights, rows, chars):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "PORTION", rows)
-        patch.setattr(streaming, "PORTION_LETTERS", letters)
-        parts = list(portions(weights, lambda weight: weight))
-        assert [weight for portion in parts for weight in portion] == weights
-        for portion in parts:
-            assert len(portion) <= rows and sum(portion[:-1]) < letters
+        patch.setattr(streaming, "CHUNK_ROWS", rows)
+        patch.setattr(streaming, "CHUNK_CHARS", chars)
+        parts = list(chunks(weights, lambda weight: weight))
+        assert [weight for chunk in parts for weight in chunk] == weights
+        for chunk in parts:
+            assert len(chunk) <= rows and sum(chunk[:-1]) < chars
         at = 0
-        for index, portion in enumerate(parts):
-            assert list(portions(weights[at:], lambda weight: weight)) == parts[index:]
-            at += len(portion)
+        for index, chunk in enumerate(parts):
+            assert list(chunks(weights[at:], lambda weight: weight)) == parts[index:]
+            at += len(chunk)
 
 
 @given(st.lists(st.integers(0, 5000), max_size=600))
@@ -145,7 +145,7 @@ def test_batches_hold_each_place_once_shortest_first_and_are_bounded(lengths):
     assert [lengths[row] for row in rows] == sorted(lengths)
     for batch in batches:
         assert 0 < len(batch) <= streaming.BATCH_ROWS
-        assert len(batch) == 1 or sum(lengths[row] for row in batch) <= streaming.TOKENS
+        assert len(batch) == 1 or sum(lengths[row] for row in batch) <= streaming.BATCH_TOKENS
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
@@ -156,6 +156,6 @@ def test_a_bad_row_is_found_and_costs_its_neighbours_nothing(good):
             raise InputError("bad")
         return [f"answer {row}" for row in rows]
 
-    answers = attempted(list(range(len(good))), answer)
+    answers = try_batch(list(range(len(good))), answer)
     for row, one in enumerate(answers):
         assert one == f"answer {row}" if good[row] else isinstance(one, InputError)

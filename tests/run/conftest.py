@@ -1,4 +1,4 @@
-"""What tests of `minibert run` share: a model, and portions so small that every test has several."""
+"""What tests of `minibert run` share: a model, and chunks so small that every test has several."""
 
 import pytest
 from checkpoints import make_checkpoint
@@ -12,5 +12,5 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def small_portions(monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 4)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 4)

@@ -17,7 +17,7 @@ from minibert import SentenceEncoder, get_num_threads, pipeline, set_num_threads
 LABELS = {0: "NEG", 1: "POS"}
 TEXTS = ["a good movie", "bad, bad", "", "été", "this film\nis great"]
 LONG = "good " * 30
-pytestmark = pytest.mark.usefixtures("small_portions")
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ REASONS = [
     "a sequence may have 16 tokens, the positions this model has; got 32. Cut it with --truncate.",
     "there is no column 'text' in this row; it has 'more'",
     "a text",
-    "this row has a column 'label', which the answer is to have; give those a prefix with --prefix",
+    "this row already has a column 'label'; put a prefix before the answer's columns with --prefix",
 ]
 
 
@@ -193,7 +193,7 @@ def test_bad_rows_go_to_their_file_with_line_and_reason(run, model, broken, tmp_
 def test_bad_rows_that_no_file_is_named_for_are_counted_and_the_status_says_so(run, model, broken):
     status, out, err = run("run", "--model", model, broken[0])
     assert status == 1 and len(out) == 2 and len(err) == 1
-    assert err[0].startswith("minibert: 6 of 8 rows have no answer and were left out; --errors FILE keeps them. line 2:")
+    assert err[0].startswith("minibert: 6 of 8 rows have no answer and were left out; --errors FILE records them. line 2:")
 
 
 def test_a_strict_run_ends_at_the_first_bad_row_and_leaves_nothing(run, model, broken, tmp_path):
@@ -214,16 +214,13 @@ def test_a_file_for_bad_rows_is_there_when_there_are_none(run, model, table, tmp
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (
-            ["--text-column", "review"],
-            "must have a column 'review'; it has 'id', 'text'. Name one with --text-column or its like.",
-        ),
+        (["--text-column", "review"], "must have a column 'review'; it has 'id', 'text'. Name another with --text-column."),
         (["--prefix", "i", "--task", "text-classification", "--pair-column", "no"], "must have a column 'no'"),
-        (["-o", "x.parquet"], "an output's name must say its format"),
+        (["-o", "x.parquet"], "an output's name must end in its format"),
         (["--resume"], "--resume needs an input and an output that are files"),
         (["-o", "/nowhere/out.jsonl"], "/nowhere/out.jsonl.journal cannot be written: No such file or directory."),
-        (["-o", "."], "an output's name must say its format"),
-        (["-o", "in.csv"], "what is written must not take the place of the input; both are in.csv"),
+        (["-o", "."], "an output's name must end in its format"),
+        (["-o", "in.csv"], "an output must not overwrite the input; both are in.csv"),
         (["-o", "out.jsonl", "--errors", "./out.jsonl"], "answers and bad rows must go to two files; got out.jsonl for both"),
         (["--kernels", "fastest"], "kernels is one of"),
     ],
@@ -239,7 +236,11 @@ def test_what_cannot_be_done_is_told_in_a_line_and_leaves_nothing(arguments, mes
 def test_a_column_that_the_answer_is_to_have_is_refused_until_there_is_a_prefix(run, model, tmp_path):
     path = write(tmp_path / "in.csv", [{"label": "1", "text": "bad"}])
     status, _, err = run("run", "--model", model, path)
-    assert status == 1 and "has a column 'label' already, which the answer is to have" in err[0] and "--prefix" in err[0]
+    assert (
+        status == 1
+        and "already has a column 'label', which is also a name of the answer's columns" in err[0]
+        and "--prefix" in err[0]
+    )
     (row,) = objects(run("run", "--model", model, path, "--prefix", "predicted_")[1])
     assert list(row) == ["label", "text", "predicted_label", "predicted_score"] and row["label"] == "1"
 

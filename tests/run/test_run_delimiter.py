@@ -7,8 +7,8 @@ import json
 import pytest
 
 from minibert.errors import InputError
-from minibert.run.reading import opened
-from minibert.run.writing import Results
+from minibert.run.open import open_source
+from minibert.run.output import Results
 
 ROWS = [["id", "text"], ["1", 'good, "very"; good\tindeed'], ["2", "bad | or\nnot"]]
 MODEL = ("--model", "minibert-sst2", "--kernels", "reference")
@@ -24,14 +24,14 @@ def written(delimiter, quoting=csv.QUOTE_MINIMAL):
 def test_a_csv_with_another_delimiter_is_read_as_the_csv_module_reads_it(delimiter, tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(written(delimiter))
-    with opened(str(path), delimiter=delimiter) as source:
+    with open_source(str(path), delimiter=delimiter) as source:
         assert source.columns == ROWS[0] and [list(row.columns.values()) for row in source.rows] == ROWS[1:]
 
 
 def test_a_tsv_may_have_another_delimiter_and_still_quotes_nothing(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text('id;text\n1;a "good\tfilm\n')
-    with opened(str(path), delimiter=";") as source:
+    with open_source(str(path), delimiter=";") as source:
         assert [row.columns for row in source.rows] == [{"id": "1", "text": 'a "good\tfilm'}]
 
 
@@ -87,5 +87,5 @@ def test_a_run_with_another_delimiter_is_not_gone_on_with(run, tmp_path, monkeyp
 def test_what_is_no_delimiter_is_refused(delimiter, tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("text\ngood\n")
-    with pytest.raises(InputError, match="a delimiter is one character"), opened(str(path), delimiter=delimiter):
+    with pytest.raises(InputError, match="a delimiter is one character"), open_source(str(path), delimiter=delimiter):
         pass

@@ -14,16 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert.errors import DataFileError, InputError
-from minibert.run import formats, reading
-from minibert.run.progress import Progress, clock, described
-from minibert.run.reading import Lines, opened
+from minibert.run import text_readers, writers
+from minibert.run.open import open_source
+from minibert.run.progress import Progress, format_duration, progress_line
+from minibert.run.text_readers import READERS, Lines
 
 NASTY = 'two\nlines, "quoted"\tand\r\nmore'
 
 
 def read(path, format_name=None):
     """A file -> its columns and its rows."""
-    with opened(str(path), format_name) as source:
+    with open_source(str(path), format_name) as source:
         return source.columns, list(source.rows)
 
 
@@ -37,8 +38,8 @@ def good(rows):
     return [row.columns for row in rows if row.columns is not None]
 
 
-def faults(rows):
-    return [(row.line, row.fault, row.raw) for row in rows if row.columns is None]
+def errors(rows):
+    return [(row.line, row.error, row.raw) for row in rows if row.columns is None]
 
 
 # --- formats ---------------------------------------------------------------------------------------------------------
@@ -59,11 +60,11 @@ def test_each_format_is_read_by_its_name_or_as_one_says(format_name, packed, tmp
     path.write_bytes(gzip.compress(data) if packed else data)
     columns, rows = read(path)
     assert columns == (["text"] if format_name == "txt" else ["text", "id"])
-    assert [row.columns["text"] for row in rows] == texts and not faults(rows)
+    assert [row.columns["text"] for row in rows] == texts and not errors(rows)
     other = tmp_path / ("x.dat.gz" if packed else "x.dat")
     path.rename(other)
     assert read(other, format_name)[1] == rows
-    with pytest.raises(InputError, match=r"an input's name must say its format, .txt, .*; got .*x.dat"):
+    with pytest.raises(InputError, match=r"an input's name must end in its format, .txt, .*; got .*x.dat"):
         read(other)
 
 
@@ -101,7 +102,7 @@ def test_a_cell_of_parquet_that_python_has_no_object_for_is_one_bad_row(tmp_path
     with pyarrow.ipc.new_file(tmp_path / "x.arrow", pyarrow.schema([("text", pyarrow.string())])) as writer:
         writer.write_batch(pyarrow.record_batch([letters], ["text"]))
     rows = read(tmp_path / "x.arrow")[1]
-    assert good(rows) == [{"text": "good"}, {"text": "bad"}] and faults(rows)[0][0] == 2 and "utf-8" in faults(rows)[0][1]
+    assert good(rows) == [{"text": "good"}, {"text": "bad"}] and errors(rows)[0][0] == 2 and "utf-8" in errors(rows)[0][1]
 
 
 def test_without_pyarrow_the_error_gives_the_command(tmp_path, monkeypatch):
@@ -132,8 +133,8 @@ BROKEN = [
 def test_a_broken_row_has_its_line_and_its_reason_and_costs_no_other(format_name, data, line, reason, tmp_path):
     rows = rows_of(data, format_name, tmp_path)
     assert [columns["text"] for columns in good(rows)] == ["good", "good"]
-    ((at, fault, raw),) = faults(rows)
-    assert at == line and reason in fault
+    ((at, error, raw),) = errors(rows)
+    assert at == line and reason in error
     assert raw.encode()[:4] == data.split(b"\n")[line - 1].decode(errors="backslashreplace").encode()[:4]
 
 
@@ -141,11 +142,11 @@ def test_lines_behind_a_quotation_that_is_never_closed_are_read_anyway(tmp_path)
     data = b'text,id\n"open,0\n' + b"good,1\n" * 300 + b'"two\n\xff",2\nlast,3\n'
     rows = rows_of(data, "csv", tmp_path)
     assert len(good(rows)) == 301 and [row.line for row in rows] == [*range(2, 303), 303, 305]
-    assert [fault.split(":")[0] for _, fault, _ in faults(rows)] == ["not CSV", "not UTF-8"]
+    assert [error.split(":")[0] for _, error, _ in errors(rows)] == ["not CSV", "not UTF-8"]
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "LONGEST", 1 << 16)
+    monkeypatch.setattr(text_readers, "MAX_LINE_BYTES", 1 << 16)
     for format_name, start in (("txt", b""), ("csv", b"text\n"), ("jsonl", b"")):
         text = {"txt": b"good", "csv": b"good", "jsonl": b'{"text": "good"}'}[format_name]
         path = tmp_path / f"x.{format_name}"
@@ -155,8 +156,8 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(good(rows)) == 2 and peak < 1 << 20, format_name
-        ((_, fault, raw),) = faults(rows)
-        assert fault == "a line may have 65,536 bytes, and this one has more" and len(raw) <= reading.SHOWN
+        ((_, error, raw),) = errors(rows)
+        assert error == "a line may have 65,536 bytes, and this one has more" and len(raw) <= text_readers.PREFIX_CHARS
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=2, max_size=2)))
@@ -166,18 +167,18 @@ def test_what_a_csv_writer_wrote_is_read_as_it_was(table):
     writer = csv.writer(buffer)
     writer.writerow(["text", "id"])
     writer.writerows(table)
-    rows = list(reading.read_csv(Lines(io.BytesIO(buffer.getvalue().encode()), "x")))
+    rows = list(text_readers.read_csv(Lines(io.BytesIO(buffer.getvalue().encode()), "x")))
     assert rows[0] == ["text", "id"] and [list(row.columns.values()) for row in rows[1:]] == table
 
 
 @given(st.binary(max_size=300), st.sampled_from(["txt", "csv", "tsv", "jsonl"]))
 @settings(max_examples=400, deadline=None)
-def test_any_bytes_are_rows_or_faults_and_the_lines_never_go_back(data, format_name):
+def test_any_bytes_are_rows_or_errors_and_the_lines_never_go_back(data, format_name):
     try:
-        rows = [row for row in reading.READERS[format_name](Lines(io.BytesIO(data), "x")) if not isinstance(row, list)]
+        rows = [row for row in READERS[format_name](Lines(io.BytesIO(data), "x")) if not isinstance(row, list)]
     except InputError:  # no header, or UTF-16
         return
-    assert all(bool(row.fault) == (row.columns is None) for row in rows)
+    assert all(bool(row.error) == (row.columns is None) for row in rows)
     lines = [row.line for row in rows]
     assert lines == sorted(set(lines)) and all(1 <= line <= data.count(b"\n") + 1 for line in lines)
 
@@ -186,7 +187,7 @@ def test_any_bytes_are_rows_or_faults_and_the_lines_never_go_back(data, format_n
 
 HEADERS = [
     (b"", "the first line of .* must be a header that names the columns; the file is empty"),
-    (b"text,id,text\na,b,c\n", "must have names of their own; 'text' comes twice"),
+    (b"text,id,text\na,b,c\n", "must have different names; 'text' occurs twice"),
     (b"te\xffxt,id\na,b\n", "must be a header that names the columns; not UTF-8"),
     ("text,id\n".encode("utf-16"), "must be UTF-8; it is UTF-16. Try: iconv"),
 ]
@@ -207,7 +208,7 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path):
     intact = gzip.compress(b"good\n" * 100_000)
     for name, data in (("cut", intact[:-20]), ("none", b"good\n"), ("flipped", intact[:100] + b"\xff" * 9 + intact[109:])):
         (tmp_path / f"{name}.txt.gz").write_bytes(data)
-        with pytest.raises(DataFileError, match="must be a whole .gz file; it cannot be unpacked"):
+        with pytest.raises(DataFileError, match="must be a complete .gz file; it cannot be decompressed"):
             read(tmp_path / f"{name}.txt.gz")
 
 
@@ -215,7 +216,7 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path):
 
 
 def line_of(format_name, row, columns=None):
-    return formats.encoder(format_name, columns or list(row))[1](row).decode()
+    return writers.row_encoder(format_name, columns or list(row))[1](row).decode()
 
 
 def test_json_holds_everything_as_it_was():
@@ -226,7 +227,7 @@ def test_json_holds_everything_as_it_was():
 
 def test_csv_holds_text_as_it_was_and_the_rest_as_json():
     row = {"text": NASTY, "cr": "a\rb", "n": 5, "list": [1, "é"], "none": None, "empty": ""}
-    header, line = formats.encoder("csv", row)
+    header, line = writers.row_encoder("csv", row)
     cells = list(csv.reader(io.StringIO((header + line(row)).decode(), newline="")))
     assert cells == [list(row), [NASTY, "a\rb", "5", '[1, "é"]', "", ""]]
 
@@ -236,7 +237,7 @@ def test_tsv_has_a_blank_where_a_cell_had_a_tab_or_a_line_end():
 
 
 def test_what_a_format_cannot_hold_is_refused():
-    with pytest.raises(ValueError, match="the columns are those of the first row; this one has 'more' too"):
+    with pytest.raises(ValueError, match="the columns are those of the first row; this one also has 'more'"):
         line_of("csv", {"text": "a", "more": 1}, ["text"])
     with pytest.raises(TypeError, match="bytes"):
         line_of("jsonl", {"text": b"a"})
@@ -244,18 +245,18 @@ def test_what_a_format_cannot_hold_is_refused():
 
 
 def test_an_output_names_its_format():
-    assert [formats.kind_of(name) for name in ("-", "x.CSV", "x.jsonl.gz", "a/b.tsv")] == ["jsonl", "csv", "jsonl", "tsv"]
-    with pytest.raises(InputError, match="an output's name must say its format, .jsonl, .*; got 'x.parquet'"):
-        formats.kind_of("x.parquet")
+    assert [writers.output_format(name) for name in ("-", "x.CSV", "x.jsonl.gz", "a/b.tsv")] == ["jsonl", "csv", "jsonl", "tsv"]
+    with pytest.raises(InputError, match="an output's name must end in its format, .jsonl, .*; got 'x.parquet'"):
+        writers.output_format("x.parquet")
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
 
 
 def test_progress_says_how_far_how_fast_and_how_long_still():
-    assert described(40_960, 40_960, 13.0, 0.25) == "40,960 rows  25%  3,151 rows/s  0:00:39 left"
-    assert described(7, 2, 1.0, None) == "7 rows  2.0 rows/s"
-    assert described(0, 0, 0.0, 0.5).startswith("0 rows  50%") and clock(3700) == "1:01:40"
+    assert progress_line(40_960, 40_960, 13.0, 0.25) == "40,960 rows  25%  3,151 rows/s  0:00:39 left"
+    assert progress_line(7, 2, 1.0, None) == "7 rows  2.0 rows/s"
+    assert progress_line(0, 0, 0.0, 0.5).startswith("0 rows  50%") and format_duration(3700) == "1:01:40"
 
 
 def test_progress_knows_what_is_done_by_what_is_read_or_by_the_limit():
@@ -263,14 +264,14 @@ def test_progress_knows_what_is_done_by_what_is_read_or_by_the_limit():
     for share, limit, expected in ((0.5, None, 0.125), (None, None, None), (0.0, None, None), (0.5, 20, 0.5), (None, 20, 0.5)):
         progress.begin(0, lambda share=share: share, limit)
         progress.advance(10, 40)
-        assert progress.done() == expected
+        assert progress.fraction_done() == expected
 
 
 def test_progress_is_one_line_that_is_taken_away_and_none_where_there_is_no_terminal(capsys):
     for shown in (True, None):
         with Progress(shown) as progress:
             progress.begin(10, lambda: 0.5)
-            progress.drawn = -1.0
+            progress.last_drawn = -1.0
             progress.advance(10, 40)
         err = capsys.readouterr().err
         assert ("20 rows  25%" in err and "\n" not in err and err.endswith("\r\x1b[K")) if shown else err == ""

@@ -11,13 +11,13 @@ from command_line import process
 from json_lines import read
 from paths import ROOT
 
-pytestmark = pytest.mark.usefixtures("small_portions")
+pytestmark = pytest.mark.usefixtures("small_chunks")
 UNIX = pytest.mark.skipif(os.name == "nt", reason="the devices and signals of Unix")
 
 SLOWLY = """
 import sys, time
 from minibert.pipelines import streaming, text_classification
-streaming.PORTION = 4
+streaming.CHUNK_ROWS = 4
 answers = text_classification.TextClassificationPipeline.answers
 def slowly(*arguments, **options):
     time.sleep(0.02)
@@ -29,7 +29,7 @@ sys.exit(main())
 
 
 def started(*arguments, **options):
-    """The command, a portion of four rows at a time, each taking some while."""
+    """The command, a chunk of four rows at a time, each taking some while."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-c", SLOWLY, *arguments], env=environment, stderr=subprocess.PIPE, **options)
 
@@ -49,18 +49,18 @@ def test_an_interrupted_run_says_how_to_go_on_and_can(signal_number, status, run
     err = child.communicate(timeout=60)[1].decode()
     assert child.returncode == status and err.count("\n") == 1
     assert err.startswith("minibert: interrupted; ") and err.endswith(
-        "rows are done. The same command with --resume goes on.\n"
+        "rows are done. Run the same command with --resume to continue.\n"
     )
     assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.journal", "out.jsonl.part"]
     status, _, err = run(*command)
-    assert status == 1 and "a run of this output was interrupted" in err[0] and "Go on with --resume, or delete" in err[0]
+    assert status == 1 and "a run of this output was interrupted" in err[0] and "Continue with --resume, or delete" in err[0]
     assert run(*command, "--resume") == (0, [], []) and sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl"]
     assert run(*command[:-1], str(tmp_path / "whole.jsonl"))[0] == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert run(*command, "--resume") == (
         0,
         [],
-        [f"minibert: {tmp_path}/out.jsonl is whole already; to make it anew, leave --resume out."],
+        [f"minibert: {tmp_path}/out.jsonl is complete already; to write it again, leave --resume out."],
     )
 
 
@@ -93,7 +93,7 @@ def test_a_full_disk_is_one_error_and_what_was_written_is_kept(run, model, tmp_p
     assert done.returncode == 1 and err.count("\n") == 1 and f"{tmp_path}/out.jsonl" in err
     assert (
         "cannot be written: File too large. " in err
-        and "rows are kept: make room, and run the same command with --resume" in err
+        and "rows are saved: free some space, and run the same command with --resume" in err
     )
     assert run(*command, "--resume") == (0, [], []) and len(read(out)) == 400
     assert [row["text"] for row in read(out)] == ["a good movie", "bad"] * 200

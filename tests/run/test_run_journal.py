@@ -10,23 +10,23 @@ from short_runs import UNIX, go
 from minibert.errors import InputError
 from minibert.pipelines import streaming
 from minibert.run import job
-from minibert.run.writing import Journal, Results
+from minibert.run.output import Journal, Results
 
 
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
-    """A folder in which a run has done two portions of three rows."""
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    """A folder in which a run has done two chunks of three rows."""
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     (tmp_path / "in.txt").write_text("\n".join("abcdefgh"))
-    write = job.write
+    write = job.write_chunk
 
-    def stopping(portion, answers, source, run, results):
-        if results.done.rows == 6:
+    def stopping(chunk, answers, source, run, results):
+        if results.state.rows == 6:
             raise KeyboardInterrupt
-        write(portion, answers, source, run, results)
+        write(chunk, answers, source, run, results)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "write", stopping)
+        patch.setattr(job, "write_chunk", stopping)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path)
     return tmp_path
@@ -38,22 +38,22 @@ def test_a_line_of_the_journal_that_was_cut_is_as_good_as_none(stopped):
     with open(stopped / "out.jsonl.gz.part", "ab") as part:
         part.write(b"half a row")
     results = go(stopped, resume=True)
-    assert results.done.rows == 8 and results.done.whole
+    assert results.state.rows == 8 and results.state.complete
     texts = [json.loads(line)["text"] for line in gzip.open(stopped / "out.jsonl.gz")]
     assert texts == list("abcdefgh")
 
 
 def test_a_run_that_was_interrupted_is_not_written_over(stopped):
-    with pytest.raises(InputError, match="6 rows are done. Go on with --resume, or delete .*journal to begin anew"):
+    with pytest.raises(InputError, match="6 rows are done. Continue with --resume, or delete .*journal to start over"):
         go(stopped)
     (stopped / "out.jsonl.gz.journal").unlink()
-    assert go(stopped).done.rows == 8
+    assert go(stopped).state.rows == 8
 
 
 def test_other_arguments_are_refused_and_named(stopped):
-    with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Give the same, or delete"):
-        go(stopped, resume=True, made_by="others")
-    assert go(stopped, resume=True).done.rows == 8
+    with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Pass the same, or delete"):
+        go(stopped, resume=True, fingerprint="others")
+    assert go(stopped, resume=True).state.rows == 8
 
 
 def test_a_part_that_lacks_what_the_journal_says_is_refused(stopped):
@@ -64,17 +64,17 @@ def test_a_part_that_lacks_what_the_journal_says_is_refused(stopped):
 
 def test_a_journal_that_is_none_is_refused(stopped):
     (stopped / "out.jsonl.gz.journal").write_text("[]\n{}\n{\n")
-    with pytest.raises(InputError, match="must be a run's journal; it cannot be read: .*. Delete it to begin anew"):
+    with pytest.raises(InputError, match="must be a run's journal; it cannot be read: .*. Delete it to start over"):
         go(stopped, resume=True)
 
 
 @UNIX
 def test_an_output_has_one_run_at_a_time(stopped):
     journal = Journal(stopped / "out.jsonl.gz.journal")
-    with pytest.raises(InputError, match="an output has one run at a time; another holds"):
+    with pytest.raises(InputError, match="an output has one run at a time; another run has"):
         go(stopped, resume=True)
     journal.file.close()
-    assert go(stopped, resume=True).done.whole
+    assert go(stopped, resume=True).state.complete
 
 
 CHANGES = [
@@ -89,7 +89,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change, message", CHANGES, ids=str)
 def test_what_would_change_the_bytes_is_not_gone_on_with(change, message, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     source = tmp_path / "in.txt"
     source.write_text("\n".join("abcdefgh"))
     arguments = ["run", "--model", "minibert-sst2", "--kernels", "reference", str(source), "-o", str(tmp_path / "out.jsonl")]

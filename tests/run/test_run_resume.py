@@ -16,16 +16,17 @@ from short_runs import UNIX, go, sentences, stub
 
 from minibert.cli import main
 from minibert.pipelines import streaming
-from minibert.run import job, reading
+from minibert.run import job
+from minibert.run.open import open_source
+from minibert.run.output import Results
 from minibert.run.progress import Progress
-from minibert.run.writing import Results
 
 # --- killed ----------------------------------------------------------------------------------------------------------
 
-WITH_SMALL_PORTIONS = """
+WITH_SMALL_CHUNKS = """
 import sys
 from minibert.pipelines import streaming
-streaming.PORTION = 16
+streaming.CHUNK_ROWS = 16
 from minibert.cli import main
 sys.exit(main())
 """
@@ -47,15 +48,15 @@ def command(folder, *more):
     ]
 
 
-def killed(folder, portions, pause):
-    """Begin or go on, and kill when so many portions more are done and a while has passed; True when it ended before."""
+def killed(folder, chunks, pause):
+    """Begin or go on, and kill when `chunks` more are done and a while has passed; True when it ended before."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(
-        [sys.executable, "-c", WITH_SMALL_PORTIONS, *command(folder, "--resume")], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", WITH_SMALL_CHUNKS, *command(folder, "--resume")], env=environment, stderr=subprocess.DEVNULL
     )
     journal = folder / "out.jsonl.journal"
     before = lines_of(journal)
-    while child.poll() is None and lines_of(journal) < before + portions:
+    while child.poll() is None and lines_of(journal) < before + chunks:
         time.sleep(0.002)
     time.sleep(pause)
     child.kill()
@@ -77,7 +78,7 @@ def lines_of(path):
 
 @UNIX
 def test_killed_at_twenty_random_points_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 16)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 16)
     rows = [json.dumps({"id": n, "text": text}) for n, text in enumerate(sentences(400))]
     for index in range(7, 400, 50):
         rows[index] = random.choice(["{", '{"text": 5}', '{"text": "' + "very " * 600 + '"}'])
@@ -129,7 +130,7 @@ def step(folder, last):
 
 @UNIX
 def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     texts = "a\nbad\nb\nc\nd\nbad\nbad\ne"
     expected = None
     for last in count():
@@ -153,7 +154,7 @@ def test_killed_between_any_two_steps_it_ends_with_the_same_bytes(tmp_path, monk
 
 @UNIX
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "PORTION", 3)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     contents = []
     for name, steps in (("whole", ()), ("killed", (9, 5, 11, 4, 8, 3, 12, 6, 2, 9, 7))):
         folder = tmp_path / name
@@ -175,13 +176,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         with open(path, "w") as file:
             file.write("text,id\n")
             file.writelines(f'"a ""short"" text, {n}",{n}\n' if n % 100 else "bad\n" for n in range(rows))
-        with reading.opened(str(path)) as source:
+        with open_source(str(path)) as source:
             results.begin({}, False)
             tracemalloc.start()
             done = job.run(source, stub(), results, Progress(False))
             allocated = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert (done.rows, done.bad) == (rows, rows // 100)
+        assert (done.rows, done.bad_rows) == (rows, rows // 100)
         return allocated
 
     peak(1_500)  # what is made once

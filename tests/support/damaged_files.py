@@ -150,7 +150,7 @@ def tokenizer_json(**changes):
 
 # --- Folders of sentence-transformers --------------------------------------------------------------------------------
 
-RECIPES = [
+SENTENCE_CONFIGS = [
     ({"steps": ("Transformer", "Pooling", "Asym")}, "must be a Transformer, then Pooling, .* has Asym in '2_Asym'"),
     ({"steps": ("Transformer", "Normalize", "Pooling")}, "in this order; .* has Pooling in '2_Pooling'"),
     ({"steps": ("Transformer", "Pooling", "Pooling")}, "in this order; .* has Pooling in '2_Pooling'"),

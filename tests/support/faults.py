@@ -12,7 +12,7 @@ import damaged_files
 from checkpoints import rewrite_config, rewrite_weights, safetensors_bytes, stored_tensors
 from damaged_files import tokenizer_json
 from hostile_torch_files import HOSTILE
-from sentence_folders import write_recipe
+from sentence_folders import write_sentence_config
 from torch_files import torch_bytes
 
 from minibert import SentenceEncoder, pipeline
@@ -106,8 +106,8 @@ def index_of(name, index=INDEX):
     return lambda folder: ((folder / WEIGHTS).unlink(), holds(index, {"weight_map": {"x": name}})(folder))
 
 
-def recipe(**changes):
-    return lambda folder: write_recipe(folder, **changes)
+def sentence_config(**changes):
+    return lambda folder: write_sentence_config(folder, **changes)
 
 
 def only_pickle(content):
@@ -218,7 +218,7 @@ FAULTS = {
     },
     **{
         f"{name}: {what}": Fault(
-            lambda folder, name=name, content=content: (recipe()(folder), holds(name, content)(folder)),
+            lambda folder, name=name, content=content: (sentence_config()(folder), holds(name, content)(folder)),
             "ConfigError",
             "must hold one JSON",
             embed,
@@ -329,15 +329,15 @@ FAULTS.update(
 )
 FAULTS.update(
     {
-        f"recipe: {str(changes)[:90]}": Fault(recipe(**changes), "ConfigError", message, embed)
-        for changes, message in damaged_files.RECIPES
+        f"sentence_config: {str(changes)[:90]}": Fault(sentence_config(**changes), "ConfigError", message, embed)
+        for changes, message in damaged_files.SENTENCE_CONFIGS
     }
 )
 FAULTS.update(
     {
-        f"recipe: a step in {path!r}": Fault(
+        f"sentence_config: a step in {path!r}": Fault(
             lambda folder, path=path: (
-                recipe()(folder),
+                sentence_config()(folder),
                 holds("modules.json", [{"path": "", "type": "a.Transformer"}, {"path": path, "type": "a.Pooling"}])(folder),
             ),
             "InputError",

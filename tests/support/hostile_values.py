@@ -334,7 +334,7 @@ INTERNAL = {
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "config encoder head kernels graph_cache tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
-    "SentenceEncoder": "dense model recipe tokenizer width",
+    "SentenceEncoder": "dense model sentence_config tokenizer width",
     "SentenceTransformer": "encoder",
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 TEXTS = ["A man is eating food.", "Someone  eats.", "", "The cat slept on the mat all day long.", "x " * 400]
 
 
-def write_recipe(folder, pooling=None, steps=("Transformer", "Pooling"), limits=None, prompts=None):
+def write_sentence_config(folder, pooling=None, steps=("Transformer", "Pooling"), limits=None, prompts=None):
     """Make a sentence-transformers folder of a checkpoint."""
     paths = ["" if index == 0 else f"{index}_{step}" for index, step in enumerate(steps)]
     modules = [{"idx": i, "path": path, "type": f"a.b.{step}"} for i, (step, path) in enumerate(zip(steps, paths))]

@@ -7,10 +7,11 @@ import pytest
 
 from minibert.errors import InputError
 from minibert.pipelines import streaming
-from minibert.run import job, reading
+from minibert.run import job
+from minibert.run.open import open_source
+from minibert.run.output import Results
 from minibert.run.progress import Progress
 from minibert.run.tasks import Task
-from minibert.run.writing import Results
 
 UNIX = pytest.mark.skipif(os.name == "nt", reason="Unix's fork and kill")
 WORDS = [
@@ -45,10 +46,10 @@ class Words:
 def stub(answer=lambda text: {"label": text.upper()}):
     """A task whose model is a function."""
 
-    def answered(texts):
+    def predict(texts):
         return streaming.in_batches(texts, Words(), lambda batch: map(answer, batch))
 
-    return Task(lambda columns: columns["text"], answered, lambda answer: answer, ("label",), ("text",), {})
+    return Task(lambda columns: columns["text"], predict, lambda answer: answer, ("label",), {"--text-column": "text"}, {})
 
 
 def sentences(count, seed=0):
@@ -56,16 +57,16 @@ def sentences(count, seed=0):
     return [" ".join(random.choices(WORDS, k=random.randint(0, 30))) for _ in range(count)]
 
 
-def go(folder, resume=False, made_by="these", limit=None):
+def go(folder, resume=False, fingerprint="these", limit=None):
     def answer(text):
         if text == "bad":
             raise InputError("bad")
         return {"label": text.upper()}
 
     results = Results(str(folder / "out.jsonl.gz"), str(folder / "bad.jsonl"))
-    with reading.opened(str(folder / "in.txt")) as source:
-        results.begin({"arguments": made_by}, resume, os.stat(folder / "in.txt").st_mtime_ns)
-        if results.done.whole:
+    with open_source(str(folder / "in.txt")) as source:
+        results.begin({"arguments": fingerprint}, resume, os.stat(folder / "in.txt").st_mtime_ns)
+        if results.state.complete:
             results.finish()
         else:
             job.run(source, stub(answer), results, Progress(False), limit=limit)

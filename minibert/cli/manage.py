@@ -1,4 +1,4 @@
-"""The commands beside the tasks: `tokenize`, `models`, `kernels`, `quantize`, `cache`, `warmup`."""
+"""The commands that answer no task: `tokenize`, `models`, `kernels`, `quantize`, `cache`, `warmup`."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..families import FAMILIES
 from ..files import read_json
-from .shared import add_kernels, add_model, add_texts, chosen_model, command, given_texts
+from .shared import add_kernels, add_model, add_texts, chosen_model, command, input_texts
 
 
 def add_commands(commands) -> None:
-    tokenize = command(commands, "tokenize", tokenize_texts, "show each text's tokens, their ids and their places")
+    tokenize = command(commands, "tokenize", tokenize_texts, "show each text's tokens, their ids and their offsets")
     add_texts(tokenize)
     add_model(tokenize)
 
     models = command(commands, "models", list_models, "list the models that need no download: bundled and cached")
     models.add_argument("--json", action="store_true", help="one JSON object a line")
-    command(commands, "kernels", list_kernels, "list the operations, and the variants that --kernels can choose")
-    smaller = command(commands, "quantize", quantize_model, "write a model's int8 checkpoint into a folder")
-    smaller.add_argument("model", metavar="MODEL", help="a folder, a bundled model or one of the Hugging Face hub")
-    smaller.add_argument("folder", metavar="FOLDER", help="where to write it; created if it is not there")
-    smaller.add_argument("--revision", help="a branch, tag or commit of the hub")
-    cache = command(commands, "cache", show_cache, "print the folder of compiled kernels, and its size")
-    cache.add_argument("--clear", action="store_true", help="delete what is in it")
-    add_kernels(command(commands, "warmup", compile_kernels, "compile the kernels now, so that no first answer waits"))
+    command(commands, "kernels", list_kernels, "list the operations and the variants that --kernels can choose")
+    quantize = command(commands, "quantize", quantize_model, "write a model's int8 checkpoint into a folder")
+    quantize.add_argument("model", metavar="MODEL", help="a folder, a bundled model, or a model of the Hugging Face hub")
+    quantize.add_argument("folder", metavar="FOLDER", help="where to write it; created if it does not exist")
+    quantize.add_argument("--revision", help="a branch, tag or commit of the hub")
+    cache = command(commands, "cache", show_cache, "print the folder of compiled kernels and its size")
+    cache.add_argument("--clear", action="store_true", help="delete its contents")
+    add_kernels(
+        command(commands, "warmup", compile_kernels, "compile the kernels now, so that the first answer does not wait for them")
+    )
 
 
 def tokenize_texts(options: argparse.Namespace) -> None:
-    texts = given_texts(options)
+    texts = input_texts(options)
     from ..auto import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(chosen_model(options), revision=options.revision)
@@ -40,18 +42,18 @@ def tokenize_texts(options: argparse.Namespace) -> None:
         if options.json:
             print(json.dumps({"text": text, "tokens": tokens, "ids": ids, "offsets": offsets}))
             continue
-        for token, number, (start, stop) in zip(tokens, ids, offsets):
-            print(f"{token}\t{number}\t{start}\t{stop}")
+        for token, token_id, (start, stop) in zip(tokens, ids, offsets):
+            print(f"{token}\t{token_id}\t{start}\t{stop}")
 
 
 def list_models(options: argparse.Namespace) -> None:
     from .. import hub
 
     models: list[dict] = [{"name": name, "where": "bundled"} for name in hub.bundled_models()]
-    for model in hub.cached_models():
-        if runs_here(model.folder / "config.json"):
-            where = "cached" if model.whole else "in part"
-            models.append({"name": model.name, "where": where, "commit": model.commit, "bytes": model.size})
+    for cached in hub.cached_models():
+        if runs_here(cached.folder / "config.json"):
+            where = "cached" if cached.whole else "in part"
+            models.append({"name": cached.name, "where": where, "commit": cached.commit, "bytes": cached.size})
     for model in models:
         if options.json:
             print(json.dumps(model))
@@ -61,7 +63,7 @@ def list_models(options: argparse.Namespace) -> None:
 
 
 def runs_here(config: Path) -> bool:
-    """Whether a config.json is of a model type there is; the cache holds other libraries' models too."""
+    """Whether minibert has the model type of a config.json; the cache holds models of other libraries too."""
     try:
         return read_json(config, ConfigError).get("model_type") in FAMILIES
     except (ConfigError, OSError):
@@ -76,7 +78,7 @@ def list_kernels(options: argparse.Namespace) -> None:
 
 
 def compile_kernels(options: argparse.Namespace) -> None:
-    from ..pipelines.warm_up import warm_up
+    from ..warmup import warm_up
 
     warm_up(options.kernels)
 

@@ -1,4 +1,4 @@
-"""A sentence-transformers folder -> Recipe: what is done to the hidden states of its model.
+"""A sentence-transformers folder -> SentenceConfig: what is done to the hidden states of its model.
 
     modules.json                        the steps: Transformer, Pooling, Dense, Normalize
     0_Transformer/                      the model's own files, in folders from before sentence-transformers 2.0
@@ -72,7 +72,7 @@ class Dense(NamedTuple):
     activation: str
 
 
-class Recipe(NamedTuple):
+class SentenceConfig(NamedTuple):
     """What a sentence-transformers folder says beside its model."""
 
     poolings: tuple[str, ...] = ("mean",)
@@ -88,12 +88,12 @@ class Recipe(NamedTuple):
     model_folder: str = ""  # where in the folder the model's files are
 
 
-def read_recipe(checkpoint, strict: bool = True) -> Recipe:
-    """A located checkpoint's files -> Recipe. ConfigError for a step that is not of STEPS."""
+def read_sentence_config(checkpoint, strict: bool = True) -> SentenceConfig:
+    """A located checkpoint's files -> SentenceConfig. ConfigError for a step that is not of STEPS."""
     steps = read_steps(checkpoint)
     if steps is None:
         log.warning("%s has no modules.json: its vectors are the mean of their tokens.", checkpoint.name)
-        return Recipe()
+        return SentenceConfig()
     poolings, include_prompt, dense = ("mean",), True, []
     for step, folder in steps:
         if step == "Pooling":
@@ -104,7 +104,7 @@ def read_recipe(checkpoint, strict: bool = True) -> Recipe:
     limits_path = next(filter(None, map(checkpoint.within(model_folder).optional, LIMITS)), None)
     limits, prompts = (read_json(path, ConfigError) if path else {} for path in (limits_path, checkpoint.optional(SETTINGS)))
     return checked(
-        Recipe(
+        SentenceConfig(
             poolings,
             include_prompt,
             tuple(dense),
@@ -194,41 +194,42 @@ def read_pooling(path) -> tuple[tuple[str, ...], bool]:
     return poolings, bool(values.get("include_prompt", True))
 
 
-def checked(recipe: Recipe, source: str) -> Recipe:
+def checked(sentence_config: SentenceConfig, source: str) -> SentenceConfig:
     """ConfigError for a value that cannot be."""
-    longest, prompts = recipe.longest, recipe.prompts
+    longest, prompts = sentence_config.longest, sentence_config.prompts
     if longest is not None and (type(longest) is not int or longest < 3):
         raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {brief(longest)}.")
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
         raise ConfigError(f"prompts must map names to texts; {source} has {brief(prompts)}.")
-    if recipe.prompt_name is not None and recipe.prompt_name not in list(prompts):
-        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(recipe.prompt_name)}.")
-    if not isinstance(recipe.similarity, str) or recipe.similarity not in SIMILARITIES:
+    if sentence_config.prompt_name is not None and sentence_config.prompt_name not in list(prompts):
+        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(sentence_config.prompt_name)}.")
+    if not isinstance(sentence_config.similarity, str) or sentence_config.similarity not in SIMILARITIES:
         known = ", ".join(SIMILARITIES)
-        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(recipe.similarity)}.")
-    if recipe.truncate_dim is not None and (type(recipe.truncate_dim) is not int or recipe.truncate_dim < 1):
-        raise ConfigError(f"truncate_dim must be a whole number, 1 or more; {source} has {brief(recipe.truncate_dim)}.")
-    return recipe
+        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(sentence_config.similarity)}.")
+    length = sentence_config.truncate_dim
+    if length is not None and (type(length) is not int or length < 1):
+        raise ConfigError(f"truncate_dim must be a whole number, 1 or more; {source} has {brief(length)}.")
+    return sentence_config
 
 
-def write_recipe(recipe: Recipe, folder: Path, width: int) -> None:
-    """The files that `read_recipe` reads, for a model of this width whose own files are in the folder itself."""
-    steps = ["Transformer", "Pooling", *["Dense"] * len(recipe.dense), *["Normalize"] * recipe.normalize]
+def write_sentence_config(sentence_config: SentenceConfig, folder: Path, width: int) -> None:
+    """The files that `read_sentence_config` reads, for a model of this width whose own files are in the folder itself."""
+    steps = ["Transformer", "Pooling", *["Dense"] * len(sentence_config.dense), *["Normalize"] * sentence_config.normalize]
     homes = ["", *(f"{index}_{step}" for index, step in enumerate(steps[1:], 1))]
-    for home, dense in zip(homes[2:], recipe.dense):
+    for home, dense in zip(homes[2:], sentence_config.dense):
         write_dense(dense, folder / home)
     pooling = {
         "word_embedding_dimension": width,
-        "pooling_mode": recipe.poolings[0] if len(recipe.poolings) == 1 else list(recipe.poolings),
-        "include_prompt": recipe.include_prompt,
+        "pooling_mode": sentence_config.poolings[0] if len(sentence_config.poolings) == 1 else list(sentence_config.poolings),
+        "include_prompt": sentence_config.include_prompt,
     }
     write_json(folder / homes[1] / "config.json", pooling)
-    write_json(folder / LIMITS[0], {"max_seq_length": recipe.longest, "do_lower_case": recipe.lower})
+    write_json(folder / LIMITS[0], {"max_seq_length": sentence_config.longest, "do_lower_case": sentence_config.lower})
     settings = {
-        "prompts": dict(recipe.prompts),
-        "default_prompt_name": recipe.prompt_name,
-        "similarity_fn_name": recipe.similarity,
-        "truncate_dim": recipe.truncate_dim,
+        "prompts": dict(sentence_config.prompts),
+        "default_prompt_name": sentence_config.prompt_name,
+        "similarity_fn_name": sentence_config.similarity,
+        "truncate_dim": sentence_config.truncate_dim,
     }
     write_json(folder / SETTINGS, settings)
     modules = [
