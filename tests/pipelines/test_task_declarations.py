@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from checkpoints import make_checkpoint
+from paths import ROOT
 
 from minibert import InputError, InputTypeError, pipeline, pipelines
 from minibert.cli import main
@@ -17,7 +17,6 @@ from minibert.cli.predict import COMMANDS
 from minibert.pipelines import COMMAND_TASKS, TASKS, Registration, pipeline_class
 from minibert.run.tasks import command_tasks, make_task
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["a good movie", "bad", "this film\nis great"]
 
 
