@@ -19,7 +19,7 @@ from typing import NamedTuple
 from . import hub
 from .auto import AutoTokenizer, config_of
 from .errors import strict_arguments
-from .files import as_folder, write_whole
+from .files import as_folder, atomic_write
 from .pipelines.sentence_config import LIMITS, files_of, read_steps
 from .weights import WEIGHT_FILES, WEIGHTS, find_weights, open_weights, save_stored
 
@@ -76,5 +76,5 @@ def copy_files(checkpoint, inner, folder: Path, model_folder: str) -> Iterator[W
     own = {name: inner.optional(name) for name in COPIED}
     sources |= {(Path(model_folder) / name).as_posix(): path for name, path in own.items() if path}
     for path, source in sources.items():
-        write_whole(folder / path, partial(shutil.copyfile, source))
+        atomic_write(folder / path, partial(shutil.copyfile, source))
         yield WrittenFile(folder / path, path, 0, 0)

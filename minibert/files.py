@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import InputError, InputTypeError, ModelFileError, brief
+from .errors import InputError, InputTypeError, ModelFileError, short_repr
 
 LARGEST_JSON = 2 << 20  # bytes; a config.json of 20,000 labels has 1.3 MB, and 2 MB of "[[],[],..." take 45 in memory
 LARGEST_VOCABULARY = 16 << 20  # a tokenizer.json of 500,000 pieces has 10 MB
@@ -46,11 +46,11 @@ def as_folder(folder: str | os.PathLike) -> Path:
     except UnicodeEncodeError:
         raise InputError(f"a folder's name must be text that can be encoded; got {path!a}.") from None
     if not path or "\0" in path:
-        raise InputError(f"a folder's name must have a character, and none that is NUL; got {brief(path)}.")
+        raise InputError(f"a folder's name must have a character, and none that is NUL; got {short_repr(path)}.")
     return Path(path)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file under another name in the same folder, then rename it: never half a file at `path`.
 
     ModelFileError where the system does not let it: the disk is full, the folder read-only or a file.
@@ -74,9 +74,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, content) -> None:
-    """Write a JSON file as `write_whole` does."""
+    """Write a JSON file as `atomic_write` does."""
     text = json.dumps(content, indent=2) + "\n"
-    write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def current_umask() -> int:

@@ -13,7 +13,7 @@ from os import PathLike
 from . import hub
 from .auto import AutoTokenizer, class_named_by, config_of
 from .errors import InputError, read_flag, strict_arguments
-from .files import as_folder, write_whole
+from .files import as_folder, atomic_write
 from .models.quantized import METHOD, is_quantized
 from .pipelines.sentence_config import files_of, read_sentence_config
 
@@ -42,6 +42,6 @@ def quantize(
     tokenizer = AutoTokenizer.from_pretrained(inner)
     model = class_named_by(config).from_checkpoint(inner, config, "int8", strict)
     for path, source in steps.items():  # before the weights: half of a folder is then none that gives other vectors
-        write_whole(folder / path, partial(shutil.copyfile, source))
+        atomic_write(folder / path, partial(shutil.copyfile, source))
     model.save_pretrained(folder / model_folder)
     tokenizer.save_pretrained(folder / model_folder)

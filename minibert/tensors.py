@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import InputError, InputTypeError, MinibertWarning, as_int, brief, read_flag
+from .errors import InputError, InputTypeError, MinibertWarning, as_int, read_flag, short_repr
 
 FLOAT32 = ("float32", "float", "auto")  # dtypes of arguments that ask for what is computed anyway
 BFLOAT16 = ("bfloat16",)
@@ -88,7 +88,9 @@ def check_device(device: object, name: str = "device") -> None:
     type_ = getattr(device, "type", device)  # torch.device has a type and an index
     if type_ is None or as_int(type_) == -1 or (isinstance(type_, str) and type_.partition(":")[0] == "cpu"):
         return
-    raise InputError(f"minibert computes on the CPU only: {name} must be 'cpu', -1 or None; got {brief(device)}. Leave it out.")
+    raise InputError(
+        f"minibert computes on the CPU only: {name} must be 'cpu', -1 or None; got {short_repr(device)}. Leave it out."
+    )
 
 
 def check_device_map(device_map: object) -> None:
@@ -116,14 +118,14 @@ def preset_of_dtype(dtype: object, name: str = "dtype") -> str | None:
     if text in BFLOAT16:
         return "bf16"
     if text not in FLOAT16:
-        raise InputError(f"{name} must be 'float32', 'bfloat16', 'float16' or 'auto'; got {brief(dtype)}. Leave it out.")
+        raise InputError(f"{name} must be 'float32', 'bfloat16', 'float16' or 'auto'; got {short_repr(dtype)}. Leave it out.")
     warnings.warn(f"{name} is float16; minibert computes in float32, which is more exact.", MinibertWarning, stacklevel=3)
     return None
 
 
 def name_of_dtype(dtype: object) -> str:
     """torch.float32, numpy.float32, numpy.dtype("float32") or their names -> "float32"; something else for another value."""
-    names = (dtype, getattr(dtype, "__name__", None), getattr(dtype, "name", None), brief(dtype))
+    names = (dtype, getattr(dtype, "__name__", None), getattr(dtype, "name", None), short_repr(dtype))
     return next(name for name in names if isinstance(name, str)).removeprefix("torch.")
 
 
@@ -134,13 +136,13 @@ def check_without_effect(name: str, value: object, harmless: tuple[Any, ...], fi
     """InputError unless an argument has one of the values that change nothing here."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in harmless):
         allowed = " or ".join(map(repr, harmless))
-        raise InputError(f"{name} must be {allowed}: minibert has nothing else to choose from; got {brief(value)}. {fix}")
+        raise InputError(f"{name} must be {allowed}: minibert has nothing else to choose from; got {short_repr(value)}. {fix}")
 
 
 def check_remote_code(trust_remote_code: object, config: Mapping[str, Any], source: str) -> None:
     """InputError if a checkpoint's own code is to be run: its config.json names some, and the caller trusts it."""
     if read_flag("trust_remote_code", trust_remote_code) and config.get("auto_map"):
         raise InputError(
-            f"minibert runs no code of a checkpoint, and {source} has its own ({brief(config['auto_map'])}), which may compute "
+            f"minibert runs no code of a checkpoint, and {source} has its own ({short_repr(config['auto_map'])}), which may compute "
             "something else. Leave trust_remote_code out to load it as the model_type that its config.json names."
         )

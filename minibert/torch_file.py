@@ -18,7 +18,7 @@ import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import WeightsError, brief
+from .errors import WeightsError, short_repr
 from .pickle_reader import LARGEST_PICKLE, SAVE_AGAIN, Name, ordered_dict, read_pickle
 from .stored_tensor import DTYPES, StoredTensor, foreign_content
 from .zip_directory import ZipEntry, read_directory
@@ -94,7 +94,7 @@ def read_zip(content: mmap.mmap) -> dict[str, StoredTensor]:
         entry = entries.get(f"{folder}data/{key}")
         size = storage.length * ITEMSIZES[storage.dtype]
         if entry is None or entry.size != size:
-            raise damaged(f"storage {brief(key)} must have {size} bytes; it has {entry.size if entry else 'no entry'}")
+            raise damaged(f"storage {short_repr(key)} must have {size} bytes; it has {entry.size if entry else 'no entry'}")
         locations[key] = (entry, 0) if entry.deflated else (content, entry.start)
     return stored_tensors(state, locations)
 
@@ -121,7 +121,7 @@ def read_legacy(content: mmap.mmap) -> dict[str, StoredTensor]:
         locations[key] = content, position + 8
         position += 8 + storages[key].length * ITEMSIZES[storages[key].dtype]
         if length != storages[key].length or position > len(content):
-            raise damaged(f"storage {brief(key)} must have {storages[key].length} elements; it has {length}, or less")
+            raise damaged(f"storage {short_repr(key)} must have {storages[key].length} elements; it has {length}, or less")
     if position != len(content):
         raise damaged(f"it ends {len(content) - position} bytes after its last storage")
     return stored_tensors(state, locations)
@@ -134,7 +134,7 @@ def read_state(content, start: int) -> tuple[dict[str, Tensor], dict[str, Storag
     def load_storage(identity: Any) -> Storage:
         storage = storage_of(identity)
         if storages.setdefault(storage.key, storage) != storage:
-            raise damaged(f"storage {brief(storage.key)} has two types or lengths")
+            raise damaged(f"storage {short_repr(storage.key)} has two types or lengths")
         return storage
 
     state, end = read_pickle(content, start, NAMES, load_storage)
@@ -142,7 +142,9 @@ def read_state(content, start: int) -> tuple[dict[str, Tensor], dict[str, Storag
         raise WeightsError(f"a state dict maps names to tensors; this is a {type(state).__name__}. {SAVE_AGAIN}")
     for name, value in state.items():
         if type(name) is not str or type(value) is not Tensor:
-            raise WeightsError(f"a state dict maps names to tensors; {brief(name)} is a {type(value).__name__}. {SAVE_AGAIN}")
+            raise WeightsError(
+                f"a state dict maps names to tensors; {short_repr(name)} is a {type(value).__name__}. {SAVE_AGAIN}"
+            )
     return state, storages, end
 
 
@@ -172,13 +174,13 @@ def storage_of(identity: Any) -> Storage:
     if storage_type.full not in STORAGES or type(key) is not str or type(device) is not str:
         raise damaged(f"a storage is of {storage_type.full}, with the key {show(key)} and the device {show(device)}")
     if type(length) is not int or not 0 <= length < 2**60:
-        raise damaged(f"storage {brief(key)} has {show(length)} elements")
+        raise damaged(f"storage {short_repr(key)} has {show(length)} elements")
     return Storage(key, STORAGES[storage_type.full], length)
 
 
 def show(value: Any) -> str:
     """For a message. A container's repr can be exponential in the pickle's length: a list may hold another one twice."""
-    return brief(value) if type(value) in (str, int) else f"a {type(value).__name__}"
+    return short_repr(value) if type(value) in (str, int) else f"a {type(value).__name__}"
 
 
 def refuse_storage(identity: Any) -> Any:
@@ -200,7 +202,7 @@ def rebuild_tensor(arguments: tuple) -> Tensor:
     end = offset + sum((size - 1) * stride for size, stride in zip(shape, strides)) + 1 if count else offset
     if max(end, count) > storage.length:
         raise damaged(
-            f"a tensor of shape {brief(shape)}, strides {brief(strides)} and offset {offset} is larger than its storage "
+            f"a tensor of shape {short_repr(shape)}, strides {short_repr(strides)} and offset {offset} is larger than its storage "
             f"of {storage.length} elements"
         )
     return Tensor(storage, offset, shape, None if is_contiguous(shape, strides) else strides)

@@ -24,8 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .config import check_contents
-from .errors import WeightsError, brief
-from .files import read_json, write_whole
+from .errors import WeightsError, short_repr
+from .files import atomic_write, read_json
 from .stored_tensor import DTYPES, StoredTensor, foreign_content
 from .torch_file import read_torch_file
 
@@ -78,7 +78,7 @@ def read_shards(checkpoint, index: Path, suffix: str) -> dict[str, StoredTensor]
             )
         for name, tensor in stored.items():
             if name in tensors:
-                raise WeightsError(f"a tensor may be in one shard only; {brief(name)} is in {shard} and another one.")
+                raise WeightsError(f"a tensor may be in one shard only; {short_repr(name)} is in {shard} and another one.")
             tensors[name] = tensor
     return tensors
 
@@ -90,7 +90,7 @@ def read_weight_map(index: Path, suffix: str) -> dict[str, str]:
         raise WeightsError(f"{index} must hold a weight_map of tensors to files, and has none.")
     for name in weight_map.values():
         if not isinstance(name, str) or not re.fullmatch(rf"[\w. +=-]+{re.escape(suffix)}", name):
-            raise WeightsError(f"a shard is a plain file name ending in {suffix}; {index} names {brief(name)}.")
+            raise WeightsError(f"a shard is a plain file name ending in {suffix}; {index} names {short_repr(name)}.")
     return weight_map
 
 
@@ -133,7 +133,7 @@ def read_header(text: bytes, path: Path) -> dict[str, dict]:
     header.pop("__metadata__", None)
     lists = [name for name, entry in header.items() if not isinstance(entry, dict)]
     if lists:
-        raise WeightsError(f"{path} is damaged: {brief(lists[0])} is no object in its header. Download it again.")
+        raise WeightsError(f"{path} is damaged: {short_repr(lists[0])} is no object in its header. Download it again.")
     return header
 
 
@@ -176,7 +176,7 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         except SafetensorError as error:  # the library's error for a full disk
             raise OSError(str(error)) from None
 
-    write_whole(path, write)
+    atomic_write(path, write)
 
 
 def save_stored(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
@@ -197,7 +197,7 @@ def save_stored(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
                 file.write(array.data)
                 drop_pages(array)
 
-    write_whole(path, write)
+    atomic_write(path, write)
 
 
 def abbreviate(names: list[str], most: int = 20) -> list[str]:

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 
-from .errors import WeightsError, brief
+from .errors import WeightsError, short_repr
 
 LARGEST_DIRECTORY = 1 << 20  # bytes
 LONGEST_END = 22 + 65535  # bytes of the last record and its comment
@@ -66,10 +66,10 @@ def read_directory(content: mmap.mmap) -> dict[str, ZipEntry]:
         position = end + extra_length + comment_length
         text = name.decode("utf-8", "replace")
         if text in entries:
-            raise damaged(f"{brief(text)} is there twice")
+            raise damaged(f"{short_repr(text)} is there twice")
         offset, entry = read_entry(content, header, name, extra)
         if entry.start + entry.stored_size > start:
-            raise damaged(f"{brief(text)} ends past the end")
+            raise damaged(f"{short_repr(text)} ends past the end")
         entries[text] = entry
         spans.append((offset, entry.start + entry.stored_size, text))
     if position != size:
@@ -104,7 +104,7 @@ def read_entry(content: mmap.mmap, header: bytes, name: bytes, extra: bytes) -> 
     stored_size, size = struct.unpack_from("<2L", header, 20)
     offset = struct.unpack_from("<L", header, 42)[0]
     size, stored_size, offset = widen(extra, (size, stored_size, offset))
-    shown = brief(name.decode("utf-8", "replace"))
+    shown = short_repr(name.decode("utf-8", "replace"))
     if flags & 1 or method not in (STORED, DEFLATED):
         raise WeightsError(f"an entry of a checkpoint is stored or deflated; {shown} is encrypted or of method {method}.")
     local = content[offset : offset + 30]
@@ -145,7 +145,7 @@ def check_spans(spans: list[tuple[int, int, str]]) -> None:
     spans.sort()
     for (_, end, one), (start, _, other) in zip(spans, spans[1:]):
         if start < end:
-            raise damaged(f"{brief(one)} and {brief(other)} overlap")
+            raise damaged(f"{short_repr(one)} and {short_repr(other)} overlap")
 
 
 def damaged(what: str) -> WeightsError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, VocabularyError, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, VocabularyError, short_repr
 from .packing import Packed
 
 
@@ -35,7 +35,7 @@ def check_vocabulary(model, tokenizer: Any) -> None:
     rows = model.config.architecture.vocabulary
     if token is not None and tokens[token] >= rows:
         raise VocabularyError(
-            f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {brief(token)} is "
+            f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {short_repr(token)} is "
             f"{tokens[token]}. Is the tokenizer another model's, or was a token added that the model never learned?"
         )
 
@@ -43,11 +43,11 @@ def check_vocabulary(model, tokenizer: Any) -> None:
 def check_same_tensors(argument: str, passed: Any, tensors: Mapping[str, np.ndarray]) -> None:
     """Raise unless what was passed maps the model's names to arrays of its shapes, all float32 or all float64."""
     if not isinstance(passed, Mapping) or not all(isinstance(array, np.ndarray) for array in passed.values()):
-        raise InputTypeError(f"{argument} must map names of tensors to arrays; got {brief(passed)}.")
+        raise InputTypeError(f"{argument} must map names of tensors to arrays; got {short_repr(passed)}.")
     different = [name for name in {**tensors, **passed} if name not in tensors or name not in passed]
     different += [name for name in tensors if name in passed and passed[name].shape != tensors[name].shape]
     if different:
-        raise InputError(f"{argument} must have the names and shapes of model.tensors; others are {brief(different)}.")
+        raise InputError(f"{argument} must have the names and shapes of model.tensors; others are {short_repr(different)}.")
     dtypes = {array.dtype for array in passed.values()}
     if dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
         raise InputError(f"{argument} must be all float32 or all float64; got {', '.join(sorted(map(str, dtypes)))}.")

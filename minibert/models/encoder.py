@@ -53,17 +53,19 @@ class Encoder(NamedTuple):
     relative_bias: np.ndarray | None = None  # a table (buckets, H), if attention has a bias for the distance of two tokens
 
 
-class Trace(NamedTuple):
+class Intermediates(NamedTuple):
     """Intermediate results that a caller requested: lists to be filled, or None."""
 
     hidden_states: list[np.ndarray] | None  # layers + 1 of (N, D)
     attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)
 
 
-UNTRACED = Trace(None, None)
+NO_INTERMEDIATES = Intermediates(None, None)
 
 
-def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
+def encode(
+    packed: Packed, encoder: Encoder, ops: Ops, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False
+) -> np.ndarray:
     """Packed tokens -> the last layer's hidden states (N, D); with `cls_only`, those of each sequence's first token
     (S, D), for heads that read no others: of six layers that saves an eighth of all multiplications."""
     ids = packed.token_ids, packed.type_ids, packed.position_ids
@@ -72,12 +74,12 @@ def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, 
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
     bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
     for number, layer in enumerate(encoder.layers, 1):
-        if trace.hidden_states is not None:
-            trace.hidden_states.append(hidden)
+        if intermediates.hidden_states is not None:
+            intermediates.hidden_states.append(hidden)
         query_rows = packed.first if cls_only and number == len(encoder.layers) else None
-        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace, bias, query_rows)
-    if trace.hidden_states is not None:
-        trace.hidden_states.append(hidden)
+        hidden = encode_layer(hidden, layer, packed, encoder, ops, intermediates, bias, query_rows)
+    if intermediates.hidden_states is not None:
+        intermediates.hidden_states.append(hidden)
     return hidden
 
 
@@ -87,7 +89,7 @@ def encode_layer(
     packed: Packed,
     encoder: Encoder,
     ops: Ops,
-    trace: Trace,
+    intermediates: Intermediates,
     bias: np.ndarray | None,
     query_rows: np.ndarray | None = None,
 ):
@@ -100,9 +102,9 @@ def encode_layer(
     query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
     biases = () if bias is None else (bias,)  # not every variant of attention takes one
     context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
-    if trace.attentions is not None:
+    if intermediates.attentions is not None:
         found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads, bias)
-        trace.attentions.append(list(found))
+        intermediates.attentions.append(list(found))
     hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
     activated_linear = getattr(ops, encoder.activated_linear)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, short_repr
 
 IGNORED = -100  # the label of a token or a sequence that is no part of the loss, as in PyTorch
 
@@ -71,7 +71,7 @@ def token_labels(form: str, name: str, labels: np.ndarray, token_mask: np.ndarra
     rows = array != IGNORED
     if (rows & ~token_mask).any():
         raise InputError(
-            f"{name} must be {IGNORED} at padding, whose logits are not computed; got {brief(array[rows & ~token_mask][0])}."
+            f"{name} must be {IGNORED} at padding, whose logits are not computed; got {short_repr(array[rows & ~token_mask][0])}."
         )
     if not rows.any():
         raise InputError(f"{name} must hold a label; got {IGNORED} alone, which is no part of a loss. Leave the batch out.")
@@ -97,5 +97,5 @@ def check_class_weights(weights: np.ndarray | None, classes: int) -> np.ndarray 
         return None
     array = as_labels("class_weights", weights)
     if array.shape != (classes,) or not np.isfinite(array).all() or array.min() < 0:
-        raise InputError(f"class_weights must be {classes} numbers, 0 or more; got {brief(weights)}.")
+        raise InputError(f"class_weights must be {classes} numbers, 0 or more; got {short_repr(weights)}.")
     return array

@@ -13,7 +13,7 @@ from importlib import import_module
 from os import PathLike
 from typing import Any, NamedTuple
 
-from ..errors import InputError, InputTypeError, brief, read_flag
+from ..errors import InputError, InputTypeError, read_flag, short_repr
 from ..families import HEADS, purpose_of
 from .streaming import type_name
 
@@ -121,7 +121,7 @@ def canonical_task(task: str, tasks: Mapping[str, Registration] = TASKS) -> str:
     for name, registration in tasks.items():
         if task == name or task in registration.aliases:
             return name
-    raise InputError(f"the tasks are {known_tasks(tasks)}; got {brief(task)}.")
+    raise InputError(f"the tasks are {known_tasks(tasks)}; got {short_repr(task)}.")
 
 
 def known_tasks(tasks: Mapping[str, Registration]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_count
 from .task import TRUNCATE, Option
@@ -122,5 +122,5 @@ class FillMaskPipeline(Pipeline):
 def read_targets(targets) -> list[str]:
     words = [targets] if isinstance(targets, str) else as_list(targets)
     if not words or not all(isinstance(word, str) for word in words):
-        raise InputTypeError(f"targets must be a word or a list of words; got {brief(targets)}.")
+        raise InputTypeError(f"targets must be a word or a list of words; got {short_repr(targets)}.")
     return words

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, batches, check_count, check_flag, check_room
 from .streaming import type_name
@@ -99,7 +99,9 @@ class QuestionAnsweringPipeline(Pipeline):
         special = self.tokenizer.num_special_tokens_to_add(pair=True)
         room = length - special - max(len(self.tokenizer.tokenize(question)) for question in questions)
         if stride >= room:
-            raise InputError(f"doc_stride must be less than the {room} tokens of a context in a window; got {brief(stride)}.")
+            raise InputError(
+                f"doc_stride must be less than the {room} tokens of a context in a window; got {short_repr(stride)}."
+            )
 
     def best(
         self,
@@ -183,7 +185,7 @@ def paired(question, context) -> list[dict]:
 
 def read_example(row) -> tuple[str, str]:
     if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in ("question", "context")):
-        raise InputTypeError(f"each input is {FORM}; got {brief(row)}.")
+        raise InputTypeError(f"each input is {FORM}; got {short_repr(row)}.")
     for name in ("question", "context"):
         if not row[name].strip():
             raise InputError(f"a {name} must have a word; got {row[name]!r:.80}.")

@@ -15,7 +15,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..auto import AutoModel, AutoTokenizer, config_of
-from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, read_int, strict_arguments
+from ..errors import ConfigError, InputError, InputTypeError, is_integer, read_flag, read_int, short_repr, strict_arguments
 from ..files import as_folder
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
@@ -126,7 +126,7 @@ class SentenceEncoder:
     @prompts.setter
     def prompts(self, prompts: Mapping[str, str]) -> None:
         if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in [*prompts, *prompts.values()]):
-            raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
+            raise InputTypeError(f"prompts must map names to texts; got {short_repr(prompts)}.")
         default = self.default_prompt_name if self.default_prompt_name in prompts else None
         self.sentence_config = self.sentence_config._replace(prompts=dict(prompts), prompt_name=default)
 
@@ -158,9 +158,9 @@ class SentenceEncoder:
     @max_seq_length.setter
     def max_seq_length(self, longest: int) -> None:
         most = self.model.config.architecture.max_tokens
-        if not is_whole(longest) or not 3 <= longest <= most:
+        if not is_integer(longest) or not 3 <= longest <= most:
             rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
-            raise InputError(f"{rule}; got {brief(longest)}.")
+            raise InputError(f"{rule}; got {short_repr(longest)}.")
         self._longest = int(longest)
 
     @property
@@ -306,7 +306,7 @@ def prompt_of(prompts: Mapping[str, str], name: str) -> str:
     if not isinstance(name, str) or name not in prompts:
         known = ", ".join(map(repr, prompts)) or "none"
         rule = f"prompt_name is one of the model's prompts, {known}"
-        raise InputError(f"{rule}; got {brief(name)}. Pass prompt='...' for another.")
+        raise InputError(f"{rule}; got {short_repr(name)}. Pass prompt='...' for another.")
     return as_text(prompts[name])
 
 
@@ -318,7 +318,7 @@ def known_similarity(name: str) -> str:
     """A similarity's name, or a member of sentence-transformers' SimilarityFunction -> the name."""
     name = getattr(name, "value", name)
     if not isinstance(name, str) or name not in SIMILARITIES:
-        raise InputError(f"the similarity is one of {', '.join(SIMILARITIES)}; got {brief(name)}.")
+        raise InputError(f"the similarity is one of {', '.join(SIMILARITIES)}; got {short_repr(name)}.")
     return name
 
 

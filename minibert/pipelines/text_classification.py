@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..config import PreTrainedConfig
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import sigmoid, softmax
 from .base import Pipeline, batches, check_choice, check_count, cuts
 from .streaming import type_name
@@ -130,7 +130,7 @@ class TextClassificationPipeline(Pipeline):
             check_count("stride", options["stride"], least=0)
             if "truncation" in options and not cuts(truncation := options["truncation"]):
                 raise InputError(
-                    f"stride reads a long text in windows; got truncation={brief(truncation)} beside it. Leave one out."
+                    f"stride reads a long text in windows; got truncation={short_repr(truncation)} beside it. Leave one out."
                 )
 
 
@@ -156,7 +156,7 @@ def as_pair(row) -> tuple[str, str | None]:
     if is_pair and isinstance(texts[0], str) and isinstance(texts[1], (str, type(None))):
         return tuple(texts)
     pair = " Pass a pair as {'text': ..., 'text_pair': ...}." if isinstance(row, list) else ""
-    keys = f" with {brief(list(row))}" if isinstance(row, Mapping) else ""
+    keys = f" with {short_repr(list(row))}" if isinstance(row, Mapping) else ""
     raise InputTypeError(
         f"each input is a text, a (text, pair) or {{'text': ..., 'text_pair': ...}}; got {type_name(row)}{keys}.{pair}"
     )

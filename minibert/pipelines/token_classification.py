@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_choice, check_count, check_flag, plain
 from .task import STRIDE, Option
@@ -170,7 +170,7 @@ class TokenClassificationPipeline(Pipeline):
         if "ignore_labels" in options:
             labels = as_list(options["ignore_labels"])
             if labels is None or not all(isinstance(label, (str, int)) for label in labels):
-                raise InputTypeError(f"ignore_labels must be a list of labels; got {brief(options['ignore_labels'])}.")
+                raise InputTypeError(f"ignore_labels must be a list of labels; got {short_repr(options['ignore_labels'])}.")
             options["ignore_labels"] = labels
         return options
 
@@ -180,7 +180,7 @@ class TokenClassificationPipeline(Pipeline):
         check_choice("aggregation_strategy", strategy, STRATEGIES)
         check_flag("is_split_into_words", options.get("is_split_into_words", False))
         if not isinstance(options.get("delimiter"), (str, type(None))):
-            raise InputTypeError(f"delimiter must be a text; got {brief(options['delimiter'])}.")
+            raise InputTypeError(f"delimiter must be a text; got {short_repr(options['delimiter'])}.")
         if options.get("stride") is not None:
             check_count("stride", options["stride"], least=0)
             if strategy.lower() == "none":
@@ -192,7 +192,7 @@ class TokenClassificationPipeline(Pipeline):
 
 def as_words(row) -> list[str]:
     if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
-        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {brief(row)}.")
+        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {short_repr(row)}.")
     return row
 
 

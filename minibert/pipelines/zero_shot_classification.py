@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_flag, check_room
 from .task import Option
@@ -101,7 +101,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         check_flag("multi_label", options.get("multi_label", False))
         template = options.get("hypothesis_template", "{}")
         if not isinstance(template, str) or not takes_label(template):
-            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {brief(template)}.")
+            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {short_repr(template)}.")
 
 
 def takes_label(template: str) -> bool:
@@ -118,9 +118,9 @@ def read_labels(labels) -> list[str]:
     else:
         names = as_list(labels)
     if names is None or not all(isinstance(label, str) for label in names):
-        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {brief(labels)}.")
+        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {short_repr(labels)}.")
     if not names:
-        raise InputError(f"candidate_labels must have a label; got {brief(labels)}.")
+        raise InputError(f"candidate_labels must have a label; got {short_repr(labels)}.")
     return names
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..errors import InputError, brief
+from ..errors import InputError, short_repr
 from ..pipelines.streaming import TRUNCATION_HINT, chunks
 from .output import Results, RunState
 from .progress import Progress
@@ -53,7 +53,7 @@ def run(
     Returns the final state. If `strict`, InputError for a bad row.
     """
     if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise InputError(f"limit is the number of rows to read, 0 or more; got {brief(limit)}.")
+        raise InputError(f"limit is the number of rows to read, 0 or more; got {short_repr(limit)}.")
     header, encode = row_encoder(file_format, [*(source.columns or ()), *(prefix + name for name in task.answer_columns)])
     job = Job(task, encode, prefix, strict)
     if not results.state.rows:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataFileError, InputError, brief
+from ..errors import DataFileError, InputError, short_repr
 from .columnar import open_table
 from .source import Source, check_path, unreadable
 from .text_readers import DELIMITERS, READERS, Lines, columns_of_first
@@ -32,7 +32,7 @@ def open_source(path: str, file_format: str | None = None, delimiter: str | None
     check_path(path)
     file_format = file_format or input_format(path)
     if file_format not in FORMATS:
-        raise InputError(f"an input's format is one of {', '.join(FORMATS)}; got {brief(file_format)}.")
+        raise InputError(f"an input's format is one of {', '.join(FORMATS)}; got {short_repr(file_format)}.")
     if delimiter is not None:
         check_delimiter(delimiter, file_format)
     if file_format in COLUMNAR:
@@ -80,9 +80,9 @@ def translate_read_errors(rows: Iterator, name: str) -> Iterator:
 
 def check_delimiter(delimiter: str, file_format: str) -> None:
     if file_format not in DELIMITERS:
-        raise InputError(f"a delimiter is for csv and tsv; got {brief(delimiter)} for {file_format}.")
+        raise InputError(f"a delimiter is for csv and tsv; got {short_repr(delimiter)} for {file_format}.")
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0':
-        raise InputError(f"a delimiter is one character, and neither '\"' nor a line end; got {brief(delimiter)}.")
+        raise InputError(f"a delimiter is one character, and neither '\"' nor a line end; got {short_repr(delimiter)}.")
 
 
 def input_format(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from ..errors import DataFileError, InputError, brief
+from ..errors import DataFileError, InputError, short_repr
 
 
 class Row(NamedTuple):
@@ -30,7 +30,7 @@ class Source(NamedTuple):
 def check_path(path: str) -> None:
     """InputError for a value that cannot be a file's name."""
     if not isinstance(path, str) or not path or "\0" in path:
-        raise InputError(f"a file's name must be text with a character, and none that is NUL; got {brief(path)}.")
+        raise InputError(f"a file's name must be text with a character, and none that is NUL; got {short_repr(path)}.")
 
 
 def check_names(names: Iterable[str], source: str) -> None:

@@ -11,7 +11,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import read_config_file
-from ..errors import ConfigError, InputError, InputTypeError, brief, read_flag
+from ..errors import ConfigError, InputError, InputTypeError, read_flag, short_repr
 from ..files import read_json
 from ..pipelines.sentence_config import read_steps
 from ..pipelines.sentence_encoder import SentenceEncoder
@@ -58,7 +58,7 @@ def read_model_kwargs(options: Mapping[str, Any]) -> tuple[Any, bool]:
     for name in options:
         if name not in (*WITHOUT_EFFECT, "torch_dtype", "dtype", "device_map", "kernels", "strict"):
             raise InputTypeError(
-                f"model_kwargs may have kernels, strict, dtype, device_map, {', '.join(WITHOUT_EFFECT)}; got {brief(name)}."
+                f"model_kwargs may have kernels, strict, dtype, device_map, {', '.join(WITHOUT_EFFECT)}; got {short_repr(name)}."
             )
     for name, harmless in WITHOUT_EFFECT.items():
         check_without_effect(name, options.get(name), harmless)
@@ -72,7 +72,7 @@ def read_mapping(name: str, options) -> Mapping[str, Any]:
     if options is None:
         return {}
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
-        raise InputTypeError(f"{name} must map names of arguments to their values; got {brief(options)}.")
+        raise InputTypeError(f"{name} must map names of arguments to their values; got {short_repr(options)}.")
     return options
 
 
@@ -83,7 +83,7 @@ def check_custom_code(checkpoint) -> None:
         module = str(step.get("type")) if isinstance(step, dict) else ""
         if not module.startswith("sentence_transformers."):
             raise InputError(
-                f"minibert runs no code of a checkpoint, and {modules} names {brief(module)}. Leave trust_remote_code out to "
+                f"minibert runs no code of a checkpoint, and {modules} names {short_repr(module)}. Leave trust_remote_code out to "
                 "load it as the step of sentence-transformers that has this name."
             )
     steps = read_steps(checkpoint)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, brief, read_flag, strict_arguments
+from ..errors import InputError, InputTypeError, read_flag, short_repr, strict_arguments
 from ..pipelines.base import as_text, batches, check_count
 from ..pipelines.sentence_encoder import read_truncate_dim, rows_of
 from ..tensors import check_device, check_without_effect, to_torch
@@ -245,7 +245,7 @@ def one_of(name: str, value, former_name: str, former):
 def merged_prompts(saved: Mapping[str, str], prompts: Mapping[str, str | None] | None) -> dict[str, str]:
     """A folder's prompts, over which the constructor's go; None is the folder's, or else empty, as "query" and "document" are."""
     if prompts is not None and not isinstance(prompts, Mapping):
-        raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
+        raise InputTypeError(f"prompts must map names to texts; got {short_repr(prompts)}.")
     own = {name: prompt for name, prompt in (prompts or {}).items() if prompt is not None}
     return {**dict.fromkeys(("query", "document", *(prompts or ())), ""), **saved, **own}
 

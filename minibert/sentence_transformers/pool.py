@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Any
 
-from ..errors import InputError, InputTypeError, brief, read_int
+from ..errors import InputError, InputTypeError, read_int, short_repr
 from ..tensors import check_device
 
 WORKERS = 4  # if nobody says how many, as in sentence-transformers
@@ -20,7 +20,9 @@ def start_pool(target_devices=None) -> dict[str, Any]:
     """A list of devices, each the CPU -> a pool of as many threads."""
     devices = ["cpu"] * WORKERS if target_devices is None else target_devices
     if not isinstance(devices, (list, tuple)) or not 1 <= len(devices) <= LARGEST_POOL:
-        raise InputTypeError(f"target_devices must be a list of devices such as ['cpu', 'cpu']; got {brief(target_devices)}.")
+        raise InputTypeError(
+            f"target_devices must be a list of devices such as ['cpu', 'cpu']; got {short_repr(target_devices)}."
+        )
     for device in devices:
         check_device(device, "each of target_devices")
     executor = ThreadPoolExecutor(len(devices), thread_name_prefix="encode")
@@ -34,7 +36,7 @@ def stop_pool(pool) -> None:
 def executor_of(pool) -> ThreadPoolExecutor:
     executor = pool.get("executor") if isinstance(pool, Mapping) else None
     if not isinstance(executor, ThreadPoolExecutor):
-        raise InputTypeError(f"pool must be what start_multi_process_pool() returned; got {brief(pool)}.")
+        raise InputTypeError(f"pool must be what start_multi_process_pool() returned; got {short_repr(pool)}.")
     return executor
 
 

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, brief, strict_arguments
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
 from .similarity import as_vectors
 
 PRECISIONS = {"float32": np.float32, "int8": np.int8, "uint8": np.uint8, "binary": np.int8, "ubinary": np.uint8}
@@ -95,4 +95,4 @@ def as_floats(values, name: str) -> np.ndarray:
 
 def check_precision(precision: str) -> None:
     if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {brief(precision)}.")
+        raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {short_repr(precision)}.")

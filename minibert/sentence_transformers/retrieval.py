@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, brief, is_bool, read_int, strict_arguments
+from ..errors import InputError, InputTypeError, is_bool, read_int, short_repr, strict_arguments
 from ..models.heads import real_numbers
 from ..pipelines.sentence_config import normalized
 from ..tensors import as_array, like
@@ -61,7 +61,7 @@ def paraphrase_mining(
 ) -> list[list[float | int]]:
     """A SentenceTransformer and texts -> the nearest pairs [score, i, j], best first; see `paraphrase_mining_embeddings`."""
     if not callable(getattr(model, "encode", None)) or isinstance(model, (str, type)):
-        raise InputTypeError(f"model must be a SentenceTransformer; got {brief(model)}.")
+        raise InputTypeError(f"model must be a SentenceTransformer; got {short_repr(model)}.")
     options = {"truncate_dim": truncate_dim, "prompt_name": prompt_name, "prompt": prompt}
     embeddings = model.encode(sentences, show_progress_bar=show_progress_bar, batch_size=batch_size, **options)
     return paraphrase_mining_embeddings(
@@ -108,7 +108,7 @@ def community_detection(
     `threshold`. A group begins with its center; a row is in one group at most."""
     size, batch_size = read_int("min_community_size", min_community_size, 1), read_int("batch_size", batch_size, 1)
     if is_bool(threshold) or not isinstance(threshold, (int, float, np.integer, np.floating)) or not -1 <= threshold <= 1:
-        raise InputError(f"threshold must be a cosine, a number from -1 to 1; got {brief(threshold)}.")
+        raise InputError(f"threshold must be a cosine, a number from -1 to 1; got {short_repr(threshold)}.")
     vectors = as_vectors(embeddings, "embeddings")
     vectors = normalized(np.atleast_2d(vectors) if vectors.size else vectors.reshape(0, 0))
     groups = []  # (center, its neighbors), nearest first
@@ -133,7 +133,7 @@ def community_detection(
 def scorer(function: Callable, query_values, corpus_values, corpus: np.ndarray) -> Callable[[np.ndarray, slice], np.ndarray]:
     """A score function -> (a chunk of queries (S, D), a slice of the corpus) -> scores (S, R)."""
     if not callable(function) or isinstance(function, type):
-        raise InputTypeError(f"score_function must be a function, such as util.dot_score; got {brief(function)}.")
+        raise InputTypeError(f"score_function must be a function, such as util.dot_score; got {short_repr(function)}.")
     if function in (cos_sim, pytorch_cos_sim):  # the corpus's lengths once, not for each chunk of queries
         lengths = np.maximum(np.linalg.norm(corpus, axis=1), np.float32(1e-12))
         return lambda queries, part: dot_score(normalized(queries), corpus[part]) / lengths[part]

@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from ..errors import InputError, brief, read_int, strict_arguments
+from ..errors import InputError, read_int, short_repr, strict_arguments
 from ..models.heads import real_numbers
 from ..pipelines.sentence_config import SIMILARITIES, normalized
 from ..tensors import as_array, holds_tensors, like
@@ -121,7 +121,7 @@ def truncate_embeddings(embeddings, truncate_dim: int | None):
     count = None if truncate_dim is None else read_int("truncate_dim", truncate_dim, 1)
     array = as_array(embeddings, "embeddings")
     if not array.ndim:
-        raise InputError(f"embeddings must have an axis of components; got {brief(embeddings)}.")
+        raise InputError(f"embeddings must have an axis of components; got {short_repr(embeddings)}.")
     return like(embeddings, array[..., :count])
 
 
@@ -157,7 +157,7 @@ class SimilarityFunction(Enum):
 
     @classmethod
     def _missing_(cls, value):
-        raise InputError(f"the similarity is one of {', '.join(cls.possible_values())}; got {brief(value)}.")
+        raise InputError(f"the similarity is one of {', '.join(cls.possible_values())}; got {short_repr(value)}.")
 
     @staticmethod
     def to_similarity_fn(similarity_function) -> Callable:

@@ -20,7 +20,7 @@ import numpy as np
 from minibert.kernels.catalog import make_training_ops
 
 from ..config import DropoutRates
-from ..errors import ConfigError, InputError, InputTypeError, brief, read_int, strict_arguments
+from ..errors import ConfigError, InputError, InputTypeError, read_int, short_repr, strict_arguments
 from ..models.base import PreTrainedModel
 from ..models.checks import check_same_tensors
 from ..models.classification import flatten_choices
@@ -112,7 +112,9 @@ def check_rates(rates: DropoutRates, heads: tuple[LossHead, ...]) -> None:
     of_heads = [layer.rate for head in heads for layer in head.layers if layer.operation == "dropout"]
     for rate in (*rates, *of_heads):
         if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
-            raise ConfigError(f"a rate of dropout must be a number from 0 to below 1; the configuration has {brief(rate)}.")
+            raise ConfigError(
+                f"a rate of dropout must be a number from 0 to below 1; the configuration has {short_repr(rate)}."
+            )
 
 
 def read_dropout_key(seed: Any, step: Any) -> DropoutKey | None:
@@ -121,13 +123,15 @@ def read_dropout_key(seed: Any, step: Any) -> DropoutKey | None:
         return None
     key = DropoutKey(read_int("dropout_seed", seed), step)
     if key.seed >= 2**64 or key.step >= 2**32:
-        raise InputError(f"dropout_seed must be below 2**64 and dropout_step below 2**32; got {brief(seed)} and {brief(step)}.")
+        raise InputError(
+            f"dropout_seed must be below 2**64 and dropout_step below 2**32; got {short_repr(seed)} and {short_repr(step)}."
+        )
     return key
 
 
 def read_label_smoothing(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
-        raise InputError(f"label_smoothing must be a number from 0 to below 1; got {brief(value)}.")
+        raise InputError(f"label_smoothing must be a number from 0 to below 1; got {short_repr(value)}.")
     return float(value)
 
 
