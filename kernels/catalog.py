@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from minibert.errors import KernelError, brief
+from minibert.errors import KernelError, short_repr
 
 from . import composed, reference  # noqa: F401 - they register
 from .registry import REGISTRY, Composition, Ops, Variant
@@ -34,7 +34,7 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
     if not isinstance(kernels, str) or kernels not in (*PRESETS, "auto"):
         known = ", ".join(repr(name) for name in ("auto", *PRESETS))
         raise KernelError(
-            f"kernels is one of {known}, or a mapping of an operation to a variant; got {brief(kernels)}. "
+            f"kernels is one of {known}, or a mapping of an operation to a variant; got {short_repr(kernels)}. "
             "`minibert kernels` lists the operations and their variants."
         )
     preset = AUTO if kernels == "auto" else kernels
@@ -59,7 +59,7 @@ def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
         known = variants(operation)
         if not isinstance(name, str) or name not in known:
             choice = ", ".join(known) or "none: it is composed of " + " + ".join(auto[operation].parts)
-            raise KernelError(f"the variants of {operation!r} are: {choice}; got {brief(name)}.")
+            raise KernelError(f"the variants of {operation!r} are: {choice}; got {short_repr(name)}.")
         named[operation] = known[name]
     changed = {operation: variant for operation, variant in named.items() if variant is not auto[operation]}
     recomposed = {
@@ -90,7 +90,7 @@ def variants(operation: str) -> dict[str, Variant]:
     """name -> variant of one operation, slowest first, the reference before all."""
     load(compiled=True)
     if not isinstance(operation, str) or operation not in REGISTRY.variants:
-        raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {brief(operation)}.")
+        raise KernelError(f"the operations are: {', '.join(REGISTRY.variants)}; got {short_repr(operation)}.")
     return REGISTRY.variants[operation]
 
 

@@ -184,7 +184,7 @@ def _translated(error, name, filename, revision, cache):
     what = f"{filename!r} of {name!r} (revision {revision!r})"
     if isinstance(error, errors.GatedRepoError):
         return GatedModelError(
-            f"{name!r} is gated: its owner wants a licence accepted first. Accept it at {constants.ENDPOINT}/{name},"
+            f"{name!r} is gated: its owner wants a license accepted first. Accept it at {constants.ENDPOINT}/{name},"
             " then log in with `hf auth login` or pass token=."
         )
     if isinstance(error, errors.RepositoryNotFoundError):

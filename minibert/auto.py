@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import hub, tokenization
 from .config import PreTrainedConfig, config_from_file, read_config_file
-from .errors import ConfigError, VocabularyError, brief, read_flag, strict_arguments
+from .errors import ConfigError, VocabularyError, read_flag, short_repr, strict_arguments
 from .families import FAMILIES
 from .tokenization.files.loading import load as load_tokenizer
 from .tokenization.files.loading import read_json_of
@@ -46,7 +46,7 @@ def config_of(checkpoint, **overrides: Any) -> PreTrainedConfig:
     path, values = read_config_file(checkpoint)
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
-        raise ConfigError(f"minibert runs models of type {', '.join(FAMILIES)}; {path} says {brief(model_type)}.")
+        raise ConfigError(f"minibert runs models of type {', '.join(FAMILIES)}; {path} says {short_repr(model_type)}.")
     return config_from_file(path, values, FAMILIES[model_type].load("Config"), **overrides)
 
 
@@ -74,11 +74,15 @@ class AutoTokenizer:
 def tokenizer_class_of(checkpoint) -> type:
     stated = read_json_of(checkpoint, "tokenizer_config.json").get("tokenizer_class")
     if stated is not None:
-        name, source, known = TOKENIZERS.get(str(stated).removesuffix("Fast")), f"tokenizer_class {brief(stated)}", TOKENIZERS
+        name, source, known = (
+            TOKENIZERS.get(str(stated).removesuffix("Fast")),
+            f"tokenizer_class {short_repr(stated)}",
+            TOKENIZERS,
+        )
     else:
         model_type = read_json_of(checkpoint, "config.json").get("model_type")
         known = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
-        name, source = known.get(str(model_type)), f"model_type {brief(model_type)}"
+        name, source = known.get(str(model_type)), f"model_type {short_repr(model_type)}"
     if name is None:
         raise VocabularyError(
             f"minibert has the tokenizers of {', '.join(known)}; the checkpoint {checkpoint.name} says {source}."

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
-from .errors import ConfigError, InputTypeError, ModelNotFoundError, brief, strict_arguments
-from .files import as_folder, read_json, write_whole
+from .errors import ConfigError, InputTypeError, ModelNotFoundError, short_repr, strict_arguments
+from .files import as_folder, atomic_write, read_json
 
 ACTIVATIONS = {  # config.json's names for the four that there are
     "gelu": "gelu",
@@ -77,10 +77,10 @@ class PreTrainedConfig:
                 check_storable(alias, value)
                 check_storable(name, other)  # only then can the two be compared
                 if other != value:
-                    raise ConfigError(f"{alias} is another name of {name}; got {brief(value)} and {brief(other)}.")
+                    raise ConfigError(f"{alias} is another name of {name}; got {short_repr(value)} and {short_repr(other)}.")
         stated = values.pop("model_type", self.model_type)
         if not isinstance(stated, str) or stated != self.model_type:
-            raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {brief(stated)}.")
+            raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {short_repr(stated)}.")
         values.pop("label2id", None)  # it is the inverse of id2label
         values.setdefault("problem_type", None)
         values.setdefault("architectures", None)
@@ -136,36 +136,36 @@ class PreTrainedConfig:
         for name in self.sizes:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value < 2**31:
-                raise ConfigError(f"{name} must be a whole number from 1 to 2147483647; got {brief(value)}.")
+                raise ConfigError(f"{name} must be a whole number from 1 to 2147483647; got {short_repr(value)}.")
         problem = self.problem_type
         if problem is not None and not (isinstance(problem, str) and problem in PROBLEM_TYPES):
-            raise ConfigError(f"problem_type is one of {', '.join(PROBLEM_TYPES)}; got {brief(self.problem_type)}.")
+            raise ConfigError(f"problem_type is one of {', '.join(PROBLEM_TYPES)}; got {short_repr(self.problem_type)}.")
         flags = {name: read_config_flag(name, self.__dict__.get(name)) for name in FLAGS}
         if flags["is_decoder"]:
             raise ConfigError("minibert runs encoders; this configuration has is_decoder true.")
         positions = self.__dict__.get("position_embedding_type", "absolute")
         if not isinstance(positions, str) or positions != "absolute":
             raise ConfigError(
-                f"position_embedding_type must be 'absolute'; got {brief(positions)}, which would need other attention."
+                f"position_embedding_type must be 'absolute'; got {short_repr(positions)}, which would need other attention."
             )
         self.check_architecture(self.architecture)
         named = self.architectures
         if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
-            raise ConfigError(f"architectures must be a list of names; got {brief(named)}.")
+            raise ConfigError(f"architectures must be a list of names; got {short_repr(named)}.")
         deviation = self.initializer_range
         if type(deviation) not in (int, float) or not 0 <= deviation <= 1:
-            raise ConfigError(f"initializer_range must be a number from 0 to 1; got {brief(deviation)}.")
+            raise ConfigError(f"initializer_range must be a number from 0 to 1; got {short_repr(deviation)}.")
 
     def check_architecture(self, arch: Architecture) -> None:
         if arch.width % arch.heads:
             raise ConfigError(f"the width must divide by the heads; got width {arch.width} and {arch.heads} heads.")
         if type(arch.eps) not in (int, float) or not 0 < arch.eps <= 1:
-            raise ConfigError(f"layer_norm_eps must be a number above 0 and at most 1; got {brief(arch.eps)}.")
+            raise ConfigError(f"layer_norm_eps must be a number above 0 and at most 1; got {short_repr(arch.eps)}.")
 
     @strict_arguments
     def activation_named(self, name: str) -> str:
         if not isinstance(name, str) or name not in ACTIVATIONS:
-            raise ConfigError(f"the activation is one of {', '.join(ACTIVATIONS)}; got {brief(name)}.")
+            raise ConfigError(f"the activation is one of {', '.join(ACTIVATIONS)}; got {short_repr(name)}.")
         return ACTIVATIONS[name]
 
     @strict_arguments
@@ -193,16 +193,16 @@ class PreTrainedConfig:
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write folder/config.json, as `transformers` reads it."""
         text = self.to_json_string()
-        write_whole(as_folder(folder) / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+        atomic_write(as_folder(folder) / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     @classmethod
     @strict_arguments
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any):
         """A dictionary, as config.json holds it -> the configuration, with `overrides` put over it."""
         if not isinstance(values, Mapping):
-            raise InputTypeError(f"a configuration's values are a dictionary; got {brief(values)}.")
+            raise InputTypeError(f"a configuration's values are a dictionary; got {short_repr(values)}.")
         if not all(isinstance(name, str) for name in values):
-            raise ConfigError(f"a configuration's keys must be names; got {brief(list(values))}.")
+            raise ConfigError(f"a configuration's keys must be names; got {short_repr(list(values))}.")
         unknown = sorted(set(overrides) - ({*values, *cls.defaults, *cls.aliases, *MORE_OVERRIDES} - {"model_type"}))
         if unknown:
             raise InputTypeError(
@@ -239,7 +239,7 @@ def config_of(checkpoint, config_class: type[PreTrainedConfig], **overrides: Any
     path, values = read_config_file(checkpoint)
     model_type = values.get("model_type", config_class.model_type)
     if model_type != config_class.model_type:
-        stated = model_type if isinstance(model_type, str) else brief(model_type)
+        stated = model_type if isinstance(model_type, str) else short_repr(model_type)
         raise ConfigError(
             f"{path} is a {stated} model's; load it with the {stated} class, or an Auto class. {config_class.__name__} is "
             f"the configuration of {config_class.model_type} models."

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import ConfigError, InputTypeError, brief, read_flag
+from .errors import ConfigError, InputTypeError, read_flag, short_repr
 
 
 def plain(value: Any) -> Any:
@@ -25,7 +25,7 @@ def check_storable(name: str, value: Any) -> None:
     try:
         json.dumps(value, sort_keys=True)
     except (TypeError, ValueError, RecursionError):
-        raise ConfigError(f"{name} must be something that JSON can hold; got {brief(value)}.") from None
+        raise ConfigError(f"{name} must be something that JSON can hold; got {short_repr(value)}.") from None
 
 
 def read_config_flag(name: str, value: Any) -> bool:
@@ -44,22 +44,22 @@ def read_labels(num_labels: int | None, id2label: Mapping | None) -> dict[int, A
     stays one."""
     num_labels = plain(num_labels)
     if num_labels is not None and (type(num_labels) is not int or not 1 <= num_labels <= 1_000_000):
-        raise ConfigError(f"num_labels must be a whole number, 1 or more; got {brief(num_labels)}.")
+        raise ConfigError(f"num_labels must be a whole number, 1 or more; got {short_repr(num_labels)}.")
     if id2label is None:
         return default_labels(2 if num_labels is None else num_labels)
     try:
         labels = {int(index): label for index, label in id2label.items()}
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise ConfigError(f"id2label must map 0, 1, 2, ... to names; got {brief(id2label)}.") from None
+        raise ConfigError(f"id2label must map 0, 1, 2, ... to names; got {short_repr(id2label)}.") from None
     if sorted(labels) != list(range(len(id2label))) or not labels:
-        raise ConfigError(f"id2label must map 0, 1, 2, ... without a gap to names; got {brief(id2label)}.")
+        raise ConfigError(f"id2label must map 0, 1, 2, ... without a gap to names; got {short_repr(id2label)}.")
     if num_labels not in (None, len(labels)):
         raise ConfigError(f"num_labels must be the length of id2label; got {num_labels} and {len(labels)} labels.")
     labels = {index: plain(labels[index]) for index in range(len(labels))}
     for label in labels.values():
         if not isinstance(label, str):
             if not isinstance(label, (int, float, type(None))):
-                raise ConfigError(f"a label's name is a text or a number; got {brief(label)}.")
+                raise ConfigError(f"a label's name is a text or a number; got {short_repr(label)}.")
             check_storable("a label's name", label)
     return labels
 
@@ -69,4 +69,4 @@ def inverted(label2id: Any) -> dict:
     try:
         return {plain(index): label for label, index in label2id.items()}
     except (AttributeError, TypeError):
-        raise ConfigError(f"label2id must map names to 0, 1, 2, ...; got {brief(label2id)}.") from None
+        raise ConfigError(f"label2id must map names to 0, 1, 2, ...; got {short_repr(label2id)}.") from None

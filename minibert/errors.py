@@ -9,7 +9,7 @@
     │   └── VocabularyError                 vocab.txt, tokenizer.json, tokenizer_config.json
     ├── ModelFileError (OSError)            a file of a checkpoint cannot be had, or cannot be written
     │   ├── ModelNotFoundError              no such folder, repository, revision, or file
-    │   ├── GatedModelError                 it is there, and wants a licence accepted or a token
+    │   ├── GatedModelError                 it is there, and wants a license accepted or a token
     │   └── DownloadError                   the network or the server failed; trying again may work
     ├── DataFileError (OSError)             a file of texts cannot be read, or one of answers not written
     └── KernelError (ValueError)            no such kernel, or this machine cannot run it
@@ -80,7 +80,7 @@ class MinibertWarning(UserWarning):
     """The answer is there; something about it deserves a look."""
 
 
-def brief(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value for an error's message, however long it is."""
     try:
         text = repr(value)
@@ -116,7 +116,7 @@ def check_option_names(function: str, options, known) -> None:
         raise InputTypeError(f"{function}() got an unexpected keyword argument {names}. It takes {', '.join(known)}.")
 
 
-def is_whole(value: object) -> bool:
+def is_integer(value: object) -> bool:
     """Whether a value is an integer, of Python or of NumPy, and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -145,7 +145,7 @@ def read_int(name: str, value: object, least: int | None = 0) -> int:
     integer = as_int(value)
     if integer is None or (least is not None and integer < least):
         rule = "an integer" if least is None else f"an integer from {least} up"
-        raise (InputTypeError if integer is None else InputError)(f"{name} must be {rule}; got {brief(value)}.")
+        raise (InputTypeError if integer is None else InputError)(f"{name} must be {rule}; got {short_repr(value)}.")
     return integer
 
 
@@ -153,6 +153,6 @@ def read_flag(name: str, value: object) -> bool:
     """True or False, of Python or of NumPy, or 1 or 0 -> a bool. InputTypeError for anything else."""
     if isinstance(value, bool):
         return value
-    if is_bool(value) or (is_whole(value) and value in (0, 1)):
+    if is_bool(value) or (is_integer(value) and value in (0, 1)):
         return bool(value)
-    raise InputTypeError(f"{name} must be True or False; got {brief(value)}.")
+    raise InputTypeError(f"{name} must be True or False; got {short_repr(value)}.")

@@ -78,9 +78,9 @@ class Repository:
         except ModelFileError as error:
             # A failed update moves refs/main before the new weights arrive; the commit before it is still whole.
             current = self.cached_commit(revision)
-            whole = [model.commit for model in _snapshots(self.folder) if model.whole and model.commit != current]
-            if whole:
-                error.args = (f"{error} Another commit of it is whole in the cache: revision={whole[0]!r}.",)
+            complete = [model.commit for model in _snapshots(self.folder) if model.whole and model.commit != current]
+            if complete:
+                error.args = (f"{error} Another commit of it is whole in the cache: revision={complete[0]!r}.",)
             raise
 
 

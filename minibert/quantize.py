@@ -13,7 +13,7 @@ from os import PathLike
 from . import hub
 from .auto import AutoTokenizer, class_named_by, config_of
 from .errors import InputError, read_flag, strict_arguments
-from .files import as_folder, write_whole
+from .files import as_folder, atomic_write
 from .models.quantized import METHOD, is_quantized
 from .pipelines.sentence_recipe import files_of, read_recipe
 
@@ -38,10 +38,10 @@ def quantize(
     inner = checkpoint.within(model_folder)
     config = config_of(inner)
     if is_quantized(config):
-        raise InputError(f"{checkpoint.name} is quantised already ({METHOD}); a float checkpoint is needed.")
+        raise InputError(f"{checkpoint.name} is quantized already ({METHOD}); a float checkpoint is needed.")
     tokenizer = AutoTokenizer.from_pretrained(inner)
     model = class_named_by(config).from_checkpoint(inner, config, "int8", strict)
     for path, source in steps.items():  # before the weights: half of a folder is then none that gives other vectors
-        write_whole(folder / path, partial(shutil.copyfile, source))
+        atomic_write(folder / path, partial(shutil.copyfile, source))
     model.save_pretrained(folder / model_folder)
     tokenizer.save_pretrained(folder / model_folder)

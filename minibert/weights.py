@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .config import check_contents
-from .errors import WeightsError, brief
-from .files import read_json, write_whole
+from .errors import WeightsError, short_repr
+from .files import atomic_write, read_json
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -63,7 +63,7 @@ def open_weights(checkpoint) -> dict[str, StoredTensor]:
                 )
             for name, tensor in stored.items():
                 if name in tensors:
-                    raise WeightsError(f"a tensor may be in one shard only; {brief(name)} is in {shard} and another one.")
+                    raise WeightsError(f"a tensor may be in one shard only; {short_repr(name)} is in {shard} and another one.")
                 tensors[name] = tensor
         return tensors
     pickle = None if checkpoint.optional(WEIGHTS) else next(filter(checkpoint.has, PICKLES), None)
@@ -85,7 +85,7 @@ def read_weight_map(index: Path) -> dict[str, str]:
         raise WeightsError(f"{index} must hold a weight_map of tensors to files, and has none.")
     for name in weight_map.values():
         if not isinstance(name, str) or not SHARD.fullmatch(name):
-            raise WeightsError(f"a shard is a plain file name ending in .safetensors; {index} names {brief(name)}.")
+            raise WeightsError(f"a shard is a plain file name ending in .safetensors; {index} names {short_repr(name)}.")
     return weight_map
 
 
@@ -125,7 +125,7 @@ def read_header(text: bytes, path: Path) -> dict[str, dict]:
     header.pop("__metadata__", None)
     lists = [name for name, entry in header.items() if not isinstance(entry, dict)]
     if lists:
-        raise WeightsError(f"{path} is damaged: {brief(lists[0])} is no object in its header. Download it again.")
+        raise WeightsError(f"{path} is damaged: {short_repr(lists[0])} is no object in its header. Download it again.")
     return header
 
 
@@ -138,7 +138,7 @@ def drop_pages(array: np.ndarray) -> None:
     if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
         return
     beginning = np.frombuffer(owner, np.uint8).ctypes.data
-    first = array.ctypes.data - beginning + mmap.PAGESIZE - 1  # whole pages only: neighbours keep theirs
+    first = array.ctypes.data - beginning + mmap.PAGESIZE - 1  # whole pages only: neighbors keep theirs
     first -= first % mmap.PAGESIZE
     length = array.ctypes.data - beginning + array.nbytes - first
     if length > 0:
@@ -170,7 +170,7 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         except SafetensorError as error:  # the library's error for a full disk
             raise OSError(str(error)) from None
 
-    write_whole(path, write)
+    atomic_write(path, write)
 
 
 def abbreviate(names: list[str], most: int = 20) -> list[str]:

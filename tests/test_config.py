@@ -25,12 +25,12 @@ NO_SIZES = [0, -1, 2**31, 2**63, 10**400, True, False, 2.0, 0.5, math.nan, math.
 NO_SIZES.append(10**5000)  # which Python refuses to print
 
 
-def brief(value):
+def short_repr(value):
     return "10**5000" if value == 10**5000 else f"{value!r:.20}"
 
 
 @pytest.mark.parametrize("kind, name", [(kind, name) for kind in SIZES for name in SIZES[kind] if "range" not in name])
-@pytest.mark.parametrize("value", NO_SIZES, ids=brief)
+@pytest.mark.parametrize("value", NO_SIZES, ids=short_repr)
 def test_a_size_that_is_no_whole_number_from_one_up_is_refused_by_its_name(kind, name, value):
     with pytest.raises(ConfigError, match=f"^{name} must be a whole number from 1 to 2147483647; got "):
         small_config(kind, **{name: value})

@@ -7,7 +7,7 @@ import pytest
 
 from minibert import files
 from minibert.errors import ConfigError, VocabularyError
-from minibert.files import read_json, write_whole
+from minibert.files import atomic_write, read_json
 
 NOT_JSON = {
     "empty": b"",
@@ -58,7 +58,7 @@ def test_an_object_is_read_with_all_its_letters(tmp_path):
 
 def test_a_file_is_written_whole_into_folders_that_are_not_there_yet(tmp_path):
     path = tmp_path / "new" / "folder" / "x.json"
-    write_whole(path, lambda aside: aside.write_text("{}"))
+    atomic_write(path, lambda aside: aside.write_text("{}"))
     assert path.read_text() == "{}" and os.listdir(path.parent) == ["x.json"]
 
 
@@ -71,7 +71,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_whole(path, fail)
+        atomic_write(path, fail)
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.json"]
 
 
@@ -79,7 +79,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_written_file_has_the_permissions_that_the_umask_gives(tmp_path):
     before = os.umask(0o027)
     try:
-        write_whole(tmp_path / "x.json", lambda aside: aside.write_text("{}"))
+        atomic_write(tmp_path / "x.json", lambda aside: aside.write_text("{}"))
         assert os.umask(0o027) == 0o027  # which was looked at, and put back
     finally:
         os.umask(before)

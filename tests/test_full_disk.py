@@ -12,7 +12,7 @@ from hub_client import CONFIG, FILES, LOADED, WEIGHTS, Client
 from hub_server import HubServer
 
 from minibert import AutoModel, AutoTokenizer, ModelFileError
-from minibert.files import write_whole
+from minibert.files import atomic_write
 
 SIZE = 1 << 20
 
@@ -73,7 +73,7 @@ def test_a_device_that_takes_nothing_is_one_error(tmp_path):
             full.write(b"x")
 
     with pytest.raises(ModelFileError, match="x.json cannot be written: No space left on device"):
-        write_whole(tmp_path / "x.json", write)
+        atomic_write(tmp_path / "x.json", write)
     assert os.listdir(tmp_path) == []
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from minibert.errors import MinibertWarning, ModelFileError
-from minibert.files import write_whole
+from minibert.files import atomic_write
 
 from .source_hash import SOURCES, source_hash
 from .toolchain import missing_compiler
@@ -105,7 +105,7 @@ def store_object(path: Path | None, code: bytes) -> None:
     try:
         if path is None:
             raise OSError
-        write_whole(path, lambda temporary: temporary.write_bytes(hashlib.sha256(code).digest() + code))
+        atomic_write(path, lambda temporary: temporary.write_bytes(hashlib.sha256(code).digest() + code))
         remove_outdated(path.parent.parent)
     except (OSError, ModelFileError):
         warn_of_no_cache()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minibert.errors import InputError, InputTypeError, brief, is_whole, strict_arguments
+from minibert.errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
 
 MAX_THREADS = 1024
 
@@ -29,8 +29,8 @@ def get_num_threads() -> int:
 def set_num_threads(count: int) -> None:
     """Set it for every model of this process, from its next call on. InputError unless it is from 1 to MAX_THREADS."""
     global num_threads
-    if not is_whole(count):
-        raise InputTypeError(f"the number of threads must be an integer from 1 to {MAX_THREADS}; got {brief(count)}.")
+    if not is_integer(count):
+        raise InputTypeError(f"the number of threads must be an integer from 1 to {MAX_THREADS}; got {short_repr(count)}.")
     if not 1 <= count <= MAX_THREADS:
-        raise InputError(f"the number of threads must be from 1 to {MAX_THREADS}; got {brief(count)}.")
+        raise InputError(f"the number of threads must be from 1 to {MAX_THREADS}; got {short_repr(count)}.")
     num_threads = int(count)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Architecture, PreTrainedConfig
-from ..errors import ConfigError, brief
+from ..errors import ConfigError, short_repr
 from ..models.base import ModelWithHead, PreTrainedModel
 from ..models.checkpoint import EncoderNames, linear_shapes
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
@@ -133,13 +133,13 @@ class ElectraForMultipleChoice(MultipleChoice, SequenceClassifier):
 def check_summary(config: ElectraConfig) -> None:
     """ConfigError for a summary of a sequence that this head does not compute."""
     if config.summary_type != "first":
-        raise ConfigError(f"summary_type must be 'first', the first token's; got {brief(config.summary_type)}.")
+        raise ConfigError(f"summary_type must be 'first', the first token's; got {short_repr(config.summary_type)}.")
     if type(config.summary_use_proj) is not bool:
-        raise ConfigError(f"summary_use_proj must be True or False; got {brief(config.summary_use_proj)}.")
+        raise ConfigError(f"summary_use_proj must be True or False; got {short_repr(config.summary_use_proj)}.")
     if getattr(config, "summary_proj_to_labels", False):
         raise ConfigError(
             "summary_proj_to_labels must be False, for the classifier takes a summary of the model's width; got "
-            f"{brief(config.summary_proj_to_labels)}."
+            f"{short_repr(config.summary_proj_to_labels)}."
         )
     summary_activation(config)
 

@@ -18,12 +18,21 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import InputError, InputTypeError, MinibertWarning, WeightsError, brief, is_whole, read_flag, strict_arguments
+from ..errors import (
+    InputError,
+    InputTypeError,
+    MinibertWarning,
+    WeightsError,
+    is_integer,
+    read_flag,
+    short_repr,
+    strict_arguments,
+)
 from ..files import as_folder
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .checkpoint import EncoderNames, canonical, check_tensors, encoder_shapes
 from .checks import warn_of_padding
-from .encoder import UNTRACED, Trace, build_encoder, encode
+from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
 from .outputs import BaseModelOutput, ModelOutput
 from .packing import Packed, pack
@@ -64,8 +73,8 @@ class PreTrainedModel:
                 f"For a checkpoint, call {type(self).__name__}.from_pretrained(name)."
             )
         config.check()  # a value may have been set after it was constructed
-        if seed is not None and not (is_whole(seed) and seed >= 0):
-            raise InputError(f"seed must be a whole number, 0 or more, or None; got {brief(seed)}.")
+        if seed is not None and not (is_integer(seed) and seed >= 0):
+            raise InputError(f"seed must be a whole number, 0 or more, or None; got {short_repr(seed)}.")
         random = np.random.default_rng(seed)
         shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
         self.build(config, {name: init_tensor(name, shape, config, random) for name, shape in shapes.items()}, kernels)
@@ -197,11 +206,13 @@ class PreTrainedModel:
         InputError for shapes, ids or lengths the model cannot take.
         """
         packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids)
-        trace = Trace(
+        intermediates = Intermediates(
             [] if requested(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if requested(self.config, "output_attentions", output_attentions) else None,
         )
-        output = self.output_class(**self.run_head(packed, trace), **unpack_trace(packed, trace, self.encoder.heads))
+        output = self.output_class(
+            **self.run_head(packed, intermediates), **unpack_intermediates(packed, intermediates, self.encoder.heads)
+        )
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
     def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
@@ -212,28 +223,28 @@ class PreTrainedModel:
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
         return packed
 
-    def encode(self, packed: Packed, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
+    def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
         """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
 
         def compute(packed: Packed) -> Fields:
-            return {"hidden": encode(packed, self.encoder, self.kernels, trace, cls_only)}
+            return {"hidden": encode(packed, self.encoder, self.kernels, intermediates, cls_only)}
 
-        if trace != UNTRACED:
+        if intermediates != NO_INTERMEDIATES:
             return self.run_checked(compute, packed)["hidden"]
         return self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
 
-    def run_head(self, packed: Packed, trace: Trace) -> Fields:
+    def run_head(self, packed: Packed, intermediates: Intermediates) -> Fields:
         """Packed tokens -> the output's own fields."""
-        if self.cls_only and trace == UNTRACED:
+        if self.cls_only and intermediates == NO_INTERMEDIATES:
 
             def compute(packed: Packed) -> Fields:
-                hidden = encode(packed, self.encoder, self.kernels, trace, cls_only=True)
+                hidden = encode(packed, self.encoder, self.kernels, intermediates, cls_only=True)
                 return {"hidden": hidden, **self.head_outputs(packed, hidden)}
 
             outputs = self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("answer",))
             del outputs["hidden"]  # it was there to be checked: a tanh turns infinity into 1
             return outputs
-        hidden = self.encode(packed, trace)  # who sees a layer sees all of it
+        hidden = self.encode(packed, intermediates)  # who sees a layer sees all of it
         return self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
 
     def run_checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
@@ -277,10 +288,10 @@ class ModelWithHead(PreTrainedModel):
     def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
         """The head's tensors if the file has none of them. A pooler, which heads share, may be there or not."""
         head = list(cls.head_shapes(config))
-        own = [name for name in head if not cls.encoder_names.in_pooler(name)]
-        if any(name in stored for name in own):
+        unshared = [name for name in head if not cls.encoder_names.in_pooler(name)]
+        if any(name in stored for name in unshared):
             return []
-        return own if any(name in stored for name in head) else head
+        return unshared if any(name in stored for name in head) else head
 
 
 def rebuild(model_class: type[PreTrainedModel], config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels):
@@ -332,10 +343,10 @@ def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> boo
     return value is not None and read_flag(name, value)
 
 
-def unpack_trace(packed: Packed, trace: Trace, heads: int) -> dict[str, tuple]:
+def unpack_intermediates(packed: Packed, intermediates: Intermediates, heads: int) -> dict[str, tuple]:
     fields = {}
-    if trace.hidden_states is not None:
-        fields["hidden_states"] = tuple(packed.unpack(state) for state in trace.hidden_states)
-    if trace.attentions is not None:
-        fields["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in trace.attentions)
+    if intermediates.hidden_states is not None:
+        fields["hidden_states"] = tuple(packed.unpack(state) for state in intermediates.hidden_states)
+    if intermediates.attentions is not None:
+        fields["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in intermediates.attentions)
     return fields

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..config import Architecture
-from ..errors import MinibertWarning, WeightsError, brief
+from ..errors import MinibertWarning, WeightsError, short_repr
 from ..weights import FLOATS, StoredTensor, abbreviate
 
 
@@ -87,7 +87,7 @@ def canonical(stored: Mapping[str, StoredTensor], prefix: str) -> dict[str, Stor
         plain = plain.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if plain in renamed:
             raise WeightsError(
-                f"a checkpoint may hold a tensor once; {brief(plain)} is there twice, as {brief(name)} and another."
+                f"a checkpoint may hold a tensor once; {short_repr(plain)} is there twice, as {short_repr(name)} and another."
             )
         renamed[plain] = tensor
     return renamed
@@ -109,7 +109,9 @@ def check_tensors(
     surplus = [name for name in stored if name not in shapes and not name.startswith(allowed)]
     present = {name: stored[name] for name in shapes if name in stored}
     wrong_shape = [
-        f"{name} {brief(tensor.shape)} for {shapes[name]}" for name, tensor in present.items() if tensor.shape != shapes[name]
+        f"{name} {short_repr(tensor.shape)} for {shapes[name]}"
+        for name, tensor in present.items()
+        if tensor.shape != shapes[name]
     ]
     wrong_type = [
         f"{name} {tensor.dtype}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..errors import MinibertWarning, VocabularyError, brief
+from ..errors import MinibertWarning, VocabularyError, short_repr
 from .packing import Packed
 
 
@@ -32,6 +32,6 @@ def check_vocabulary(model, tokenizer: Any) -> None:
     rows = model.config.architecture.vocabulary
     if token is not None and tokens[token] >= rows:
         raise VocabularyError(
-            f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {brief(token)} is "
+            f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {short_repr(token)} is "
             f"{tokens[token]}. Is the tokenizer another model's, or was a token added that the model never learned?"
         )

@@ -46,33 +46,35 @@ class Encoder(NamedTuple):
     embedding_projection: tuple | None  # (D, E); None if the embeddings are of width D
     layers: list[Layer]
     heads: int
-    activated_linear: str  # the operation linear + activation
+    linear_act: str  # the operation linear + activation
 
 
-class Trace(NamedTuple):
+class Intermediates(NamedTuple):
     """Intermediate results that a caller requested: lists to be filled, or None."""
 
     hidden_states: list[np.ndarray] | None  # layers + 1 of (N, D)
     attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)
 
 
-UNTRACED = Trace(None, None)
+NO_INTERMEDIATES = Intermediates(None, None)
 
 
-def encode(packed: Packed, encoder: Encoder, ops: Ops, trace: Trace = UNTRACED, cls_only: bool = False) -> np.ndarray:
+def encode(
+    packed: Packed, encoder: Encoder, ops: Ops, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False
+) -> np.ndarray:
     """Packed tokens -> the last layer's hidden states (N, D); with `cls_only`, those of each sequence's first token
     (S, D), for heads that read no others: of six layers that saves an eighth of all multiplications."""
     ids = packed.token_ids, packed.type_ids, packed.position_ids
     hidden = ops.embed(*ids, encoder.tables, *encoder.embedding_norm)  # (N, E)
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
-    for number, layer in enumerate(encoder.layers, 1):
-        if trace.hidden_states is not None:
-            trace.hidden_states.append(hidden)
-        query_rows = packed.first if cls_only and number == len(encoder.layers) else None
-        hidden = encode_layer(hidden, layer, packed, encoder, ops, trace, query_rows)
-    if trace.hidden_states is not None:
-        trace.hidden_states.append(hidden)
+    for layer_idx, layer in enumerate(encoder.layers):
+        if intermediates.hidden_states is not None:
+            intermediates.hidden_states.append(hidden)
+        query_rows = packed.first if cls_only and layer_idx == len(encoder.layers) - 1 else None
+        hidden = encode_layer(hidden, layer, packed, encoder, ops, intermediates, query_rows)
+    if intermediates.hidden_states is not None:
+        intermediates.hidden_states.append(hidden)
     return hidden
 
 
@@ -82,23 +84,23 @@ def encode_layer(
     packed: Packed,
     encoder: Encoder,
     ops: Ops,
-    trace: Trace,
+    intermediates: Intermediates,
     query_rows: np.ndarray | None = None,
 ):
-    """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalises the sum.
+    """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalizes the sum.
 
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.
     """
     query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
     query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
     context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads)
-    if trace.attentions is not None:
-        found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads)
-        trace.attentions.append(list(found))
+    if intermediates.attentions is not None:
+        probabilities = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads)
+        intermediates.attentions.append(list(probabilities))
     hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
-    activated_linear = getattr(ops, encoder.activated_linear)
-    inner = activated_linear(hidden, *layer.feed_forward_in)  # (N, F)
+    linear_act = getattr(ops, encoder.linear_act)
+    inner = linear_act(hidden, *layer.feed_forward_in)  # (N, F)
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
 
 
@@ -145,5 +147,5 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         embedding_projection=None if same_width else prepare("linear", names.embedding_projection),
         layers=[build_layer(index) for index in range(arch.layers)],
         heads=arch.heads,
-        activated_linear=f"linear_{arch.activation}",
+        linear_act=f"linear_{arch.activation}",
     )

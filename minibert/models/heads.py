@@ -12,7 +12,7 @@ import numpy as np
 from minibert.kernels import reference
 from minibert.kernels.registry import Ops
 
-from ..errors import InputError, InputTypeError, brief, is_whole, strict_arguments
+from ..errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
 
 
 def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Ops) -> np.ndarray:
@@ -40,8 +40,8 @@ def mlm_logits(hidden: np.ndarray, head: Mapping[str, tuple], transform_operatio
 def softmax(logits, axis: int = -1) -> np.ndarray:
     """Logits -> probabilities that sum to 1 along `axis`."""
     logits = real_numbers(logits, "logits")
-    if not is_whole(axis) or not -logits.ndim <= axis < logits.ndim:
-        raise InputError(f"axis must be one of the {logits.ndim} axes that the logits have; got {brief(axis)}.")
+    if not is_integer(axis) or not -logits.ndim <= axis < logits.ndim:
+        raise InputError(f"axis must be one of the {logits.ndim} axes that the logits have; got {short_repr(axis)}.")
     moved_last = np.moveaxis(logits, axis, -1)
     if not moved_last.size:
         return logits

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import Architecture
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, short_repr
 
 
 class Packed(NamedTuple):
@@ -90,7 +90,9 @@ def pack_joined(encoding) -> Packed:
     bounds = np.asarray(encoding.bounds)
     lengths = np.diff(bounds)
     if not len(bounds) or bounds[0] != 0 or bounds[-1] != len(encoding.ids) or lengths.min(initial=0) < 0:
-        raise InputError(f"bounds must rise from 0 to {len(encoding.ids)}, the number of ids; got {brief(bounds.tolist())}.")
+        raise InputError(
+            f"bounds must rise from 0 to {len(encoding.ids)}, the number of ids; got {short_repr(bounds.tolist())}."
+        )
     if not lengths.all():
         raise InputError("each text must have a token; got one of none. Leave add_special_tokens on, or the text out.")
     return Packed(

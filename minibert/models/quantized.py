@@ -22,7 +22,7 @@ import numpy as np
 from minibert.kernels.gemm.int8_layout import packed_shapes
 from minibert.kernels.registry import Ops
 
-from ..config import Architecture, PreTrainedConfig, brief
+from ..config import Architecture, PreTrainedConfig, short_repr
 from ..errors import ConfigError, KernelError
 from .checkpoint import EncoderNames
 
@@ -44,12 +44,12 @@ def is_quantized(config: PreTrainedConfig) -> bool:
     if not isinstance(declared, dict) or declared.get("quant_method") != METHOD:
         raise ConfigError(
             f"minibert reads float weights, and those that it quantized itself ({METHOD}); quantization_config says "
-            f"{brief(declared)}. Take the original checkpoint."
+            f"{short_repr(declared)}. Take the original checkpoint."
         )
     if declared.get("version") != VERSION:
         raise ConfigError(
             f"8-bit weights must be of the form that this minibert writes, version {VERSION}; quantization_config says "
-            f"{brief(declared)}. Quantize the original checkpoint again: minibert quantize MODEL FOLDER."
+            f"{short_repr(declared)}. Quantize the original checkpoint again: minibert quantize MODEL FOLDER."
         )
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..config import PreTrainedConfig
-from ..errors import ConfigError, brief
+from ..errors import ConfigError, short_repr
 
 
 def init_tensor(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random: np.random.Generator) -> np.ndarray:
@@ -19,7 +19,7 @@ def init_tensor(name: str, shape: tuple[int, ...], config: PreTrainedConfig, ran
     tensor = random.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
     if name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
         if type(config.pad_token_id) is not int or not 0 <= config.pad_token_id < len(tensor):
-            raise ConfigError(f"pad_token_id must be from 0 to {len(tensor) - 1}; got {brief(config.pad_token_id)}.")
+            raise ConfigError(f"pad_token_id must be from 0 to {len(tensor) - 1}; got {short_repr(config.pad_token_id)}.")
         tensor[config.pad_token_id] = 0
     return tensor
 

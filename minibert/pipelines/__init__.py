@@ -11,7 +11,7 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from ..errors import InputError, InputTypeError, brief, read_flag
+from ..errors import InputError, InputTypeError, read_flag, short_repr
 from ..families import HEADS, PRETRAINED, purpose_of
 from .streaming import type_name
 
@@ -53,7 +53,7 @@ def pipeline(
         raise InputError(f"a pipeline needs a task or a model; the tasks are {', '.join((*TASKS, *ALIASES))}.")
     where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if task is not None:
-        task = known_task(task)
+        task = canonical_task(task)
         if model is None and task not in DEFAULT_MODELS:
             raise InputError(f"no model for {task} comes with minibert; name one with model=...")
         if model is None:
@@ -61,8 +61,8 @@ def pipeline(
             log.warning("No model was named: using the bundled %s. Name another with model=...", model)
     if isinstance(model, (str, PathLike)):
         model, tokenizer = load(task, model, tokenizer, kernels, where, read_flag("strict", strict))
-    made = pipeline_class(task or task_of_model(model))
-    check_model(made, model)
+    task_class = pipeline_class(task or task_of_model(model))
+    check_model(task_class, model)
     if tokenizer is None:
         raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
     if isinstance(tokenizer, (str, PathLike)):
@@ -71,7 +71,7 @@ def pipeline(
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **where)
     from ..models.checks import check_vocabulary
 
-    pipe = made(model, tokenizer, **options)
+    pipe = task_class(model, tokenizer, **options)
     check_vocabulary(model, tokenizer)
     return pipe
 
@@ -94,12 +94,12 @@ def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapp
     return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict), tokenizer
 
 
-def known_task(task: str) -> str:
+def canonical_task(task: str) -> str:
     if not isinstance(task, str):
         raise InputTypeError(f"a task is named by a string; got {type_name(task)}.")
     task = ALIASES.get(task, task)
     if task not in TASKS:
-        raise InputError(f"the tasks are {', '.join((*TASKS, *ALIASES))}; got {brief(task)}.")
+        raise InputError(f"the tasks are {', '.join((*TASKS, *ALIASES))}; got {short_repr(task)}.")
     return task
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, short_repr
 from ..tokenization.tokenizer import Tokenizer
 from .streaming import CUT, as_rows, in_batches, stream, type_name
 
@@ -100,13 +100,15 @@ class Pipeline:
         if more is None:
             return options
         if not isinstance(more, Mapping):
-            raise InputTypeError(f"{self.tokenizer_mapping} is a dictionary of the tokenizer's options; got {brief(more)}.")
+            raise InputTypeError(
+                f"{self.tokenizer_mapping} is a dictionary of the tokenizer's options; got {short_repr(more)}."
+            )
         for name, value in more.items():
             if name in WITHOUT_EFFECT:
                 continue
             if name not in TOKENIZER_OPTIONS:
                 known = ", ".join(TOKENIZER_OPTIONS)
-                raise InputTypeError(f"the options of {self.tokenizer_mapping} are {known}; got {brief(name)}.")
+                raise InputTypeError(f"the options of {self.tokenizer_mapping} are {known}; got {short_repr(name)}.")
             if options.get(name) is not None:
                 raise InputError(
                     f"an option is passed once; {name} is an option of the call and in {self.tokenizer_mapping} too. "
@@ -227,14 +229,14 @@ def of_another_library(value) -> str:
 
 def check_count(name: str, value, also: str = "", least: int = 1) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} must be a whole number, {least} or more{also}; got {brief(value)}.")
+        raise InputError(f"{name} must be a whole number, {least} or more{also}; got {short_repr(value)}.")
 
 
 def check_flag(name: str, value) -> None:
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False; got {brief(value)}.")
+        raise InputError(f"{name} must be True or False; got {short_repr(value)}.")
 
 
 def check_choice(name: str, value, choices: Iterable[str]) -> None:
     if not isinstance(value, str) or value.lower() not in choices:
-        raise InputError(f"{name} is one of {', '.join(choices)}; got {brief(value)}.")
+        raise InputError(f"{name} is one of {', '.join(choices)}; got {short_repr(value)}.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, batches, check_count, check_flag, check_room
 from .streaming import type_name
@@ -88,7 +88,9 @@ class QuestionAnsweringPipeline(Pipeline):
         special = self.tokenizer.num_special_tokens_to_add(pair=True)
         room = length - special - max(len(self.tokenizer.tokenize(question)) for question in questions)
         if stride >= room:
-            raise InputError(f"doc_stride must be less than the {room} tokens of a context in a window; got {brief(stride)}.")
+            raise InputError(
+                f"doc_stride must be less than the {room} tokens of a context in a window; got {short_repr(stride)}."
+            )
 
     def best(
         self,
@@ -109,9 +111,9 @@ class QuestionAnsweringPipeline(Pipeline):
             starts[0] = ends[0] = 0.0
             candidates = top_k * 2 + 10 if align_to_words else top_k  # several may become one word
             for first, last, score in best_spans(starts, ends, allowed, candidates, max_answer_len):
-                start, end = places(encoding, first, last, align_to_words)
-                made = {"score": 0.0, "start": start, "end": end, "answer": context[start:end]}
-                answers.setdefault(made["answer"].lower(), made)["score"] += score
+                start, end = char_span(encoding, first, last, align_to_words)
+                answer = {"score": 0.0, "start": start, "end": end, "answer": context[start:end]}
+                answers.setdefault(answer["answer"].lower(), answer)["score"] += score
         ranked = list(answers.values())
         if handle_impossible_answer or not ranked:  # none: the context has no token
             score = min(nothing) if handle_impossible_answer else 0.0
@@ -146,7 +148,7 @@ def best_spans(starts: np.ndarray, ends: np.ndarray, allowed: np.ndarray, count:
     return [(int(i), int(j), float(scores[i, j])) for i, j in spans if allowed[i] and allowed[j] and scores[i, j] > 0]
 
 
-def places(encoding, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
+def char_span(encoding, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
     """The tokens of a span -> where it begins and ends in the context; widened to whole words where it is to be."""
     if align_to_words and None not in (encoding.word_ids[first], encoding.word_ids[last]):
         start, _ = encoding.word_to_chars(encoding.word_ids[first], 1)
@@ -172,7 +174,7 @@ def paired(question, context) -> list[dict]:
 
 def read_example(row) -> tuple[str, str]:
     if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in ("question", "context")):
-        raise InputTypeError(f"each input is {FORM}; got {brief(row)}.")
+        raise InputTypeError(f"each input is {FORM}; got {short_repr(row)}.")
     for name in ("question", "context"):
         if not row[name].strip():
             raise InputError(f"a {name} must have a word; got {row[name]!r:.80}.")

@@ -1,4 +1,4 @@
-"""One vector a text: text -> hidden states -> pooled -> dense -> normalised, as a sentence-transformers folder says.
+"""One vector a text: text -> hidden states -> pooled -> dense -> normalized, as a sentence-transformers folder says.
 
 sentence_recipe.py reads what the folder says.
 """
@@ -15,7 +15,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..auto import AutoModel, AutoTokenizer, config_of
-from ..errors import ConfigError, InputError, InputTypeError, brief, is_whole, read_flag, strict_arguments
+from ..errors import ConfigError, InputError, InputTypeError, is_integer, read_flag, short_repr, strict_arguments
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
@@ -92,7 +92,7 @@ class SentenceEncoder:
     @prompts.setter
     def prompts(self, prompts: Mapping[str, str]) -> None:
         if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in [*prompts, *prompts.values()]):
-            raise InputTypeError(f"prompts must map names to texts; got {brief(prompts)}.")
+            raise InputTypeError(f"prompts must map names to texts; got {short_repr(prompts)}.")
         default = self.default_prompt_name if self.default_prompt_name in prompts else None
         self.recipe = self.recipe._replace(prompts=dict(prompts), prompt_name=default)
 
@@ -124,9 +124,9 @@ class SentenceEncoder:
     @max_seq_length.setter
     def max_seq_length(self, longest: int) -> None:
         most = self.model.config.max_position_embeddings
-        if not is_whole(longest) or not 3 <= longest <= most:
+        if not is_integer(longest) or not 3 <= longest <= most:
             rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
-            raise InputError(f"{rule}; got {brief(longest)}.")
+            raise InputError(f"{rule}; got {short_repr(longest)}.")
         self._longest = int(longest)
 
     @strict_arguments
@@ -153,11 +153,11 @@ class SentenceEncoder:
         vectors = [vector for batch in rows for vector in self.vectors(batch, prompt)]
         if not vectors:
             return np.zeros((0, self.width), np.float32)
-        found = np.stack(vectors)
+        stacked = np.stack(vectors)
         for parameters, activation in self.dense:
-            found = activation(self.model.kernels.linear(found, *parameters))
-            check_finite(found)
-        return normalized(found) if normalize else found
+            stacked = activation(self.model.kernels.linear(stacked, *parameters))
+            check_finite(stacked)
+        return normalized(stacked) if normalize else stacked
 
     @strict_arguments
     def encode_query(self, texts, *, prompt: str | None = None, prompt_name: str | None = None, **options: Any) -> np.ndarray:
@@ -200,13 +200,13 @@ class SentenceEncoder:
         if self.recipe.poolings == ("cls",) and not start and encoded["attention_mask"][:, 0].all():
             return list(self.model.encode(self.model.pack(**encoded), cls_only=True))
         hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
-        found = []
+        vectors = []
         for row, mask in zip(hidden, encoded["attention_mask"].astype(bool)):
-            own = row[mask]  # (L, D)
-            weights = np.arange(1, len(own) + 1, dtype=np.float32)[:, None]
-            own, weights = (own[start:], weights[start:]) if start < len(own) else (own, weights)
-            found.append(np.concatenate([POOLINGS[name](own, weights) for name in self.recipe.poolings]))
-        return found
+            states = row[mask]  # (L, D)
+            weights = np.arange(1, len(states) + 1, dtype=np.float32)[:, None]
+            states, weights = (states[start:], weights[start:]) if start < len(states) else (states, weights)
+            vectors.append(np.concatenate([POOLINGS[name](states, weights) for name in self.recipe.poolings]))
+        return vectors
 
     @strict_arguments
     def tokenize(self, texts: list[str]):
@@ -238,7 +238,7 @@ def prompt_of(prompts: Mapping[str, str], name: str) -> str:
     if not isinstance(name, str) or name not in prompts:
         known = ", ".join(map(repr, prompts)) or "none"
         rule = f"prompt_name is one of the model's prompts, {known}"
-        raise InputError(f"{rule}; got {brief(name)}. Pass prompt='...' for another.")
+        raise InputError(f"{rule}; got {short_repr(name)}. Pass prompt='...' for another.")
     return as_text(prompts[name])
 
 
@@ -246,7 +246,7 @@ def known_similarity(name: str) -> str:
     """A similarity's name, or a member of sentence-transformers' SimilarityFunction -> the name."""
     name = getattr(name, "value", name)
     if not isinstance(name, str) or name not in SIMILARITIES:
-        raise InputError(f"the similarity is one of {', '.join(SIMILARITIES)}; got {brief(name)}.")
+        raise InputError(f"the similarity is one of {', '.join(SIMILARITIES)}; got {short_repr(name)}.")
     return name
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, WeightsError, brief
+from ..errors import ConfigError, WeightsError, short_repr
 from ..files import read_json
 from ..kernels import reference
 from ..models.checkpoint import check_tensors, linear_shapes
@@ -125,12 +125,12 @@ def read_steps(checkpoint) -> list[tuple[str, str]] | None:
         return None
     steps: list[tuple[str, str]] = []
     for step in read_json(modules, ConfigError, list):
-        name = str(step.get("type")).rpartition(".")[2] if isinstance(step, dict) else brief(step)
+        name = str(step.get("type")).rpartition(".")[2] if isinstance(step, dict) else short_repr(step)
         folder = step.get("path") if isinstance(step, dict) else None
         if not may_follow(steps[-1][0] if steps else None, name) or not isinstance(folder, str):
             raise ConfigError(
                 f"the steps of a sentence model must be a Transformer, then Pooling, Dense and Normalize, in this order; "
-                f"{modules} has {name:.80} in {brief(folder)}."
+                f"{modules} has {name:.80} in {short_repr(folder)}."
             )
         steps.append((name, folder.removesuffix("/")))
     return steps
@@ -161,13 +161,13 @@ def read_dense(checkpoint, folder: str, strict: bool = True) -> Dense:
     values = read_json(path, ConfigError)
     sizes = [values.get(name) for name in ("in_features", "out_features")]
     if not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
-        raise ConfigError(f"in_features and out_features must be whole numbers, 1 or more; {path} has {brief(sizes)}.")
+        raise ConfigError(f"in_features and out_features must be whole numbers, 1 or more; {path} has {short_repr(sizes)}.")
     activation = str(values.get("activation_function", "Tanh")).rpartition(".")[2]
     if activation not in ACTIVATIONS:
         raise ConfigError(f"activation_function is one of {', '.join(ACTIVATIONS)}; {path} has {activation:.80}.")
     for name, default in DENSE_DEFAULTS.items():
         if values.get(name, default) not in (default, None):
-            raise ConfigError(f"{name} of a Dense step must be {default!r}; {path} has {brief(values[name])}.")
+            raise ConfigError(f"{name} of a Dense step must be {default!r}; {path} has {short_repr(values[name])}.")
     if checkpoint.optional(f"{folder}/{WEIGHTS}") is None:
         raise WeightsError(f"a Dense step must have a file {folder}/{WEIGHTS}; {checkpoint.name} has none, or a pickle only.")
     stored = read_tensors(checkpoint.file(f"{folder}/{WEIGHTS}"))
@@ -187,7 +187,7 @@ def read_pooling(path) -> tuple[tuple[str, ...], bool]:
         asked = [name for key, name in OLD_KEYS.items() if values.get(key)] or ["mean"]
     poolings = tuple([asked] if isinstance(asked, str) else asked) if isinstance(asked, (str, list)) else ()
     if not poolings or not set(map(str, poolings)) <= set(POOLINGS):
-        raise ConfigError(f"pooling_mode is one of {', '.join(POOLINGS)}, or a list of them; {path} has {brief(asked)}.")
+        raise ConfigError(f"pooling_mode is one of {', '.join(POOLINGS)}, or a list of them; {path} has {short_repr(asked)}.")
     return poolings, bool(values.get("include_prompt", True))
 
 
@@ -195,14 +195,14 @@ def checked(recipe: Recipe, source: str) -> Recipe:
     """ConfigError for a value that cannot be."""
     longest, prompts = recipe.longest, recipe.prompts
     if longest is not None and (type(longest) is not int or longest < 3):
-        raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {brief(longest)}.")
+        raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {short_repr(longest)}.")
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise ConfigError(f"prompts must map names to texts; {source} has {brief(prompts)}.")
+        raise ConfigError(f"prompts must map names to texts; {source} has {short_repr(prompts)}.")
     if recipe.prompt_name is not None and recipe.prompt_name not in list(prompts):
-        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {brief(recipe.prompt_name)}.")
+        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {short_repr(recipe.prompt_name)}.")
     if not isinstance(recipe.similarity, str) or recipe.similarity not in SIMILARITIES:
         known = ", ".join(SIMILARITIES)
-        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {brief(recipe.similarity)}.")
+        raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {short_repr(recipe.similarity)}.")
     return recipe
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..config import PreTrainedConfig
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import sigmoid, softmax
 from .base import Pipeline, batches, check_choice, check_count, cuts
 from .streaming import type_name
@@ -62,7 +62,7 @@ class TextClassificationPipeline(Pipeline):
         **tokenizer_options: Any,
     ) -> Iterator:
         """The three steps, a batch at a time."""
-        name = function_to_apply.lower() if function_to_apply else usual_function(self.model.config)
+        name = function_to_apply.lower() if function_to_apply else default_function(self.model.config)
         for batch in batches(inputs, batch_size, as_pair):
             texts, pairs = columns(batch)
             if stride is None:
@@ -70,7 +70,7 @@ class TextClassificationPipeline(Pipeline):
             else:
                 logits = self.logits_of_windows(texts, pairs, batch_size, stride=stride, **tokenizer_options)
             for scores in FUNCTIONS[name](logits):
-                yield self.labelled(scores, top_k)
+                yield self.top_labels(scores, top_k)
 
     def logits_of_windows(self, texts: list, pairs: list | None, batch_size: int, **options: Any) -> np.ndarray:
         """Texts of any length -> the mean of their windows' logits (B, labels), weighted by the windows' tokens."""
@@ -81,11 +81,11 @@ class TextClassificationPipeline(Pipeline):
         logits = self.run(encoded, batch_size)["logits"]
         means = []
         for start, stop in zip(bounds[:-1], bounds[1:]):
-            own = weights[start:stop] / max(weights[start:stop].sum(), 1) if stop - start > 1 else 1.0
-            means.append((logits[start:stop] * own).sum(axis=0, dtype=np.float64).astype(np.float32))
+            shares = weights[start:stop] / max(weights[start:stop].sum(), 1) if stop - start > 1 else 1.0
+            means.append((logits[start:stop] * shares).sum(axis=0, dtype=np.float64).astype(np.float32))
         return np.stack(means)
 
-    def labelled(self, scores: np.ndarray, top_k):
+    def top_labels(self, scores: np.ndarray, top_k):
         """scores (labels,) -> the best as a dictionary, or the best `top_k` as a list of them."""
         labels = self.model.config.id2label
         ranked = np.argsort(-scores, kind="stable")  # equal scores: in the labels' order
@@ -113,11 +113,11 @@ class TextClassificationPipeline(Pipeline):
             check_count("stride", options["stride"], least=0)
             if "truncation" in options and not cuts(truncation := options["truncation"]):
                 raise InputError(
-                    f"stride reads a long text in windows; got truncation={brief(truncation)} beside it. Leave one out."
+                    f"stride reads a long text in windows; got truncation={short_repr(truncation)} beside it. Leave one out."
                 )
 
 
-def usual_function(config: PreTrainedConfig) -> str:
+def default_function(config: PreTrainedConfig) -> str:
     """Which function turns this model's logits into scores."""
     if config.problem_type == "regression":
         return "none"
@@ -139,7 +139,7 @@ def as_pair(row) -> tuple[str, str | None]:
     if is_pair and isinstance(texts[0], str) and isinstance(texts[1], (str, type(None))):
         return tuple(texts)
     pair = " Pass a pair as {'text': ..., 'text_pair': ...}." if isinstance(row, list) else ""
-    keys = f" with {brief(list(row))}" if isinstance(row, Mapping) else ""
+    keys = f" with {short_repr(list(row))}" if isinstance(row, Mapping) else ""
     raise InputTypeError(
         f"each input is a text, a (text, pair) or {{'text': ..., 'text_pair': ...}}; got {type_name(row)}{keys}.{pair}"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_choice, check_count, check_flag, plain
 
@@ -20,8 +20,8 @@ class TokenClassificationPipeline(Pipeline):
     """`pipe("text")`: a list of tokens or entities with their label, score and place, in the shapes of `transformers`.
 
         aggregation_strategy="none"     {"entity", "score", "index", "word", "start", "end"} for each token
-        "simple"                        {"entity_group", "score", "word", "start", "end"}: neighbours of one label
-        "first", "average", "max"       the same of whole words, labelled as their first token is, as the mean of their
+        "simple"                        {"entity_group", "score", "word", "start", "end"}: neighbors of one label
+        "first", "average", "max"       the same of whole words, labeled as their first token is, as the mean of their
                                         tokens' scores says, or as their surest token is
 
     Labels B-X and I-X are of one group X, in which a B- begins a new one. `ignore_labels` (["O"]) are left out.
@@ -74,15 +74,15 @@ class TokenClassificationPipeline(Pipeline):
                 if stride is None and stop - start > 1:
                     warn_of_cut(encoded["attention_mask"][start].sum())
                     stop = start + 1
-                found = []
+                entities = []
                 for row in range(start, stop):
                     tokens = self.tokens(text, encoded[int(row)], scores[row], words)
-                    found += [
+                    entities += [
                         one
                         for one in self.aggregate(tokens, strategy)
                         if one.get("entity", one.get("entity_group")) not in ignore_labels
                     ]
-                yield longest(found) if stop - start > 1 else found
+                yield longest(entities) if stop - start > 1 else entities
 
     def tokens(self, text: str, encoding, scores: np.ndarray, words: list[int] | None) -> list[dict]:
         """scores (T, labels) of a window -> its tokens without [CLS] and the like, as dictionaries.
@@ -91,13 +91,13 @@ class TokenClassificationPipeline(Pipeline):
         """
         tokens = []
         columns = zip(encoding.tokens, encoding.ids, encoding.offsets, encoding.special_tokens_mask)
-        for index, (word, number, (start, end), special) in enumerate(columns):
+        for index, (word, token_id, (start, end), special) in enumerate(columns):
             if special:
                 continue
             if words is not None:
                 before = words[encoding.word_ids[index]]
                 start, end = before + start, before + end
-            if unknown := number == self.tokenizer.unk_token_id:
+            if unknown := token_id == self.tokenizer.unk_token_id:
                 word = text[start:end]
             tokens.append(
                 {
@@ -116,7 +116,7 @@ class TokenClassificationPipeline(Pipeline):
         if strategy in ("none", "simple"):
             entities = [
                 {
-                    **self.labelled(token["scores"]),
+                    **self.top_label(token["scores"]),
                     "index": token["index"],
                     "word": token["word"],
                     "start": token["start"],
@@ -136,14 +136,14 @@ class TokenClassificationPipeline(Pipeline):
             "average": lambda: np.mean(scores, axis=0),
             "max": lambda: max(scores, key=np.max),
         }[strategy]()
-        return {**self.labelled(agreed), **self.span(tokens)}
+        return {**self.top_label(agreed), **self.span(tokens)}
 
     def joined(self, entities: list[dict]) -> dict:
-        """Neighbours with one tag -> their group."""
+        """Neighbors with one tag -> their group."""
         score = float(np.mean([entity["score"] for entity in entities]))
         return {"entity_group": str(entities[0]["entity"]).split("-", 1)[-1], "score": score, **self.span(entities)}
 
-    def labelled(self, scores: np.ndarray) -> dict:
+    def top_label(self, scores: np.ndarray) -> dict:
         best = int(scores.argmax())
         return {"entity": self.model.config.id2label[best], "score": float(scores[best])}
 
@@ -156,7 +156,7 @@ class TokenClassificationPipeline(Pipeline):
         if "ignore_labels" in options:
             labels = as_list(options["ignore_labels"])
             if labels is None or not all(isinstance(label, (str, int)) for label in labels):
-                raise InputTypeError(f"ignore_labels must be a list of labels; got {brief(options['ignore_labels'])}.")
+                raise InputTypeError(f"ignore_labels must be a list of labels; got {short_repr(options['ignore_labels'])}.")
             options["ignore_labels"] = labels
         return options
 
@@ -166,7 +166,7 @@ class TokenClassificationPipeline(Pipeline):
         check_choice("aggregation_strategy", strategy, STRATEGIES)
         check_flag("is_split_into_words", options.get("is_split_into_words", False))
         if not isinstance(options.get("delimiter"), (str, type(None))):
-            raise InputTypeError(f"delimiter must be a text; got {brief(options['delimiter'])}.")
+            raise InputTypeError(f"delimiter must be a text; got {short_repr(options['delimiter'])}.")
         if options.get("stride") is not None:
             check_count("stride", options["stride"], least=0)
             if strategy.lower() == "none":
@@ -178,7 +178,7 @@ class TokenClassificationPipeline(Pipeline):
 
 def as_words(row) -> list[str]:
     if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
-        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {brief(row)}.")
+        raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {short_repr(row)}.")
     return row
 
 
@@ -228,15 +228,15 @@ def tag(entity: dict) -> str:
 
 
 def longest(entities: list[dict]) -> list[dict]:
-    """Of entities that overlap, found in neighbouring windows, the longest; the surest of equals."""
-    kept: list[dict] = []
+    """Of entities that overlap, found in neighboring windows, the longest; the surest of equals."""
+    disjoint: list[dict] = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
-        if kept and entity["start"] < kept[-1]["end"]:
-            if rank(entity) > rank(kept[-1]):
-                kept[-1] = entity
+        if disjoint and entity["start"] < disjoint[-1]["end"]:
+            if rank(entity) > rank(disjoint[-1]):
+                disjoint[-1] = entity
         else:
-            kept.append(entity)
-    return kept
+            disjoint.append(entity)
+    return disjoint
 
 
 def rank(entity: dict) -> tuple[int, float]:

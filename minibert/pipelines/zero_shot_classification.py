@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, brief
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_flag, check_room
 
@@ -28,14 +28,14 @@ class ZeroShotClassificationPipeline(Pipeline):
     def __init__(self, model, tokenizer, **options: Any):
         super().__init__(model, tokenizer, **options)
         names = [str(label).lower() for label in model.config.id2label.values()]
-        found = [index for index, name in enumerate(names) if name.startswith("entail")]
-        if not found:
+        entailing = [index for index, name in enumerate(names) if name.startswith("entail")]
+        if not entailing:
             warnings.warn(
                 f"a label of the model must begin with 'entail'; it has {', '.join(names)}. The last is taken for it.",
                 MinibertWarning,
                 stacklevel=3,
             )
-        self.entailment = found[0] if found else len(names) - 1
+        self.entailment = entailing[0] if entailing else len(names) - 1
         self.contradiction = len(names) - 1 if self.entailment == 0 else 0
 
     @staticmethod
@@ -96,7 +96,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         check_flag("multi_label", options.get("multi_label", False))
         template = options.get("hypothesis_template", "{}")
         if not isinstance(template, str) or not takes_label(template):
-            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {brief(template)}.")
+            raise InputError(f"hypothesis_template must have one {{}} where the label goes; got {short_repr(template)}.")
 
 
 def takes_label(template: str) -> bool:
@@ -113,9 +113,9 @@ def read_labels(labels) -> list[str]:
     else:
         names = as_list(labels)
     if names is None or not all(isinstance(label, str) for label in names):
-        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {brief(labels)}.")
+        raise InputTypeError(f"candidate_labels must be a list of labels, or a string with commas; got {short_repr(labels)}.")
     if not names:
-        raise InputError(f"candidate_labels must have a label; got {brief(labels)}.")
+        raise InputError(f"candidate_labels must have a label; got {short_repr(labels)}.")
     return names
 
 

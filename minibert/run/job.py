@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..errors import InputError, brief
+from ..errors import InputError, short_repr
 from ..pipelines.streaming import CUT, portions
 from .formats import encoder, plain
 from .progress import Progress
@@ -52,7 +52,7 @@ def run(
     Returns how much is done then. InputError for a bad row, where it is strict.
     """
     if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise InputError(f"limit is how many rows to read, 0 or more; got {brief(limit)}.")
+        raise InputError(f"limit is how many rows to read, 0 or more; got {short_repr(limit)}.")
     header, line = encoder(kind, [*(source.columns or ()), *(prefix + name for name in task.adds)])
     job = Job(task, line, prefix, strict)
     if not results.done.rows:

@@ -24,7 +24,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import DataFileError, InputError, brief
+from ..errors import DataFileError, InputError, short_repr
 
 SUFFIXES = {
     ".txt": "txt",
@@ -71,7 +71,7 @@ def opened(path: str, kind: str | None = None, delimiter: str | None = None) -> 
     check_path(path)
     kind = kind or kind_of(path)
     if kind not in FORMATS:
-        raise InputError(f"an input's format is one of {', '.join(FORMATS)}; got {brief(kind)}.")
+        raise InputError(f"an input's format is one of {', '.join(FORMATS)}; got {short_repr(kind)}.")
     if delimiter is not None:
         check_delimiter(delimiter, kind)
     if kind in COLUMNAR:
@@ -122,14 +122,14 @@ def unreadable(name: str, fault: OSError) -> DataFileError:
 
 def check_path(path: str) -> None:
     if not isinstance(path, str) or not path or "\0" in path:
-        raise InputError(f"a file's name must be text with a character, and none that is NUL; got {brief(path)}.")
+        raise InputError(f"a file's name must be text with a character, and none that is NUL; got {short_repr(path)}.")
 
 
 def check_delimiter(delimiter: str, kind: str) -> None:
     if kind not in DELIMITERS:
-        raise InputError(f"a delimiter is for csv and tsv; got {brief(delimiter)} for {kind}.")
+        raise InputError(f"a delimiter is for csv and tsv; got {short_repr(delimiter)} for {kind}.")
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0':
-        raise InputError(f"a delimiter is one character, and neither '\"' nor a line end; got {brief(delimiter)}.")
+        raise InputError(f"a delimiter is one character, and neither '\"' nor a line end; got {short_repr(delimiter)}.")
 
 
 def kind_of(path: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..errors import InputError, InputTypeError, brief
+from ..errors import InputError, InputTypeError, short_repr
 from ..hub import locate
 from ..pipelines import ALIASES, pipeline
 
@@ -80,7 +80,7 @@ def known(name: str) -> str:
     """A task's name or another of its names -> its name."""
     task = ALIASES.get(name, name) if isinstance(name, str) else ""
     if task not in KINDS:
-        raise InputError(f"the tasks are {', '.join((*KINDS, *ALIASES))}; got {brief(name)}.")
+        raise InputError(f"the tasks are {', '.join((*KINDS, *ALIASES))}; got {short_repr(name)}.")
     return task
 
 

@@ -9,7 +9,7 @@ from collections import UserDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from minibert.errors import InputError, InputTypeError, as_int, brief, read_int, strict_arguments
+from minibert.errors import InputError, InputTypeError, as_int, read_int, short_repr, strict_arguments
 
 
 class CharSpan(NamedTuple):
@@ -35,7 +35,7 @@ class BatchEncoding(UserDict):
     @strict_arguments
     def __init__(self, data=None, encodings=None, tensor_type=None):
         if data is not None and type(data) is not dict and not isinstance(data, Mapping):
-            raise InputTypeError(f"data must be a dictionary; got {type(data).__name__}: {brief(data)}.")
+            raise InputTypeError(f"data must be a dictionary; got {type(data).__name__}: {short_repr(data)}.")
         if type(encodings) is not list and encodings is not None:
             raise InputTypeError(f"encodings must be a list, as a tokenizer returns it; got {type(encodings).__name__}.")
         self.data = dict(data or {})  # UserDict.__init__ takes 4 µs
@@ -50,7 +50,7 @@ class BatchEncoding(UserDict):
             return self._require_encodings()[key]
         if isinstance(key, slice):
             return {name: value[key] for name, value in self.data.items()}
-        raise KeyError(f"a key must be a name, a row or a slice; got {brief(key)}. The names: {self._names()}.")
+        raise KeyError(f"a key must be a name, a row or a slice; got {short_repr(key)}. The names: {self._names()}.")
 
     def __getattr__(self, name):
         if name == "data" or name.startswith("__") or name not in self.data:
@@ -115,7 +115,7 @@ class BatchEncoding(UserDict):
         """The Encoding of a row; a negative one counts from the end."""
         encodings, index = self._require_encodings(), read_int("a row", row, least=None)
         if not -len(encodings) <= index < len(encodings):
-            raise InputError(f"a row must be one of the {len(encodings)} of the batch; got {brief(row)}.")
+            raise InputError(f"a row must be one of the {len(encodings)} of the batch; got {short_repr(row)}.")
         return encodings[index]
 
     def _row_and_index(self, row_or_index, index):
@@ -124,7 +124,7 @@ class BatchEncoding(UserDict):
         encoding, index = self._row(row), read_int("an index", position, least=None)
         index += len(encoding) if index < 0 else 0
         if index < 0:
-            raise InputError(f"an index must be one of the {len(encoding)} of its row; got {brief(position)}.")
+            raise InputError(f"an index must be one of the {len(encoding)} of its row; got {short_repr(position)}.")
         return encoding, index
 
     @strict_arguments
@@ -170,7 +170,7 @@ def _as_span(span_type, pair):
 def check_tensor_type(tensor_type):
     if tensor_type is not None and (not isinstance(tensor_type, str) or tensor_type != "np"):
         raise InputError(
-            f"return_tensors must be 'np' or left out: minibert works on NumPy arrays; got {brief(tensor_type)}. Use 'np'."
+            f"return_tensors must be 'np' or left out: minibert works on NumPy arrays; got {short_repr(tensor_type)}. Use 'np'."
         )
 
 
@@ -193,4 +193,4 @@ def to_array(name, value):
     try:
         return np.asarray(value, dtype=np.int64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise InputTypeError(f"{name!r} must hold integers to be an array; got {brief(value)}: {error}") from None
+        raise InputTypeError(f"{name!r} must hold integers to be an array; got {short_repr(value)}: {error}") from None

@@ -12,7 +12,16 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError, brief, is_bool, read_flag, read_int
+from minibert.errors import (
+    InputError,
+    InputTypeError,
+    ModelFileError,
+    ModelNotFoundError,
+    is_bool,
+    read_flag,
+    read_int,
+    short_repr,
+)
 
 PADDINGS = {True: "longest", False: None, "longest": "longest", "max_length": "max_length", "do_not_pad": None}
 TRUNCATIONS = {
@@ -80,7 +89,7 @@ def _check_text(text, is_split_into_words):
     if is_split_into_words or not isinstance(text, str):
         rule = "a list of strings, because of is_split_into_words=True" if is_split_into_words else "a string"
         hint = " Decode bytes first." if isinstance(text, (bytes, bytearray)) else ""
-        raise InputTypeError(f"a text must be {rule}; got {type(text).__name__}: {brief(text)}.{hint}")
+        raise InputTypeError(f"a text must be {rule}; got {type(text).__name__}: {short_repr(text)}.{hint}")
     return text
 
 
@@ -109,8 +118,8 @@ def resolve(tokenizer, *, padding, truncation, max_length, stride, pad_to_multip
         raise InputError("padding needs a pad_token, and this tokenizer has none. Set tokenizer.pad_token.")
     if strategy and padding and pad_to_multiple_of and max_length % pad_to_multiple_of:
         raise InputError(
-            f"with truncation and padding, max_length must be a multiple of pad_to_multiple_of; got {brief(max_length)}"
-            f" and {brief(pad_to_multiple_of)}."
+            f"with truncation and padding, max_length must be a multiple of pad_to_multiple_of; got {short_repr(max_length)}"
+            f" and {short_repr(pad_to_multiple_of)}."
         )
     return Request(strategy, padding, max_length, stride, pad_to_multiple_of, padding_side or tokenizer.padding_side)
 
@@ -119,15 +128,15 @@ def _refuse_idle(strategy, padding, max_length, stride, pad_to_multiple_of, padd
     """Raise InputError for an option that does nothing: its caller expects something else."""
     if max_length is not None and not strategy and padding != "max_length":
         raise InputError(
-            f"max_length={brief(max_length)} does nothing without truncation=True or padding='max_length'. Pass one of them."
+            f"max_length={short_repr(max_length)} does nothing without truncation=True or padding='max_length'. Pass one of them."
         )
     if stride and not (strategy and overflow):
         raise InputError(
-            f"stride={brief(stride)} does nothing without truncation=True and return_overflowing_tokens=True. Pass both."
+            f"stride={short_repr(stride)} does nothing without truncation=True and return_overflowing_tokens=True. Pass both."
         )
     for name, value in (("pad_to_multiple_of", pad_to_multiple_of), ("padding_side", padding_side)):
         if value is not None and not padding:
-            raise InputError(f"{name}={brief(value)} does nothing without padding. Pass padding=True.")
+            raise InputError(f"{name}={short_repr(value)} does nothing without padding. Pass padding=True.")
 
 
 def _choose(name, value, choices):
@@ -136,7 +145,7 @@ def _choose(name, value, choices):
         value = getattr(value, "value", value) if not isinstance(value, type) else value  # transformers' enumerations
         value = bool(value) if is_bool(value) else value
     if not isinstance(value, (bool, str, type(None))) or value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}; got {brief(value)}.")
+        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}; got {short_repr(value)}.")
     return value
 
 
@@ -151,7 +160,7 @@ def as_flag(name, value):
 
 def check_side(name, value):
     if not isinstance(value, str) or value not in ("left", "right"):
-        raise InputError(f"{name} must be 'left' or 'right'; got {brief(value)}.")
+        raise InputError(f"{name} must be 'left' or 'right'; got {short_repr(value)}.")
 
 
 def padded_length(lengths, request):
@@ -160,7 +169,7 @@ def padded_length(lengths, request):
     length += -length % (request.pad_to_multiple_of or 1)
     if length > MAX_PADDED_LENGTH:
         raise InputError(
-            f"rows can be padded to at most {MAX_PADDED_LENGTH} tokens; max_length and pad_to_multiple_of give {brief(length)}."
+            f"rows can be padded to at most {MAX_PADDED_LENGTH} tokens; max_length and pad_to_multiple_of give {short_repr(length)}."
         )
     return length
 
@@ -169,13 +178,13 @@ def max_text_tokens(max_length, special_tokens, stride, special_tokens_of_one):
     """How many tokens of the texts fit into a row with this many special tokens. (The reference overflows below 0.)"""
     if max_length < special_tokens:
         raise InputError(
-            f"max_length must leave room for the {special_tokens} special tokens; got {brief(max_length)}."
+            f"max_length must leave room for the {special_tokens} special tokens; got {short_repr(max_length)}."
             " Pass a larger one, or add_special_tokens=False."
         )
     if stride > max_length - special_tokens_of_one:
         raise InputError(
             f"stride must be at most max_length less the {special_tokens_of_one} special tokens; got"
-            f" stride={brief(stride)} and max_length={brief(max_length)}."
+            f" stride={short_repr(stride)} and max_length={short_repr(max_length)}."
         )
     return max_length - special_tokens
 
@@ -199,25 +208,25 @@ def as_list(value, name):
         return value.copy()
     value = as_python(value, name)
     if isinstance(value, (str, bytes, bytearray)) or hasattr(value, "keys"):
-        raise InputTypeError(f"{name} must be a list; got {type(value).__name__}: {brief(value)}.")
+        raise InputTypeError(f"{name} must be a list; got {type(value).__name__}: {short_repr(value)}.")
     try:
         items = iter(value)
     except TypeError:
-        raise InputTypeError(f"{name} must be a list; got {type(value).__name__}: {brief(value)}.") from None
+        raise InputTypeError(f"{name} must be a list; got {type(value).__name__}: {short_repr(value)}.") from None
     return list(items)
 
 
 def as_path(name, value):
     """A caller's path -> Path. The file need not exist."""
     if not isinstance(value, (str, os.PathLike)):
-        raise InputTypeError(f"{name} must be a path; got {type(value).__name__}: {brief(value)}.")
+        raise InputTypeError(f"{name} must be a path; got {type(value).__name__}: {short_repr(value)}.")
     path = os.fspath(value)
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError:
-        raise InputError(f"{name} must be a path that this system can write; got {brief(path)}.") from None
+        raise InputError(f"{name} must be a path that this system can write; got {short_repr(path)}.") from None
     if b"\0" in encoded:
-        raise InputError(f"{name} must be a path, which has no null character in it; got {brief(path)}.")
+        raise InputError(f"{name} must be a path, which has no null character in it; got {short_repr(path)}.")
     return Path(os.fsdecode(path))
 
 

@@ -17,9 +17,9 @@ from minibert.errors import (
     InputTypeError,
     VocabularyError,
     as_int,
-    brief,
     check_option_names,
     is_bool,
+    short_repr,
     strict_arguments,
 )
 
@@ -66,7 +66,7 @@ class LoadableTokenizer(Tokenizer):
         others = [name for name, token in named_tokens.items() if not is_named_token(name, token)]
         check_option_names(type(self).__name__, others, option_names(type(self)))
         if not isinstance(model_specific_special_tokens, (dict, type(None))):
-            value = brief(model_specific_special_tokens)
+            value = short_repr(model_specific_special_tokens)
             raise InputTypeError(f"model_specific_special_tokens must be a dictionary of names and tokens; got {value}.")
         super().__init__(normalizer, model)
         self.name_or_path, self._decoder, self._warned = name_or_path, decoder, False
@@ -89,10 +89,10 @@ class LoadableTokenizer(Tokenizer):
         extra = [] if extra is None else as_list(extra, "extra_special_tokens")
         for token in added_tokens:
             if not isinstance(token, AddedToken):
-                raise InputTypeError(f"added_tokens must be AddedTokens; got {brief(token)}.")
+                raise InputTypeError(f"added_tokens must be AddedTokens; got {short_repr(token)}.")
         for name, token in (*special.items(), *(("extra_special_tokens", token) for token in extra)):
             if not isinstance(name, str):
-                raise InputTypeError(f"the name of a special token must be a string; got {brief(name)}.")
+                raise InputTypeError(f"the name of a special token must be a string; got {short_repr(name)}.")
             if token is not None:
                 check_token(name, token)
         self._named.update({name: None if token is None else str(token) for name, token in special.items()})
@@ -239,7 +239,7 @@ def option_names(cls):
 def read_bool(name, value):
     """A setting that is on or off. Unlike an option of a call, it may come from a file, where 0 and 1 are not booleans."""
     if not is_bool(value):
-        raise InputError(f"{name} must be True or False; got {brief(value)}.")
+        raise InputError(f"{name} must be True or False; got {short_repr(value)}.")
     return bool(value)
 
 
@@ -249,7 +249,7 @@ def read_length(length):
     if length is None:
         return NO_LIMIT
     if limit is None or not limit >= 1:
-        raise InputError(f"model_max_length must be a number, 1 or more; got {brief(length)}.")
+        raise InputError(f"model_max_length must be a number, 1 or more; got {short_repr(length)}.")
     return int(min(limit, NO_LIMIT))
 
 
@@ -258,7 +258,7 @@ def read_input_names(names):
     allowed = LoadableTokenizer.model_input_names, BertTokenizer.model_input_names
     is_list_of_names = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
     if not is_list_of_names or sorted(names) not in list(map(sorted, allowed)):
-        raise InputError(f"model_input_names must be {' or '.join(map(str, allowed))}; got {brief(names)}.")
+        raise InputError(f"model_input_names must be {' or '.join(map(str, allowed))}; got {short_repr(names)}.")
     return list(names)
 
 
@@ -270,7 +270,7 @@ def read_side(name, value):
 def read_name(value):
     """name_or_path, which is only informative."""
     if not isinstance(value, (str, os.PathLike)):
-        raise InputTypeError(f"name_or_path must be a name or a path; got {brief(value)}.")
+        raise InputTypeError(f"name_or_path must be a name or a path; got {short_repr(value)}.")
     return os.fspath(value)
 
 

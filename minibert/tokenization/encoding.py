@@ -14,7 +14,7 @@ Read next: tokenizer.py.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from minibert.errors import InputError, InputTypeError, as_int, brief, is_bool
+from minibert.errors import InputError, InputTypeError, as_int, is_bool, short_repr
 
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .call_arguments import as_list, padded_length, resolve
@@ -248,7 +248,7 @@ def _columns(encoded_inputs):
         names = list(encoded_inputs[0]) if encoded_inputs else ["input_ids"]
         missing = next((name for row in encoded_inputs for name in names if name not in row), None)
         if missing is not None:
-            raise InputError(f"the dictionaries to be padded must have the keys of the first; one lacks {brief(missing)}.")
+            raise InputError(f"the dictionaries to be padded must have the keys of the first; one lacks {short_repr(missing)}.")
         encoded_inputs = {name: [row[name] for row in encoded_inputs] for name in names}
     if not isinstance(encoded_inputs, Mapping):
         raise InputTypeError(f"pad takes a dictionary, or a list of them; got {type(encoded_inputs).__name__}.")
@@ -263,11 +263,11 @@ def _check_rows(data):
     for name in PADDED_COLUMNS & data.keys():
         rows = data[name]
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
-            raise InputTypeError(f"{name} must be rows of integers, or one row; got {brief(rows)}.")
+            raise InputTypeError(f"{name} must be rows of integers, or one row; got {short_repr(rows)}.")
         if len(rows) != len(data["input_ids"]) or any(len(row) != len(ids) for row, ids in zip(rows, data["input_ids"])):
             raise InputError(f"{name} must have rows as long as those of input_ids; they are not.")
         if not all(type(value) is int or is_bool(value) or as_int(value) is not None for row in rows for value in row):
-            raise InputTypeError(f"{name} must be rows of integers; got {brief(rows)}.")
+            raise InputTypeError(f"{name} must be rows of integers; got {short_repr(rows)}.")
 
 
 def _pad_rows(tokenizer, data, request):

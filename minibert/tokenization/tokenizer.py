@@ -18,7 +18,7 @@ the reference crashes, overflows, or silently ignores something:
 
 import warnings
 
-from minibert.errors import InputError, InputTypeError, MinibertWarning, brief, check_option_names, strict_arguments
+from minibert.errors import InputError, InputTypeError, MinibertWarning, check_option_names, short_repr, strict_arguments
 
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .call_arguments import as_flag, as_list, as_python, max_text_tokens, padded_length, read_texts, resolve
@@ -261,7 +261,7 @@ class Tokenizer(Vocabulary):
         """Tokens -> a string."""
         tokens = as_list(tokens, "tokens")
         if not all(isinstance(token, str) for token in tokens):
-            raise InputTypeError(f"tokens must be strings; got {brief(tokens)}.")
+            raise InputTypeError(f"tokens must be strings; got {short_repr(tokens)}.")
         return join_tokens(tokens, *self._decoder)
 
 

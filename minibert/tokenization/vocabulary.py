@@ -8,7 +8,7 @@ its id, and is never split from then on.
 
 from functools import cached_property
 
-from minibert.errors import InputError, InputTypeError, as_int, brief, strict_arguments
+from minibert.errors import InputError, InputTypeError, as_int, short_repr, strict_arguments
 
 from .call_arguments import as_flag, as_list, as_python
 from .fast_pipeline import FastPipeline
@@ -69,14 +69,14 @@ class Vocabulary:
     def _read_special_tokens(self, special_tokens):
         """A caller's dictionary, checked; additional_special_tokens is renamed to extra_special_tokens."""
         if not hasattr(special_tokens, "keys") or isinstance(special_tokens, type):
-            raise InputTypeError(f"special tokens must be a dictionary of names and tokens; got {brief(special_tokens)}.")
+            raise InputTypeError(f"special tokens must be a dictionary of names and tokens; got {short_repr(special_tokens)}.")
         named = dict(special_tokens)
         if "additional_special_tokens" in named:
             named.setdefault("extra_special_tokens", named.pop("additional_special_tokens"))
         unknown = [name for name in named if name not in (*self._named, "extra_special_tokens")]
         if unknown:
             known = ", ".join(self._named)
-            raise InputError(f"special tokens are named {known} or extra_special_tokens; got {brief(unknown)}.")
+            raise InputError(f"special tokens are named {known} or extra_special_tokens; got {short_repr(unknown)}.")
         if "extra_special_tokens" in named:
             extra = named["extra_special_tokens"]
             named["extra_special_tokens"] = [] if extra is None else as_list(extra, "extra_special_tokens")
@@ -138,7 +138,7 @@ class Vocabulary:
             return self._token_id(self.unk_token) if token_id is None else token_id
         tokens = as_list(tokens, "tokens")
         if not all(isinstance(token, str) for token in tokens):
-            raise InputTypeError(f"a token must be a string; got {brief(tokens)}.")
+            raise InputTypeError(f"a token must be a string; got {short_repr(tokens)}.")
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     @strict_arguments
@@ -251,7 +251,7 @@ def as_id(value):
     """An id as an int. NumPy integers are accepted; bools, floats and negative integers are not."""
     token_id = value if type(value) is int else as_int(value)
     if token_id is None or token_id < 0:
-        raise InputTypeError(f"a token id must be an integer from 0 up; got {brief(value)}. Was it decoded already?")
+        raise InputTypeError(f"a token id must be an integer from 0 up; got {short_repr(value)}. Was it decoded already?")
     return token_id
 
 
@@ -262,7 +262,7 @@ def is_named_token(name, token):
 
 def check_token(name, token):
     if not isinstance(token, (str, AddedToken)):
-        raise InputTypeError(f"{name} must be a string or an AddedToken; got {brief(token)}.")
+        raise InputTypeError(f"{name} must be a string or an AddedToken; got {short_repr(token)}.")
 
 
 def _special(token):

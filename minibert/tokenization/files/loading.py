@@ -7,7 +7,7 @@ versions, and are ignored, as in transformers.
 
 from pathlib import Path
 
-from minibert.errors import InputError, VocabularyError, brief, check_option_names
+from minibert.errors import InputError, VocabularyError, check_option_names, short_repr
 
 from ..stages.added_tokens import AddedToken
 from ..vocabulary import NAMED, is_named_token
@@ -86,7 +86,7 @@ def _token(value, name):
     if name in NAMED and isinstance(value, dict):
         return read_added_token(value, "tokenizer_config.json")
     if name in NAMED and not isinstance(value, (str, type(None))):
-        raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {brief(value)}.")
+        raise VocabularyError(f"{name} in tokenizer_config.json must be a string or an object; got {short_repr(value)}.")
     if name == "model_specific_special_tokens":
         return _named_tokens(value, name)
     if name == "extra_special_tokens":
@@ -94,7 +94,7 @@ def _token(value, name):
             return _named_tokens(value, name)
         entries = [] if value is None else value
         if not isinstance(entries, list) or not all(isinstance(entry, (str, dict)) for entry in entries):
-            raise VocabularyError(f"{name} must be a list of strings and objects; got {brief(value)}.")
+            raise VocabularyError(f"{name} must be a list of strings and objects; got {short_repr(value)}.")
         return [read_added_token(entry, name) if isinstance(entry, dict) else entry for entry in entries]
     return value
 
@@ -102,7 +102,7 @@ def _token(value, name):
 def _named_tokens(tokens, name):
     """{"image_token": "<x>"}, the token a string or an object."""
     if not isinstance(tokens, dict) or not all(isinstance(token, (str, dict)) for token in tokens.values()):
-        raise VocabularyError(f"{name} must map names to strings or objects; got {brief(tokens)}.")
+        raise VocabularyError(f"{name} must map names to strings or objects; got {short_repr(tokens)}.")
     return {key: read_added_token(token, name) if isinstance(token, dict) else token for key, token in tokens.items()}
 
 
@@ -128,7 +128,7 @@ def _entries_with_ids(decoder):
         return [{**entry, "id": int(token_id)} for token_id, entry in decoder.items()]
     except (AttributeError, TypeError, ValueError):
         raise VocabularyError(
-            f"added_tokens_decoder in tokenizer_config.json must map ids to objects; got {brief(decoder)}."
+            f"added_tokens_decoder in tokenizer_config.json must map ids to objects; got {short_repr(decoder)}."
         ) from None
 
 

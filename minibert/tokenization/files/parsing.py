@@ -9,7 +9,7 @@ The two formats:
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.errors import VocabularyError, brief
+from minibert.errors import VocabularyError, short_repr
 
 from ..stages.added_tokens import AddedToken
 from ..stages.normalizer import Normalizer, SequenceNormalizer, decompose, drop_marks, lower
@@ -58,7 +58,7 @@ def check_vocab(vocab, source):
     ):
         token = next(t for t, n in vocab.items() if type(n) is not int or not 0 <= n <= LARGEST_ID)
         raise VocabularyError(
-            f"ids must be integers from 0 to {LARGEST_ID}; {source} gives {brief(token)} the id {brief(vocab[token])}."
+            f"ids must be integers from 0 to {LARGEST_ID}; {source} gives {short_repr(token)} the id {short_repr(vocab[token])}."
         )
     return vocab
 
@@ -93,7 +93,7 @@ def member(part, name, expected, *default):
     value = part.get(name, *default)
     is_valid = isinstance(value, expected) and (expected is not int or type(value) is int and 0 <= value <= LARGEST_ID)
     if not is_valid and not (default and name not in part):
-        raise VocabularyError(f"{name} in tokenizer.json must be {TYPE_NAMES[expected]}; got {brief(value)}.")
+        raise VocabularyError(f"{name} in tokenizer.json must be {TYPE_NAMES[expected]}; got {short_repr(value)}.")
     return value
 
 
@@ -102,7 +102,7 @@ def read_model(content, source):
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
         model_type = model.get("type") if isinstance(model, dict) else model
-        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {brief(model_type)}.")
+        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {short_repr(model_type)}.")
     return {
         "vocab": check_vocab(model.get("vocab"), source),
         "unk_token": member(model, "unk_token", str, "[UNK]"),
@@ -126,7 +126,7 @@ def read_added_token(entry, source):
     flags = {name: entry.get(name) for name in ("single_word", "lstrip", "rstrip", "normalized", "special")}
     if not isinstance(entry.get("content"), str) or set(map(type, flags.values())) - {bool, type(None)}:
         raise VocabularyError(
-            f"an added token must have a string and true or false for its flags; {source} has {brief(entry)}."
+            f"an added token must have a string and true or false for its flags; {source} has {short_repr(entry)}."
         )
     normalized = flags.pop("normalized")
     return AddedToken(entry["content"], normalized=normalized, **{name: bool(flag) for name, flag in flags.items()})
@@ -136,7 +136,7 @@ def _type_of(part, name, allowed):
     type_name = part.get("type") if isinstance(part, dict) else None
     if type_name not in allowed or (type_name is None and part is not None):
         raise VocabularyError(
-            f"the {name} of a tokenizer.json must be {' or '.join(map(str, allowed))}; got {brief(type_name or part)}."
+            f"the {name} of a tokenizer.json must be {' or '.join(map(str, allowed))}; got {short_repr(type_name or part)}."
         )
     return type_name
 
@@ -152,7 +152,7 @@ def _steps(name, part, key, allowed):
             steps.append(step)
     types = [step.get("type") if isinstance(step, dict) else None for step in steps]
     known = [isinstance(type_name, str) and type_name in allowed for type_name in types]
-    unknown = [brief(type_name or step) for step, type_name, is_known in zip(steps, types, known) if not is_known]
+    unknown = [short_repr(type_name or step) for step, type_name, is_known in zip(steps, types, known) if not is_known]
     if unknown:
         raise VocabularyError(
             f"the {name} of a tokenizer.json must be {', '.join(allowed)}, or a Sequence of them; got {', '.join(unknown)}."
@@ -186,7 +186,7 @@ def _pre_tokenizer(part):
 def _punctuation(part):
     behavior = member(part, "behavior", str, "Isolated")
     if behavior not in PUNCTUATION:
-        raise VocabularyError(f"behavior in tokenizer.json must be {', '.join(PUNCTUATION)}; got {brief(behavior)}.")
+        raise VocabularyError(f"behavior in tokenizer.json must be {', '.join(PUNCTUATION)}; got {short_repr(behavior)}.")
     return PUNCTUATION[behavior]
 
 
@@ -208,14 +208,14 @@ def _named_token(part, name):
     """["[CLS]", 101] -> the same, or VocabularyError."""
     value = member(part, name, list)
     if [type(item) for item in value] != [str, int] or not 0 <= value[1] <= LARGEST_ID:
-        raise VocabularyError(f"{name} in tokenizer.json must be a token and its id; got {brief(value)}.")
+        raise VocabularyError(f"{name} in tokenizer.json must be a token and its id; got {short_repr(value)}.")
     return value
 
 
 def _template_part(piece, special):
     """{"Sequence": {"id": "A", "type_id": 0}} or {"SpecialToken": {"id": "[CLS]", "type_id": 0}} -> TemplatePart."""
     if not isinstance(piece, dict) or len(piece) != 1 or not {"Sequence", "SpecialToken"} & set(piece):
-        raise VocabularyError(f"a template in tokenizer.json is of Sequence and SpecialToken; got {brief(piece)}.")
+        raise VocabularyError(f"a template in tokenizer.json is of Sequence and SpecialToken; got {short_repr(piece)}.")
     ((piece_type, _),) = piece.items()
     content = member(piece, piece_type, dict)
     name, type_id = member(content, "id", str), member(content, "type_id", int)
@@ -225,7 +225,7 @@ def _template_part(piece, special):
     ids, tokens = member(token, "ids", list), member(token, "tokens", list)
     are_ids = all(type(token_id) is int and 0 <= token_id <= LARGEST_ID for token_id in ids)
     if not are_ids or len(ids) != len(tokens) or not all(isinstance(text, str) for text in tokens):
-        raise VocabularyError(f"a special token in tokenizer.json must have ids and a text for each; got {brief(token)}.")
+        raise VocabularyError(f"a special token in tokenizer.json must have ids and a text for each; got {short_repr(token)}.")
     return TemplatePart(None, type_id, ids, tokens)
 
 

@@ -17,7 +17,7 @@ NULL_IF_NONE = ("pad_token", "mask_token")  # if the file does not name them, a 
 
 def save(tokenizer, folder):
     """Write the files; returns their paths."""
-    from minibert.files import write_whole
+    from minibert.files import atomic_write
 
     folder = as_path("folder", folder)
     contents = {"tokenizer.json": _json(tokenizer_json(tokenizer)), "tokenizer_config.json": _json(tokenizer_config(tokenizer))}
@@ -29,7 +29,7 @@ def save(tokenizer, folder):
             half = ascii(match.group())
             raise InputError(f"a token must hold whole characters to be saved; one has {half}, half of a surrogate pair.")
     for name, text in contents.items():
-        write_whole(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
+        atomic_write(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
     return tuple(str(folder / name) for name in contents)
 
 

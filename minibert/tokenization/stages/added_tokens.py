@@ -10,7 +10,7 @@ Read next: pipeline.py.
 import re
 from dataclasses import dataclass
 
-from minibert.errors import InputError, InputTypeError, brief, is_bool, strict_arguments
+from minibert.errors import InputError, InputTypeError, is_bool, short_repr, strict_arguments
 
 from .unicode import unicode_table
 
@@ -34,11 +34,11 @@ class AddedToken:
     @strict_arguments
     def __init__(self, content, single_word=False, lstrip=False, rstrip=False, normalized=None, special=False):
         if not isinstance(content, str):
-            raise InputTypeError(f"an added token must be a string; got {type(content).__name__}: {brief(content)}.")
+            raise InputTypeError(f"an added token must be a string; got {type(content).__name__}: {short_repr(content)}.")
         values = dict(zip(FLAGS, (single_word, lstrip, rstrip, normalized, special)))
         for name, value in values.items():
             if not is_bool(value) and not (name == "normalized" and value is None):
-                raise InputTypeError(f"{name} of an added token must be True or False; got {brief(value)}.")
+                raise InputTypeError(f"{name} of an added token must be True or False; got {short_repr(value)}.")
             object.__setattr__(self, name, None if value is None else bool(value))
         object.__setattr__(self, "content", content)
 

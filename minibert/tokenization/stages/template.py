@@ -8,7 +8,7 @@ A long sequence is split into windows. The first is the input, the others are th
 Read next: ../encoding.py.
 """
 
-from minibert.errors import InputError, brief
+from minibert.errors import InputError, short_repr
 
 
 class TemplatePart:
@@ -84,7 +84,7 @@ def windows(length, size, stride, side):
     if size == 0:
         return [(0, 0), (0, length)]
     if stride >= size:
-        raise InputError(f"stride must be less than the {size} tokens a window holds; got {brief(stride)}.")
+        raise InputError(f"stride must be less than the {size} tokens a window holds; got {short_repr(stride)}.")
     starts = range(0, length, size - stride)
     spans = [(start, min(start + size, length)) for start in starts]
     spans = spans[: next(i for i, (_, stop) in enumerate(spans) if stop == length) + 1]

@@ -10,7 +10,7 @@ Read next: added_tokens.py, for tokens that are matched in the text before these
 from functools import cached_property
 from itertools import filterfalse
 
-from minibert.errors import VocabularyError, brief
+from minibert.errors import VocabularyError, short_repr
 
 
 class WordPiece:
@@ -19,7 +19,7 @@ class WordPiece:
     def __init__(self, vocab, unk_token="[UNK]", prefix="##", max_characters=100):
         if unk_token not in vocab:
             raise VocabularyError(
-                f"the vocabulary must hold the token for unknown words; {brief(unk_token)} is not among its"
+                f"the vocabulary must hold the token for unknown words; {short_repr(unk_token)} is not among its"
                 f" {len(vocab)} tokens. Name it with unk_token=..., or fix the file."
             )
         self.vocab, self.unk_token, self.prefix, self.max_characters = vocab, unk_token, prefix, max_characters
