@@ -12,7 +12,7 @@ import mmap
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -131,7 +131,7 @@ def read_header(text: bytes, path: Path) -> dict[str, dict]:
 
 def drop_pages(array: np.ndarray) -> None:
     """Let a mapped tensor's pages leave this process. Whoever reads it again gets them from the system's file cache."""
-    owner = array
+    owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
     owner = getattr(owner, "obj", owner)  # of the memoryview that NumPy puts between

@@ -253,13 +253,13 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
     "PreTrainedModel": "build encode encoder_shapes from_checkpoint head_outputs head_shapes logits_at mlm_logits num_outputs"
-    " optional_tensors pack prepare_head prepare_linear run_checked run_head",
+    " optional_tensors pack prepare_head prepare_linear run_checked run_head all_outputs encoder_outputs",
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt prompt_for vectors",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
-    "PreTrainedModel": "config encoder head kernels graph_cache tensors",
+    "PreTrainedModel": "architecture config encoder head kernels graph_cache tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
     "SentenceEncoder": "dense model recipe tokenizer width",
     "BatchEncoding": "data",

@@ -6,8 +6,8 @@ from callers import at_the_same_time
 
 import minibert
 from minibert.errors import InputError, WeightsError
-from minibert.kernels.catalog import make_ops, variants
-from minibert.kernels.registry import REGISTRY, Ops
+from minibert.kernels.catalog import Ops, make_ops, variants
+from minibert.kernels.registry import REGISTRY
 from minibert.kernels.runtime import buffer_pool, threads
 from minibert.kernels.runtime.capture import thread_state
 from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads

@@ -84,7 +84,7 @@ NAMES = EncoderNames(
 )
 
 
-def pooler_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+def pooler_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
     return linear_shapes("pooler.dense", config.hidden_size, config.hidden_size)
 
 
@@ -96,17 +96,19 @@ class BertModel(PreTrainedModel):
     output_class = BaseModelOutputWithPooling
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return pooler_shapes(config)
 
     @classmethod
-    def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:
+    def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
         pooler = list(pooler_shapes(config))
         return [] if any(name in stored for name in pooler) else pooler
 
-    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
-        pooled = pool(hidden[packed.first], self.head, self.kernels) if self.head else None
-        return {"last_hidden_state": packed.unpack(hidden), "pooler_output": pooled}
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = {"last_hidden_state": packed.unpack(hidden)}
+        if self.head:
+            outputs["pooler_output"] = pool(hidden[packed.first], self.head, self.kernels)
+        return outputs
 
 
 class BertForSequenceClassification(SequenceClassifier):
@@ -116,7 +118,7 @@ class BertForSequenceClassification(SequenceClassifier):
     encoder_names = NAMES
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return pooler_shapes(config) | linear_shapes("classifier", cls.num_outputs(config), config.hidden_size)
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
@@ -151,7 +153,7 @@ class BertForNextSentencePrediction(ModelWithHead):
     purpose = "tell whether a sentence follows another"
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return pooler_shapes(config) | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
@@ -186,11 +188,11 @@ class BertForPreTraining(BertForMaskedLM):
     purpose = "guess words and to tell whether a sentence follows another"
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
 
     @classmethod
-    def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:
+    def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
         """Either head by itself."""
         heads = (BertForMaskedLM, BertForNextSentencePrediction)
         return [name for head in heads for name in head.optional_tensors(stored, config)]

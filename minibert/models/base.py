@@ -61,6 +61,7 @@ class PreTrainedModel:
     encoder_names: EncoderNames  # of the tensors in the family's checkpoints
     output_class: type[ModelOutput] = BaseModelOutput
     cls_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
+    purpose: str  # what a checkpoint with the class's head was trained to do
     has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
     tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
@@ -81,9 +82,10 @@ class PreTrainedModel:
 
     def build(self, config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels) -> None:
         self.config = config
+        self.architecture = config.architecture  # the tensors'; a later change of `config` changes no tensor
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = make_ops(kernels)
-        self.encoder = build_encoder(tensors, self.encoder_names, config.architecture, self.kernels)
+        self.encoder = build_encoder(tensors, self.encoder_names, self.architecture, self.kernels)
         self.graph_cache = GraphCache()
         self.head = self.prepare_head()
         self._warned_of_padding = False
@@ -179,7 +181,7 @@ class PreTrainedModel:
         folder = as_folder(folder)
         names, tensors = self.encoder_names, self.tensors
         changes: dict[str, Any] = {"architectures": [type(self).__name__], "dtype": "float32", "torch_dtype": None}
-        if computes_in_int8(self.kernels, self.config.architecture):
+        if computes_in_int8(self.kernels, self.architecture):
             tensors = quantized_tensors(tensors, self.encoder.layers, names)
             changes["quantization_config"] = {"quant_method": METHOD, "version": VERSION}
         saved = self.config.from_dict({**self.config.to_dict(), **changes})
@@ -210,51 +212,53 @@ class PreTrainedModel:
             [] if requested(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if requested(self.config, "output_attentions", output_attentions) else None,
         )
-        output = self.output_class(
-            **self.run_head(packed, intermediates), **unpack_intermediates(packed, intermediates, self.encoder.heads)
-        )
+        output = self.output_class(**self.run_head(packed, intermediates))
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
     def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if self.encoder_names.types else None
-        packed = pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
+        packed = pack(input_ids, attention_mask, types, position_ids, self.architecture)
         if attention_mask is None and not self._warned_of_padding and not hasattr(input_ids, "bounds"):
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
         return packed
 
-    def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
-        """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
-
-        def compute(packed: Packed) -> Fields:
-            return {"hidden": encode(packed, self.encoder, self.kernels, intermediates, cls_only)}
-
-        if intermediates != NO_INTERMEDIATES:
-            return self.run_checked(compute, packed)["hidden"]
-        return self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
-
-    def run_head(self, packed: Packed, intermediates: Intermediates) -> Fields:
-        """Packed tokens -> the output's own fields."""
-        if self.cls_only and intermediates == NO_INTERMEDIATES:
-
-            def compute(packed: Packed) -> Fields:
-                hidden = encode(packed, self.encoder, self.kernels, intermediates, cls_only=True)
-                return {"hidden": hidden, **self.head_outputs(packed, hidden)}
-
-            outputs = self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("answer",))
+    def run_head(self, packed: Packed, intermediates: Intermediates) -> dict[str, Any]:
+        """Packed tokens -> the output's fields."""
+        if intermediates == NO_INTERMEDIATES and self.cls_only:
+            outputs = self.run_checked(self.all_outputs, packed, captured=True)
             del outputs["hidden"]  # it was there to be checked: a tanh turns infinity into 1
             return outputs
         hidden = self.encode(packed, intermediates)  # who sees a layer sees all of it
-        return self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
+        outputs = self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
+        return {**outputs, **unpack_intermediates(packed, intermediates, self.encoder.heads)}
 
-    def run_checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
-        """compute(*arguments). Raise WeightsError if any output is NaN or infinite."""
+    def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
+        """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
+        captured = intermediates == NO_INTERMEDIATES
+        return self.run_checked(self.encoder_outputs, packed, intermediates, cls_only, captured=captured)["hidden"]
+
+    def run_checked(self, compute: Callable[..., Fields], packed: Packed, *arguments, captured: bool = False) -> Fields:
+        """compute(packed, *arguments); captured if the kernels can be, which `compute` must allow (`graph_cache.py`).
+        Raise WeightsError if any output is NaN or infinite."""
         if not self.kernels.compiled:
             ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            outputs = compute(*arguments)
+            if captured and self.kernels.capturable:
+                outputs = self.graph_cache.run(compute, packed, *arguments)
+            else:
+                outputs = compute(packed, *arguments)
             check_finite(*outputs.values())
         return outputs
+
+    def all_outputs(self, packed: Packed) -> Fields:
+        """The two steps of a class whose head reads first tokens only."""
+        hidden = encode(packed, self.encoder, self.kernels, cls_only=True)
+        return {"hidden": hidden, **self.head_outputs(packed, hidden)}
+
+    def encoder_outputs(self, packed: Packed, intermediates: Intermediates, cls_only: bool) -> Fields:
+        """The first step alone."""
+        return {"hidden": encode(packed, self.encoder, self.kernels, intermediates, cls_only)}
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> Fields:
         """hidden (N, D), or (S, D) if `cls_only` -> the output's own fields. If `cls_only`, it calls operations and
@@ -271,7 +275,7 @@ class PreTrainedModel:
         return self
 
     def __repr__(self) -> str:
-        arch = self.config.architecture
+        arch = self.architecture
         return (
             f"{type(self).__name__}({arch.layers} layers, {arch.width} wide, {arch.heads} heads, "
             f"{self.num_parameters():,} parameters)"
@@ -282,7 +286,7 @@ class ModelWithHead(PreTrainedModel):
     """An encoder with a head. A checkpoint may lack the head, if it was trained for something else, but not a part of it."""
 
     has_head = True
-    purpose = "classify"  # what a checkpoint with this head was trained to do
+    purpose = "classify"
 
     @classmethod
     def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
@@ -319,13 +323,14 @@ def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping
                 raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
 
 
-def check_finite(*arrays: np.ndarray | None) -> None:
+def check_finite(*arrays: np.ndarray) -> None:
     """Raise WeightsError if an array holds NaN or infinity, which its sum shows."""
-    if not all(array is None or math.isfinite(np.add.reduce(array, axis=None)) for array in arrays):
-        raise WeightsError(
-            "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
-            "is the file damaged, or did its training fail?"
-        )
+    for array in arrays:
+        if not math.isfinite(np.add.reduce(array, axis=None)):
+            raise WeightsError(
+                "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
+                "is the file damaged, or did its training fail?"
+            )
 
 
 def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
@@ -339,7 +344,7 @@ def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
 
 def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> bool:
     """A call's flag, or the configuration's if the call has none."""
-    value = getattr(config, name, None) if argument is None else argument
+    value = config.__dict__.get(name) if argument is None else argument
     return value is not None and read_flag(name, value)
 
 

@@ -59,7 +59,7 @@ def encoder_shapes(names: EncoderNames, arch: Architecture) -> dict[str, tuple[i
     if names.types:
         shapes[f"{names.types}.weight"] = (arch.types, embedding_width)
     shapes |= norm_shapes(names.embedding_norm, embedding_width)
-    if embedding_width != width:
+    if embedding_width != width and names.embedding_projection is not None:
         shapes |= linear_shapes(names.embedding_projection, width, embedding_width)
     for index in range(arch.layers):
         for part in ("query", "key", "value", "attention_out"):

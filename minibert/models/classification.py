@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..config import PreTrainedConfig
@@ -81,7 +83,7 @@ class MultipleChoice(SequenceClassifier):
                 "For one question, add the batch axis: np.array([ids])."
             )
         rows, choices, length = shape
-        flat = {}
+        flat: dict[str, Any] = {}
         for name, values in {
             "input_ids": input_ids,
             "attention_mask": attention_mask,

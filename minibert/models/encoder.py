@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minibert.kernels.catalog import Ops
 from minibert.kernels.composed import attention_probabilities
-from minibert.kernels.registry import Ops
 
 from ..config import Architecture
 from ..weights import drop_pages
@@ -140,11 +140,11 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         )
 
     types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, arch.embedding_width), np.float32)
-    same_width = arch.embedding_width == arch.width
+    projection = None if arch.embedding_width == arch.width else names.embedding_projection
     return Encoder(
         tables=(tensors[f"{names.words}.weight"], types, tensors[f"{names.positions}.weight"]),
         embedding_norm=norm(names.embedding_norm),
-        embedding_projection=None if same_width else prepare("linear", names.embedding_projection),
+        embedding_projection=None if projection is None else prepare("linear", projection),
         layers=[build_layer(index) for index in range(arch.layers)],
         heads=arch.heads,
         linear_act=f"linear_{arch.activation}",

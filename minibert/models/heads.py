@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minibert.kernels import reference
-from minibert.kernels.registry import Ops
+from minibert.kernels.catalog import Ops
 
 from ..errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
 

@@ -45,7 +45,7 @@ class MaskedLM(ModelWithHead):
         return shapes
 
     def prepare_head(self) -> dict[str, tuple]:
-        arch, names, tensors = self.config.architecture, self.head_names, self.tensors
+        arch, names, tensors = self.architecture, self.head_names, self.tensors
         if self.config.tie_word_embeddings:
             decoder = tensors[f"{self.encoder_names.words}.weight"], tensors[names.bias]  # (V, E), (V,)
         else:
@@ -59,7 +59,7 @@ class MaskedLM(ModelWithHead):
 
     @property
     def transform_operation(self) -> str:
-        return f"linear_{self.activation or self.config.architecture.activation}"
+        return f"linear_{self.activation or self.architecture.activation}"
 
     def mlm_logits(self, hidden: np.ndarray) -> np.ndarray:
         """hidden (N, D) -> logits (N, V)."""

@@ -10,7 +10,6 @@ padding on the left moves positions and changes the outputs; pass `position_ids`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
         others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
         if any(values is not None for values in others.values()):
             raise InputError(f"texts that are packed have no {', '.join(others)}; pass them alone.")
-        return check_packed(pack_joined(input_ids), arch, passed=())
+        return check_packed(pack_joined(input_ids), arch)
     ids = as_integers(input_ids, "input_ids")
     if ids.ndim == 1:
         raise InputError(
@@ -81,8 +80,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
     packed = Packed(
         token_ids=token_ids, type_ids=types, position_ids=positions, bounds=bounds, key_mask=key_mask, token_mask=token_mask
     )
-    others = {"token_type_ids": token_type_ids, "position_ids": position_ids}
-    return check_packed(packed, arch, passed=[name for name, values in others.items() if values is not None])
+    return check_packed(packed, arch, token_type_ids is not None, position_ids is not None)
 
 
 def pack_joined(encoding) -> Packed:
@@ -105,11 +103,11 @@ def pack_joined(encoding) -> Packed:
     )
 
 
-def check_packed(packed: Packed, arch: Architecture, passed: Sequence[str]) -> Packed:
-    """The same, or InputError for an id or a length that the model does not have. `passed` names the inputs that came
-    from the caller; the others need no check."""
+def check_packed(packed: Packed, arch: Architecture, passed_types: bool = False, passed_positions: bool = False) -> Packed:
+    """The same, or InputError for an id or a length that the model does not have. Types and positions that the caller did
+    not pass need no check."""
     check_range(packed.token_ids, arch.vocabulary, "input_ids", "Was another model's tokenizer used?")
-    if "token_type_ids" in passed:
+    if passed_types:
         check_range(packed.type_ids, arch.types, "token_type_ids", "Was another model's tokenizer used?")
     longest = int(np.maximum.reduce(packed.position_ids, initial=0)) + 1
     if longest > arch.positions:
@@ -117,7 +115,7 @@ def check_packed(packed: Packed, arch: Architecture, passed: Sequence[str]) -> P
             f"a sequence may have {arch.positions} tokens, the positions this model has; got {longest}. "
             "Call the tokenizer with truncation=True."
         )
-    if "position_ids" in passed:
+    if passed_positions:
         check_range(packed.position_ids, arch.positions, "position_ids", "Positions count from 0.")
     return packed
 

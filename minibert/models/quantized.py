@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from minibert.kernels.catalog import Ops
 from minibert.kernels.gemm.int8_layout import packed_shapes
-from minibert.kernels.registry import Ops
 
 from ..config import Architecture, PreTrainedConfig, short_repr
 from ..errors import ConfigError, KernelError

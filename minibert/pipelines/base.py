@@ -43,6 +43,11 @@ class Pipeline:
     length_option = "max_length"  # what limits a text's tokens
     inputs = "a text, a list or an iterable of them"  # what a call takes, for an error's message
 
+    @staticmethod
+    def auto_class():
+        """The Auto class that loads the task's models."""
+        raise NotImplementedError
+
     def __init__(self, model, tokenizer, **options: Any):
         check_model(type(self), model)
         if not isinstance(tokenizer, Tokenizer):
@@ -53,7 +58,7 @@ class Pipeline:
         self.check(self.options)
 
     def __call__(self, inputs, **options: Any):
-        options = self.chosen(options)
+        options = self.chosen(options) if options else dict(self.options)  # those of the pipeline are checked already
         size = options.pop("batch_size", BATCH if isinstance(inputs, list) else 1)
         if isinstance(inputs, (str, Mapping, tuple)):
             (answer,) = self.answers([inputs], size, **options)
@@ -133,12 +138,16 @@ class Pipeline:
         """How many tokens of a text the model can see at once."""
         return min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
 
-    def encode(self, texts: list, pairs: list | None = None, **options: Any):
+    def encode(self, texts: list, pairs: list | None = None, **options: Any) -> Mapping[str, np.ndarray]:
         """Texts, or pairs of texts -> the tokenizer's arrays, padded to one length; InputError if the model takes no more."""
-        options = {"padding": True, "return_tensors": "np", "return_attention_mask": True, "verbose": False, **options}
-        if cuts(options.get("truncation")) and options.get("max_length") is None:
-            options["max_length"] = self.limit
-        encoded = self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
+        if len(texts) == 1 and pairs is None and not options:  # a text alone, which nothing is to be done to
+            ids = np.array([self.tokenizer.encode(texts[0], verbose=False)])
+            encoded = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        else:
+            options = {"padding": True, "return_tensors": "np", "return_attention_mask": True, "verbose": False, **options}
+            if cuts(options.get("truncation")) and options.get("max_length") is None:
+                options["max_length"] = self.limit
+            encoded = self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
         self.check_length(encoded["attention_mask"], options)
         return encoded
 
@@ -173,7 +182,7 @@ class Pipeline:
 def batches(rows: Iterable, size: int, read: Callable) -> Iterator[list]:
     """Lists of `size` rows, each row passed through `read`."""
     rows = iter(rows)
-    while batch := [read(row) for row in islice(rows, min(size, sys.maxsize))]:
+    while batch := list(map(read, islice(rows, min(size, sys.maxsize)))):
         yield batch
 
 

@@ -64,7 +64,7 @@ class FillMaskPipeline(Pipeline):
         """ids (T,) of a row, logits (masks, V) -> its answer."""
         positions = np.flatnonzero(ids == self.tokenizer.mask_token_id)
         answers = []
-        for position, scores in zip(positions, softmax(logits)):
+        for position, scores in zip(positions.tolist(), softmax(logits)):
             among = np.arange(len(scores)) if choice is None else choice
             best = among[np.argsort(-scores[among], kind="stable")[:top_k]]
             answers.append([self.proposal(ids, position, int(token), scores, len(positions) == 1) for token in best])

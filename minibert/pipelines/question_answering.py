@@ -112,8 +112,9 @@ class QuestionAnsweringPipeline(Pipeline):
             candidates = top_k * 2 + 10 if align_to_words else top_k  # several may become one word
             for first, last, score in best_spans(starts, ends, allowed, candidates, max_answer_len):
                 start, end = char_span(encoding, first, last, align_to_words)
-                answer = {"score": 0.0, "start": start, "end": end, "answer": context[start:end]}
-                answers.setdefault(answer["answer"].lower(), answer)["score"] += score
+                text = context[start:end]
+                answer = {"score": 0.0, "start": start, "end": end, "answer": text}
+                answers.setdefault(text.lower(), answer)["score"] += score
         ranked = list(answers.values())
         if handle_impossible_answer or not ranked:  # none: the context has no token
             score = min(nothing) if handle_impossible_answer else 0.0

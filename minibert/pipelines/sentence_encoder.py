@@ -32,8 +32,9 @@ class SentenceEncoder:
 
     @strict_arguments
     def __init__(self, model, tokenizer, recipe: Recipe | None = None):
-        if not isinstance(model, tuple(AutoModel.classes().values())):
-            names = " or ".join(known.__name__ for known in AutoModel.classes().values())
+        classes = tuple(AutoModel.classes().values())
+        if not isinstance(model, classes):
+            names = " or ".join(known.__name__ for known in classes)
             raise InputTypeError(
                 f"a SentenceEncoder has a {names}; got {type(model).__name__}. For a checkpoint, call "
                 "SentenceEncoder.from_pretrained(name)."
@@ -85,7 +86,7 @@ class SentenceEncoder:
         return cls(model, AutoTokenizer.from_pretrained(checkpoint), recipe)
 
     @property
-    def prompts(self) -> dict[str, str]:
+    def prompts(self) -> Mapping[str, str]:
         """Names -> what stands before each text where the name is chosen."""
         return self.recipe.prompts
 

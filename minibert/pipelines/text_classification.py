@@ -10,7 +10,8 @@ import numpy as np
 
 from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
-from ..models.heads import sigmoid, softmax
+from ..kernels.reference import softmax
+from ..models.heads import sigmoid
 from .base import Pipeline, batches, check_choice, check_count, cuts
 from .streaming import type_name
 
@@ -121,7 +122,7 @@ def default_function(config: PreTrainedConfig) -> str:
     """Which function turns this model's logits into scores."""
     if config.problem_type == "regression":
         return "none"
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+    if config.problem_type == "multi_label_classification" or len(config.id2label) == 1:
         return "sigmoid"
     return "softmax"
 
@@ -147,9 +148,9 @@ def as_pair(row) -> tuple[str, str | None]:
 
 def columns(batch: list[tuple[str, str | None]]) -> tuple[list, list | None]:
     """Rows of (text, pair or None) -> the texts, and the pairs where there are any."""
-    texts, pairs = (list(column) for column in zip(*batch))
-    if not any(isinstance(pair, str) for pair in pairs):
+    texts, pairs = map(list, zip(*batch))
+    if pairs.count(None) == len(pairs):
         return texts, None
-    if all(isinstance(pair, str) for pair in pairs):
+    if None not in pairs:
         return texts, pairs
     raise InputError("a batch is of texts or of pairs of texts, not of both; pass batch_size=1 to mix them.")

@@ -80,7 +80,7 @@ class TokenClassificationPipeline(Pipeline):
                     entities += [
                         one
                         for one in self.aggregate(tokens, strategy)
-                        if one.get("entity", one.get("entity_group")) not in ignore_labels
+                        if (one["entity"] if "entity" in one else one["entity_group"]) not in ignore_labels
                     ]
                 yield longest(entities) if stop - start > 1 else entities
 

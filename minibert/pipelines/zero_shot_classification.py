@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class ZeroShotClassificationPipeline(Pipeline):
 
         return AutoModelForSequenceClassification
 
-    def __call__(self, sequences, candidate_labels=None, **options: Any):
+    def __call__(self, sequences, candidate_labels=None, **options: Any):  # type: ignore[override]  # transformers' names
         return super().__call__(sequences, **self.with_labels(candidate_labels, options))
 
     def answered(self, candidate_labels=None, **options: Any):
@@ -62,7 +62,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         inputs: Iterable,
         batch_size: int,
         *,
-        candidate_labels,
+        candidate_labels: Sequence[str] = (),  # which `with_labels` requires
         multi_label: bool = False,
         hypothesis_template: str = "This example is {}.",
         **tokenizer_options: Any,
@@ -108,6 +108,7 @@ def takes_label(template: str) -> bool:
 
 def read_labels(labels) -> list[str]:
     """["a", "b"] or "a, b" -> ["a", "b"]"""
+    names: list | None
     if isinstance(labels, str):
         names = [label.strip() for label in labels.split(",") if label.strip()]
     else:
