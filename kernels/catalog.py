@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from minibert.errors import KernelError, short_repr
 
@@ -56,7 +57,7 @@ class Ops:
         parts = choice.parts if isinstance(choice, Composition) else ()
         return choice.capturable and all(map(self.is_capturable, parts))
 
-    def pack_weights(self, operation: str, *arrays) -> tuple:
+    def pack_weights(self, operation: str, *arrays: Any) -> tuple:
         """A layer's arrays as in the checkpoint -> what the chosen variant takes after its inputs. Once, at load."""
         choice = self.chosen[operation]
         if isinstance(choice, Variant):

@@ -19,7 +19,7 @@ Warnings are `MinibertWarning` (a UserWarning): the answer is there, and somethi
 Arguments of every room are checked here too: option names, flags and integers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from numbers import Integral
 from operator import index
@@ -97,7 +97,7 @@ def strict_arguments(function: F) -> F:
     """The same function, but to call it with an unknown or a missing argument is an InputTypeError."""
 
     @wraps(function)
-    def call(*arguments, **options):
+    def call(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
         except TypeError as error:
@@ -114,7 +114,7 @@ def strict_arguments(function: F) -> F:
     return call  # type: ignore[return-value]  # it has the function's own signature
 
 
-def check_option_names(function: str, options, known) -> None:
+def check_option_names(function: str, options: Iterable[str], known: Collection[str]) -> None:
     """The same for a function that takes **options: an option that is not among the known ones is an InputTypeError."""
     unknown = [name for name in options if name not in known]
     if unknown:

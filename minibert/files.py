@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError, InputTypeError, ModelFileError, short_repr
 
@@ -18,7 +19,7 @@ def check_size(path: Path, error: type[Exception], largest: int) -> None:
         raise error(f"{path.name} may have {largest} bytes; {path} has {os.path.getsize(path)}.")
 
 
-def read_json(path: str | Path, error: type[Exception], json_type: type = dict, largest: int | None = None):
+def read_json(path: str | Path, error: type[Exception], json_type: type = dict, largest: int | None = None) -> Any:
     """A file holding one JSON object -> dict; or, of `json_type` list, an array. Whatever else raises `error`, naming the file."""
     path, json_name = Path(path), "object" if json_type is dict else "array"
     try:

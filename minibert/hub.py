@@ -23,7 +23,7 @@ import re
 import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minibert import _download
 from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError
@@ -47,10 +47,10 @@ class Repository:
     offline: str  # what forbids the network, or ""
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         return self.cache / f"models--{self.name.replace('/', '--')}"
 
-    def cached_commit(self, revision):
+    def cached_commit(self, revision: str) -> str | None:
         """The commit a revision was when the client last asked, or None."""
         if COMMIT.fullmatch(revision):
             return revision
@@ -60,13 +60,13 @@ class Repository:
             return None
         return text if COMMIT.fullmatch(text) else None
 
-    def snapshot(self, commit):
+    def snapshot(self, commit: str) -> Path:
         return self.folder / "snapshots" / commit
 
-    def lists(self, filename, commit):
+    def lists(self, filename: str, commit: str) -> bool:
         return _download.is_there(self.name, filename, revision=commit, token=self.token)
 
-    def fetch(self, filename, revision):
+    def fetch(self, filename: str, revision: str) -> Path | None:
         """The path of a file the cache does not have, or None when the hub says there is none."""
         try:
             if self.offline:
@@ -94,11 +94,11 @@ class Checkpoint:
     repository: Repository | None = None
     module: str = ""  # "0_Transformer/" where the files are those of a folder in it
 
-    def within(self, folder) -> "Checkpoint":
+    def within(self, folder: str) -> "Checkpoint":
         """The same checkpoint, of which only the files in one of its folders are seen."""
         return replace(self, module=f"{folder}/") if folder else self
 
-    def file(self, filename) -> Path:
+    def file(self, filename: str) -> Path:
         """The path of a file the model cannot do without; ModelNotFoundError when it has none."""
         path = self.optional(filename)
         if path is None:
@@ -109,28 +109,36 @@ class Checkpoint:
             )
         return path
 
-    def optional(self, filename) -> Path | None:
+    def optional(self, filename: str) -> Path | None:
         """The path of a file, or None when the model is known to have none; not to know is a ModelFileError."""
         filename = _plain(filename, self.module)
         path = self.folder / filename
-        if self.repository is None:
+        if self.repository is None or self.commit is None:
             return path if _is_readable(path) else None
         if os.path.isfile(path):
             _download.finish_check(self.folder, filename)
             return path
         return None if _known_absent(self.folder, filename) else self.repository.fetch(filename, self.commit)
 
-    def has(self, filename) -> bool:
+    def has(self, filename: str) -> bool:
         """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
         filename = _plain(filename, self.module)
         path = self.folder / filename
-        if self.repository is None or os.path.isfile(path):
+        if self.repository is None or self.commit is None or os.path.isfile(path):
             return os.path.isfile(path)
         absent = self.repository.offline or _known_absent(self.folder, filename)
         return not absent and self.repository.lists(filename, self.commit)
 
 
-def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False, **unknown) -> Checkpoint:
+def locate(
+    name: str | os.PathLike | Checkpoint,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    **unknown: Any,
+) -> Checkpoint:
     """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
 
     On the hub `revision` is a branch, a tag, "refs/pr/1" or a commit, by default "main"; `token` is a string, or
@@ -144,6 +152,7 @@ def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=
     folder = _local_folder(name)
     if folder is not None:
         return Checkpoint(os.fspath(name), None, folder)
+    name = os.fspath(name)
     if name in bundled_models():
         return Checkpoint(name, None, BUNDLED / name)
     revision = "main" if revision is None else revision
@@ -172,13 +181,13 @@ class CachedModel(NamedTuple):
     whole: bool  # its configuration and all its safetensors are there
 
 
-def cached_models(cache_dir=None) -> list[CachedModel]:
+def cached_models(cache_dir: str | os.PathLike | None = None) -> list[CachedModel]:
     """Every commit of every model in the hub's cache, minibert's or not, read without the network."""
     folders = _sorted_glob(_cache_folder(cache_dir), "models--*")
     return [model for folder in folders for model in _snapshots(folder)]
 
 
-def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
+def cached_snapshots(name: str, *, revision: str | None = None, cache_dir: str | os.PathLike | None = None) -> list[Path]:
     """A model's name on the hub -> the folders of its commits in the cache, or that of one revision; no network."""
     if _local_folder(name) is not None or name in bundled_models():
         raise InputError(f"a model in the hub's cache has hashes; {os.fspath(name)!r} is a folder or bundled, without any.")
@@ -193,7 +202,7 @@ def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
     return folders
 
 
-def _snapshots(folder):
+def _snapshots(folder: Path) -> list[CachedModel]:
     """What the cache holds of one repository, the newest first."""
     name = folder.name.removeprefix("models--").replace("--", "/")
     commits = [path for path in _sorted_glob(folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
@@ -201,15 +210,15 @@ def _snapshots(folder):
     return [CachedModel(name, path.name, path, _size(path), _is_whole(path)) for path in commits]
 
 
-def _sorted_glob(folder, pattern):
+def _sorted_glob(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) if os.path.isdir(folder) else []  # on a name that is too long, glob raises
 
 
-def _size(folder):
+def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if os.path.isfile(path))
 
 
-def _is_whole(snapshot):
+def _is_whole(snapshot: Path) -> bool:
     if not os.path.isfile(snapshot / "config.json"):
         return False
     if os.path.isfile(snapshot / "model.safetensors"):
@@ -222,11 +231,11 @@ def _is_whole(snapshot):
         return False
 
 
-def _is_known(snapshot, filename):
+def _is_known(snapshot: Path, filename: str) -> bool:
     return os.path.isfile(snapshot / filename) or _known_absent(snapshot, filename)
 
 
-def _known_absent(snapshot, filename):
+def _known_absent(snapshot: Path, filename: str) -> bool:
     """Whether the cache says that the commit of this snapshot has no such file."""
     folder, commit = snapshot.parents[1], snapshot.name
     if os.path.isfile(folder / ".no_exist" / commit / filename):
@@ -238,7 +247,7 @@ def _known_absent(snapshot, filename):
         return False  # no listing, or not one that can be read: nothing is known
 
 
-def _is_readable(path):
+def _is_readable(path: Path) -> bool:
     """Whether a folder holds this file: False when it does not, an error when it does and it cannot be read."""
     try:
         mode = path.stat().st_mode
@@ -258,7 +267,7 @@ def _is_readable(path):
     return True
 
 
-def _plain(filename, module=""):
+def _plain(filename: str, module: str = "") -> str:
     """A file's name, refused unless it stays in the folder it is asked of; "1_Pooling/config.json" does."""
     filename = module + filename if isinstance(filename, str) else filename
     name = MODULE.sub("", filename, count=1) if isinstance(filename, str) else ""
@@ -267,7 +276,7 @@ def _plain(filename, module=""):
     return filename
 
 
-def _local_folder(name):
+def _local_folder(name: Any) -> Path | None:
     """The folder that a name means, or None when it can only be a bundled model's or the hub's."""
     if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
         raise InputTypeError(f"a model is named by a string or a path; got {type(name).__name__}.")
@@ -289,7 +298,7 @@ def _local_folder(name):
     return None
 
 
-def _is_encodable(path):
+def _is_encodable(path: str) -> bool:
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -297,14 +306,14 @@ def _is_encodable(path):
     return True
 
 
-def _is_true(local_files_only):
+def _is_true(local_files_only: Any) -> bool:
     try:
         return bool(local_files_only)
     except (ValueError, TypeError, RuntimeError):  # of an array or a tensor
         raise InputTypeError(f"local_files_only is True or False; got {type(local_files_only).__name__}.") from None
 
 
-def _check_arguments(name, revision, token):
+def _check_arguments(name: str, revision: Any, token: Any) -> None:
     if not REPOSITORY.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
         raise InputError(
             "a model on the hub is named 'name' or 'owner/name', in letters, digits and single '-', '_' or '.';"
@@ -321,7 +330,7 @@ def _check_arguments(name, revision, token):
         raise InputError("a token is printable ASCII without a space; the one given is not.")  # and is not shown
 
 
-def _cache_folder(cache_dir):
+def _cache_folder(cache_dir: Any) -> Path:
     """The hub's cache, by the rules of the client, which reads its environment only once: minibert always names it."""
     if cache_dir is not None:
         if not isinstance(cache_dir, (str, os.PathLike)) or not isinstance(os.fspath(cache_dir), str):
@@ -336,7 +345,7 @@ def _cache_folder(cache_dir):
     return Path(os.path.expandvars(os.path.expanduser(variables.get("HF_HUB_CACHE", cache))))
 
 
-def _offline_variable():
+def _offline_variable() -> str:
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if value := os.environ.get(variable):
             return f"{variable}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""

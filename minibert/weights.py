@@ -48,7 +48,7 @@ class StoredTensor(NamedTuple):
         return stored.astype(np.float32, copy=not stored.flags.aligned)
 
 
-def open_weights(checkpoint) -> dict[str, StoredTensor]:
+def open_weights(checkpoint: Any) -> dict[str, StoredTensor]:
     """A located checkpoint's model.safetensors, or the shards its index names -> its tensors, by the names in the file."""
     if index := None if checkpoint.optional(WEIGHTS) else checkpoint.optional(INDEX):
         tensors: dict[str, StoredTensor] = {}

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -49,6 +49,8 @@ from .quantized import (
 )
 from .random_weights import init_tensor
 
+M = TypeVar("M", bound="PreTrainedModel")
+
 
 class PreTrainedModel:
     """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
@@ -80,7 +82,7 @@ class PreTrainedModel:
         shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
         self.build(config, {name: init_tensor(name, shape, config, random) for name, shape in shapes.items()}, kernels)
 
-    def build(self, config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels) -> None:
+    def build(self, config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels: Any) -> None:
         self.config = config
         self.architecture = config.architecture  # the tensors'; a later change of `config` changes no tensor
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
@@ -90,7 +92,7 @@ class PreTrainedModel:
         self.head = self.prepare_head()
         self._warned_of_padding = False
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         """Pickle the tensors alone; the other process prepares them again."""
         return rebuild, (type(self), self.config, self.tensors, self.kernels.spec)
 
@@ -119,7 +121,7 @@ class PreTrainedModel:
     @classmethod
     @strict_arguments
     def from_pretrained(
-        cls,
+        cls: type[M],
         name: str | PathLike,
         *,
         config: PreTrainedConfig | None = None,
@@ -130,7 +132,7 @@ class PreTrainedModel:
         local_files_only: bool = False,
         strict: bool = True,
         **overrides: Any,
-    ):
+    ) -> M:
         """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
 
         float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError if a file is
@@ -147,7 +149,13 @@ class PreTrainedModel:
         return cls.from_checkpoint(checkpoint, config, kernels, strict)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str], strict: bool = True):
+    def from_checkpoint(
+        cls: type[M],
+        checkpoint: hub.Checkpoint,
+        config: PreTrainedConfig,
+        kernels: str | Mapping[str, str],
+        strict: bool = True,
+    ) -> M:
         """A located checkpoint and its configuration -> the model."""
         names, arch = cls.encoder_names, config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, kernels)
@@ -193,15 +201,15 @@ class PreTrainedModel:
     @strict_arguments
     def __call__(
         self,
-        input_ids,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
         *,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
-    ):
+    ) -> Any:
         """ids (B, T), and masks, types and positions of the same shape -> the class's output.
 
         DistilBERT has no token types and ignores token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0.
@@ -215,7 +223,7 @@ class PreTrainedModel:
         output = self.output_class(**self.run_head(packed, intermediates))
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
-    def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
+    def pack(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if self.encoder_names.types else None
         packed = pack(input_ids, attention_mask, types, position_ids, self.architecture)
@@ -238,7 +246,7 @@ class PreTrainedModel:
         captured = intermediates == NO_INTERMEDIATES
         return self.run_checked(self.encoder_outputs, packed, intermediates, cls_only, captured=captured)["hidden"]
 
-    def run_checked(self, compute: Callable[..., Fields], packed: Packed, *arguments, captured: bool = False) -> Fields:
+    def run_checked(self, compute: Callable[..., Fields], packed: Packed, *arguments: Any, captured: bool = False) -> Fields:
         """compute(packed, *arguments); captured if the kernels can be, which `compute` must allow (`graph_cache.py`).
         Raise WeightsError if any output is NaN or infinite."""
         if not self.kernels.compiled:
@@ -270,7 +278,7 @@ class PreTrainedModel:
         return sum(tensor.size for tensor in self.tensors.values())
 
     @strict_arguments
-    def eval(self):
+    def eval(self: M) -> M:
         """Models here are always in evaluation mode; for code that says so."""
         return self
 
@@ -298,13 +306,13 @@ class ModelWithHead(PreTrainedModel):
         return unshared if any(name in stored for name in head) else head
 
 
-def rebuild(model_class: type[PreTrainedModel], config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels):
+def rebuild(model_class: type[M], config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels: Any) -> M:
     model = model_class.__new__(model_class)
     model.build(config, tensors, kernels)
     return model
 
 
-def check_config(config, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
+def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
     """Raise if a configuration that a caller passed to `from_pretrained` is of another class, or not the only source."""
     if not isinstance(config, config_class):
         raise InputTypeError(f"config must be a {config_class.__name__}; got {type(config).__name__}.")

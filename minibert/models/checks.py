@@ -25,7 +25,7 @@ def warn_of_padding(packed: Packed, pad_token_id: int | None) -> bool:
     return True
 
 
-def check_vocabulary(model, tokenizer: Any) -> None:
+def check_vocabulary(model: Any, tokenizer: Any) -> None:
     """VocabularyError if a tokenizer has an id that the model has no row for."""
     tokens = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
     token = max(tokens, key=tokens.__getitem__, default=None)

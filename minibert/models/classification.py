@@ -67,14 +67,14 @@ class MultipleChoice(SequenceClassifier):
     @strict_arguments
     def __call__(
         self,
-        input_ids,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
         *,
         return_dict: bool | None = None,
-        **options,
-    ):
+        **options: Any,
+    ) -> Any:
         """As of every model, but all inputs are of shape (B, C, T)."""
         shape = as_array(input_ids, "input_ids").shape
         if len(shape) != 3:

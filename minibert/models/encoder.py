@@ -86,7 +86,7 @@ def encode_layer(
     ops: Ops,
     intermediates: Intermediates,
     query_rows: np.ndarray | None = None,
-):
+) -> np.ndarray:
     """hidden (N, D) -> (N, D): attention, then the feed-forward; each adds to what came in, and normalizes the sum.
 
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.

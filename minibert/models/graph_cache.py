@@ -46,7 +46,7 @@ class GraphCache:
     """A model's captured passes of short texts, by length. They share buffers, so only one runs at a time: a second thread
     that comes meanwhile captures and executes its pass as if there were no cache."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.passes: dict[tuple, CapturedPass | None] = {}  # (tokens, threads, method, *arguments); None: cannot be replayed
         self.pinned: dict[int, int] = {}  # id of a buffer -> how many arrays in it belong to these passes
         self.lock = Lock()

@@ -6,7 +6,7 @@ tie_word_embeddings=False in the configuration, the decoder has weights of its o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class MaskedLM(ModelWithHead):
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         return {"logits": packed.unpack(self.mlm_logits(hidden))}
 
-    def logits_at(self, selected: np.ndarray, **inputs) -> np.ndarray:
+    def logits_at(self, selected: np.ndarray, **inputs: Any) -> np.ndarray:
         """A call's inputs, and P selected tokens of them (B, T) bool -> the logits (P, V) of those alone.
 
         The product with the word embeddings is 23 of the 108 million multiplications that BERT-base does for a token,

@@ -10,7 +10,7 @@ padding on the left moves positions and changes the outputs; pass `position_ids`
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Packed(NamedTuple):
         return padded
 
 
-def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architecture) -> Packed:
+def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, arch: Architecture) -> Packed:
     """input_ids (B, T), and the others None or in its shape; or the result of `encode_packed`, which has no padding ->
     packed. InputError for ids, masks or lengths that the model cannot take."""
     if hasattr(input_ids, "bounds"):
@@ -83,7 +83,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
     return check_packed(packed, arch, token_type_ids is not None, position_ids is not None)
 
 
-def pack_joined(encoding) -> Packed:
+def pack_joined(encoding: Any) -> Packed:
     """A PackedEncoding's ids (N,) and bounds (S+1,), as they are -> Packed, each text counting its positions from 0."""
     bounds = np.asarray(encoding.bounds)
     lengths = np.diff(bounds)
@@ -120,7 +120,7 @@ def check_packed(packed: Packed, arch: Architecture, passed_types: bool = False,
     return packed
 
 
-def as_integers(values, name: str) -> np.ndarray:
+def as_integers(values: Any, name: str) -> np.ndarray:
     """A caller's values -> an integer array."""
     if values is None:
         raise InputTypeError(f"{name} must be whole numbers of shape (B, T); got None.")
@@ -132,7 +132,7 @@ def as_integers(values, name: str) -> np.ndarray:
     return array.astype(np.intp, copy=False)
 
 
-def as_array(values, name: str) -> np.ndarray:
+def as_array(values: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError:
@@ -144,7 +144,7 @@ def as_array(values, name: str) -> np.ndarray:
         raise InputTypeError(f"{name} must be dense numbers in memory; got {type(values).__name__}: {error}") from None
 
 
-def read_mask(values, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+def read_mask(values: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
     """-> `token_mask`, and `key_mask`, as Packed has them."""
     if values is None:
         return np.ones(shape, bool), None
@@ -162,7 +162,7 @@ def read_mask(values, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | 
     return token_mask, attended[token_mask]
 
 
-def packed_values(values, token_mask: np.ndarray, name: str) -> np.ndarray:
+def packed_values(values: Any, token_mask: np.ndarray, name: str) -> np.ndarray:
     """Integers (B, T), or of a shape that broadcasts to it -> those of the packed tokens (N,)."""
     integers = as_integers(values, name)
     try:

@@ -54,7 +54,7 @@ def is_quantized(config: PreTrainedConfig) -> bool:
     return True
 
 
-def kernels_for(config: PreTrainedConfig, kernels: Any):
+def kernels_for(config: PreTrainedConfig, kernels: Any) -> Any:
     """The same kernels, but "auto" means int8 for an int8 checkpoint."""
     return "int8" if isinstance(kernels, str) and kernels == "auto" and is_quantized(config) else kernels
 

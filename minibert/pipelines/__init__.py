@@ -9,11 +9,14 @@ import logging
 from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, InputTypeError, read_flag, short_repr
 from ..families import HEADS, PRETRAINED, purpose_of
 from .streaming import type_name
+
+if TYPE_CHECKING:
+    from .base import Pipeline
 
 TASKS = {
     "text-classification": "text_classification.TextClassificationPipeline",
@@ -30,8 +33,8 @@ log = logging.getLogger("minibert")
 
 def pipeline(
     task: str | None = None,
-    model=None,
-    tokenizer=None,
+    model: Any = None,
+    tokenizer: Any = None,
     *,
     kernels: str | Mapping[str, str] = "auto",
     revision: str | None = None,
@@ -40,7 +43,7 @@ def pipeline(
     local_files_only: bool = False,
     strict: bool = True,
     **options: Any,
-):
+) -> Pipeline:
     """A task's name -> a callable from text to answers.
 
     `model` and `tokenizer` are names, folders, or loaded objects; where a model is bundled for the task, it is used when
@@ -51,7 +54,7 @@ def pipeline(
 
     if task is None and model is None:
         raise InputError(f"a pipeline needs a task or a model; the tasks are {', '.join((*TASKS, *ALIASES))}.")
-    where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+    where: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if task is not None:
         task = canonical_task(task)
         if model is None and task not in DEFAULT_MODELS:
@@ -76,7 +79,9 @@ def pipeline(
     return pipe
 
 
-def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):
+def load(
+    task: str | None, name: str | PathLike, tokenizer: Any, kernels: Any, where: Mapping, strict: bool = True
+) -> tuple[Any, Any]:
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from .. import hub
     from ..auto import AutoTokenizer, config_of
@@ -113,7 +118,7 @@ def task_of(architectures: list[str]) -> str:
     raise InputError(f"the task follows from a model's class, {known}; got {architectures or 'none'}. Name the task.")
 
 
-def task_of_model(model) -> str:
+def task_of_model(model: Any) -> str:
     """A loaded model -> the task of its class."""
     from ..models.base import PreTrainedModel
     from .base import of_another_library
@@ -141,6 +146,6 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
     )
 
 
-def pipeline_class(task: str):
+def pipeline_class(task: str) -> type[Pipeline]:
     module, _, name = TASKS[task].partition(".")
     return getattr(import_module(f"{__name__}.{module}"), name)

@@ -21,7 +21,7 @@ class FeatureExtractionPipeline(Pipeline):
     tokenizer_mapping = "tokenize_kwargs"
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModel
 
         return AutoModel

@@ -30,17 +30,17 @@ class FillMaskPipeline(Pipeline):
     tokenizer_mapping = "tokenizer_kwargs"
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForMaskedLM
 
         return AutoModelForMaskedLM
 
-    def __call__(self, inputs, **options: Any):
+    def __call__(self, inputs: Any, **options: Any) -> Any:
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
     def answers(
-        self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None, **tokenizer_options: Any
+        self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets: Any = None, **tokenizer_options: Any
     ) -> Iterator:
         if self.tokenizer.mask_token_id is None:
             raise InputError("fill-mask needs a tokenizer with a mask_token; this one has none.")
@@ -111,7 +111,7 @@ class FillMaskPipeline(Pipeline):
             check_count("top_k", options["top_k"])
 
 
-def read_targets(targets) -> list[str]:
+def read_targets(targets: Any) -> list[str]:
     words = [targets] if isinstance(targets, str) else as_list(targets)
     if not words or not all(isinstance(word, str) for word in words):
         raise InputTypeError(f"targets must be a word or a list of words; got {short_repr(targets)}.")

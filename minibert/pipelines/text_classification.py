@@ -43,12 +43,12 @@ class TextClassificationPipeline(Pipeline):
     inputs = "a text, a pair of texts, a list or an iterable of them"
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 
-    def __call__(self, inputs, **options: Any):
+    def __call__(self, inputs: Any, **options: Any) -> Any:
         answer = super().__call__(inputs, **options)
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
 
@@ -57,7 +57,7 @@ class TextClassificationPipeline(Pipeline):
         inputs: Iterable,
         batch_size: int,
         *,
-        top_k=UNSET,
+        top_k: Any = UNSET,
         function_to_apply: str | None = None,
         stride: int | None = None,
         **tokenizer_options: Any,
@@ -86,7 +86,7 @@ class TextClassificationPipeline(Pipeline):
             means.append((logits[start:stop] * shares).sum(axis=0, dtype=np.float64).astype(np.float32))
         return np.stack(means)
 
-    def top_labels(self, scores: np.ndarray, top_k):
+    def top_labels(self, scores: np.ndarray, top_k: Any) -> Any:
         """scores (labels,) -> the best as a dictionary, or the best `top_k` as a list of them."""
         labels = self.model.config.id2label
         ranked = np.argsort(-scores, kind="stable")  # equal scores: in the labels' order
@@ -127,7 +127,7 @@ def default_function(config: PreTrainedConfig) -> str:
     return "softmax"
 
 
-def as_pair(row) -> tuple[str, str | None]:
+def as_pair(row: Any) -> tuple[str, str | None]:
     """A text, (text, pair), [[text, pair]] or {"text": ..., "text_pair": ...} -> (text, pair or None)."""
     if isinstance(row, str):
         return row, None

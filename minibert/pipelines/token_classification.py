@@ -37,12 +37,12 @@ class TokenClassificationPipeline(Pipeline):
     tokenizer_options = ("max_length",)
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForTokenClassification
 
         return AutoModelForTokenClassification
 
-    def __call__(self, inputs, **options: Any):
+    def __call__(self, inputs: Any, **options: Any) -> Any:
         split = plain({**self.options, **options}.get("is_split_into_words"))
         if split is True and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
@@ -84,7 +84,7 @@ class TokenClassificationPipeline(Pipeline):
                     ]
                 yield longest(entities) if stop - start > 1 else entities
 
-    def tokens(self, text: str, encoding, scores: np.ndarray, words: list[int] | None) -> list[dict]:
+    def tokens(self, text: str, encoding: Any, scores: np.ndarray, words: list[int] | None) -> list[dict]:
         """scores (T, labels) of a window -> its tokens without [CLS] and the like, as dictionaries.
 
         `words` has where each word begins in the text, if the tokens' places are places in the words.
@@ -176,7 +176,7 @@ class TokenClassificationPipeline(Pipeline):
                 )
 
 
-def as_words(row) -> list[str]:
+def as_words(row: Any) -> list[str]:
     if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
         raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {short_repr(row)}.")
     return row

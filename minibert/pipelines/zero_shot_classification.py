@@ -25,7 +25,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     option_names = ("candidate_labels", "hypothesis_template", "multi_label")
     tokenizer_options = ("max_length",)
 
-    def __init__(self, model, tokenizer, **options: Any):
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(model, tokenizer, **options)
         names = [str(label).lower() for label in model.config.id2label.values()]
         entailing = [index for index, name in enumerate(names) if name.startswith("entail")]
@@ -39,18 +39,18 @@ class ZeroShotClassificationPipeline(Pipeline):
         self.contradiction = len(names) - 1 if self.entailment == 0 else 0
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 
-    def __call__(self, sequences, candidate_labels=None, **options: Any):  # type: ignore[override]  # transformers' names
+    def __call__(self, sequences: Any, candidate_labels: Any = None, **options: Any) -> Any:  # type: ignore[override]  # transformers' names
         return super().__call__(sequences, **self.with_labels(candidate_labels, options))
 
-    def answered(self, candidate_labels=None, **options: Any):
+    def answered(self, candidate_labels: Any = None, **options: Any) -> Any:
         return super().answered(**self.with_labels(candidate_labels, options))
 
-    def with_labels(self, labels, options: dict[str, Any]) -> dict[str, Any]:
+    def with_labels(self, labels: Any, options: dict[str, Any]) -> dict[str, Any]:
         """A call's options, which have labels, or those of the pipeline do."""
         options = options if labels is None else {**options, "candidate_labels": labels}
         if "candidate_labels" not in {**self.options, **options}:
@@ -106,7 +106,7 @@ def takes_label(template: str) -> bool:
         return False
 
 
-def read_labels(labels) -> list[str]:
+def read_labels(labels: Any) -> list[str]:
     """["a", "b"] or "a, b" -> ["a", "b"]"""
     names: list | None
     if isinstance(labels, str):
@@ -120,7 +120,7 @@ def read_labels(labels) -> list[str]:
     return names
 
 
-def as_premise(row) -> str:
+def as_premise(row: Any) -> str:
     text = as_text(row)
     if not text:
         raise InputError("each text must have a character, of which a label can be true; got ''. Leave it out.")
