@@ -4,9 +4,9 @@
     D width   H heads   Dh = D / H       F feed-forward    V vocabulary   E width of the embeddings, usually D
 
 All families are this one model. DistilBERT has no token types (a row of zeros takes their place); ELECTRA's embeddings
-may be narrower than its hidden states (a linear layer follows them). `ops` is a table of
-operations (`kernels/`): the reference's formulas are in `kernels/reference.py` and `kernels/composed.py`; which table
-it is changes no line here. Next: `heads.py`, hidden states to logits.
+may be narrower than its hidden states (a linear layer follows them). `ops` is a table of operations, `Ops` in
+`kernels/catalog.py`, which lists each with its formula in `kernels/reference.py` or `kernels/composed.py`; whether their
+compiled variants are in it changes no line here. Next: `heads.py`, hidden states to logits.
 """
 
 from __future__ import annotations
