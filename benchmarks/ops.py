@@ -21,8 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.kernels.catalog import make_ops, operations, variants
-from minibert.kernels.registry import REGISTRY, Ops
+from minibert.kernels.catalog import Ops, make_ops, operations, variants
+from minibert.kernels.registry import REGISTRY
 
 from . import measuring, peaks
 from .measuring import document, seconds_of, time_in_turn, write

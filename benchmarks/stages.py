@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minibert.kernels.registry import Ops
+from minibert.kernels.catalog import Ops
 from minibert.kernels.runtime import threads
 from minibert.kernels.runtime.capture import CommandList
 

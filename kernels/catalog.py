@@ -1,4 +1,4 @@
-"""Presets, and the table of operations that a model is loaded with: `make_ops("fast")`, `make_ops({"linear": "naive"})`.
+"""The table of operations that a model is loaded with, and presets: `make_ops("fast")`, `make_ops({"linear": "naive"})`.
 
 Compiled variants are imported only when one is chosen, so the reference runs without Numba. Every file of `ops/` is imported
 and registers its variants, so a new file needs no other change.
@@ -7,14 +7,89 @@ and registers its variants, so a new file needs no other change.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from minibert.errors import KernelError, short_repr
 
-from . import composed, reference  # noqa: F401 - they register
-from .registry import REGISTRY, TRAINING, Composition, Ops, Variant
+from . import composed, reference
+from .registry import REGISTRY, TRAINING, Composition, Variant
+
+
+class Ops:
+    """One function for each operation: what the encoder calls. `print(ops)` shows the variant of each.
+
+    Each operation is listed with the formula that it must agree with; an instance has the chosen variants in their place.
+    `parameters` are what `pack_weights` returned: for the reference, weight and bias as they are."""
+
+    linear = staticmethod(reference.linear)
+    take = staticmethod(reference.take)
+    softmax = staticmethod(reference.softmax)
+    layer_norm = staticmethod(reference.layer_norm)
+    gelu = staticmethod(reference.gelu)
+    gelu_tanh = staticmethod(reference.gelu_tanh)
+    relu = staticmethod(reference.relu)
+    silu = staticmethod(reference.silu)
+    tanh = staticmethod(reference.tanh)
+    embed = composed.embed
+    query_key_value = composed.query_key_value
+    attention = composed.attention
+    linear_gelu = composed.linear_gelu
+    linear_gelu_tanh = composed.linear_gelu_tanh
+    linear_relu = composed.linear_relu
+    linear_silu = composed.linear_silu
+    linear_add = composed.linear_add
+
+    def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
+        self.chosen = dict(chosen)
+        self.preset = preset
+        self.compiled = False  # whether object files of all its kernels are known to exist: `models/precompile.py`
+        self.capturable = all(map(self.is_capturable, self.chosen))
+        for operation, choice in self.chosen.items():
+            function = choice.function if isinstance(choice, Variant) else partial(choice.function, self)
+            setattr(self, operation, function)
+
+    def is_capturable(self, operation: str) -> bool:
+        """Whether an operation only calls kernels. One that is not disables capture for the whole model."""
+        choice = self.chosen[operation]
+        parts = choice.parts if isinstance(choice, Composition) else ()
+        return choice.capturable and all(map(self.is_capturable, parts))
+
+    def pack_weights(self, operation: str, *arrays: Any) -> tuple:
+        """A layer's arrays as in the checkpoint -> what the chosen variant takes after its inputs. Once, at load."""
+        choice = self.chosen[operation]
+        if isinstance(choice, Variant):
+            return choice.pack_weights(*arrays) if choice.pack_weights else arrays
+        if choice.pack_weights:
+            return choice.pack_weights(self, *arrays)
+        return self.pack_weights(choice.parts[0], *arrays)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """operation -> its variant's name; for a composition, its parts: "linear + gelu"."""
+        return {
+            operation: choice.name if isinstance(choice, Variant) else " + ".join(choice.parts)
+            for operation, choice in self.chosen.items()
+        }
+
+    @property
+    def spec(self) -> str | dict[str, str]:
+        """What `make_ops` takes to make this one again."""
+        return self.preset or {name: choice.name for name, choice in self.chosen.items() if isinstance(choice, Variant)}
+
+    def __repr__(self) -> str:
+        """A line for each operation. `*` marks those that disable capture and replay, which the first lines explain."""
+        width = max(map(len, self.chosen))
+        lines = [f"preset: {self.preset}"] if self.preset else []
+        if not self.capturable:
+            lines.append("capture: off (the operations marked * prevent it)")
+        for operation, name in self.names.items():
+            mark = "" if self.is_capturable(operation) else " *"
+            lines.append(f"{operation:{width}}  {name}{mark}")
+        return "\n".join(lines)
+
 
 # A preset lists variant names, best first: of any operation, or as operation_variant of that one. An operation that has none
 # of them is composed.
@@ -71,7 +146,7 @@ def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
         if isinstance(name, str):
             name = OLD_NAMES.get((operation, name), name)
         if not isinstance(name, str) or name not in known:
-            choice = ", ".join(known) or "none: it is composed of " + " + ".join(auto[operation].parts)
+            choice = ", ".join(known) or "none: it is composed of " + " + ".join(REGISTRY.compositions[operation].parts)
             raise KernelError(f"the variants of {operation!r} are: {choice}; got {short_repr(name)}.")
         named[operation] = known[name]
     changed = {operation: variant for operation, variant in named.items() if variant is not auto[operation]}

@@ -10,6 +10,8 @@ In the order a forward pass meets them. Next: `minibert/models/encoder.py`, whic
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,16 @@ from .registry import composition
 
 
 @composition("layer_norm")
-def embed(ops, token_ids, type_ids, position_ids, tables, weight, bias, eps):
+def embed(
+    ops,
+    token_ids: np.ndarray,
+    type_ids: np.ndarray,
+    position_ids: np.ndarray,
+    tables: tuple,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    eps: float,
+) -> np.ndarray:
     """ids (N,) three times, tables of words (V, D), types (·, D), positions (P, D) -> layer_norm of their sum (N, D)."""
     words, types, positions = tables
     return ops.layer_norm(words[token_ids] + types[type_ids] + positions[position_ids], weight, bias, eps)
@@ -34,7 +45,7 @@ def embed_grad(ops, grad, token_ids, type_ids, position_ids, tables, weight, eps
     return *(ops.take_grad(embedded_grad, rows, len(table)) for table, rows in zip(tables, ids)), weight_grad, bias_grad
 
 
-def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, value_weight, value_bias):
+def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, value_weight, value_bias) -> tuple:
     return (
         ops.pack_weights("linear", query_weight, query_bias),
         ops.pack_weights("linear", key_weight, key_bias),
@@ -43,7 +54,9 @@ def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, va
 
 
 @composition("linear", pack_weights=pack_query_key_value, capturable=True)
-def query_key_value(ops, query_input, x, query, key, value):
+def query_key_value(
+    ops, query_input: np.ndarray, x: np.ndarray, query: tuple, key: tuple, value: tuple
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """query_input (A, K), which are rows of x or x itself, x (M, K), and three pairs of weight (N, K), bias (N,) -> queries
     (A, N), keys and values (M, N). A fused variant reads x once."""
     return ops.linear(query_input, *query), ops.linear(x, *key), ops.linear(x, *value)
@@ -60,7 +73,17 @@ def query_key_value_grad(ops, grads, query_input, x, query_weight, key_weight, v
 
 
 @composition("softmax")
-def attention(ops, query, key, value, bounds, key_mask, heads, bias=None, window=None):
+def attention(
+    ops,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    bounds: np.ndarray,
+    key_mask: np.ndarray | None,
+    heads: int,
+    bias: np.ndarray | None = None,
+    window: int | None = None,
+) -> np.ndarray:
     """query, key, value (N, D), bounds (S+1,), key_mask (N,) bool or None, heads H -> (N, D).
 
     Or query (S, D), one of each sequence -> (S, D).
@@ -132,13 +155,22 @@ def weighted_values(all_probabilities, query, value, bounds):
     return context
 
 
-def query_bounds(query, bounds):
+def query_bounds(query: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Where each sequence's queries begin and end (S+1,): one for each of its keys, or one alone. (As many queries as
     keys are both, if each sequence has one.)"""
     return bounds if len(query) == bounds[-1] else np.arange(len(bounds))
 
 
-def attention_probabilities(ops, query, key, bounds, key_mask, heads, bias=None, window=None):
+def attention_probabilities(
+    ops,
+    query: np.ndarray,
+    key: np.ndarray,
+    bounds: np.ndarray,
+    key_mask: np.ndarray | None,
+    heads: int,
+    bias: np.ndarray | None = None,
+    window: int | None = None,
+) -> Iterator[np.ndarray]:
     """As `attention`; for each sequence of L tokens in turn -> probabilities (H, L, L), or (H, 1, L) of one query."""
     scale, q_bounds = 1 / math.sqrt(query.shape[1] // heads), query_bounds(query, bounds)
     for first, last, start, stop in zip(q_bounds[:-1], q_bounds[1:], bounds[:-1], bounds[1:]):
@@ -156,7 +188,7 @@ def attention_probabilities(ops, query, key, bounds, key_mask, heads, bias=None,
             yield ops.softmax(scores) * visible.any(axis=1, keepdims=True)
 
 
-def split_heads(x, heads):
+def split_heads(x: np.ndarray, heads: int) -> np.ndarray:
     """x (L, D) -> (H, L, D / H)."""
     return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
 
@@ -167,30 +199,30 @@ def join_heads(x):
 
 
 @composition("linear", "gelu", capturable=True)
-def linear_gelu(ops, x, *parameters):
+def linear_gelu(ops, x: np.ndarray, *parameters: Any) -> np.ndarray:
     """x (M, K), weight (N, K), bias (N,) -> gelu of linear (M, N)."""
     return ops.gelu(ops.linear(x, *parameters))
 
 
 @composition("linear", "gelu_tanh", capturable=True)
-def linear_gelu_tanh(ops, x, *parameters):
+def linear_gelu_tanh(ops, x: np.ndarray, *parameters: Any) -> np.ndarray:
     """x (M, K), weight (N, K), bias (N,) -> gelu_tanh of linear (M, N)."""
     return ops.gelu_tanh(ops.linear(x, *parameters))
 
 
 @composition("linear", "relu", capturable=True)
-def linear_relu(ops, x, *parameters):
+def linear_relu(ops, x: np.ndarray, *parameters: Any) -> np.ndarray:
     """x (M, K), weight (N, K), bias (N,) -> relu of linear (M, N)."""
     return ops.relu(ops.linear(x, *parameters))
 
 
 @composition("linear", "silu", capturable=True)
-def linear_silu(ops, x, *parameters):
+def linear_silu(ops, x: np.ndarray, *parameters: Any) -> np.ndarray:
     """x (M, K), weight (N, K), bias (N,) -> silu of linear (M, N)."""
     return ops.silu(ops.linear(x, *parameters))
 
 
 @composition("linear")
-def linear_add(ops, x, residual, *parameters):
+def linear_add(ops, x: np.ndarray, residual: np.ndarray, *parameters: Any) -> np.ndarray:
     """x (M, K), residual (M, N), weight (N, K), bias (N,) -> residual + linear (M, N)."""
     return residual + ops.linear(x, *parameters)

@@ -21,7 +21,7 @@ from .registry import reference
 
 
 @reference
-def linear(x, weight, bias):
+def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """x (M, K), weight (N, K), bias (N,) -> (M, N): x weightᵀ + bias.
 
     The sum over K is made of sums over 128, whose rounding errors stay small: an error a fifth below torch's own where
@@ -49,7 +49,7 @@ def sum_of_rows(x):
 
 
 @reference
-def take(x, rows):
+def take(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """x (N, D), rows (R,) -> those rows of it (R, D)."""
     return x[rows]
 
@@ -63,7 +63,7 @@ def take_grad(grad, rows, count):
 
 
 @reference
-def softmax(scores, mask=None):
+def softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """scores (..., L), mask (L,) bool or None -> (..., L): exp(scores) over its sum; 0 where the mask is False.
 
     Where the mask leaves nothing, every place gets the same share: finite, as `transformers` has it.
@@ -82,7 +82,7 @@ def softmax_grad(grad, probabilities, mask=None):
 
 
 @reference
-def layer_norm(x, weight, bias, eps):
+def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
     """x (N, D), weight (D,), bias (D,) -> (N, D): (x − mean) / √(variance + eps) · weight + bias (arXiv:1607.06450)."""
     centred = x - x.mean(axis=-1, keepdims=True, dtype=np.float64)  # in float32, rows around 100 came out 2.5e-6 off
     variance = (centred * centred).mean(axis=-1, keepdims=True)
@@ -121,7 +121,7 @@ def dropout_scale(rows, columns, settings):
 
 
 @reference
-def gelu(x):
+def gelu(x: np.ndarray) -> np.ndarray:
     """x -> x Φ(x), Φ the normal distribution's cumulative function: x (1 + erf(x / √2)) / 2 (arXiv:1606.08415)."""
     return x * (1 + erf(x * math.sqrt(0.5))) * 0.5
 
@@ -134,7 +134,7 @@ def gelu_grad(grad, x):
 
 
 @reference
-def gelu_tanh(x):
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
     """x -> x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, the same paper's approximation ("gelu_new")."""
     return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) * 0.5
 
@@ -148,7 +148,7 @@ def gelu_tanh_grad(grad, x):
 
 
 @reference
-def relu(x):
+def relu(x: np.ndarray) -> np.ndarray:
     """x -> max(x, 0)."""
     return np.maximum(x, 0)
 
@@ -160,7 +160,7 @@ def relu_grad(grad, x):
 
 
 @reference
-def silu(x):
+def silu(x: np.ndarray) -> np.ndarray:
     """x -> x / (1 + exp(−x)), written with tanh, which does not overflow (arXiv:1702.03118)."""
     return x * (1 + np.tanh(x * 0.5)) * 0.5
 
@@ -173,7 +173,7 @@ def silu_grad(grad, x):
 
 
 @reference
-def tanh(x):
+def tanh(x: np.ndarray) -> np.ndarray:
     """x -> (exp(2 x) − 1) / (exp(2 x) + 1)."""
     return np.tanh(x)
 
@@ -191,7 +191,7 @@ STEP = 1 / 128
 GRID = np.array([math.erf(i * STEP) for i in range(int(6 / STEP) + 1)])  # erf(6) is 1 to float64's last bit
 
 
-def erf(x):
+def erf(x: np.ndarray) -> np.ndarray:
     """x -> 2/√π ∫₀ˣ exp(−t²) dt, in x's own precision."""
     distance = np.fmin(np.abs(x), 6)  # not minimum: NaN is no index, and gelu's other factor
     index = np.rint(distance / STEP)

@@ -4,17 +4,17 @@
     @composition("linear", "gelu")                    in composed.py: defines one made of others
     @variant("linear", tolerance=1e-6, tolerance_reason="...")     in ops/linear.py: another way to do it
 
-A model is loaded with an `Ops`: one function for each operation (`ops.linear(x, *parameters)`), and
-`ops.pack_weights("linear", weight, bias)`, which returns the parameters that the chosen variant takes. The operations that
-only training needs, gradients and dropout, are registered in the same way, in a list of their own. Next: `catalog.py`, which
-makes an `Ops` from a preset's name.
+The operations that only training needs, gradients and dropout, are registered in the same way, in a list of their own. Next:
+`catalog.py`, the table of one function for each operation that a model is loaded with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from typing import TypeVar
+
+F = TypeVar("F", bound=Callable)
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ def registry_of(operation: str) -> Registry:
     return TRAINING if operation.endswith(("_grad", "dropout")) else REGISTRY
 
 
-def reference(function: Callable) -> Callable:
+def reference(function: F) -> F:
     """Define an operation by its NumPy formula."""
     tolerance_reason = "float32 rounding: sums of up to 3,072 products"
     register(Variant(function.__name__, "reference", function, 2e-6, tolerance_reason))
     return function
 
 
-def composition(*parts: str, pack_weights: Callable | None = None, capturable: bool = False) -> Callable:
+def composition(*parts: str, pack_weights: Callable | None = None, capturable: bool = False) -> Callable[[F], F]:
     """Define an operation by the operations it is made of."""
 
-    def add(function: Callable) -> Callable:
+    def add(function: F) -> F:
         operation = function.__name__
         registry = registry_of(operation)
         registry.compositions[operation] = Composition(operation, parts, function, pack_weights, capturable)
@@ -81,10 +81,10 @@ def composition(*parts: str, pack_weights: Callable | None = None, capturable: b
 
 def variant(
     operation: str, *, tolerance: float, tolerance_reason: str, pack_weights: Callable | None = None, capturable: bool = False
-) -> Callable:
+) -> Callable[[F], F]:
     """Register `function` as a variant of `operation`. Its name is the function's without the operation's: `linear_naive`."""
 
-    def add(function: Callable) -> Callable:
+    def add(function: F) -> F:
         name = function.__name__.removeprefix(f"{operation}_")
         register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable))
         return function
@@ -94,55 +94,3 @@ def variant(
 
 def register(entry: Variant) -> None:
     registry_of(entry.operation).variants.setdefault(entry.operation, {})[entry.name] = entry
-
-
-class Ops:
-    """One function for each operation: what the encoder calls. `print(ops)` shows the variant of each."""
-
-    def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
-        self.chosen = dict(chosen)
-        self.preset = preset
-        self.compiled = False  # whether object files of all its kernels are known to exist: `models/precompile.py`
-        self.capturable = all(map(self.is_capturable, self.chosen))
-        for operation, choice in self.chosen.items():
-            function = choice.function if isinstance(choice, Variant) else partial(choice.function, self)
-            setattr(self, operation, function)
-
-    def is_capturable(self, operation: str) -> bool:
-        """Whether an operation only calls kernels. One that is not disables capture for the whole model."""
-        choice = self.chosen[operation]
-        parts = choice.parts if isinstance(choice, Composition) else ()
-        return choice.capturable and all(map(self.is_capturable, parts))
-
-    def pack_weights(self, operation: str, *arrays) -> tuple:
-        """A layer's arrays as in the checkpoint -> what the chosen variant takes after its inputs. Once, at load."""
-        choice = self.chosen[operation]
-        if isinstance(choice, Variant):
-            return choice.pack_weights(*arrays) if choice.pack_weights else arrays
-        if choice.pack_weights:
-            return choice.pack_weights(self, *arrays)
-        return self.pack_weights(choice.parts[0], *arrays)
-
-    @property
-    def names(self) -> dict[str, str]:
-        """operation -> its variant's name; for a composition, its parts: "linear + gelu"."""
-        return {
-            operation: choice.name if isinstance(choice, Variant) else " + ".join(choice.parts)
-            for operation, choice in self.chosen.items()
-        }
-
-    @property
-    def spec(self) -> str | dict[str, str]:
-        """What `make_ops` takes to make this one again."""
-        return self.preset or {name: choice.name for name, choice in self.chosen.items() if isinstance(choice, Variant)}
-
-    def __repr__(self) -> str:
-        """A line for each operation. `*` marks those that disable capture and replay, which the first lines explain."""
-        width = max(map(len, self.chosen))
-        lines = [f"preset: {self.preset}"] if self.preset else []
-        if not self.capturable:
-            lines.append("capture: off (the operations marked * prevent it)")
-        for operation, name in self.names.items():
-            mark = "" if self.is_capturable(operation) else " *"
-            lines.append(f"{operation:{width}}  {name}{mark}")
-        return "\n".join(lines)

@@ -9,6 +9,7 @@ Names are looked up when they are first used, so `import minibert` takes millise
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from .families import public_names
 
@@ -63,7 +64,7 @@ _LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in publi
 __all__ = sorted(_LAZY_EXPORTS)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _LAZY_EXPORTS:
         raise AttributeError(f"minibert has no {name!r}; it has {', '.join(__all__)}")
     module, attribute = _LAZY_EXPORTS[name]

@@ -15,7 +15,9 @@ import socket
 import ssl
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,11 +25,11 @@ PORTS = defaultdict(lambda: 1080, {"http": 80, "https": 443})  # 1080: SOCKS
 SHORT = 2  # seconds for a connection of our own, once the client's has taken all its time
 
 
-def connection_problem(get_session, url: str, timeout: float) -> str | None:
+def connection_problem(get_session: Callable[[], Any], url: str, timeout: float) -> str | None:
     """Why nothing can connect to the server of `url`, or None. `get_session` returns a session of httpx or requests."""
     errors = []
 
-    def ask():
+    def ask() -> None:
         try:
             get_session().head(url, timeout=timeout)
         except Exception as error:
@@ -73,7 +75,7 @@ def _accepts_connections(url: str) -> bool:
     """Whether the server, or a proxy for it, can be connected to at one of its addresses at least."""
     connected = threading.Event()
 
-    def connect(server, family):
+    def connect(server: str, family: int) -> None:
         with suppress(OSError, ValueError):  # ValueError: what is no URL
             parts = urlsplit(server)
             port = parts.port or PORTS[parts.scheme]

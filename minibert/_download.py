@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from minibert._connection import connection_problem
 from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
@@ -25,7 +26,7 @@ TRUSTED = 60  # seconds for which a hub that was there is taken to be there
 _last_contact = float("-inf")  # on time.monotonic()'s clock
 
 
-def download(name, filename, *, revision, cache, token):
+def download(name: str, filename: str, *, revision: str, cache: Path, token: str | bool | None) -> Path | None:
     """The path of the file in the cache, or None when the hub says that this revision has no such file."""
     _check_client()
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -48,7 +49,7 @@ def download(name, filename, *, revision, cache, token):
     return path
 
 
-def is_there(name, filename, *, revision, token):
+def is_there(name: str, filename: str, *, revision: str, token: str | bool | None) -> bool:
     """Whether the hub says that this revision has such a file; a failure to ask counts as no."""
     with suppress(Exception):  # the caller has an error of its own to tell of, which this makes more exact
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -91,7 +92,7 @@ def _ask(url, token, query):
     return answer.json()
 
 
-def _check_client():
+def _check_client() -> None:
     """DownloadError if the client cannot be imported, which reads its variables then."""
     try:
         from huggingface_hub import constants, hf_hub_download  # noqa: F401
@@ -102,7 +103,7 @@ def _check_client():
         ) from error
 
 
-def _check_connection(name, filename, revision, cache=None):
+def _check_connection(name: str, filename: str, revision: str, cache: Path | None = None) -> None:
     """DownloadError if nothing can connect to the hub, without the client's retries and its log of them."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import get_session
@@ -123,12 +124,12 @@ def _check_connection(name, filename, revision, cache=None):
     _note_contact()
 
 
-def _note_contact():
+def _note_contact() -> None:
     global _last_contact
     _last_contact = time.monotonic()
 
 
-def _fetch(name, filename, **options):
+def _fetch(name: str, filename: str, **options: Any) -> tuple[Path, str]:
     """What the client says: the file's path in the cache, and its hash."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
@@ -145,7 +146,7 @@ def _fetch(name, filename, **options):
     return path, get_hf_file_metadata(url, token=options["token"]).etag or ""
 
 
-def finish_check(snapshot, filename):
+def finish_check(snapshot: Path, filename: str) -> None:
     """Compare a file of the cache with its hash, if the process that downloaded it did not live to do so."""
     mark = _mark(snapshot, filename)
     if os.path.exists(mark):
@@ -154,26 +155,26 @@ def finish_check(snapshot, filename):
         _remove(mark)
 
 
-def _mark(snapshot, filename):
+def _mark(snapshot: Path, filename: str) -> Path:
     return snapshot.parents[1] / ".unchecked" / f"{snapshot.name}.{filename.replace('/', '.')}"
 
 
-def _remove(path):
+def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
 
 
-def _hash_in_cache(path):
+def _hash_in_cache(path: Path) -> str:
     """The hash that the cache names this file by, or "" on a file system without links, where it names it by none."""
     return os.path.basename(os.readlink(path)) if path.is_symlink() else ""
 
 
-def is_hash(text):
+def is_hash(text: str) -> bool:
     """Whether a blob's name is a hash; a mirror may have tags of its own."""
     return bool(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text))
 
 
-def digests(path, expected):
+def digests(path: Path, expected: str) -> list[str]:
     """What a file's hash may be, of the algorithm that the expected one is of: sha256, or git's sha1 and plain sha1."""
     import hashlib  # 4 ms, which finding a file in the cache does not need
 
@@ -187,7 +188,7 @@ def digests(path, expected):
     return [each.hexdigest() for each in hashes]
 
 
-def _compare(path, expected):
+def _compare(path: Path, expected: str) -> None:
     """Delete the file and raise DownloadError unless its hash is the expected one."""
     if not is_hash(expected):
         return  # there is nothing to compare with
@@ -205,7 +206,7 @@ def _compare(path, expected):
         )
 
 
-def _translated(error, name, filename, revision, cache):
+def _translated(error: BaseException, name: str, filename: str, revision: str, cache: Path) -> Exception:
     """The error of minibert's that says what the client's does."""
     from huggingface_hub import constants, errors
 
@@ -217,7 +218,7 @@ def _translated(error, name, filename, revision, cache):
     what = f"{filename!r} of {name!r} (revision {revision!r})"
     if isinstance(error, errors.GatedRepoError):
         return GatedModelError(
-            f"{name!r} is gated: its owner wants a licence accepted first. Accept it at {constants.ENDPOINT}/{name},"
+            f"{name!r} is gated: its owner wants a license accepted first. Accept it at {constants.ENDPOINT}/{name},"
             " then log in with `hf auth login` or pass token=."
         )
     if isinstance(error, errors.RepositoryNotFoundError):

@@ -42,7 +42,7 @@ class AutoConfig:
         return config_of(checkpoint, **overrides)
 
 
-def config_of(checkpoint, **overrides: Any) -> PreTrainedConfig:
+def config_of(checkpoint: hub.Checkpoint, **overrides: Any) -> PreTrainedConfig:
     """A located checkpoint's config.json -> its configuration, of the class that its model_type names."""
     path, values = read_config_file(checkpoint)
     model_type = values.get("model_type")
@@ -67,7 +67,16 @@ class AutoTokenizer:
     """`AutoTokenizer.from_pretrained(name)`: the class that the checkpoint's files name."""
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
+    def from_pretrained(
+        cls,
+        name_or_folder: str | PathLike | hub.Checkpoint,
+        *,
+        revision: str | None = None,
+        cache_dir: str | PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> Any:
         """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
         checkpoint = hub.locate(
             name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
@@ -75,7 +84,7 @@ class AutoTokenizer:
         return load_tokenizer(tokenizer_class_of(checkpoint), checkpoint, overrides)
 
 
-def tokenizer_class_of(checkpoint) -> type:
+def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
     """The class that a located checkpoint's files name. If they name one that is not known, but have a tokenizer.json of
     a WordPiece model, that file is used as it is, with a MinibertWarning, as transformers does."""
     stated = read_json_of(checkpoint, "tokenizer_config.json").get("tokenizer_class")

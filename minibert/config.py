@@ -11,11 +11,16 @@ import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
 from .errors import ConfigError, InputTypeError, ModelNotFoundError, short_repr, strict_arguments
 from .files import as_folder, atomic_write, read_json
+
+if TYPE_CHECKING:
+    from .hub import Checkpoint
+
+C = TypeVar("C", bound="PreTrainedConfig")
 
 ACTIVATIONS = {  # config.json's names for the four that there are
     "gelu": "gelu",
@@ -220,7 +225,7 @@ class PreTrainedConfig:
 
     @classmethod
     @strict_arguments
-    def from_dict(cls, values: Mapping[str, Any], **overrides: Any):
+    def from_dict(cls: type[C], values: Mapping[str, Any], **overrides: Any) -> C:
         """A dictionary, as config.json holds it -> the configuration, with `overrides` put over it."""
         if not isinstance(values, Mapping):
             raise InputTypeError(f"a configuration's values are a dictionary; got {short_repr(values)}.")
@@ -245,8 +250,15 @@ class PreTrainedConfig:
     @classmethod
     @strict_arguments
     def from_pretrained(
-        cls, name: str | PathLike, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides: Any
-    ):
+        cls: type[C],
+        name: str | PathLike,
+        *,
+        revision: str | None = None,
+        cache_dir: str | PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> C:
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
         from . import hub
 
@@ -257,7 +269,7 @@ class PreTrainedConfig:
         return config_of(checkpoint, cls, **overrides)
 
 
-def config_of(checkpoint, config_class: type[PreTrainedConfig], **overrides: Any) -> PreTrainedConfig:
+def config_of(checkpoint: Checkpoint, config_class: type[C], **overrides: Any) -> C:
     """A located checkpoint's config.json -> its configuration, of `config_class`."""
     path, values = read_config_file(checkpoint)
     model_type = values.get("model_type", config_class.model_type)
@@ -270,7 +282,7 @@ def config_of(checkpoint, config_class: type[PreTrainedConfig], **overrides: Any
     return config_from_file(path, values, config_class, **overrides)
 
 
-def read_config_file(checkpoint) -> tuple[Path, dict[str, Any]]:
+def read_config_file(checkpoint: Checkpoint) -> tuple[Path, dict[str, Any]]:
     """A located checkpoint -> its config.json's path and values, which nobody has judged yet."""
     if checkpoint.optional("config.json") is None:
         check_contents(checkpoint)
@@ -278,7 +290,7 @@ def read_config_file(checkpoint) -> tuple[Path, dict[str, Any]]:
     return path, read_json(path, ConfigError)
 
 
-def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[PreTrainedConfig], **overrides: Any):
+def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[C], **overrides: Any) -> C:
     """config.json's values -> a configuration; a ConfigError names the file."""
     try:
         return config_class.from_dict(values, **overrides)
@@ -286,7 +298,7 @@ def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[P
         raise ConfigError(f"{path}: {error}") from None
 
 
-def check_contents(checkpoint) -> None:
+def check_contents(checkpoint: Checkpoint) -> None:
     """Raise ModelNotFoundError if a folder holds an adapter or another format instead of a model's weights."""
     if checkpoint.has("adapter_config.json"):
         raise ModelNotFoundError(

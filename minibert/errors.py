@@ -9,7 +9,7 @@
     │   └── VocabularyError                 vocab.txt, tokenizer.json, tokenizer_config.json
     ├── ModelFileError (OSError)            a file of a checkpoint cannot be had, or cannot be written
     │   ├── ModelNotFoundError              no such folder, repository, revision, or file
-    │   ├── GatedModelError                 it is there, and wants a licence accepted or a token
+    │   ├── GatedModelError                 it is there, and wants a license accepted or a token
     │   └── DownloadError                   the network or the server failed; trying again may work
     ├── DataFileError (OSError)             a file of texts cannot be read, or one of answers not written
     └── KernelError (ValueError)            no such kernel, or this machine cannot run it
@@ -19,9 +19,13 @@ Warnings are `MinibertWarning` (a UserWarning): the answer is there, and somethi
 Arguments of every room are checked here too: option names, flags and integers.
 """
 
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from numbers import Integral
 from operator import index
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class MinibertError(Exception):
@@ -89,15 +93,17 @@ def short_repr(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def strict_arguments(function):
+def strict_arguments(function: F) -> F:
     """The same function, but to call it with an unknown or a missing argument is an InputTypeError."""
 
     @wraps(function)
-    def call(*arguments, **options):
+    def call(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
         except TypeError as error:
-            if error.__traceback__.tb_next is not None:  # raised inside of the function, which has begun
+            if (
+                error.__traceback__ is None or error.__traceback__.tb_next is not None
+            ):  # raised inside of the function, which has begun
                 raise
             import inspect  # 12 ms, which only an error needs
 
@@ -105,10 +111,10 @@ def strict_arguments(function):
             message = f"{error}. It takes {names}." if names else f"{error}. It takes no arguments."
             raise InputTypeError(message) from None
 
-    return call
+    return call  # type: ignore[return-value]  # it has the function's own signature
 
 
-def check_option_names(function: str, options, known) -> None:
+def check_option_names(function: str, options: Iterable[str], known: Collection[str]) -> None:
     """The same for a function that takes **options: an option that is not among the known ones is an InputTypeError."""
     unknown = [name for name in options if name not in known]
     if unknown:
@@ -128,7 +134,7 @@ def is_bool(value: object) -> bool:
     return type(value).__name__ in ("bool", "bool_") and type(value).__module__ == "numpy"  # NumPy 2, NumPy 1
 
 
-def as_int(value: object) -> int | None:
+def as_int(value: Any) -> int | None:
     """An integer of any type, also an array or a tensor that holds one, as an int. None for a bool and for anything else."""
     if type(value) is int:
         return value

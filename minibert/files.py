@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError, InputTypeError, ModelFileError, short_repr
 
@@ -18,21 +19,21 @@ def check_size(path: Path, error: type[Exception], largest: int) -> None:
         raise error(f"{path.name} may have {largest} bytes; {path} has {os.path.getsize(path)}.")
 
 
-def read_json(path: str | Path, error: type[Exception], kind: type = dict, largest: int | None = None):
-    """A file holding one JSON object -> dict; or, of `kind` list, an array. Whatever else raises `error`, naming the file."""
-    path, wanted = Path(path), "object" if kind is dict else "array"
+def read_json(path: str | Path, error: type[Exception], json_type: type = dict, largest: int | None = None) -> Any:
+    """A file holding one JSON object -> dict; or, of `json_type` list, an array. Whatever else raises `error`, naming the file."""
+    path, json_name = Path(path), "object" if json_type is dict else "array"
     try:
         check_size(path, error, LARGEST_JSON if largest is None else largest)
         text = path.read_bytes().decode()
         content = json.loads(text)
         if "\\ud" in text or "\\uD" in text:  # an escaped surrogate: half a pair alone is no character
             json.dumps(content, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as fault:  # bad JSON, not UTF-8, a number of 5,000 digits; nested too deep
-        if isinstance(fault, error):
+    except (ValueError, RecursionError) as cause:  # bad JSON, not UTF-8, a number of 5,000 digits; nested too deep
+        if isinstance(cause, error):
             raise
-        raise error(f"{path.name} must hold one JSON {wanted}; {path} cannot be read as JSON: {fault}") from None
-    if not isinstance(content, kind):
-        raise error(f"{path.name} must hold one JSON {wanted}; {path} holds a {type(content).__name__}.")
+        raise error(f"{path.name} must hold one JSON {json_name}; {path} cannot be read as JSON: {cause}") from None
+    if not isinstance(content, json_type):
+        raise error(f"{path.name} must hold one JSON {json_name}; {path} holds a {type(content).__name__}.")
     return content
 
 
@@ -59,14 +60,14 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, tmp_path = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         try:
-            write(Path(aside))
-            os.chmod(aside, 0o666 & ~current_umask())  # mkstemp's own files are readable by nobody else
-            os.replace(aside, path)
+            write(Path(tmp_path))
+            os.chmod(tmp_path, 0o666 & ~current_umask())  # mkstemp's own files are readable by nobody else
+            os.replace(tmp_path, path)
         except BaseException:
-            Path(aside).unlink(missing_ok=True)
+            Path(tmp_path).unlink(missing_ok=True)
             raise
     except OSError as error:
         reason = error.strerror or error

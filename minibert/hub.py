@@ -25,7 +25,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minibert import _download
 from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError
@@ -49,10 +49,10 @@ class Repository:
     offline: str  # what forbids the network, or ""
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         return self.cache / f"models--{self.name.replace('/', '--')}"
 
-    def cached_commit(self, revision):
+    def cached_commit(self, revision: str) -> str | None:
         """The commit a revision was when the client last asked, or None."""
         if COMMIT.fullmatch(revision):
             return revision
@@ -62,10 +62,10 @@ class Repository:
             return None
         return text if COMMIT.fullmatch(text) else None
 
-    def snapshot(self, commit):
+    def snapshot(self, commit: str) -> Path:
         return self.folder / "snapshots" / commit
 
-    def lists(self, filename, commit):
+    def lists(self, filename: str, commit: str) -> bool:
         return _download.is_there(self.name, filename, revision=commit, token=self.token)
 
     def conversion(self, commit):
@@ -80,7 +80,7 @@ class Repository:
                     record.write_text(converted, "ascii")
         return converted
 
-    def fetch(self, filename, revision):
+    def fetch(self, filename: str, revision: str) -> Path | None:
         """The path of a file the cache does not have, or None when the hub says there is none."""
         try:
             if self.offline:
@@ -92,9 +92,9 @@ class Repository:
         except ModelFileError as error:
             # A failed update moves refs/main before the new weights arrive; the commit before it is still whole.
             current = self.cached_commit(revision)
-            whole = [model.commit for model in _snapshots(self.folder) if model.whole and model.commit != current]
-            if whole:
-                error.args = (f"{error} Another commit of it is whole in the cache: revision={whole[0]!r}.",)
+            complete = [model.commit for model in _snapshots(self.folder) if model.whole and model.commit != current]
+            if complete:
+                error.args = (f"{error} Another commit of it is whole in the cache: revision={complete[0]!r}.",)
             raise
 
 
@@ -108,11 +108,11 @@ class Checkpoint:
     repository: Repository | None = None
     module: str = ""  # "0_Transformer/" where the files are those of a folder in it
 
-    def within(self, folder) -> "Checkpoint":
+    def within(self, folder: str) -> "Checkpoint":
         """The same checkpoint, of which only the files in one of its folders are seen."""
         return replace(self, module=f"{folder}/") if folder else self
 
-    def file(self, filename) -> Path:
+    def file(self, filename: str) -> Path:
         """The path of a file the model cannot do without; ModelNotFoundError when it has none."""
         path = self.optional(filename)
         if path is None:
@@ -123,22 +123,22 @@ class Checkpoint:
             )
         return path
 
-    def optional(self, filename) -> Path | None:
+    def optional(self, filename: str) -> Path | None:
         """The path of a file, or None when the model is known to have none; not to know is a ModelFileError."""
         filename = _plain(filename, self.module)
         path = self.folder / filename
-        if self.repository is None:
+        if self.repository is None or self.commit is None:
             return path if _is_readable(path) else None
         if os.path.isfile(path):
             _download.finish_check(self.folder, filename)
             return path
         return None if _known_absent(self.folder, filename) else self.repository.fetch(filename, self.commit)
 
-    def has(self, filename) -> bool:
+    def has(self, filename: str) -> bool:
         """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
         filename = _plain(filename, self.module)
         path = self.folder / filename
-        if self.repository is None or os.path.isfile(path):
+        if self.repository is None or self.commit is None or os.path.isfile(path):
             return os.path.isfile(path)
         absent = self.repository.offline or _known_absent(self.folder, filename)
         return not absent and self.repository.lists(filename, self.commit)
@@ -156,7 +156,15 @@ class Checkpoint:
         return replace(self, commit=commit, folder=self.repository.snapshot(commit)) if commit else None
 
 
-def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=False, **unknown) -> Checkpoint:
+def locate(
+    name: str | os.PathLike | Checkpoint,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    **unknown: Any,
+) -> Checkpoint:
     """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
 
     On the hub `revision` is a branch, a tag, "refs/pr/1" or a commit, by default "main"; `token` is a string, or
@@ -170,6 +178,7 @@ def locate(name, *, revision=None, cache_dir=None, token=None, local_files_only=
     folder = _local_folder(name)
     if folder is not None:
         return Checkpoint(os.fspath(name), None, folder)
+    name = os.fspath(name)
     if name in bundled_models():
         return Checkpoint(name, None, BUNDLED / name)
     revision = "main" if revision is None else revision
@@ -198,13 +207,13 @@ class CachedModel(NamedTuple):
     whole: bool  # its configuration and all its weights are there
 
 
-def cached_models(cache_dir=None) -> list[CachedModel]:
+def cached_models(cache_dir: str | os.PathLike | None = None) -> list[CachedModel]:
     """Every commit of every model in the hub's cache, minibert's or not, read without the network."""
     folders = _sorted_glob(_cache_folder(cache_dir), "models--*")
     return [model for folder in folders for model in _snapshots(folder)]
 
 
-def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
+def cached_snapshots(name: str, *, revision: str | None = None, cache_dir: str | os.PathLike | None = None) -> list[Path]:
     """A model's name on the hub -> the folders of its commits in the cache, or that of one revision; no network."""
     if _local_folder(name) is not None or name in bundled_models():
         raise InputError(f"a model in the hub's cache has hashes; {os.fspath(name)!r} is a folder or bundled, without any.")
@@ -219,7 +228,7 @@ def cached_snapshots(name, *, revision=None, cache_dir=None) -> list[Path]:
     return folders
 
 
-def _snapshots(folder):
+def _snapshots(folder: Path) -> list[CachedModel]:
     """What the cache holds of one repository, the newest first."""
     name = folder.name.removeprefix("models--").replace("--", "/")
     commits = [path for path in _sorted_glob(folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
@@ -227,15 +236,15 @@ def _snapshots(folder):
     return [CachedModel(name, path.name, path, _size(path), _is_whole(path)) for path in commits]
 
 
-def _sorted_glob(folder, pattern):
+def _sorted_glob(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) if os.path.isdir(folder) else []  # on a name that is too long, glob raises
 
 
-def _size(folder):
+def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if os.path.isfile(path))
 
 
-def _is_whole(snapshot):
+def _is_whole(snapshot: Path) -> bool:
     if not os.path.isfile(snapshot / "config.json"):
         return False
     converted = _recorded_conversion(snapshot.parents[1], snapshot.name)
@@ -266,11 +275,11 @@ def _has_shards(index):
         return False
 
 
-def _is_known(snapshot, filename):
+def _is_known(snapshot: Path, filename: str) -> bool:
     return os.path.isfile(snapshot / filename) or _known_absent(snapshot, filename)
 
 
-def _known_absent(snapshot, filename):
+def _known_absent(snapshot: Path, filename: str) -> bool:
     """Whether the cache says that the commit of this snapshot has no such file."""
     folder, commit = snapshot.parents[1], snapshot.name
     if os.path.isfile(folder / ".no_exist" / commit / filename):
@@ -282,7 +291,7 @@ def _known_absent(snapshot, filename):
         return False  # no listing, or not one that can be read: nothing is known
 
 
-def _is_readable(path):
+def _is_readable(path: Path) -> bool:
     """Whether a folder holds this file: False when it does not, an error when it does and it cannot be read."""
     try:
         mode = path.stat().st_mode
@@ -302,7 +311,7 @@ def _is_readable(path):
     return True
 
 
-def _plain(filename, module=""):
+def _plain(filename: str, module: str = "") -> str:
     """A file's name, refused unless it stays in the folder it is asked of; "1_Pooling/config.json" does."""
     filename = module + filename if isinstance(filename, str) else filename
     name = MODULE.sub("", filename, count=1) if isinstance(filename, str) else ""
@@ -311,7 +320,7 @@ def _plain(filename, module=""):
     return filename
 
 
-def _local_folder(name):
+def _local_folder(name: Any) -> Path | None:
     """The folder that a name means, or None when it can only be a bundled model's or the hub's."""
     if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
         raise InputTypeError(f"a model is named by a string or a path; got {type(name).__name__}.")
@@ -333,7 +342,7 @@ def _local_folder(name):
     return None
 
 
-def _is_encodable(path):
+def _is_encodable(path: str) -> bool:
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -341,14 +350,14 @@ def _is_encodable(path):
     return True
 
 
-def _is_true(local_files_only):
+def _is_true(local_files_only: Any) -> bool:
     try:
         return bool(local_files_only)
     except (ValueError, TypeError, RuntimeError):  # of an array or a tensor
         raise InputTypeError(f"local_files_only is True or False; got {type(local_files_only).__name__}.") from None
 
 
-def _check_arguments(name, revision, token):
+def _check_arguments(name: str, revision: Any, token: Any) -> None:
     if not REPOSITORY.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
         raise InputError(
             "a model on the hub is named 'name' or 'owner/name', in letters, digits and single '-', '_' or '.';"
@@ -365,7 +374,7 @@ def _check_arguments(name, revision, token):
         raise InputError("a token is printable ASCII without a space; the one given is not.")  # and is not shown
 
 
-def _cache_folder(cache_dir):
+def _cache_folder(cache_dir: Any) -> Path:
     """The hub's cache, by the rules of the client, which reads its environment only once: minibert always names it."""
     if cache_dir is not None:
         if not isinstance(cache_dir, (str, os.PathLike)) or not isinstance(os.fspath(cache_dir), str):
@@ -380,7 +389,7 @@ def _cache_folder(cache_dir):
     return Path(os.path.expandvars(os.path.expanduser(variables.get("HF_HUB_CACHE", cache))))
 
 
-def _offline_variable():
+def _offline_variable() -> str:
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if value := os.environ.get(variable):
             return f"{variable}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""

@@ -38,7 +38,7 @@ def quantize(
     inner = checkpoint.within(model_folder)
     config = config_of(inner)
     if is_quantized(config):
-        raise InputError(f"{checkpoint.name} is quantised already ({METHOD}); a float checkpoint is needed.")
+        raise InputError(f"{checkpoint.name} is quantized already ({METHOD}); a float checkpoint is needed.")
     tokenizer = AutoTokenizer.from_pretrained(inner)
     model = class_named_by(config).from_checkpoint(inner, config, "int8", strict)
     for path, source in steps.items():  # before the weights: half of a folder is then none that gives other vectors

@@ -18,6 +18,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -139,14 +140,14 @@ def read_header(text: bytes, path: Path) -> dict[str, dict]:
 
 def drop_pages(array: np.ndarray) -> None:
     """Let a mapped tensor's pages leave this process. Whoever reads it again gets them from the system's file cache."""
-    owner = array
+    owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
     owner = getattr(owner, "obj", owner)  # of the memoryview that NumPy puts between
     if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
         return
     beginning = np.frombuffer(owner, np.uint8).ctypes.data
-    first = array.ctypes.data - beginning + mmap.PAGESIZE - 1  # whole pages only: neighbours keep theirs
+    first = array.ctypes.data - beginning + mmap.PAGESIZE - 1  # whole pages only: neighbors keep theirs
     first -= first % mmap.PAGESIZE
     length = array.ctypes.data - beginning + array.nbytes - first
     if length > 0:

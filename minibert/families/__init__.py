@@ -56,7 +56,7 @@ class Family:
         self.prefix = prefix  # of its classes: prefix + "Config", and prefix + each of the heads
         self.tokenizer = tokenizer  # the class of `minibert/tokenization/` that is its tokenizer
         self.heads = heads
-        self.purposes = {head: HEADS[head] for head in heads} | (purposes or {})
+        self.purposes = {**{head: HEADS[head] for head in heads}, **(purposes or {})}
         self.pretraining_head = pretraining_head  # of the class that AutoModelForPreTraining takes
 
     def load(self, name: str) -> type:

@@ -142,7 +142,7 @@ class BertForNextSentencePrediction(ModelWithHead):
     purpose = "tell whether a sentence follows another"
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return pooler_shapes(config) | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
 
     @classmethod
@@ -181,7 +181,7 @@ class BertForPreTraining(BertForMaskedLM):
     purpose = "guess words and to tell whether a sentence follows another"
 
     @classmethod
-    def head_shapes(cls, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
 
     @classmethod
@@ -192,7 +192,7 @@ class BertForPreTraining(BertForMaskedLM):
         return words._replace(outputs=("prediction_logits",)), pairs
 
     @classmethod
-    def optional_tensors(cls, stored: Mapping, config: BertConfig) -> list[str]:
+    def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
         """Either head by itself."""
         heads = (BertForMaskedLM, BertForNextSentencePrediction)
         return [name for head in heads for name in head.optional_tensors(stored, config)]

@@ -131,7 +131,7 @@ class ElectraForMultipleChoice(MultipleChoice, SequenceClassifier):
     encoder_names = NAMES
 
     @classmethod
-    def head_shapes(cls, config: ElectraConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         check_summary(config)
         width = config.hidden_size
         projection = linear_shapes("sequence_summary.summary", width, width) if config.summary_use_proj else {}
@@ -157,7 +157,7 @@ class ElectraForMultipleChoice(MultipleChoice, SequenceClassifier):
         return {"logits": ops.linear(hidden, *self.head["classifier"])}
 
 
-def check_summary(config: ElectraConfig) -> None:
+def check_summary(config: PreTrainedConfig) -> None:
     """ConfigError for a summary of a sequence that this head does not compute."""
     if config.summary_type != "first":
         raise ConfigError(f"summary_type must be 'first', the first token's; got {short_repr(config.summary_type)}.")
@@ -171,7 +171,7 @@ def check_summary(config: ElectraConfig) -> None:
     summary_activation(config)
 
 
-def summary_activation(config: ElectraConfig) -> str | None:
+def summary_activation(config: PreTrainedConfig) -> str | None:
     """The operation between the summary and the classifier, if there is one."""
     name: Any = config.summary_activation
     if name is None or name in ("", "linear"):
@@ -202,7 +202,7 @@ class ElectraForPreTraining(ModelWithHead):
     purpose = "find replaced tokens"
 
     @classmethod
-    def head_shapes(cls, config: ElectraConfig) -> dict[str, tuple[int, ...]]:
+    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         width = config.hidden_size
         dense = linear_shapes("discriminator_predictions.dense", width, width)
         return dense | linear_shapes("discriminator_predictions.dense_prediction", 1, width)
@@ -214,7 +214,7 @@ class ElectraForPreTraining(ModelWithHead):
         return (LossHead("replaced", (linear_layer(dense), activation, linear_layer(prediction))),)
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
-        activation = getattr(self.kernels, self.config.architecture.activation)
+        activation = getattr(self.kernels, self.architecture.activation)
         inner = activation(self.kernels.linear(hidden, *self.head["discriminator_predictions.dense"]))
         logits = self.kernels.linear(inner, *self.head["discriminator_predictions.dense_prediction"])  # (N, 1)
         return {"logits": packed.unpack(logits)[..., 0]}

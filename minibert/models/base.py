@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -50,6 +50,8 @@ from .quantized import (
 )
 from .random_weights import init_tensor
 
+M = TypeVar("M", bound="PreTrainedModel")
+
 
 class PreTrainedModel:
     """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
@@ -62,6 +64,7 @@ class PreTrainedModel:
     encoder_names: EncoderNames  # of the tensors in the family's checkpoints
     output_class: type[ModelOutput] = BaseModelOutput
     cls_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
+    purpose: str  # what a checkpoint with the class's head was trained to do
     has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
     tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
@@ -80,16 +83,17 @@ class PreTrainedModel:
         shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
         self.build(config, {name: init_tensor(name, shape, config, random) for name, shape in shapes.items()}, kernels)
 
-    def build(self, config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels) -> None:
+    def build(self, config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels: Any) -> None:
         self.config = config
+        self.architecture = config.architecture  # the tensors'; a later change of `config` changes no tensor
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = make_ops(kernels)
-        self.encoder = build_encoder(tensors, self.encoder_names, config.architecture, self.kernels)
+        self.encoder = build_encoder(tensors, self.encoder_names, self.architecture, self.kernels)
         self.graph_cache = GraphCache()
         self.head = self.prepare_head()
         self._warned_of_padding = False
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         """Pickle the tensors alone; the other process prepares them again."""
         return rebuild, (type(self), self.config, self.tensors, self.kernels.spec)
 
@@ -123,7 +127,7 @@ class PreTrainedModel:
     @classmethod
     @strict_arguments
     def from_pretrained(
-        cls,
+        cls: type[M],
         name: str | PathLike,
         *,
         config: PreTrainedConfig | None = None,
@@ -134,7 +138,7 @@ class PreTrainedModel:
         local_files_only: bool = False,
         strict: bool = True,
         **overrides: Any,
-    ):
+    ) -> M:
         """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
 
         float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError if a file is
@@ -151,7 +155,13 @@ class PreTrainedModel:
         return cls.from_checkpoint(checkpoint, config, kernels, strict)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint, config: PreTrainedConfig, kernels: str | Mapping[str, str], strict: bool = True):
+    def from_checkpoint(
+        cls: type[M],
+        checkpoint: hub.Checkpoint,
+        config: PreTrainedConfig,
+        kernels: str | Mapping[str, str],
+        strict: bool = True,
+    ) -> M:
         """A located checkpoint and its configuration -> the model."""
         names, arch = cls.encoder_names, config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, kernels)
@@ -185,7 +195,7 @@ class PreTrainedModel:
         folder = as_folder(folder)
         names, tensors = self.encoder_names, self.tensors
         changes: dict[str, Any] = {"architectures": [type(self).__name__], "dtype": "float32", "torch_dtype": None}
-        if computes_in_int8(self.kernels, self.config.architecture):
+        if computes_in_int8(self.kernels, self.architecture):
             tensors = quantized_tensors(tensors, self.encoder.layers, names)
             changes["quantization_config"] = {"quant_method": METHOD, "version": VERSION}
         saved = self.config.from_dict({**self.config.to_dict(), **changes})
@@ -197,15 +207,15 @@ class PreTrainedModel:
     @strict_arguments
     def __call__(
         self,
-        input_ids,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
         *,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
-    ):
+    ) -> Any:
         """ids (B, T), and masks, types and positions of the same shape -> the class's output.
 
         DistilBERT has no token types and ignores token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0.
@@ -216,51 +226,53 @@ class PreTrainedModel:
             [] if requested(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if requested(self.config, "output_attentions", output_attentions) else None,
         )
-        output = self.output_class(
-            **self.run_head(packed, intermediates), **unpack_intermediates(packed, intermediates, self.encoder.heads)
-        )
+        output = self.output_class(**self.run_head(packed, intermediates))
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
-    def pack(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None) -> Packed:
+    def pack(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if self.encoder_names.types else None
-        packed = pack(input_ids, attention_mask, types, position_ids, self.config.architecture)
+        packed = pack(input_ids, attention_mask, types, position_ids, self.architecture)
         if attention_mask is None and not self._warned_of_padding and not hasattr(input_ids, "bounds"):
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
         return packed
 
-    def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
-        """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
-
-        def compute(packed: Packed) -> Fields:
-            return {"hidden": encode(packed, self.encoder, self.kernels, intermediates, cls_only)}
-
-        if intermediates != NO_INTERMEDIATES:
-            return self.run_checked(compute, packed)["hidden"]
-        return self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("encode", cls_only))["hidden"]
-
-    def run_head(self, packed: Packed, intermediates: Intermediates) -> Fields:
-        """Packed tokens -> the output's own fields."""
-        if self.cls_only and intermediates == NO_INTERMEDIATES:
-
-            def compute(packed: Packed) -> Fields:
-                hidden = encode(packed, self.encoder, self.kernels, intermediates, cls_only=True)
-                return {"hidden": hidden, **self.head_outputs(packed, hidden)}
-
-            outputs = self.run_checked(self.graph_cache.run, compute, packed, self.kernels, ("answer",))
+    def run_head(self, packed: Packed, intermediates: Intermediates) -> dict[str, Any]:
+        """Packed tokens -> the output's fields."""
+        if intermediates == NO_INTERMEDIATES and self.cls_only:
+            outputs = self.run_checked(self.all_outputs, packed, captured=True)
             del outputs["hidden"]  # it was there to be checked: a tanh turns infinity into 1
             return outputs
         hidden = self.encode(packed, intermediates)  # who sees a layer sees all of it
-        return self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
+        outputs = self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
+        return {**outputs, **unpack_intermediates(packed, intermediates, self.encoder.heads)}
 
-    def run_checked(self, compute: Callable[..., Fields], *arguments) -> Fields:
-        """compute(*arguments). Raise WeightsError if any output is NaN or infinite."""
+    def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
+        """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
+        captured = intermediates == NO_INTERMEDIATES
+        return self.run_checked(self.encoder_outputs, packed, intermediates, cls_only, captured=captured)["hidden"]
+
+    def run_checked(self, compute: Callable[..., Fields], packed: Packed, *arguments: Any, captured: bool = False) -> Fields:
+        """compute(packed, *arguments); captured if the kernels can be, which `compute` must allow (`graph_cache.py`).
+        Raise WeightsError if any output is NaN or infinite."""
         if not self.kernels.compiled:
             ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            outputs = compute(*arguments)
+            if captured and self.kernels.capturable:
+                outputs = self.graph_cache.run(compute, packed, *arguments)
+            else:
+                outputs = compute(packed, *arguments)
             check_finite(*outputs.values())
         return outputs
+
+    def all_outputs(self, packed: Packed) -> Fields:
+        """The two steps of a class whose head reads first tokens only."""
+        hidden = encode(packed, self.encoder, self.kernels, cls_only=True)
+        return {"hidden": hidden, **self.head_outputs(packed, hidden)}
+
+    def encoder_outputs(self, packed: Packed, intermediates: Intermediates, cls_only: bool) -> Fields:
+        """The first step alone."""
+        return {"hidden": encode(packed, self.encoder, self.kernels, intermediates, cls_only)}
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> Fields:
         """hidden (N, D), or (S, D) if `cls_only` -> the output's own fields. If `cls_only`, it calls operations and
@@ -280,12 +292,12 @@ class PreTrainedModel:
         return sum(tensor.size for tensor in self.tensors.values())
 
     @strict_arguments
-    def eval(self):
+    def eval(self: M) -> M:
         """Models here are always in evaluation mode; for code that says so."""
         return self
 
     def __repr__(self) -> str:
-        arch = self.config.architecture
+        arch = self.architecture
         return (
             f"{type(self).__name__}({arch.layers} layers, {arch.width} wide, {arch.heads} heads, "
             f"{self.num_parameters():,} parameters)"
@@ -296,25 +308,25 @@ class ModelWithHead(PreTrainedModel):
     """An encoder with a head. A checkpoint may lack the head, if it was trained for something else, but not a part of it."""
 
     has_head = True
-    purpose = "classify"  # what a checkpoint with this head was trained to do
+    purpose = "classify"
 
     @classmethod
     def optional_tensors(cls, stored: Mapping, config: PreTrainedConfig) -> list[str]:
         """The head's tensors if the file has none of them. A pooler, which heads share, may be there or not."""
         head = list(cls.head_shapes(config))
-        own = [name for name in head if not cls.encoder_names.in_pooler(name)]
-        if any(name in stored for name in own):
+        unshared = [name for name in head if not cls.encoder_names.in_pooler(name)]
+        if any(name in stored for name in unshared):
             return []
-        return own if any(name in stored for name in head) else head
+        return unshared if any(name in stored for name in head) else head
 
 
-def rebuild(model_class: type[PreTrainedModel], config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels):
+def rebuild(model_class: type[M], config: PreTrainedConfig, tensors: dict[str, np.ndarray], kernels: Any) -> M:
     model = model_class.__new__(model_class)
     model.build(config, tensors, kernels)
     return model
 
 
-def check_config(config, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
+def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
     """Raise if a configuration that a caller passed to `from_pretrained` is of another class, or not the only source."""
     if not isinstance(config, config_class):
         raise InputTypeError(f"config must be a {config_class.__name__}; got {type(config).__name__}.")
@@ -333,13 +345,14 @@ def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping
                 raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
 
 
-def check_finite(*arrays: np.ndarray | None) -> None:
+def check_finite(*arrays: np.ndarray) -> None:
     """Raise WeightsError if an array holds NaN or infinity, which its sum shows."""
-    if not all(array is None or math.isfinite(np.add.reduce(array, axis=None)) for array in arrays):
-        raise WeightsError(
-            "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
-            "is the file damaged, or did its training fail?"
-        )
+    for array in arrays:
+        if not math.isfinite(np.add.reduce(array, axis=None)):
+            raise WeightsError(
+                "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
+                "is the file damaged, or did its training fail?"
+            )
 
 
 def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
@@ -353,7 +366,7 @@ def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
 
 def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> bool:
     """A call's flag, or the configuration's if the call has none."""
-    value = getattr(config, name, None) if argument is None else argument
+    value = config.__dict__.get(name) if argument is None else argument
     return value is not None and read_flag(name, value)
 
 

@@ -63,7 +63,7 @@ def encoder_shapes(names: EncoderNames, arch: Architecture) -> dict[str, tuple[i
     if names.relative_bias:
         shapes[f"{names.relative_bias}.weight"] = (arch.relative_buckets, arch.heads)
     shapes |= norm_shapes(names.embedding_norm, embedding_width)
-    if embedding_width != width:
+    if embedding_width != width and names.embedding_projection is not None:
         shapes |= linear_shapes(names.embedding_projection, width, embedding_width)
     for index in range(arch.layers):
         for part in ("query", "key", "value", "attention_out"):

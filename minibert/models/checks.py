@@ -28,11 +28,11 @@ def warn_of_padding(packed: Packed, pad_token_id: int | None) -> bool:
     return True
 
 
-def check_vocabulary(model, tokenizer: Any) -> None:
+def check_vocabulary(model: Any, tokenizer: Any) -> None:
     """VocabularyError if a tokenizer has an id that the model has no row for."""
     tokens = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
     token = max(tokens, key=tokens.__getitem__, default=None)
-    rows = model.config.architecture.vocabulary
+    rows = model.architecture.vocabulary
     if token is not None and tokens[token] >= rows:
         raise VocabularyError(
             f"a tokenizer's ids must be below the model's vocabulary of {rows} rows; the id of {short_repr(token)} is "

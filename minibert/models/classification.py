@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..config import PreTrainedConfig
@@ -84,14 +86,14 @@ class MultipleChoice(SequenceClassifier):
     @strict_arguments
     def __call__(
         self,
-        input_ids,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
         *,
         return_dict: bool | None = None,
-        **options,
-    ):
+        **options: Any,
+    ) -> Any:
         """As of every model, but all inputs are of shape (B, C, T)."""
         rows, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
         output = super().__call__(**flat, return_dict=True, **options)

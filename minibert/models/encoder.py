@@ -5,8 +5,9 @@
 
 All families are this one model. DistilBERT has no token types (a row of zeros takes their place); ELECTRA's embeddings
 may be narrower than its hidden states (a linear layer follows them); MPNet's attention adds a bias for the distance of two
-tokens. `ops` is a table of operations (`kernels/`): the reference's formulas are in `kernels/reference.py` and
-`kernels/composed.py`; which table it is changes no line here. Next: `heads.py`, hidden states to logits.
+tokens. `ops` is a table of operations, `Ops` in `kernels/catalog.py`, which lists each with its formula in
+`kernels/reference.py` or `kernels/composed.py`; whether their compiled variants are in it changes no line here. Next:
+`heads.py`, hidden states to logits.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.catalog import variants
+from minibert.kernels.catalog import Ops, variants
 from minibert.kernels.composed import attention_probabilities
-from minibert.kernels.registry import Composition, Ops, Variant
+from minibert.kernels.registry import Composition, Variant
 
 from ..config import Architecture
 from ..errors import KernelError
@@ -49,7 +50,7 @@ class Encoder(NamedTuple):
     embedding_projection: tuple | None  # (D, E); None if the embeddings are of width D
     layers: list[Layer]
     heads: int
-    activated_linear: str  # the operation linear + activation
+    linear_act: str  # the operation linear + activation
     relative_bias: np.ndarray | None = None  # a table (buckets, H), if attention has a bias for the distance of two tokens
 
 
@@ -73,10 +74,10 @@ def encode(
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
     bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
-    for number, layer in enumerate(encoder.layers, 1):
+    for layer_idx, layer in enumerate(encoder.layers):
         if intermediates.hidden_states is not None:
             intermediates.hidden_states.append(hidden)
-        query_rows = packed.first if cls_only and number == len(encoder.layers) else None
+        query_rows = packed.first if cls_only and layer_idx == len(encoder.layers) - 1 else None
         hidden = encode_layer(hidden, layer, packed, encoder, ops, intermediates, bias, query_rows)
     if intermediates.hidden_states is not None:
         intermediates.hidden_states.append(hidden)
@@ -92,7 +93,7 @@ def encode_layer(
     intermediates: Intermediates,
     bias: np.ndarray | None,
     query_rows: np.ndarray | None = None,
-):
+) -> np.ndarray:
     """hidden (N, D), bias (H, L, L) or None -> (N, D): attention, then the feed-forward; each adds to what came in, and
     normalizes the sum.
 
@@ -103,12 +104,12 @@ def encode_layer(
     biases = () if bias is None else (bias,)  # not every variant of attention takes one
     context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
     if intermediates.attentions is not None:
-        found = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads, bias)
-        intermediates.attentions.append(list(found))
+        probabilities = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads, bias)
+        intermediates.attentions.append(list(probabilities))
     hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
-    activated_linear = getattr(ops, encoder.activated_linear)
-    inner = activated_linear(hidden, *layer.feed_forward_in)  # (N, F)
+    linear_act = getattr(ops, encoder.linear_act)
+    inner = linear_act(hidden, *layer.feed_forward_in)  # (N, F)
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
 
 
@@ -165,13 +166,13 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
     if names.relative_bias:
         check_takes_bias(ops)
     types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, arch.embedding_width), np.float32)
-    same_width = arch.embedding_width == arch.width
+    projection = None if arch.embedding_width == arch.width else names.embedding_projection
     return Encoder(
         tables=(tensors[f"{names.words}.weight"], types, tensors[f"{names.positions}.weight"]),
         embedding_norm=norm(names.embedding_norm),
-        embedding_projection=None if same_width else prepare("linear", names.embedding_projection),
+        embedding_projection=None if projection is None else prepare("linear", projection),
         layers=[build_layer(index) for index in range(arch.layers)],
         heads=arch.heads,
-        activated_linear=f"linear_{arch.activation}",
+        linear_act=f"linear_{arch.activation}",
         relative_bias=tensors[f"{names.relative_bias}.weight"] if names.relative_bias else None,
     )

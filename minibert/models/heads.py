@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from minibert.kernels import reference
-from minibert.kernels.registry import Ops
+from minibert.kernels.catalog import Ops
 
 from ..errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
 
@@ -37,7 +38,7 @@ def mlm_logits(hidden: np.ndarray, head: Mapping[str, tuple], transform_operatio
 
 
 @strict_arguments
-def softmax(logits, axis: int = -1) -> np.ndarray:
+def softmax(logits: Any, axis: int = -1) -> np.ndarray:
     """Logits -> probabilities that sum to 1 along `axis`."""
     logits = real_numbers(logits, "logits")
     if not is_integer(axis) or not -logits.ndim <= axis < logits.ndim:
@@ -49,12 +50,12 @@ def softmax(logits, axis: int = -1) -> np.ndarray:
 
 
 @strict_arguments
-def sigmoid(logits) -> np.ndarray:
+def sigmoid(logits: Any) -> np.ndarray:
     """Each logit -> a probability, 1 / (1 + exp(−x)), written with tanh, which does not overflow."""
     return (1 + np.tanh(real_numbers(logits, "logits") * 0.5)) * 0.5
 
 
-def real_numbers(values, name: str) -> np.ndarray:
+def real_numbers(values: Any, name: str) -> np.ndarray:
     """A caller's values -> an array of real numbers."""
     try:
         array = np.asarray(values)

@@ -6,7 +6,7 @@ tie_word_embeddings=False in the configuration, the decoder has weights of its o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class MaskedLM(ModelWithHead):
         return (LossHead("token", (*transform, norm, HeadLayer("linear", *cls.decoder_names(config)))),)
 
     def prepare_head(self) -> dict[str, tuple]:
-        arch, names, tensors = self.config.architecture, self.head_names, self.tensors
+        arch, names, tensors = self.architecture, self.head_names, self.tensors
         decoder = [tensors[name] for name in self.decoder_names(self.config)]
         transform = tensors[f"{names.transform}.weight"], tensors[f"{names.transform}.bias"]
         return {
@@ -72,7 +72,7 @@ class MaskedLM(ModelWithHead):
 
     @property
     def transform_operation(self) -> str:
-        return f"linear_{self.activation or self.config.architecture.activation}"
+        return f"linear_{self.activation or self.architecture.activation}"
 
     def mlm_logits(self, hidden: np.ndarray) -> np.ndarray:
         """hidden (N, D) -> logits (N, V)."""
@@ -81,7 +81,7 @@ class MaskedLM(ModelWithHead):
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
         return {"logits": packed.unpack(self.mlm_logits(hidden))}
 
-    def logits_at(self, selected: np.ndarray, **inputs) -> np.ndarray:
+    def logits_at(self, selected: np.ndarray, **inputs: Any) -> np.ndarray:
         """A call's inputs, and P selected tokens of them (B, T) bool -> the logits (P, V) of those alone.
 
         The product with the word embeddings is 23 of the 108 million multiplications that BERT-base does for a token,

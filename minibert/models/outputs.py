@@ -12,7 +12,10 @@ class ModelOutput(dict):
     fields: tuple[str, ...] = ()
 
     def __init__(self, **values: Any):
-        super().__init__((name, values[name]) for name in self.fields if values.get(name) is not None)
+        super().__init__()
+        for name in self.fields:
+            if values.get(name) is not None:
+                self[name] = values[name]
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).fields:

@@ -12,8 +12,7 @@ masked token before an unmasked one is packed too, as distances count it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,14 +51,14 @@ class Packed(NamedTuple):
         return padded
 
 
-def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architecture) -> Packed:
+def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, arch: Architecture) -> Packed:
     """input_ids (B, T), and the others None or in its shape; or the result of `encode_packed`, which has no padding ->
     packed. InputError for ids, masks or lengths that the model cannot take."""
     if hasattr(input_ids, "bounds"):
         others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
         if any(values is not None for values in others.values()):
             raise InputError(f"texts that are packed have no {', '.join(others)}; pass them alone.")
-        return check_packed(pack_joined(input_ids, arch), arch, passed=())
+        return check_packed(pack_joined(input_ids, arch), arch)
     ids = as_integers(input_ids, "input_ids")
     if ids.ndim == 1:
         raise InputError(
@@ -86,8 +85,7 @@ def pack(input_ids, attention_mask, token_type_ids, position_ids, arch: Architec
     packed = Packed(
         token_ids=token_ids, type_ids=types, position_ids=positions, bounds=bounds, key_mask=key_mask, token_mask=token_mask
     )
-    others = {"token_type_ids": token_type_ids, "position_ids": position_ids}
-    return check_packed(packed, arch, passed=[name for name, values in others.items() if values is not None])
+    return check_packed(packed, arch, token_type_ids is not None, position_ids is not None)
 
 
 def positions_without_padding(ids: np.ndarray, bounds: np.ndarray, padding_id: int) -> np.ndarray:
@@ -98,7 +96,7 @@ def positions_without_padding(ids: np.ndarray, bounds: np.ndarray, padding_id: i
     return (counts[1:] - np.repeat(counts[bounds[:-1]], np.diff(bounds))) * is_token + padding_id
 
 
-def pack_joined(encoding, arch: Architecture) -> Packed:
+def pack_joined(encoding: Any, arch: Architecture) -> Packed:
     """A PackedEncoding's ids (N,) and bounds (S+1,), as they are -> Packed. Positions as in a row without padding."""
     bounds = np.asarray(encoding.bounds)
     lengths = np.diff(bounds)
@@ -122,11 +120,11 @@ def pack_joined(encoding, arch: Architecture) -> Packed:
     )
 
 
-def check_packed(packed: Packed, arch: Architecture, passed: Sequence[str]) -> Packed:
-    """The same, or InputError for an id or a length that the model does not have. `passed` names the inputs that came
-    from the caller; the others need no check."""
+def check_packed(packed: Packed, arch: Architecture, passed_types: bool = False, passed_positions: bool = False) -> Packed:
+    """The same, or InputError for an id or a length that the model does not have. Types and positions that the caller did
+    not pass need no check."""
     check_range(packed.token_ids, arch.vocabulary, "input_ids", "Was another model's tokenizer used?")
-    if "token_type_ids" in passed:
+    if passed_types:
         check_range(packed.type_ids, arch.types, "token_type_ids", "Was another model's tokenizer used?")
     longest = int(np.maximum.reduce(packed.position_ids, initial=0)) + 1 - (arch.positions - arch.max_tokens)
     if longest > arch.max_tokens:
@@ -134,12 +132,12 @@ def check_packed(packed: Packed, arch: Architecture, passed: Sequence[str]) -> P
             f"a sequence may have {arch.max_tokens} tokens, the positions this model has; got {longest}. "
             "Call the tokenizer with truncation=True."
         )
-    if "position_ids" in passed:
+    if passed_positions:
         check_range(packed.position_ids, arch.positions, "position_ids", "Positions count from 0.")
     return packed
 
 
-def as_integers(values, name: str) -> np.ndarray:
+def as_integers(values: Any, name: str) -> np.ndarray:
     """A caller's values -> an integer array."""
     if values is None:
         raise InputTypeError(f"{name} must be whole numbers of shape (B, T); got None.")
@@ -151,7 +149,7 @@ def as_integers(values, name: str) -> np.ndarray:
     return array.astype(np.intp, copy=False)
 
 
-def as_array(values, name: str) -> np.ndarray:
+def as_array(values: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError:
@@ -163,7 +161,7 @@ def as_array(values, name: str) -> np.ndarray:
         raise InputTypeError(f"{name} must be dense numbers in memory; got {type(values).__name__}: {error}") from None
 
 
-def read_mask(values, shape: tuple[int, int], keeps_distances: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+def read_mask(values: Any, shape: tuple[int, int], keeps_distances: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """-> `token_mask`, and `key_mask`, as Packed has them. With `keeps_distances`, all tokens before an unmasked one are
     packed."""
     if values is None:
@@ -185,7 +183,7 @@ def read_mask(values, shape: tuple[int, int], keeps_distances: bool = False) -> 
     return token_mask, None if np.logical_and.reduce(key_mask) else key_mask
 
 
-def packed_values(values, token_mask: np.ndarray, name: str) -> np.ndarray:
+def packed_values(values: Any, token_mask: np.ndarray, name: str) -> np.ndarray:
     """Integers (B, T), or of a shape that broadcasts to it -> those of the packed tokens (N,)."""
     integers = as_integers(values, name)
     try:

@@ -9,8 +9,7 @@ from threading import Lock
 
 import numpy as np
 
-from minibert.kernels.catalog import make_ops
-from minibert.kernels.registry import Ops
+from minibert.kernels.catalog import Ops, make_ops
 
 PASS_LOCK = Lock()
 
@@ -41,7 +40,8 @@ def needed_kernels(ops: Ops) -> list[tuple]:
     config = TinyConfig()
     shapes = {**TinyClassifier.encoder_shapes(config), **TinyClassifier.head_shapes(config)}
     zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    with capture(KernelList()) as recorded, np.errstate(all="ignore"):
+    recorded = KernelList()
+    with capture(recorded), np.errstate(all="ignore"):
         model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
         model.head_outputs(packed, encode(packed, model.encoder, model.kernels, cls_only=True))

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from minibert.kernels.catalog import Ops
 from minibert.kernels.gemm.int8_layout import packed_shapes
-from minibert.kernels.registry import Ops
 
 from ..config import Architecture, PreTrainedConfig, short_repr
 from ..errors import ConfigError, KernelError
@@ -54,7 +54,7 @@ def is_quantized(config: PreTrainedConfig) -> bool:
     return True
 
 
-def kernels_for(config: PreTrainedConfig, kernels: Any):
+def kernels_for(config: PreTrainedConfig, kernels: Any) -> Any:
     """The same kernels, but "auto" means int8 for an int8 checkpoint."""
     return "int8" if isinstance(kernels, str) and kernels == "auto" and is_quantized(config) else kernels
 

@@ -11,11 +11,14 @@ import logging
 from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError, InputTypeError, read_flag, short_repr
 from ..families import HEADS, purpose_of
 from .streaming import type_name
+
+if TYPE_CHECKING:
+    from .base import Pipeline
 
 
 class Registration(NamedTuple):
@@ -40,8 +43,8 @@ log = logging.getLogger("minibert")
 
 def pipeline(
     task: str | None = None,
-    model=None,
-    tokenizer=None,
+    model: Any = None,
+    tokenizer: Any = None,
     *,
     kernels: str | Mapping[str, str] = "auto",
     revision: str | None = None,
@@ -50,7 +53,7 @@ def pipeline(
     local_files_only: bool = False,
     strict: bool = True,
     **options: Any,
-):
+) -> Pipeline:
     """A task's name -> a callable from text to answers.
 
     `model` and `tokenizer` are names, folders, or loaded objects. If no model is named and one is bundled for the task,
@@ -61,7 +64,7 @@ def pipeline(
 
     if task is None and model is None:
         raise InputError(f"a pipeline needs a task or a model; the tasks are {known_tasks(TASKS)}.")
-    where = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+    where: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if task is not None:
         task = canonical_task(task)
         model = default_model(task) if model is None else model
@@ -91,7 +94,9 @@ def default_model(task: str) -> str:
     return model
 
 
-def load(task: str | None, name: str | PathLike, tokenizer, kernels, where: Mapping, strict: bool = True):
+def load(
+    task: str | None, name: str | PathLike, tokenizer: Any, kernels: Any, where: Mapping, strict: bool = True
+) -> tuple[Any, Any]:
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from .. import hub
     from ..auto import AutoTokenizer, config_of
@@ -139,7 +144,7 @@ def task_of(architectures: list[str]) -> str:
     raise InputError(f"the task follows from a model's class, {known}; got {architectures or 'none'}. Name the task.")
 
 
-def task_of_model(model) -> str:
+def task_of_model(model: Any) -> str:
     """A loaded model -> the task of its class."""
     from ..models.base import PreTrainedModel
     from .base import of_another_library

@@ -46,7 +46,12 @@ class Pipeline(Task):
     length_option = "max_length"  # what limits a text's tokens
     inputs = "a text, a list or an iterable of them"  # what a call takes, for an error's message
 
-    def __init__(self, model, tokenizer, **options: Any):
+    @staticmethod
+    def auto_class() -> Any:
+        """The Auto class that loads the task's models."""
+        raise NotImplementedError
+
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         check_model(type(self), model)
         if not isinstance(tokenizer, Tokenizer):
             raise InputTypeError(f"tokenizer is a name, a folder or a loaded one; got {of_another_library(tokenizer)}")
@@ -55,8 +60,8 @@ class Pipeline(Task):
         self.options = self.read_options(options)
         self.check(self.options)
 
-    def __call__(self, inputs, **options: Any):
-        options = self.chosen(options)
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        options = self.chosen(options) if options else dict(self.options)  # those of the pipeline are checked already
         size = options.pop("batch_size", BATCH if isinstance(inputs, list) else 1)
         if isinstance(inputs, (str, Mapping, tuple)):
             (answer,) = self.answers([inputs], size, **options)
@@ -136,12 +141,16 @@ class Pipeline(Task):
         """How many tokens of a text the model can see at once."""
         return min(self.tokenizer.model_max_length, self.model.config.architecture.max_tokens)
 
-    def encode(self, texts: list, pairs: list | None = None, **options: Any):
+    def encode(self, texts: list, pairs: list | None = None, **options: Any) -> Mapping[str, np.ndarray]:
         """Texts, or pairs of texts -> the tokenizer's arrays, padded to one length; InputError if the model takes no more."""
-        options = {"padding": True, "return_tensors": "np", "return_attention_mask": True, "verbose": False, **options}
-        if cuts(options.get("truncation")) and options.get("max_length") is None:
-            options["max_length"] = self.limit
-        encoded = self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
+        if len(texts) == 1 and pairs is None and not options:  # a text alone, which nothing is to be done to
+            ids = np.array([self.tokenizer.encode(texts[0], verbose=False)])
+            encoded = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        else:
+            options = {"padding": True, "return_tensors": "np", "return_attention_mask": True, "verbose": False, **options}
+            if cuts(options.get("truncation")) and options.get("max_length") is None:
+                options["max_length"] = self.limit
+            encoded = self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
         self.check_length(encoded["attention_mask"], options)
         return encoded
 
@@ -154,7 +163,7 @@ class Pipeline(Task):
             remedy = f"Pass {self.length_option}={positions} or less." if long_option else TRUNCATION_HINT
             raise InputError(f"a sequence may have {positions} tokens, the positions this model has; got {longest}. {remedy}")
 
-    def windows(self, texts: list, pairs: list | None = None, **options: Any):
+    def windows(self, texts: list, pairs: list | None = None, **options: Any) -> tuple[Any, np.ndarray]:
         """As `encode`, but a text that is too long becomes several rows; with the first and last + 1 of each text's."""
         options = {"truncation": True, **options, "return_overflowing_tokens": True, "return_offsets_mapping": True}
         encoded = self.encode(texts, pairs, return_special_tokens_mask=True, **options)
@@ -176,27 +185,27 @@ class Pipeline(Task):
 def batches(rows: Iterable, size: int, read: Callable) -> Iterator[list]:
     """Lists of `size` rows, each row passed through `read`."""
     rows = iter(rows)
-    while batch := [read(row) for row in islice(rows, min(size, sys.maxsize))]:
+    while batch := list(map(read, islice(rows, min(size, sys.maxsize)))):
         yield batch
 
 
-def as_list(values) -> list | None:
+def as_list(values: Any) -> list | None:
     """Many values of an option, in whatever form `as_rows` takes -> a list of them; None for what is no such form."""
     rows = as_rows(values)
     return None if rows is None else [plain(value) for value in rows]
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """NumPy's integers, truth values and strings -> Python's; anything else as it is."""
     return value.item() if isinstance(value, (np.integer, np.bool_, np.str_)) else value
 
 
-def cuts(truncation) -> bool:
+def cuts(truncation: Any) -> bool:
     """Whether this value of the tokenizer's option cuts texts; one that is none the tokenizer refuses."""
     return isinstance(truncation, (bool, str)) and truncation not in (False, "do_not_truncate")
 
 
-def as_text(row) -> str:
+def as_text(row: Any) -> str:
     if not isinstance(row, str):
         raise InputTypeError(f"each input is a text; got {type_name(row)}.")
     return row if type(row) is str else str.__str__(row)  # np.str_, which would stay in the answer
@@ -213,7 +222,7 @@ def check_room(pipe: Pipeline, fixed: list[str], length: int, what: str) -> None
         )
 
 
-def check_model(pipeline_class: type[Pipeline], model) -> None:
+def check_model(pipeline_class: type[Pipeline], model: Any) -> None:
     """InputTypeError for an object that is no model, or one whose head is for something else."""
     classes = tuple(pipeline_class.auto_class().classes().values())
     if isinstance(model, classes):
@@ -224,22 +233,22 @@ def check_model(pipeline_class: type[Pipeline], model) -> None:
     )
 
 
-def of_another_library(value) -> str:
+def of_another_library(value: Any) -> str:
     """The end of a message about a model or a tokenizer that is none of minibert's."""
     name = type_name(value)
     return f"{name}, of another library. Pass the name or the folder that it was loaded from." if "." in name else f"{name}."
 
 
-def check_count(name: str, value, also: str = "", least: int = 1) -> None:
+def check_count(name: str, value: Any, also: str = "", least: int = 1) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} must be a whole number, {least} or more{also}; got {short_repr(value)}.")
 
 
-def check_flag(name: str, value) -> None:
+def check_flag(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise InputError(f"{name} must be True or False; got {short_repr(value)}.")
 
 
-def check_choice(name: str, value, choices: Iterable[str]) -> None:
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     if not isinstance(value, str) or value.lower() not in choices:
         raise InputError(f"{name} is one of {', '.join(choices)}; got {short_repr(value)}.")

@@ -25,7 +25,7 @@ class FeatureExtractionPipeline(Pipeline):
     answer_columns = ("features",)
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModel
 
         return AutoModel

@@ -34,12 +34,12 @@ class FillMaskPipeline(Pipeline):
     answer_columns = ("words",)
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForMaskedLM
 
         return AutoModelForMaskedLM
 
-    def __call__(self, inputs, **options: Any):
+    def __call__(self, inputs: Any, **options: Any) -> Any:
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
@@ -48,7 +48,7 @@ class FillMaskPipeline(Pipeline):
         return {"words": [{key: word[key] for key in ("token_str", "score", "sequence")} for words in masks for word in words]}
 
     def answers(
-        self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets=None, **tokenizer_options: Any
+        self, inputs: Iterable, batch_size: int, *, top_k: int | None = 5, targets: Any = None, **tokenizer_options: Any
     ) -> Iterator:
         if self.tokenizer.mask_token_id is None:
             raise InputError("fill-mask needs a tokenizer with a mask_token; this one has none.")
@@ -70,18 +70,18 @@ class FillMaskPipeline(Pipeline):
 
     def filled(self, ids: np.ndarray, logits: np.ndarray, top_k: int, choice: np.ndarray | None) -> list:
         """ids (T,) of a row, logits (masks, V) -> its answer."""
-        places = np.flatnonzero(ids == self.tokenizer.mask_token_id)
+        positions = np.flatnonzero(ids == self.tokenizer.mask_token_id)
         answers = []
-        for place, scores in zip(places, softmax(logits)):
+        for position, scores in zip(positions.tolist(), softmax(logits)):
             among = np.arange(len(scores)) if choice is None else choice
             best = among[np.argsort(-scores[among], kind="stable")[:top_k]]
-            answers.append([self.proposal(ids, place, int(token), scores, len(places) == 1) for token in best])
-        return answers[0] if len(places) == 1 else answers
+            answers.append([self.proposal(ids, position, int(token), scores, len(positions) == 1) for token in best])
+        return answers[0] if len(positions) == 1 else answers
 
-    def proposal(self, ids: np.ndarray, place: int, token: int, scores: np.ndarray, only: bool) -> dict:
+    def proposal(self, ids: np.ndarray, position: int, token: int, scores: np.ndarray, only: bool) -> dict:
         """Where there are other masks, the sequence shows the special tokens, for they are of them."""
         row = ids.copy()
-        row[place] = token
+        row[position] = token
         sequence = self.tokenizer.decode(row[row != self.tokenizer.pad_token_id], skip_special_tokens=only)
         return {
             "score": float(scores[token]),
@@ -93,10 +93,10 @@ class FillMaskPipeline(Pipeline):
     def target_ids(self, targets: list[str]) -> np.ndarray:
         """Words -> the ids of those that are tokens, and of the others' first tokens, each once."""
         vocabulary = self.tokenizer.get_vocab()
-        found = []
+        ids = []
         for target in targets:
             if target in vocabulary:
-                found.append(vocabulary[target])
+                ids.append(vocabulary[target])
                 continue
             pieces = self.tokenizer.encode(target, add_special_tokens=False)
             if not pieces:
@@ -104,8 +104,8 @@ class FillMaskPipeline(Pipeline):
             instead = self.tokenizer.convert_ids_to_tokens(pieces[0])
             message = f"the target {target!r} is no token; {instead!r} stands for it."
             warnings.warn(message, MinibertWarning, stacklevel=4)
-            found.append(pieces[0])
-        return np.array(list(dict.fromkeys(found)))
+            ids.append(pieces[0])
+        return np.array(list(dict.fromkeys(ids)))
 
     def read_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = super().read_options(options)
@@ -119,7 +119,7 @@ class FillMaskPipeline(Pipeline):
             check_count("top_k", options["top_k"])
 
 
-def read_targets(targets) -> list[str]:
+def read_targets(targets: Any) -> list[str]:
     words = [targets] if isinstance(targets, str) else as_list(targets)
     if not words or not all(isinstance(word, str) for word in words):
         raise InputTypeError(f"targets must be a word or a list of words; got {short_repr(targets)}.")

@@ -50,12 +50,12 @@ class QuestionAnsweringPipeline(Pipeline):
     answer_columns = ("answer", "score", "start", "end")
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForQuestionAnswering
 
         return AutoModelForQuestionAnswering
 
-    def __call__(self, inputs=None, context=None, *, question=None, **options: Any):
+    def __call__(self, inputs: Any = None, context: Any = None, *, question: Any = None, **options: Any) -> Any:
         if question is None and context is not None or isinstance(inputs, str):
             question, inputs = inputs, None
         if inputs is None:
@@ -112,7 +112,7 @@ class QuestionAnsweringPipeline(Pipeline):
         handle_impossible_answer: bool = False,
         align_to_words: bool = True,
         max_answer_len: int = 15,
-    ):
+    ) -> Any:
         """The windows of a context -> its answer; of several, a list."""
         answers: dict[str, dict] = {}  # by their text in small letters
         nothing = []
@@ -122,9 +122,10 @@ class QuestionAnsweringPipeline(Pipeline):
             starts[0] = ends[0] = 0.0
             candidates = top_k * 2 + 10 if align_to_words else top_k  # several may become one word
             for first, last, score in best_spans(starts, ends, allowed, candidates, max_answer_len):
-                start, end = places(encoding, first, last, align_to_words)
-                made = {"score": 0.0, "start": start, "end": end, "answer": context[start:end]}
-                answers.setdefault(made["answer"].lower(), made)["score"] += score
+                start, end = char_span(encoding, first, last, align_to_words)
+                text = context[start:end]
+                answer = {"score": 0.0, "start": start, "end": end, "answer": text}
+                answers.setdefault(text.lower(), answer)["score"] += score
         ranked = list(answers.values())
         if handle_impossible_answer or not ranked:  # none: the context has no token
             score = min(nothing) if handle_impossible_answer else 0.0
@@ -143,7 +144,7 @@ class QuestionAnsweringPipeline(Pipeline):
             check_flag(name, options.get(name, False))
 
 
-def shares(encoding, start_logits: np.ndarray, end_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shares(encoding: Any, start_logits: np.ndarray, end_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A window's logits (T,) -> the softmax over [CLS] and the context of both, and which tokens are of those."""
     allowed = np.array([owner == 1 for owner in encoding.sequence_ids])
     allowed[0] = True  # [CLS], with which models say that there is no answer
@@ -159,7 +160,7 @@ def best_spans(starts: np.ndarray, ends: np.ndarray, allowed: np.ndarray, count:
     return [(int(i), int(j), float(scores[i, j])) for i, j in spans if allowed[i] and allowed[j] and scores[i, j] > 0]
 
 
-def places(encoding, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
+def char_span(encoding: Any, first: int, last: int, align_to_words: bool) -> tuple[int, int]:
     """The tokens of a span -> where it begins and ends in the context; widened to whole words where it is to be."""
     if align_to_words and None not in (encoding.word_ids[first], encoding.word_ids[last]):
         start, _ = encoding.word_to_chars(encoding.word_ids[first], 1)
@@ -168,7 +169,7 @@ def places(encoding, first: int, last: int, align_to_words: bool) -> tuple[int, 
     return encoding.offsets[first][0], encoding.offsets[last][1]
 
 
-def paired(question, context) -> list[dict]:
+def paired(question: Any, context: Any) -> list[dict]:
     """Questions and contexts, each a text or a list -> rows."""
     if isinstance(question, str) and isinstance(context, str):
         return [{"question": question, "context": context}]
@@ -183,7 +184,7 @@ def paired(question, context) -> list[dict]:
     return [{"question": one, "context": other} for one, other in zip(question, context)]
 
 
-def read_example(row) -> tuple[str, str]:
+def read_example(row: Any) -> tuple[str, str]:
     if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in ("question", "context")):
         raise InputTypeError(f"each input is {FORM}; got {short_repr(row)}.")
     for name in ("question", "context"):

@@ -13,7 +13,7 @@ Next: sentence_encoder.py, which follows it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ OLD_KEYS = {  # of a Pooling's configuration, each with True or False
     "pooling_mode_lasttoken": "lasttoken",
 }
 STEPS = ("Transformer", "Pooling", "Dense", "Normalize")
-ACTIVATIONS = {  # the last part of torch's names
+ACTIVATIONS: dict[str, Callable] = {  # the last part of torch's names
     "Identity": lambda x: x,
     "Tanh": np.tanh,
     "ReLU": reference.relu,
@@ -94,7 +94,8 @@ def read_sentence_config(checkpoint, strict: bool = True) -> SentenceConfig:
     if steps is None:
         log.warning("%s has no modules.json: its vectors are the mean of their tokens.", checkpoint.name)
         return SentenceConfig()
-    poolings, include_prompt, dense = ("mean",), True, []
+    poolings: tuple[str, ...] = ("mean",)
+    include_prompt, dense = True, []
     for step, folder in steps:
         if step == "Pooling":
             poolings, include_prompt = read_pooling(checkpoint.file(f"{folder}/config.json"))

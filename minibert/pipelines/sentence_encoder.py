@@ -1,4 +1,4 @@
-"""One vector a text: text -> hidden states -> pooled -> dense -> normalised, as a sentence-transformers folder says.
+"""One vector a text: text -> hidden states -> pooled -> dense -> normalized, as a sentence-transformers folder says.
 
 sentence_config.py reads what the folder says.
 """
@@ -42,8 +42,9 @@ class SentenceEncoder:
 
     @strict_arguments
     def __init__(self, model, tokenizer, sentence_config: SentenceConfig | None = None):
-        if not isinstance(model, tuple(AutoModel.classes().values())):
-            names = " or ".join(known.__name__ for known in AutoModel.classes().values())
+        classes = tuple(AutoModel.classes().values())
+        if not isinstance(model, classes):
+            names = " or ".join(known.__name__ for known in classes)
             raise InputTypeError(
                 f"a SentenceEncoder has a {names}; got {type(model).__name__}. For a checkpoint, call "
                 "SentenceEncoder.from_pretrained(name)."
@@ -119,7 +120,7 @@ class SentenceEncoder:
         self.tokenizer.save_pretrained(folder)
 
     @property
-    def prompts(self) -> dict[str, str]:
+    def prompts(self) -> Mapping[str, str]:
         """Names -> what stands before each text where the name is chosen."""
         return self.sentence_config.prompts
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
-from ..models.heads import sigmoid, softmax
+from ..kernels.reference import softmax
+from ..models.heads import sigmoid
 from .base import Pipeline, batches, check_choice, check_count, cuts
 from .streaming import type_name
 from .task import STRIDE, TRUNCATE, Option
@@ -52,12 +53,12 @@ class TextClassificationPipeline(Pipeline):
     )
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 
-    def __call__(self, inputs, **options: Any):
+    def __call__(self, inputs: Any, **options: Any) -> Any:
         answer = super().__call__(inputs, **options)
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
 
@@ -73,13 +74,13 @@ class TextClassificationPipeline(Pipeline):
         inputs: Iterable,
         batch_size: int,
         *,
-        top_k=UNSET,
+        top_k: Any = UNSET,
         function_to_apply: str | None = None,
         stride: int | None = None,
         **tokenizer_options: Any,
     ) -> Iterator:
         """The three steps, a batch at a time."""
-        name = function_to_apply.lower() if function_to_apply else usual_function(self.model.config)
+        name = function_to_apply.lower() if function_to_apply else default_function(self.model.config)
         for batch in batches(inputs, batch_size, as_pair):
             texts, pairs = columns(batch)
             if stride is None:
@@ -87,7 +88,7 @@ class TextClassificationPipeline(Pipeline):
             else:
                 logits = self.logits_of_windows(texts, pairs, batch_size, stride=stride, **tokenizer_options)
             for scores in FUNCTIONS[name](logits):
-                yield self.labelled(scores, top_k)
+                yield self.top_labels(scores, top_k)
 
     def logits_of_windows(self, texts: list, pairs: list | None, batch_size: int, **options: Any) -> np.ndarray:
         """Texts of any length -> the mean of their windows' logits (B, labels), weighted by the windows' tokens."""
@@ -98,11 +99,11 @@ class TextClassificationPipeline(Pipeline):
         logits = self.run(encoded, batch_size)["logits"]
         means = []
         for start, stop in zip(bounds[:-1], bounds[1:]):
-            own = weights[start:stop] / max(weights[start:stop].sum(), 1) if stop - start > 1 else 1.0
-            means.append((logits[start:stop] * own).sum(axis=0, dtype=np.float64).astype(np.float32))
+            shares = weights[start:stop] / max(weights[start:stop].sum(), 1) if stop - start > 1 else 1.0
+            means.append((logits[start:stop] * shares).sum(axis=0, dtype=np.float64).astype(np.float32))
         return np.stack(means)
 
-    def labelled(self, scores: np.ndarray, top_k):
+    def top_labels(self, scores: np.ndarray, top_k: Any) -> Any:
         """scores (labels,) -> the best as a dictionary, or the best `top_k` as a list of them."""
         labels = self.model.config.id2label
         ranked = np.argsort(-scores, kind="stable")  # equal scores: in the labels' order
@@ -134,16 +135,16 @@ class TextClassificationPipeline(Pipeline):
                 )
 
 
-def usual_function(config: PreTrainedConfig) -> str:
+def default_function(config: PreTrainedConfig) -> str:
     """Which function turns this model's logits into scores."""
     if config.problem_type == "regression":
         return "none"
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+    if config.problem_type == "multi_label_classification" or len(config.id2label) == 1:
         return "sigmoid"
     return "softmax"
 
 
-def as_pair(row) -> tuple[str, str | None]:
+def as_pair(row: Any) -> tuple[str, str | None]:
     """A text, (text, pair), [[text, pair]] or {"text": ..., "text_pair": ...} -> (text, pair or None)."""
     if isinstance(row, str):
         return row, None
@@ -164,9 +165,9 @@ def as_pair(row) -> tuple[str, str | None]:
 
 def columns(batch: list[tuple[str, str | None]]) -> tuple[list, list | None]:
     """Rows of (text, pair or None) -> the texts, and the pairs where there are any."""
-    texts, pairs = (list(column) for column in zip(*batch))
-    if not any(isinstance(pair, str) for pair in pairs):
+    texts, pairs = map(list, zip(*batch))
+    if pairs.count(None) == len(pairs):
         return texts, None
-    if all(isinstance(pair, str) for pair in pairs):
+    if None not in pairs:
         return texts, pairs
     raise InputError("a batch is of texts or of pairs of texts, not of both; pass batch_size=1 to mix them.")

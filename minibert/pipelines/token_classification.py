@@ -21,8 +21,8 @@ class TokenClassificationPipeline(Pipeline):
     """`pipe("text")`: a list of tokens or entities with their label, score and place, in the shapes of `transformers`.
 
         aggregation_strategy="none"     {"entity", "score", "index", "word", "start", "end"} for each token
-        "simple"                        {"entity_group", "score", "word", "start", "end"}: neighbours of one label
-        "first", "average", "max"       the same of whole words, labelled as their first token is, as the mean of their
+        "simple"                        {"entity_group", "score", "word", "start", "end"}: neighbors of one label
+        "first", "average", "max"       the same of whole words, labeled as their first token is, as the mean of their
                                         tokens' scores says, or as their surest token is
 
     Labels B-X and I-X are of one group X, in which a B- begins a new one. `ignore_labels` (["O"]) are left out.
@@ -48,12 +48,12 @@ class TokenClassificationPipeline(Pipeline):
     answer_columns = ("entities",)
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForTokenClassification
 
         return AutoModelForTokenClassification
 
-    def __call__(self, inputs, **options: Any):
+    def __call__(self, inputs: Any, **options: Any) -> Any:
         split = plain({**self.options, **options}.get("is_split_into_words"))
         if split is True and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
@@ -88,30 +88,30 @@ class TokenClassificationPipeline(Pipeline):
                 if stride is None and stop - start > 1:
                     warn_of_cut(encoded["attention_mask"][start].sum())
                     stop = start + 1
-                found = []
+                entities = []
                 for row in range(start, stop):
                     tokens = self.tokens(text, encoded[int(row)], scores[row], words)
-                    found += [
+                    entities += [
                         one
                         for one in self.aggregate(tokens, strategy)
-                        if one.get("entity", one.get("entity_group")) not in ignore_labels
+                        if (one["entity"] if "entity" in one else one["entity_group"]) not in ignore_labels
                     ]
-                yield longest(found) if stop - start > 1 else found
+                yield longest(entities) if stop - start > 1 else entities
 
-    def tokens(self, text: str, encoding, scores: np.ndarray, words: list[int] | None) -> list[dict]:
+    def tokens(self, text: str, encoding: Any, scores: np.ndarray, words: list[int] | None) -> list[dict]:
         """scores (T, labels) of a window -> its tokens without [CLS] and the like, as dictionaries.
 
         `words` has where each word begins in the text, if the tokens' places are places in the words.
         """
         tokens = []
         columns = zip(encoding.tokens, encoding.ids, encoding.offsets, encoding.special_tokens_mask)
-        for index, (word, number, (start, end), special) in enumerate(columns):
+        for index, (word, token_id, (start, end), special) in enumerate(columns):
             if special:
                 continue
             if words is not None:
                 before = words[encoding.word_ids[index]]
                 start, end = before + start, before + end
-            if unknown := number == self.tokenizer.unk_token_id:
+            if unknown := token_id == self.tokenizer.unk_token_id:
                 word = text[start:end]
             tokens.append(
                 {
@@ -130,7 +130,7 @@ class TokenClassificationPipeline(Pipeline):
         if strategy in ("none", "simple"):
             entities = [
                 {
-                    **self.labelled(token["scores"]),
+                    **self.top_label(token["scores"]),
                     "index": token["index"],
                     "word": token["word"],
                     "start": token["start"],
@@ -150,14 +150,14 @@ class TokenClassificationPipeline(Pipeline):
             "average": lambda: np.mean(scores, axis=0),
             "max": lambda: max(scores, key=np.max),
         }[strategy]()
-        return {**self.labelled(agreed), **self.span(tokens)}
+        return {**self.top_label(agreed), **self.span(tokens)}
 
     def joined(self, entities: list[dict]) -> dict:
-        """Neighbours with one tag -> their group."""
+        """Neighbors with one tag -> their group."""
         score = float(np.mean([entity["score"] for entity in entities]))
         return {"entity_group": str(entities[0]["entity"]).split("-", 1)[-1], "score": score, **self.span(entities)}
 
-    def labelled(self, scores: np.ndarray) -> dict:
+    def top_label(self, scores: np.ndarray) -> dict:
         best = int(scores.argmax())
         return {"entity": self.model.config.id2label[best], "score": float(scores[best])}
 
@@ -190,7 +190,7 @@ class TokenClassificationPipeline(Pipeline):
                 )
 
 
-def as_words(row) -> list[str]:
+def as_words(row: Any) -> list[str]:
     if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
         raise InputTypeError(f"with is_split_into_words=True each input is a list of words; got {short_repr(row)}.")
     return row
@@ -242,15 +242,15 @@ def tag(entity: dict) -> str:
 
 
 def longest(entities: list[dict]) -> list[dict]:
-    """Of entities that overlap, found in neighbouring windows, the longest; the surest of equals."""
-    kept: list[dict] = []
+    """Of entities that overlap, found in neighboring windows, the longest; the surest of equals."""
+    disjoint: list[dict] = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
-        if kept and entity["start"] < kept[-1]["end"]:
-            if rank(entity) > rank(kept[-1]):
-                kept[-1] = entity
+        if disjoint and entity["start"] < disjoint[-1]["end"]:
+            if rank(entity) > rank(disjoint[-1]):
+                disjoint[-1] = entity
         else:
-            kept.append(entity)
-    return kept
+            disjoint.append(entity)
+    return disjoint
 
 
 def rank(entity: dict) -> tuple[int, float]:

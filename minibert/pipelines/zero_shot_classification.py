@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,32 +30,32 @@ class ZeroShotClassificationPipeline(Pipeline):
     required_options = ("labels",)
     answer_columns = ("labels", "scores")
 
-    def __init__(self, model, tokenizer, **options: Any):
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(model, tokenizer, **options)
         names = [str(label).lower() for label in model.config.id2label.values()]
-        found = [index for index, name in enumerate(names) if name.startswith("entail")]
-        if not found:
+        entailing = [index for index, name in enumerate(names) if name.startswith("entail")]
+        if not entailing:
             warnings.warn(
                 f"a label of the model must begin with 'entail'; it has {', '.join(names)}. The last is taken for it.",
                 MinibertWarning,
                 stacklevel=3,
             )
-        self.entailment = found[0] if found else len(names) - 1
+        self.entailment = entailing[0] if entailing else len(names) - 1
         self.contradiction = len(names) - 1 if self.entailment == 0 else 0
 
     @staticmethod
-    def auto_class():
+    def auto_class() -> Any:
         from ..auto import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification
 
-    def __call__(self, sequences, candidate_labels=None, **options: Any):
+    def __call__(self, sequences: Any, candidate_labels: Any = None, **options: Any) -> Any:  # type: ignore[override]  # transformers' names
         return super().__call__(sequences, **self.with_labels(candidate_labels, options))
 
-    def answered(self, candidate_labels=None, **options: Any):
+    def answered(self, candidate_labels: Any = None, **options: Any) -> Any:
         return super().answered(**self.with_labels(candidate_labels, options))
 
-    def with_labels(self, labels, options: dict[str, Any]) -> dict[str, Any]:
+    def with_labels(self, labels: Any, options: dict[str, Any]) -> dict[str, Any]:
         """A call's options, which have labels, or those of the pipeline do."""
         options = options if labels is None else {**options, "candidate_labels": labels}
         if "candidate_labels" not in {**self.options, **options}:
@@ -67,7 +67,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         inputs: Iterable,
         batch_size: int,
         *,
-        candidate_labels,
+        candidate_labels: Sequence[str] = (),  # which `with_labels` requires
         multi_label: bool = False,
         hypothesis_template: str = "This example is {}.",
         **tokenizer_options: Any,
@@ -111,8 +111,9 @@ def takes_label(template: str) -> bool:
         return False
 
 
-def read_labels(labels) -> list[str]:
+def read_labels(labels: Any) -> list[str]:
     """["a", "b"] or "a, b" -> ["a", "b"]"""
+    names: list | None
     if isinstance(labels, str):
         names = [label.strip() for label in labels.split(",") if label.strip()]
     else:
@@ -124,7 +125,7 @@ def read_labels(labels) -> list[str]:
     return names
 
 
-def as_premise(row) -> str:
+def as_premise(row: Any) -> str:
     text = as_text(row)
     if not text:
         raise InputError("each text must have a character, of which a label can be true; got ''. Leave it out.")

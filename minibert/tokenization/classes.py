@@ -181,8 +181,8 @@ class BertTokenizer(LoadableTokenizer):
                 check_token(name, token)
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:
-            tokens = (pad_token, unk_token, cls_token, sep_token, mask_token)
-            vocab = {str(token): token_id for token_id, token in enumerate(tokens) if token is not None}
+            first = (pad_token, unk_token, cls_token, sep_token, mask_token)
+            vocab = {str(token): token_id for token_id, token in enumerate(first) if token is not None}
         vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_txt(as_file("vocab", vocab))
         self.do_lower_case, self.tokenize_chinese_chars = do_lower_case, tokenize_chinese_chars
         self.strip_accents = strip_accents
@@ -279,7 +279,7 @@ def option_names(cls):
     """The options of a class, for an error."""
     code = cls.__init__.__wrapped__.__code__
     names = code.co_varnames[1 : code.co_argcount] or ("tokenizer_file",)
-    common = LoadableTokenizer.__init__.__kwdefaults__
+    common = LoadableTokenizer.__init__.__kwdefaults__ or {}
     return (*names, *(name for name in common if name not in names))
 
 

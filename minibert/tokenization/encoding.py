@@ -87,7 +87,8 @@ class Encoding:
 
     def __init__(self, sequences, windows, parts, overflowing=()):
         self.overflowing = list(overflowing)
-        self._sequences, self._padding, self._pad_count = sequences, None, 0
+        self._sequences, self._pad_count = sequences, 0
+        self._padding: Padding | None = None
         self._slices = []  # (part of the template, the Sequence or part that has its columns, start, stop)
         for part in parts:
             if part.sequence is None:
@@ -118,7 +119,7 @@ class Encoding:
 
     def _pad(self, row, pad):
         """`pad` is a value, or the name of a field of Padding."""
-        if not self._pad_count:
+        if self._padding is None or not self._pad_count:
             return row
         values = [getattr(self._padding, pad) if isinstance(pad, str) else pad] * self._pad_count
         return values + row if self._padding.side == "left" else row + values
@@ -253,8 +254,7 @@ def _columns(encoded_inputs):
     if not isinstance(encoded_inputs, Mapping):
         raise InputTypeError(f"pad takes a dictionary, or a list of them; got {type(encoded_inputs).__name__}.")
     if "input_ids" not in encoded_inputs:
-        names = ", ".join(map(str, encoded_inputs))
-        raise InputError(f"encoded_inputs must have 'input_ids'; got {names}.")
+        raise InputError(f"encoded_inputs must have 'input_ids'; got {', '.join(map(str, encoded_inputs))}.")
     return encoded_inputs
 
 

@@ -161,10 +161,11 @@ class FastPipeline(TokenizationPipeline):
         collector does not track a tuple of integers. Tracking took a third of the time."""
         spaced = self._spaced_out(segment)
         if spaced is None:
-            ids, _, starts, ends, words = list(zip(*self.analyze(segment))) or [()] * 5
-            return (*ids, *starts, *map(sub, ends, starts), *words)
+            columns = list(zip(*self.analyze(segment))) or [()] * 5
+            return (*columns[0], *columns[2], *map(sub, columns[3], columns[2]), *columns[4])
         find, longest_match = self.model.whole_words.get, self.model.longest_match
-        ids, ends, words, size = [], [], [], 0  # size: the characters of the words so far
+        ids, words, size = [], [], 0  # size: the characters of the words so far
+        ends: list[int] = []
         for index, word in enumerate(words_of(spaced)):
             token_id = find(word)
             if token_id is None:

@@ -51,6 +51,7 @@ class Tokenizer(Vocabulary):
     """All methods of a tokenizer. The classes of classes.py differ in how they are constructed."""
 
     is_fast = True
+    _warned: bool  # whether it has warned of a row that is too long
 
     @strict_arguments
     def __call__(
@@ -146,16 +147,16 @@ class Tokenizer(Vocabulary):
         is_one_row = not batched and return_tensors is None and not return_overflowing_tokens
         return _collect(encodings, returns, is_one_row, return_tensors)
 
-    def encode(self, text, text_pair=None, **options):
+    def encode(self, text, text_pair=None, *, verbose=True, **options):
         """The ids of a text or a pair, as a list; options as of a call, which checks them (`strict_arguments` would take
         a tenth of the time of a short text)."""
-        if text_pair is None and not options and type(text) is str:
+        if text_pair is None and not options and type(text) is str and (verbose is True or verbose is False):
             before, after = self._special_affixes
             ids = [*before, *self._pipeline.ids(text), *after]
-            if len(ids) > self.model_max_length:
+            if verbose and len(ids) > self.model_max_length:
                 self._warn_of_length(len(ids), 3)
             return ids
-        return self(text, text_pair, **options)["input_ids"]
+        return self(text, text_pair, verbose=verbose, **options)["input_ids"]
 
     @strict_arguments
     def encode_packed(
@@ -265,7 +266,7 @@ class Tokenizer(Vocabulary):
         return join_tokens(tokens, *self._decoder)
 
 
-CALL_OPTIONS = tuple(Tokenizer.__call__.__wrapped__.__kwdefaults__)
+CALL_OPTIONS = tuple(Tokenizer.__call__.__wrapped__.__kwdefaults__)  # type: ignore[attr-defined]  # set by functools.wraps
 MAX_DEPTH = 8  # of nested lists of ids
 
 

@@ -104,7 +104,7 @@ class Vocabulary:
         return True
 
     def _make_pipeline(self):
-        targets = {False: {}, True: {}}
+        targets: dict[bool, dict] = {False: {}, True: {}}
         for content in (*self._specials, *self._others):
             token_id = self._token_id(content)
             token = self._added[token_id]

@@ -1,6 +1,6 @@
 """A user's mistake at the command line, over all commands: one line on stderr that says what is wrong, and never a traceback.
 
-test_cli.py and its neighbours have the mistakes of single commands; here is what every command that has a model, a
+test_cli.py and its neighbors have the mistakes of single commands; here is what every command that has a model, a
 text or an output can be given wrongly.
 """
 

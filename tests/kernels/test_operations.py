@@ -95,7 +95,7 @@ BROKEN = {
     "gelu is the other gelu": ("gelu", lambda x: make_ops("reference").gelu_tanh(x)),
     "relu gives NaN": ("relu", lambda x: x * np.float32(np.nan)),
     "silu gives float64": ("silu", lambda x: make_ops("reference").silu(x.astype(np.float64))),
-    "attention sees its neighbours": (
+    "attention sees its neighbors": (
         "attention",
         lambda q, k, v, bounds, mask, heads: make_ops("reference").attention(q, k, v, bounds[[0, -1]], mask, heads),
     ),

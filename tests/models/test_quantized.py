@@ -33,7 +33,7 @@ def load(folder, kernels="int8"):
 
 
 @pytest.mark.parametrize(("model_type", "head"), HEADS)
-def test_a_quantised_checkpoint_answers_as_the_model_it_was_made_from(model_type, head, tmp_path):
+def test_a_quantized_checkpoint_answers_as_the_model_it_was_made_from(model_type, head, tmp_path):
     quantize(make_checkpoint(tmp_path / "float", model_type, head), tmp_path / "int8")
     model_class = getattr(minibert, {"bert": "Bert", "distilbert": "DistilBert"}[model_type] + head)
     models = [model_class.from_pretrained(tmp_path / name, kernels="int8") for name in ("float", "int8")]
@@ -75,21 +75,21 @@ def test_other_kernels_are_refused(folder, kernels):
 
 
 @pytest.mark.parametrize("said", [{"quant_method": "gptq"}, {}, "int8", [1]])
-def test_what_others_quantised_is_refused(folder, said):
+def test_what_others_quantized_is_refused(folder, said):
     rewrite_config(folder, quantization_config=said)
     with pytest.raises(ConfigError, match=r"reads float weights, and those that it quantized itself \(minibert-int8\)"):
         load(folder)
 
 
 @pytest.mark.parametrize("version", [{}, {"version": 2}, {"version": "3"}])
-def test_what_another_version_quantised_is_refused(folder, version):
+def test_what_another_version_quantized_is_refused(folder, version):
     rewrite_config(folder, quantization_config={"quant_method": "minibert-int8", **version})
     with pytest.raises(ConfigError, match="of the form that this minibert writes, version 3; .* minibert quantize"):
         load(folder)
 
 
-def test_what_is_quantised_is_not_quantised_again(folder, tmp_path):
-    with pytest.raises(InputError, match="is quantised already"):
+def test_what_is_quantized_is_not_quantized_again(folder, tmp_path):
+    with pytest.raises(InputError, match="is quantized already"):
         quantize(folder, tmp_path / "again")
 
 
@@ -132,4 +132,4 @@ def test_the_command(tmp_path, capsys):
     assert main(["quantize", str(make_checkpoint(tmp_path / "float")), str(tmp_path / "int8")]) == 0
     assert load(tmp_path / "int8")(IDS).logits.shape == (2, 2)
     assert main(["quantize", str(tmp_path / "int8"), str(tmp_path / "again")]) == 1
-    assert "is quantised already" in capsys.readouterr().err
+    assert "is quantized already" in capsys.readouterr().err

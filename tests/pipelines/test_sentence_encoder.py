@@ -105,7 +105,7 @@ def test_a_dense_step_is_a_linear_layer_and_its_activation(folder, activation, b
     assert np.allclose(encoder.encode(TEXTS[0]), vectors[0], atol=1e-6) and encoder.encode([]).shape == (0, 5)
 
 
-def test_dense_steps_follow_each_other_and_a_normalisation_follows_them(folder):
+def test_dense_steps_follow_each_other_and_a_normalization_follows_them(folder):
     write_dense(folder, 8, 5)
     steps = json.loads((folder / "modules.json").read_text())
     write_dense(folder, 5, 3, index=3)
@@ -165,7 +165,7 @@ def test_old_keys_of_pooling_are_joined_in_their_order(folder):
     assert encoder.encode([]).shape == (0, 16)
 
 
-def test_letters_are_lowered_and_vectors_normalised_where_the_folder_says_so(folder):
+def test_letters_are_lowered_and_vectors_normalized_where_the_folder_says_so(folder):
     write_sentence_config(
         folder, steps=("Transformer", "Pooling", "Normalize"), limits={"do_lower_case": True, "max_seq_length": 6}
     )

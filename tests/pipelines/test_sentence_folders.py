@@ -76,7 +76,7 @@ def test_sentence_transformers_gives_the_same_for_a_folder_from_before_2_0(tmp_p
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
-def test_a_quantised_folder_keeps_every_step_the_prompts_and_the_limit(old, tmp_path):
+def test_a_quantized_folder_keeps_every_step_the_prompts_and_the_limit(old, tmp_path):
     prompts = {"prompts": {"query": "find: "}, "default_prompt_name": "query", "similarity_fn_name": "dot"}
     folder = make_folder(tmp_path / "float", prompts=prompts)
     folder = make_old(folder) if old else folder
@@ -100,7 +100,7 @@ def test_the_trained_model_gives_the_same_vectors_in_8_bits_up_to_their_error(mi
     assert np.allclose(np.linalg.norm(small.encode(texts), axis=1), 1, atol=1e-6)
 
 
-def test_a_folder_whose_steps_cannot_be_followed_is_not_quantised(tmp_path):
+def test_a_folder_whose_steps_cannot_be_followed_is_not_quantized(tmp_path):
     write_sentence_config(make_checkpoint(tmp_path / "float", "bert", "Model"), steps=("Transformer", "Pooling", "Asym"))
     with pytest.raises(ConfigError, match="has Asym in '2_Asym'"):
         quantize(tmp_path / "float", tmp_path / "int8")

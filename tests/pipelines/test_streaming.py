@@ -150,7 +150,7 @@ def test_batches_hold_each_place_once_shortest_first_and_are_bounded(lengths):
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 @settings(max_examples=200, deadline=None)
-def test_a_bad_row_is_found_and_costs_its_neighbours_nothing(good):
+def test_a_bad_row_is_found_and_costs_its_neighbors_nothing(good):
     def answer(rows):
         if not all(good[row] for row in rows):
             raise InputError("bad")

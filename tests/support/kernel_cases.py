@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minibert.kernels.catalog import make_ops
-from minibert.kernels.registry import REGISTRY, Composition, Ops, Variant
+from minibert.kernels.catalog import Ops, make_ops
+from minibert.kernels.registry import REGISTRY, Composition, Variant
 
 SIZES = {  # M, K, N
     "one row": (1, 64, 48),

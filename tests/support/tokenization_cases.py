@@ -11,7 +11,7 @@ from minibert.tokenization import BertTokenizer
 
 SCALARS = [*range(0xD800), *range(0xE000, 0x110000)]
 CONTEXTS = ("{}", "a{}b", "e\u0323{}\u0301", "!{}\u0e38.")  # alone, within a word, among marks, beside punctuation
-FLAGS = [  # of the normaliser
+FLAGS = [  # of the normalizer
     {},
     {"lowercase": False},
     {"lowercase": False, "strip_accents": True},

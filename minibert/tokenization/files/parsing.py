@@ -163,7 +163,7 @@ def _steps(name, part, key, allowed):
 def _normalizer(part):
     if part is None:
         return Normalizer(False, False, False, False)
-    simple = {"NFD": [decompose], "Lowercase": [lower], "StripAccents": [drop_marks]}
+    simple: dict[str, list] = {"NFD": [decompose], "Lowercase": [lower], "StripAccents": [drop_marks]}
     parts = _steps("normalizer", part, "normalizers", ("BertNormalizer", *simple))
     if part["type"] == "BertNormalizer":
         return _bert_normalizer(part)

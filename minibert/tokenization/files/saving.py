@@ -5,6 +5,8 @@ Each file is written under another name and then renamed, so no file is ever inc
 
 import json
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 from minibert.errors import InputError
 
@@ -30,7 +32,7 @@ def save(tokenizer, folder):
             half = ascii(match.group())
             raise InputError(f"a token must hold whole characters to be saved; one has {half}, half of a surrogate pair.")
     for name, text in contents.items():
-        atomic_write(folder / name, lambda path, text=text: path.write_bytes(text.encode()))
+        atomic_write(folder / name, partial(Path.write_bytes, data=text.encode()))
     return tuple(str(folder / name) for name in contents)
 
 

@@ -147,7 +147,8 @@ def decompose(characters, sources):
     the source assigned last. Without reordering that is simply the source of the composed character.
     """
     rank = unicode_table().combining
-    parts, start = [], 0  # (character, whether it leads a decomposition); start of the run of marks being sorted
+    parts: list[tuple[str, bool]] = []  # (character, whether it leads a decomposition)
+    start = 0  # of the run of marks that is being sorted
     for character in characters:
         for index, part in enumerate(_decomposed(character)):
             if ord(part) not in rank:

@@ -62,13 +62,20 @@ class UnicodeTable(NamedTuple):
 def unicode_table():
     """The tables of the package, read once (2 ms)."""
     packed = json.loads(zlib.decompress(TABLE.read_bytes()))
-    sets = {name: CodeSet(packed[name]) for name in ("removed", "word")}
-    for name in ("white_space", "punctuation", "accents"):  # small, and looked up more often
-        sets[name] = frozenset(CodeSet(packed[name]))
-    sets["marks"] = sets["accents"] | frozenset(CodeSet(packed["marks"]))
+    accents = frozenset(CodeSet(packed["accents"]))
     codes, shifts = packed["lower"]
     lower = {c: s if isinstance(s, str) else chr(c + s) for c, s in zip(CodeSet(codes), shifts)}
     codes, parts = packed["decomposed"]
     decomposed = dict(zip(CodeSet(codes), parts.split(" ")))
     codes, ranks = packed["combining"]
-    return UnicodeTable(**sets, lower=lower, decomposed=decomposed, combining=dict(zip(CodeSet(codes), ranks)))
+    return UnicodeTable(
+        removed=CodeSet(packed["removed"]),
+        white_space=frozenset(CodeSet(packed["white_space"])),  # small, and looked up more often
+        punctuation=frozenset(CodeSet(packed["punctuation"])),
+        accents=accents,
+        marks=accents | frozenset(CodeSet(packed["marks"])),
+        word=CodeSet(packed["word"]),
+        lower=lower,
+        decomposed=decomposed,
+        combining=dict(zip(CodeSet(codes), ranks)),
+    )

@@ -6,12 +6,12 @@ from concurrency import run_concurrently
 
 import minibert
 from minibert.errors import InputError, WeightsError
-from minibert.kernels.catalog import make_ops, variants
-from minibert.kernels.registry import REGISTRY, Ops
+from minibert.kernels.catalog import Ops, make_ops, variants
+from minibert.kernels.registry import REGISTRY
 from minibert.kernels.runtime import buffer_pool, threads
 from minibert.kernels.runtime.capture import thread_state
 from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
-from minibert.models.encoder import Trace, build_encoder, encode
+from minibert.models.encoder import Intermediates, build_encoder, encode
 from minibert.models.graph_cache import MAX_TOKENS
 from minibert.tokenization.compiled import PackedEncoding
 
@@ -65,7 +65,7 @@ def test_a_classifier_computes_only_first_tokens_in_its_last_layer_and_the_bits_
     mask[1, 9:], mask[2, 1:] = 0, 0
     for inputs in ((text(1), None), (text(40), None), (text(40, 1), None), (ids, mask)):
         packed = model.pack(*inputs)
-        cls_only, traced = model.encode(packed, cls_only=True), model.encode(packed, Trace([], None))[packed.first]
+        cls_only, traced = model.encode(packed, cls_only=True), model.encode(packed, Intermediates([], None))[packed.first]
         assert cls_only.shape == (len(inputs[0]), config.dim) and np.array_equal(cls_only, traced)
         assert np.array_equal(model(*inputs).logits, model(*inputs, output_hidden_states=True).logits)
 
