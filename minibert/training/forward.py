@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minibert.kernels.catalog import Ops
 from minibert.kernels.philox import DropoutSettings
-from minibert.kernels.registry import Ops
 
 from ..config import Architecture, DropoutRates
 from ..models.checkpoint import EncoderNames
