@@ -33,7 +33,7 @@ def encode_backward(
     names, arch, ops = network.names, network.arch, network.ops
     for index in reversed(range(arch.layers)):
         grad = layer_backward(grad, record.layers[index], index, packed, network, gradients)  # (N, D)
-    if arch.embedding_width != arch.width:
+    if names.embedding_projection is not None and arch.embedding_width != arch.width:
         weight, _ = network.pair(names.embedding_projection)
         grad, *parameter_grads = ops.linear_grad(grad, record.embedded, weight)  # (N, E)
         gradients.accumulate(names.embedding_projection, *parameter_grads)

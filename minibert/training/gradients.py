@@ -130,7 +130,8 @@ def read_dropout_key(seed: Any, step: Any) -> DropoutKey | None:
 
 
 def read_label_smoothing(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
         raise InputError(f"label_smoothing must be a number from 0 to below 1; got {short_repr(value)}.")
     return float(value)
 
