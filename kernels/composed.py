@@ -177,7 +177,7 @@ def attention_grad(
             bias_grad[:, : last - first, : stop - start] += scores_grad
         query_grad[first:last] = join_heads(scores_grad @ k * scale)
         key_grad[start:stop] = join_heads(scores_grad.transpose(0, 2, 1) @ q * scale)
-    return (query_grad, key_grad, value_grad) if bias is None else (query_grad, key_grad, value_grad, bias_grad)
+    return (query_grad, key_grad, value_grad) if bias_grad is None else (query_grad, key_grad, value_grad, bias_grad)
 
 
 def attention_dropout_scale(first, probabilities, settings):

@@ -43,7 +43,7 @@ def linear_grad(grad: np.ndarray, x: np.ndarray, weight: np.ndarray) -> tuple[np
     return linear(grad, weight.T, zeros), linear(grad.T, x.T, zeros), sum_of_rows(grad)
 
 
-def sum_of_rows(x):
+def sum_of_rows(x: np.ndarray) -> np.ndarray:
     """x (M, N) -> (N,), summed in float64: in float32 the error grows with the rows, to more than twice torch's at 700."""
     return x.sum(axis=0, dtype=np.float64).astype(x.dtype)
 

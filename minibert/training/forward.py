@@ -133,7 +133,9 @@ def encode_layer(
     return ops.layer_norm(output_sum, *network.pair(names.of_layer(index, "output_norm")), arch.eps), record
 
 
-def attention(query, key, value, packed: Packed, network: Network, index: int, bias: np.ndarray | None) -> np.ndarray:
+def attention(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, packed: Packed, network: Network, index: int, bias: np.ndarray | None
+) -> np.ndarray:
     """The attention of one layer, with dropout of its probabilities if there is any."""
     inputs = query, key, value, packed.bounds, packed.key_mask, network.arch.heads
     settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
