@@ -62,7 +62,7 @@ KERNELS_MAY_IMPORT = {
     "registry": set(),
     "philox": set(),
     "reference": {"registry", "philox"},
-    "composed": {"registry", "reference"},
+    "composed": {"philox", "reference", "registry"},
     "compiler": set(),
     "simd": {"compiler"},
     "runtime": {"compiler", "simd"},
