@@ -228,6 +228,9 @@ class MPNetTokenizer(BertTokenizer):
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:  # as in transformers: the special tokens alone
             tokens = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
+            for name, token in zip(NAMED, tokens):
+                if token is not None:
+                    check_token(name, token)
             names = dict.fromkeys(str(token) for token in tokens if token is not None)
             vocab = {token: token_id for token_id, token in enumerate(names)}
         super().__init__(
