@@ -182,8 +182,8 @@ class BertTokenizer(LoadableTokenizer):
                 check_token(name, token)
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:
-            tokens = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
-            vocab = {token: token_id for token_id, token in enumerate(tokens)}
+            first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
+            vocab = {token: token_id for token_id, token in enumerate(first)}
         vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_txt(as_file("vocab", vocab))
         self.do_lower_case, self.tokenize_chinese_chars = do_lower_case, tokenize_chinese_chars
         self.strip_accents = strip_accents
