@@ -20,6 +20,14 @@ _LAZY_EXPORTS = {
     name: (module, name)
     for module, names in {
         "pipelines": ("pipeline",),
+        "pipelines.base": ("Pipeline",),
+        "pipelines.feature_extraction": ("FeatureExtractionPipeline",),
+        "pipelines.fill_mask": ("FillMaskPipeline",),
+        "pipelines.question_answering": ("QuestionAnsweringPipeline",),
+        "pipelines.text_classification": ("TextClassificationPipeline",),
+        "pipelines.token_classification": ("TokenClassificationPipeline",),
+        "pipelines.zero_shot_classification": ("ZeroShotClassificationPipeline",),
+        "seed": ("set_seed",),
         "warmup": ("warm_up",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
@@ -60,11 +68,15 @@ _LAZY_EXPORTS = {
     for name in names
 }
 _LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in public_names()}
+_LAZY_EXPORTS["NerPipeline"] = ("pipelines.token_classification", "TokenClassificationPipeline")  # its former name
+_LAZY_MODULES = ("logging",)
 
-__all__ = sorted(_LAZY_EXPORTS)
+__all__ = sorted([*_LAZY_EXPORTS, *_LAZY_MODULES])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"minibert.{name}")  # which makes it an attribute
     if name not in _LAZY_EXPORTS:
         raise AttributeError(f"minibert has no {name!r}; it has {', '.join(__all__)}")
     module, attribute = _LAZY_EXPORTS[name]

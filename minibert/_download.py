@@ -24,6 +24,7 @@ from minibert.errors import DownloadError, GatedModelError, InputError, ModelFil
 BOT, CONVERSION = "SFconvertbot", "Adding `safetensors` variant of this model"
 TRUSTED = 60  # seconds for which a hub that was there is taken to be there
 _last_contact = float("-inf")  # on time.monotonic()'s clock
+progress_bars: bool | None = None  # whether the client shows bars; None: as its environment variable says
 
 
 def download(name: str, filename: str, *, revision: str, cache: Path, token: str | bool | None) -> Path | None:
@@ -132,7 +133,10 @@ def _note_contact() -> None:
 def _fetch(name: str, filename: str, **options: Any) -> tuple[Path, str]:
     """What the client says: the file's path in the cache, and its hash."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
+    if progress_bars is not None:
+        (enable_progress_bars if progress_bars else disable_progress_bars)()
     try:
         path = Path(hf_hub_download(name, filename, **options))
     except OSError as error:

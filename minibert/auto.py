@@ -15,9 +15,9 @@ from . import hub, tokenization
 from .config import PreTrainedConfig, config_from_file, read_config_file
 from .errors import ConfigError, MinibertWarning, VocabularyError, short_repr, strict_arguments
 from .families import FAMILIES
-from .ignored_arguments import TOKENIZER_LOADING, without_ignored
 from .loading import locate, read_model_options
 from .tokenization.files.loading import load as load_tokenizer
+from .tokenization.files.loading import locate as locate_tokenizer
 from .tokenization.files.loading import read_json_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class AutoConfig:
     @strict_arguments
     def from_pretrained(
         cls,
-        name: str | PathLike,
+        pretrained_model_name_or_path: str | PathLike,
         *,
         revision: str | None = None,
         cache_dir: str | PathLike | None = None,
@@ -41,11 +41,11 @@ class AutoConfig:
     ) -> PreTrainedConfig:
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-        checkpoint, overrides = locate(name, location, overrides)
+        checkpoint, overrides = locate(pretrained_model_name_or_path, {**location, **overrides})
         return config_of(checkpoint, **overrides)
 
 
-def config_of(checkpoint: hub.Checkpoint, **overrides: Any) -> PreTrainedConfig:
+def config_of(checkpoint: hub.Checkpoint, /, **overrides: Any) -> PreTrainedConfig:
     """A located checkpoint's config.json -> its configuration, of the class that its model_type names."""
     path, values = read_config_file(checkpoint)
     model_type = values.get("model_type")
@@ -70,9 +70,10 @@ class AutoTokenizer:
     """`AutoTokenizer.from_pretrained(name)`: the class that the checkpoint's files name."""
 
     @classmethod
+    @strict_arguments
     def from_pretrained(
         cls,
-        name_or_folder: str | PathLike | hub.Checkpoint,
+        pretrained_model_name_or_path: str | PathLike | hub.Checkpoint,
         *,
         revision: str | None = None,
         cache_dir: str | PathLike | None = None,
@@ -82,7 +83,7 @@ class AutoTokenizer:
     ) -> Any:
         """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-        checkpoint, overrides = locate(name_or_folder, location, without_ignored(overrides, TOKENIZER_LOADING))
+        checkpoint, overrides = locate_tokenizer(pretrained_model_name_or_path, {**location, **overrides})
         return load_tokenizer(tokenizer_class_of(checkpoint), checkpoint, overrides)
 
 
@@ -135,7 +136,7 @@ class AutoClass:
     @strict_arguments
     def from_pretrained(
         cls,
-        name: str | PathLike,
+        pretrained_model_name_or_path: str | PathLike,
         *,
         config: PreTrainedConfig | None = None,
         kernels: str | Mapping[str, str] = "auto",
@@ -153,7 +154,7 @@ class AutoClass:
         options, overrides = read_model_options(kernels, strict, overrides)
         make_ops(options.kernels)  # a wrong name is an error before anything is downloaded
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-        checkpoint, overrides = locate(name, location, overrides)
+        checkpoint, overrides = locate(pretrained_model_name_or_path, {**location, **overrides})
         if config is None:
             config = config_of(checkpoint, **overrides)
         else:

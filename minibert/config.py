@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
-from .errors import ConfigError, InputTypeError, ModelNotFoundError, short_repr, strict_arguments
+from .errors import ConfigError, InputTypeError, ModelNotFoundError, did_you_mean, short_repr, strict_arguments
 from .files import as_folder, atomic_write, read_json
 
 if TYPE_CHECKING:
@@ -231,10 +231,14 @@ class PreTrainedConfig:
             raise InputTypeError(f"a configuration's values are a dictionary; got {short_repr(values)}.")
         if not all(isinstance(name, str) for name in values):
             raise ConfigError(f"a configuration's keys must be names; got {short_repr(list(values))}.")
-        unknown = sorted(set(overrides) - ({*values, *cls.defaults, *cls.aliases, *MORE_OVERRIDES} - {"model_type"}))
+        keys = {*values, *cls.defaults, *cls.aliases, *MORE_OVERRIDES} - {"model_type"}
+        unknown = sorted(set(overrides) - keys)
         if unknown:
+            from .loading import ARGUMENTS
+
             raise InputTypeError(
-                f"an argument must be one that the function names, or a key of the configuration; got {', '.join(unknown)}."
+                "an argument must be one that the function names, or a key of the configuration; got "
+                f"{', '.join(unknown)}.{did_you_mean(unknown, [*ARGUMENTS, *sorted(keys)])}"
             )
         try:
             config = cls(**values)
@@ -251,7 +255,7 @@ class PreTrainedConfig:
     @strict_arguments
     def from_pretrained(
         cls: type[C],
-        name: str | PathLike,
+        pretrained_model_name_or_path: str | PathLike,
         *,
         revision: str | None = None,
         cache_dir: str | PathLike | None = None,
@@ -266,11 +270,11 @@ class PreTrainedConfig:
             raise ConfigError(f"a {cls.__name__} describes no encoder; use AutoConfig.from_pretrained(name).")
 
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-        checkpoint, overrides = locate(name, location, overrides)
+        checkpoint, overrides = locate(pretrained_model_name_or_path, {**location, **overrides})
         return config_of(checkpoint, cls, **overrides)
 
 
-def config_of(checkpoint: Checkpoint, config_class: type[C], **overrides: Any) -> C:
+def config_of(checkpoint: Checkpoint, config_class: type[C], /, **overrides: Any) -> C:
     """A located checkpoint's config.json -> its configuration, of `config_class`."""
     path, values = read_config_file(checkpoint)
     model_type = values.get("model_type", config_class.model_type)
@@ -291,7 +295,7 @@ def read_config_file(checkpoint: Checkpoint) -> tuple[Path, dict[str, Any]]:
     return path, read_json(path, ConfigError)
 
 
-def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[C], **overrides: Any) -> C:
+def config_from_file(path: Path, values: Mapping[str, Any], config_class: type[C], /, **overrides: Any) -> C:
     """config.json's values -> a configuration; a ConfigError names the file."""
     try:
         return config_class.from_dict(values, **overrides)

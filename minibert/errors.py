@@ -119,7 +119,16 @@ def check_option_names(function: str, options: Iterable[str], known: Collection[
     unknown = [name for name in options if name not in known]
     if unknown:
         names = ", ".join(map(repr, unknown))
-        raise InputTypeError(f"{function}() got an unexpected keyword argument {names}. It takes {', '.join(known)}.")
+        hint = did_you_mean(unknown, known)
+        raise InputTypeError(f"{function}() got an unexpected keyword argument {names}. It takes {', '.join(known)}.{hint}")
+
+
+def did_you_mean(unknown: Iterable[str], known: Collection[str]) -> str:
+    """The end of an error about unknown names: the known name that is closest to the first; "" if none is close."""
+    from difflib import get_close_matches  # which only an error needs
+
+    closest = get_close_matches(next(iter(unknown))[:80], known, 1)
+    return f" Did you mean {closest[0]!r}?" if closest else ""
 
 
 def is_integer(value: object) -> bool:

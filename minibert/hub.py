@@ -331,7 +331,7 @@ def _subfolder(name: Any) -> str:
     if name is None or (isinstance(name, str) and not name):
         return ""
     parts = name.strip("/").split("/") if isinstance(name, str) else [""]
-    if any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in parts):
+    if any(part in ("", ".", "..") or set(part) & set("\\:\0") or not _is_encodable(part) for part in parts):
         raise InputError(f"subfolder must be a folder of the model's own, such as 'bert'; got {short_repr(name)}.")
     return "/".join(parts) + "/"
 

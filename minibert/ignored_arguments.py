@@ -92,13 +92,16 @@ TOKENIZER_LOADING = {  # from_pretrained of tokenizers
     "from_slow": Argument(is_flag, FLAG, "There is one tokenizer, with the ids of both."),
     "legacy": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out."),
 }
-PIPELINE = {  # pipeline(), besides LOADING and DOWNLOADING
+PIPELINE_CALLS = {  # a pipeline's calls
+    "num_workers": Argument(
+        lambda value: value is None or is_integer(value), "an integer", "minibert.set_num_threads(N) sets how many threads."
+    )
+}
+PIPELINE = {  # pipeline(), besides LOADING and DOWNLOADING, and the classes of pipelines
+    **PIPELINE_CALLS,
     "device": Argument(passes(check_device), "'cpu', -1 or None", "minibert computes on the CPU: leave it out."),
     "framework": Argument(one_of(None, "pt"), "None or 'pt'", "Answers depend on no framework: leave it out."),
     "use_fast": TOKENIZER_LOADING["use_fast"],
-    "num_workers": Argument(
-        lambda value: value is None or is_integer(value), "an integer", "minibert.set_num_threads(N) sets how many threads."
-    ),
     "feature_extractor": TEXT_ONLY,
     "image_processor": TEXT_ONLY,
     "processor": TEXT_ONLY,

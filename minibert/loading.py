@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 from . import hub
-from .errors import ConfigError, InputTypeError, read_flag
+from .errors import ConfigError, InputError, InputTypeError, read_flag, short_repr
 from .files import read_json
 from .ignored_arguments import DOWNLOADING, LOADING, without_ignored
 from .tensors import check_remote_code, preset_of_dtype
@@ -20,27 +20,25 @@ LOCATION = ("revision", "cache_dir", "token", "local_files_only")
 # Arguments that no function names, beside those of `ignored_arguments.py`
 LOCATING = ("use_auth_token", "subfolder", "force_download", "trust_remote_code", *DOWNLOADING)
 MODEL_OPTIONS = ("dtype", "torch_dtype", "use_safetensors", "add_pooling_layer", "output_loading_info", *LOADING)
+ARGUMENTS = (*LOCATION, *LOCATING, *MODEL_OPTIONS, "kernels", "strict", "config")
 
 
-def locate(
-    name: str | PathLike | hub.Checkpoint, location: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[hub.Checkpoint, dict[str, Any]]:
-    """A model's name, LOCATION's arguments, and others -> its checkpoint, and the options that do not say where it is.
+def locate(name: str | PathLike | hub.Checkpoint, options: Mapping[str, Any]) -> tuple[hub.Checkpoint, dict[str, Any]]:
+    """A model's name, and options, some of LOCATION and LOCATING -> its checkpoint, and the options that are of neither.
 
     `use_auth_token` is the former name of `token`. `subfolder` is a folder of the repository. With `force_download`, the
     hub is asked which commit a branch is, though the cache has one. InputError if a checkpoint whose configuration names
     code of its own is loaded with `trust_remote_code=True`.
     """
     remaining = without_ignored(options, DOWNLOADING)
-    place = dict(location)
+    location = {key: remaining.pop(key) for key in (*LOCATION, "subfolder", "force_download") if key in remaining}
     former = remaining.pop("use_auth_token", None)
     if former is not None:
-        if place.get("token") is not None:
+        if location.get("token") is not None:
             raise InputTypeError("use_auth_token is the former name of token; got both. Leave use_auth_token out.")
-        place["token"] = former
-    subfolder, force = remaining.pop("subfolder", None), remaining.pop("force_download", None)
+        location["token"] = former
     trusted = remaining.pop("trust_remote_code", None)
-    checkpoint = hub.locate(name, **place, subfolder=subfolder, force_download=force)
+    checkpoint = hub.locate(name, **location)
     if trusted is not None and read_flag("trust_remote_code", trusted) and (path := checkpoint.optional("config.json")):
         check_remote_code(True, read_json(path, ConfigError), checkpoint.name)
     return checkpoint, remaining
@@ -59,12 +57,15 @@ class ModelOptions(NamedTuple):
 def read_model_options(kernels: Any, strict: Any, options: Mapping[str, Any]) -> tuple[ModelOptions, dict[str, Any]]:
     """`kernels`, `strict` and what `from_pretrained` did not name -> ModelOptions, and the options that are left.
 
-    `dtype`, or `torch_dtype`: bfloat16 selects kernels="bf16" unless kernels are named; float16 is computed in float32, with
-    a warning.
+    `dtype`, or `torch_dtype`, its former name: bfloat16 selects kernels="bf16" unless kernels are named; float16 is computed
+    in float32, with a warning.
     """
     remaining = without_ignored(options, LOADING)
-    presets = [preset_of_dtype(remaining.pop(name, None), name) for name in ("torch_dtype", "dtype")]
-    preset = next(filter(None, presets), None)
+    dtypes = {name: remaining.pop(name, None) for name in ("dtype", "torch_dtype")}
+    presets = {preset_of_dtype(value, name) for name, value in dtypes.items() if value is not None}
+    if len(presets) > 1:
+        raise InputError("torch_dtype is the former name of dtype; got both, and they differ. Leave torch_dtype out.")
+    preset = next(iter(presets), None)
     flags = {name: remaining.pop(name, None) for name in ("use_safetensors", "add_pooling_layer", "output_loading_info")}
     flags = {name: None if value is None else read_flag(name, value) for name, value in flags.items()}
     chosen = preset if preset is not None and isinstance(kernels, str) and kernels == "auto" else kernels
@@ -78,3 +79,12 @@ def read_model_options(kernels: Any, strict: Any, options: Mapping[str, Any]) ->
         ),
         remaining,
     )
+
+
+def read_mapping(name: str, options: Any) -> Mapping[str, Any]:
+    """An argument that is a dictionary of more arguments, such as model_kwargs; None is an empty one."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        raise InputTypeError(f"{name} must map names of arguments to their values; got {short_repr(options)}.")
+    return options

@@ -14,6 +14,7 @@ from . import hub
 from .auto import AutoTokenizer, class_named_by, config_of
 from .errors import InputError, read_flag, strict_arguments
 from .files import as_folder, atomic_write
+from .loading import ModelOptions
 from .models.quantized import METHOD, is_quantized
 from .pipelines.sentence_config import files_of, read_sentence_config
 
@@ -40,7 +41,7 @@ def quantize(
     if is_quantized(config):
         raise InputError(f"{checkpoint.name} is quantized already ({METHOD}); a float checkpoint is needed.")
     tokenizer = AutoTokenizer.from_pretrained(inner)
-    model = class_named_by(config).from_checkpoint(inner, config, "int8", strict)
+    model = class_named_by(config).from_checkpoint(inner, config, ModelOptions("int8", strict))
     for path, source in steps.items():  # before the weights: half of a folder is then none that gives other vectors
         atomic_write(folder / path, partial(shutil.copyfile, source))
     model.save_pretrained(folder / model_folder)

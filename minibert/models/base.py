@@ -49,7 +49,7 @@ from .quantized import (
     quantized_shapes,
     quantized_tensors,
 )
-from .random_weights import init_tensor
+from .random_weights import generator, init_tensor
 
 M = TypeVar("M", bound="PreTrainedModel")
 NO_OPTIONS = ModelOptions()
@@ -82,7 +82,7 @@ class PreTrainedModel:
         config.check()  # a value may have been set after it was constructed
         if seed is not None and not (is_integer(seed) and seed >= 0):
             raise InputError(f"seed must be a whole number, 0 or more, or None; got {short_repr(seed)}.")
-        random = np.random.default_rng(seed)
+        random = generator(seed)
         shapes = {**self.encoder_shapes(config), **self.head_shapes(config)}
         self.build(config, {name: init_tensor(name, shape, config, random) for name, shape in shapes.items()}, kernels)
 
@@ -131,7 +131,7 @@ class PreTrainedModel:
     @strict_arguments
     def from_pretrained(
         cls: type[M],
-        name: str | PathLike,
+        pretrained_model_name_or_path: str | PathLike,
         *,
         config: PreTrainedConfig | None = None,
         kernels: str | Mapping[str, str] = "auto",
@@ -152,7 +152,7 @@ class PreTrainedModel:
         options, overrides = read_model_options(kernels, strict, overrides)
         make_ops(options.kernels)  # a wrong name is an error before anything is downloaded
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-        checkpoint, overrides = locate(name, location, overrides)
+        checkpoint, overrides = locate(pretrained_model_name_or_path, {**location, **overrides})
         if config is None:
             config = config_of(checkpoint, cls.config_class, **overrides)
         else:
@@ -162,25 +162,22 @@ class PreTrainedModel:
     @classmethod
     def load(cls: type[M], checkpoint: hub.Checkpoint, config: PreTrainedConfig, options: ModelOptions) -> Any:
         """A located checkpoint and its configuration -> the model; with `with_info`, (model, transformers' loading info)."""
-        model = cls.from_checkpoint(checkpoint, config, options.kernels, options.strict, options)
+        model = cls.from_checkpoint(checkpoint, config, options)
         return (model, model.loading_info) if options.with_info else model
 
     @classmethod
     def from_checkpoint(
-        cls: type[M],
-        checkpoint: hub.Checkpoint,
-        config: PreTrainedConfig,
-        kernels: str | Mapping[str, str],
-        strict: bool = True,
-        options: ModelOptions = NO_OPTIONS,
+        cls: type[M], checkpoint: hub.Checkpoint, config: PreTrainedConfig, options: ModelOptions = NO_OPTIONS
     ) -> M:
-        """A located checkpoint and its configuration -> the model. Of the options only those of the weights count."""
+        """A located checkpoint and its configuration -> the model."""
         names, arch = cls.encoder_names, config.architecture
-        quantized, kernels = is_quantized(config), kernels_for(config, kernels)
+        quantized, kernels = is_quantized(config), kernels_for(config, options.kernels)
         if quantized:
             check_kernels(make_ops(kernels), arch, checkpoint.name)
         stored = canonical(open_weights(checkpoint, options.safetensors_only), names.prefix)
-        if not options.pooler and not cls.has_head:
+        if not options.pooler:
+            if cls.has_head:
+                raise InputTypeError(f"add_pooling_layer is an argument of encoders without a head; {cls.__name__} has one.")
             stored = {name: tensor for name, tensor in stored.items() if not names.in_pooler(name)}
         if arch.layers > len(stored):  # before the shapes of a billion layers are listed
             raise WeightsError(f"{checkpoint.name}: config.json has {arch.layers} layers, the file {len(stored)} tensors.")
@@ -193,12 +190,12 @@ class PreTrainedModel:
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
-        check_tensors(stored, shapes, checkpoint.name, strict, names.heads)
+        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads)
         tensors = {name: stored[name].array() for name in shapes}
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
             warn_of_new_head(checkpoint.name, missing, cls.purpose)
-            random = np.random.default_rng()
+            random = generator()
             tensors |= {name: init_tensor(name, head[name], config, random) for name in missing}
         model = rebuild(cls, config, tensors, kernels)
         prefix, outer = names.prefix if cls.has_head else "", {name for name in head if not names.in_pooler(name)}

@@ -8,6 +8,11 @@ from ..config import PreTrainedConfig
 from ..errors import ConfigError, short_repr
 
 
+def generator(seed: int | None = None) -> np.random.Generator:
+    """Of new weights; without a seed, one that NumPy's global generator draws, which `set_seed` seeds."""
+    return np.random.default_rng(np.random.randint(2**63, dtype=np.int64) if seed is None else seed)
+
+
 def init_tensor(name: str, shape: tuple[int, ...], config: PreTrainedConfig, random: np.random.Generator) -> np.ndarray:
     """A tensor of a new model: weights normal around 0, biases 0, norms 1; DistilBERT's positions sines if it says so."""
     if name.endswith(".bias"):

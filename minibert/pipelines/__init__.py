@@ -10,17 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from importlib import import_module
-from os import PathLike
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import PreTrainedConfig
-from ..errors import InputError, InputTypeError, short_repr
+from ..errors import InputError, InputTypeError, short_repr, strict_arguments
 from ..families import HEADS, purpose_of
-from ..ignored_arguments import DOWNLOADING, PIPELINE, without_ignored
-from ..loading import LOCATING, MODEL_OPTIONS, ModelOptions, locate, read_model_options
+from ..ignored_arguments import DOWNLOADING, LOADING, PIPELINE, TOKENIZER_LOADING, without_ignored
+from ..loading import LOCATING, LOCATION, MODEL_OPTIONS, locate, read_mapping, read_model_options
 from .streaming import type_name
 
 if TYPE_CHECKING:
+    from ..hub import Checkpoint
     from .base import Pipeline
 
 
@@ -44,12 +45,13 @@ COMMAND_TASKS = {"sentence-embeddings": Registration(".sentence_embeddings:Sente
 log = logging.getLogger("minibert")
 
 
+@strict_arguments
 def pipeline(
     task: str | None = None,
     model: Any = None,
+    config: Any = None,
     tokenizer: Any = None,
     *,
-    config: Any = None,
     kernels: str | Mapping[str, str] = "auto",
     revision: str | None = None,
     cache_dir: str | PathLike | None = None,
@@ -64,41 +66,31 @@ def pipeline(
 
     `model` and `tokenizer` are names, folders, or loaded objects. If no model is named and one is bundled for the task,
     that one is used, and a log line says so. With `strict=False`, tensors that the model does not use are a warning.
-    `config` is a configuration for a model that is named. `model_kwargs` and `tokenizer_kwargs` are more arguments of the
-    two `from_pretrained`; those of `loading.py` and `ignored_arguments.py` may be passed directly too. The other `options`
-    become the call's defaults.
+    `config` is a configuration for a model that is named; a tokenizer is accepted in its position. `model_kwargs` and
+    `tokenizer_kwargs` are more arguments of the two `from_pretrained`; those of `loading.py` and `ignored_arguments.py` may
+    be passed directly too. The other `options` become the call's defaults.
     """
-    from .base import check_model
+    from .base import check_loaded, check_model
 
-    if isinstance(tokenizer, PreTrainedConfig) and config is None:  # transformers' third position
-        config, tokenizer = tokenizer, None
     if task is None and model is None:
         raise InputError(f"a pipeline needs a task or a model; the tasks are {known_tasks(TASKS)}.")
     location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-    options = without_ignored(options, PIPELINE)
-    if options.get("batch_size", 0) is None:
-        del options["batch_size"]  # the default
-    loading = {name: options.pop(name) for name in (*LOCATING, *MODEL_OPTIONS) if name in options}
-    loading = merged(loading, read_kwargs("model_kwargs", model_kwargs), "model_kwargs")
-    source = Source(config, kernels, strict, location, loading, read_kwargs("tokenizer_kwargs", tokenizer_kwargs))
+    named = {"kernels": kernels, "strict": strict, **location}
+    source, options = read_source(named, options, model_kwargs, tokenizer_kwargs)
     if task is not None:
         task = canonical_task(task)
         model = default_model(task) if model is None else model
+    config, tokenizer = read_config_position(model, config, tokenizer)
     if isinstance(model, (str, PathLike)):
-        model, tokenizer = load(task, model, tokenizer, source)
+        model, tokenizer = load(task, model, config, tokenizer, source)
     else:
-        check_loaded(source)
-    task_class = pipeline_class(task or task_of_model(model))
-    check_model(task_class, model)
-    if tokenizer is None:
-        raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
-    if isinstance(tokenizer, (str, PathLike)):
-        from ..auto import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer, **source.location, **source.tokenizer_kwargs)
+        task = task or task_of_model(model)
+        check_model(pipeline_class(task), model)
+        check_loaded(model, config, source.model)
+        tokenizer = load_tokenizer(tokenizer, None, source)
     from ..models.checks import check_vocabulary
 
-    pipe = task_class(model, tokenizer, **options)
+    pipe = pipeline_class(task or task_of_model(model))(model, tokenizer, **options)
     check_vocabulary(model, tokenizer)
     return pipe
 
@@ -112,23 +104,45 @@ def default_model(task: str) -> str:
     return model
 
 
+# --- Loading ---------------------------------------------------------------------------------------------------------
+
+DEFAULTS = {  # of arguments of `pipeline` that `model_kwargs` may have too
+    "kernels": "auto",
+    "strict": True,
+    "revision": None,
+    "cache_dir": None,
+    "token": None,
+    "local_files_only": False,
+}
+
+
 class Source(NamedTuple):
     """What the arguments of `pipeline` say of a checkpoint."""
 
-    config: Any
-    kernels: Any
-    strict: Any
-    location: Mapping[str, Any]
-    loading: Mapping[str, Any]  # more arguments of the model's from_pretrained
-    tokenizer_kwargs: Mapping[str, Any]
+    location: Mapping[str, Any]  # where its files are
+    model: Mapping[str, Any]  # the other arguments of its model's from_pretrained
+    tokenizer: Mapping[str, Any]  # those of its tokenizer's, over the location
 
 
-def read_kwargs(name: str, kwargs: Any) -> dict[str, Any]:
-    if kwargs is None:
-        return {}
-    if not isinstance(kwargs, Mapping) or not all(isinstance(key, str) for key in kwargs):
-        raise InputTypeError(f"{name} must map names of arguments to their values; got {short_repr(kwargs)}.")
-    return dict(kwargs)
+def read_source(
+    named: Mapping[str, Any], options: Mapping[str, Any], model_kwargs: Any, tokenizer_kwargs: Any
+) -> tuple[Source, dict[str, Any]]:
+    """`pipeline`'s arguments -> those of the loaders, and the options of the task's calls.
+
+    `tokenizer_kwargs` may have options of the tokenizer's calls, such as truncation, which are then options of the task's.
+    """
+    from .base import TOKENIZER_OPTIONS, WITHOUT_EFFECT
+
+    calls = without_ignored(options, PIPELINE)
+    loading = {name: value for name, value in named.items() if value is not DEFAULTS[name]}
+    loading |= {name: calls.pop(name) for name in (*LOCATING, *MODEL_OPTIONS) if name in calls}
+    loading = merged(loading, read_mapping("model_kwargs", model_kwargs), "model_kwargs")
+    loading = without_ignored(loading, DOWNLOADING, LOADING)
+    location = {name: loading.pop(name) for name in (*LOCATION, *LOCATING) if name in loading}
+    tokenizer = dict(read_mapping("tokenizer_kwargs", tokenizer_kwargs))
+    tokenization = {name: tokenizer.pop(name) for name in (*TOKENIZER_OPTIONS, *WITHOUT_EFFECT) if name in tokenizer}
+    tokenization = {name: value for name, value in tokenization.items() if name not in WITHOUT_EFFECT}
+    return Source(location, loading, tokenizer), merged(calls, tokenization, "tokenizer_kwargs")
 
 
 def merged(options: Mapping[str, Any], more: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -139,38 +153,65 @@ def merged(options: Mapping[str, Any], more: Mapping[str, Any], name: str) -> di
     return {**options, **more}
 
 
-def check_loaded(source: Source) -> None:
-    """InputError for an argument that says how to load a model, if it is loaded already."""
-    options, others = read_model_options("auto", source.strict, source.loading)
-    others = without_ignored(others, DOWNLOADING)
-    if source.config is not None or others or options._replace(strict=True) != ModelOptions():
-        names = [*(["config"] if source.config is not None else []), *source.loading]
+def read_config_position(model: Any, config: Any, tokenizer: Any) -> tuple[Any, Any]:
+    """`config` may be a tokenizer if there is no other -> (config, tokenizer). InputError if it may be either."""
+    if config is None or isinstance(config, PreTrainedConfig) or tokenizer is not None:
+        return config, tokenizer
+    names = isinstance(config, (str, PathLike)) and isinstance(model, (str, PathLike))
+    if names and fspath(config) != fspath(model):
         raise InputError(
-            f"a model that is loaded already keeps its configuration and kernels; got {', '.join(names)} beside it."
+            f"the third position is of a configuration, and was of a tokenizer; got the name {short_repr(config)}, which may be "
+            "either's. Pass tokenizer=..., or config=AutoConfig.from_pretrained(...)."
         )
+    return None, config
 
 
-def load(task: str | None, name: str | PathLike, tokenizer: Any, source: Source) -> tuple[Any, Any]:
+def load(task: str | None, name: str | PathLike, config: Any, tokenizer: Any, source: Source) -> tuple[Any, Any]:
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
-    from ..auto import AutoTokenizer, config_of
+    from ..auto import AutoConfig, config_of
     from ..kernels.catalog import make_ops
     from ..models.base import check_config
 
-    options, others = read_model_options(source.kernels, source.strict, source.loading)
+    kernels, strict = (source.model.get(key, DEFAULTS[key]) for key in ("kernels", "strict"))
+    others = {key: value for key, value in source.model.items() if key not in ("kernels", "strict")}
+    options, overrides = read_model_options(kernels, strict, others)
     make_ops(options.kernels)
-    checkpoint, overrides = locate(name, source.location, others)
-    if source.config is None:
+    checkpoint, _ = locate(name, source.location)
+    if config is None:
         config = config_of(checkpoint, **overrides)
     else:
-        check_config(config := source.config, PreTrainedConfig, overrides)
+        config = AutoConfig.from_pretrained(config, **source.location) if isinstance(config, (str, PathLike)) else config
+        check_config(config, PreTrainedConfig, overrides)
     architectures = config.architectures or []
     task = task or task_of(architectures)
     check_trained_for(task, architectures, checkpoint.name)
-    auto_class = pipeline_class(task).auto_class()
+    model_class = pipeline_class(task).auto_class().class_for(type(config))
+    tokenizer = load_tokenizer(tokenizer, checkpoint, source)
+    return model_class.from_checkpoint(checkpoint, config, options), tokenizer
+
+
+def load_tokenizer(tokenizer: Any, checkpoint: Checkpoint | None, source: Source) -> Any:
+    """`pipeline`'s tokenizer, a name, (name, arguments), a loaded one or None for the checkpoint's -> the tokenizer."""
+    from ..auto import AutoTokenizer
+
+    arguments, location = source.tokenizer, source.location
+    if isinstance(tokenizer, tuple) and len(tokenizer) == 2:
+        tokenizer, more = tokenizer
+        arguments = merged(arguments, read_mapping("the second of the tokenizer's pair", more), "the pair")
     if tokenizer is None:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source.tokenizer_kwargs)
-    model_class = auto_class.class_for(type(config))
-    return model_class.from_checkpoint(checkpoint, config, options.kernels, options.strict, options), tokenizer
+        if checkpoint is None:
+            raise InputError("a loaded model does not bring its tokenizer; pass tokenizer=..., a name or a loaded one.")
+        tokenizer = checkpoint.name
+        location = {**location, "revision": checkpoint.commit} if checkpoint.commit else location
+    if isinstance(tokenizer, (str, PathLike)):
+        return AutoTokenizer.from_pretrained(tokenizer, **{**location, **arguments})
+    others = without_ignored(arguments, TOKENIZER_LOADING, DOWNLOADING)
+    if others:
+        raise InputTypeError(f"a tokenizer that is loaded already keeps its settings; got {', '.join(others)} beside it.")
+    return tokenizer
+
+
+# --- Names of tasks --------------------------------------------------------------------------------------------------
 
 
 def load_task(task: str, model: str, **options: Any) -> Any:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, short_repr
+from ..errors import InputError, InputTypeError, did_you_mean, short_repr, strict_arguments
 from ..families import PRETRAINED
+from ..ignored_arguments import PIPELINE, PIPELINE_CALLS, without_ignored
+from ..loading import MODEL_OPTIONS, read_model_options
+from ..tensors import cpu_device
 from ..tokenization.tokenizer import Tokenizer
 from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
 from .task import Task
@@ -51,10 +55,16 @@ class Pipeline(Task):
         """The Auto class that loads the task's models."""
         raise NotImplementedError
 
-    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
+    @strict_arguments
+    def __init__(self, model: Any, tokenizer: Any, *, task: str | None = None, config: Any = None, **options: Any) -> None:
+        """A loaded model and tokenizer. `task` is the class's own, whatever name it has; `config` is the model's."""
         check_model(type(self), model)
         if not isinstance(tokenizer, Tokenizer):
             raise InputTypeError(f"tokenizer is a name, a folder or a loaded one; got {of_another_library(tokenizer)}")
+        if not isinstance(task, (str, type(None))):
+            raise InputTypeError(f"task must be a task's name; got {short_repr(task)}.")
+        options = without_ignored(options, PIPELINE)
+        check_loaded(model, config, {name: options.pop(name) for name in MODEL_OPTIONS if name in options})
         self.model = model
         self.tokenizer = tokenizer
         self.options = self.read_options(options)
@@ -103,7 +113,9 @@ class Pipeline(Task):
 
         InputError if a tokenizer's option is both there and in the dictionary, as `transformers` has it.
         """
-        options = {name: plain(value) for name, value in options.items()}
+        options = {name: plain(value) for name, value in without_ignored(options, PIPELINE_CALLS).items()}
+        if options.get("batch_size", 0) is None:
+            del options["batch_size"]  # the default
         more = options.pop(self.tokenizer_mapping, None)
         if more is None:
             return options
@@ -130,11 +142,22 @@ class Pipeline(Task):
         known = (*self.option_names, "batch_size", *self.tokenizer_options)
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.")
+            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.{did_you_mean(unknown, known)}")
         check_count("batch_size", options.get("batch_size", 1))
         if "max_length" in self.tokenizer_options and options.get("max_length") is not None:
             least = 0 if "add_special_tokens" in self.tokenizer_options else self.tokenizer.num_special_tokens_to_add()
             check_count("max_length", options["max_length"], least=least)
+
+    @property
+    def device(self) -> Any:
+        """torch.device("cpu") if torch is imported, else "cpu"."""
+        return cpu_device()
+
+    @strict_arguments
+    def save_pretrained(self, save_directory: str | PathLike) -> None:
+        """Write a folder that `pipeline(model=folder)` loads: the model and the tokenizer."""
+        self.model.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
 
     @property
     def limit(self) -> int:
@@ -231,6 +254,24 @@ def check_model(pipeline_class: type[Pipeline], model: Any) -> None:
     raise InputTypeError(
         f"{pipeline_class.task} wants a model's name, or one of class {names}; got {of_another_library(model)}"
     )
+
+
+def check_loaded(model: Any, config: Any, arguments: Mapping[str, Any]) -> None:
+    """InputError if arguments of from_pretrained would make another model of one that is loaded already."""
+    others = {name: value for name, value in arguments.items() if name not in ("kernels", "strict")}
+    options, overrides = read_model_options(arguments.get("kernels", "auto"), arguments.get("strict", True), others)
+    names = list(overrides)
+    if config is not None and config is not model.config:
+        names.append("config")
+    if not (isinstance(options.kernels, str) and options.kernels in ("auto", model.kernels.preset)):
+        names.append("kernels or dtype")
+    if not options.pooler:
+        names.append("add_pooling_layer")
+    if names:
+        raise InputError(
+            f"a model that is loaded already keeps its configuration, weights and kernels; got {', '.join(names)} beside it. "
+            "Pass it to from_pretrained of the model."
+        )
 
 
 def of_another_library(value: Any) -> str:

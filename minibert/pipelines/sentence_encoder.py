@@ -17,6 +17,7 @@ from .. import hub
 from ..auto import AutoModel, AutoTokenizer, config_of
 from ..errors import ConfigError, InputError, InputTypeError, is_integer, read_flag, read_int, short_repr, strict_arguments
 from ..files import as_folder
+from ..loading import ModelOptions
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
 from ..models.heads import real_numbers
@@ -90,22 +91,21 @@ class SentenceEncoder:
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a name that is wrong is known before anything is downloaded
         checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
-        return cls.from_checkpoint(checkpoint, kernels, strict)
+        return cls.from_checkpoint(checkpoint, ModelOptions(kernels, strict))
 
     @classmethod
     def from_checkpoint(
         cls,
         checkpoint,
-        kernels: str | Mapping[str, str],
-        strict: bool = True,
+        options: ModelOptions,
         config_overrides: Mapping[str, Any] | None = None,
         tokenizer_overrides: Mapping[str, Any] | None = None,
     ):
         """A located checkpoint -> the encoder. The overrides go over its config.json and tokenizer_config.json."""
-        sentence_config = read_sentence_config(checkpoint, strict)
+        sentence_config = read_sentence_config(checkpoint, options.strict)
         checkpoint = checkpoint.within(sentence_config.model_folder)
         config = config_of(checkpoint, **(config_overrides or {}))
-        model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
+        model = AutoModel.class_for(type(config)).from_checkpoint(checkpoint, config, options)
         return cls(model, AutoTokenizer.from_pretrained(checkpoint, **(tokenizer_overrides or {})), sentence_config)
 
     @strict_arguments

@@ -11,23 +11,19 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import read_config_file
-from ..errors import ConfigError, InputError, InputTypeError, read_flag, short_repr
+from ..errors import ConfigError, InputError, InputTypeError, did_you_mean, read_flag, short_repr
 from ..files import read_json
+from ..loading import MODEL_OPTIONS, ModelOptions, read_mapping, read_model_options
 from ..pipelines.sentence_config import read_steps
 from ..pipelines.sentence_encoder import SentenceEncoder
-from ..tensors import check_device_map, check_remote_code, check_without_effect, preset_of_dtype
+from ..tensors import check_remote_code, check_without_effect
 
 ORGANIZATION = "sentence-transformers"  # on the hub; of a name without an organization
 # Names that belong to no organization: the first BERT models. "bert-base-nli-mean-tokens" is the organization's.
 FIRST_MODELS = re.compile(
     r"(distil)?bert-(base|large)(-multilingual|-german|-german-dbmdz)?-(un)?cased(-.*)?|bert-base-chinese", re.I
 )
-WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {  # of model_kwargs; what is not here and not in read_model_kwargs is refused
-    "attn_implementation": (None, "eager", "sdpa"),
-    "low_cpu_mem_usage": (None, True, False),
-    "use_safetensors": (None, True),
-    "add_pooling_layer": (None, True, False),
-    "ignore_mismatched_sizes": (None, False),
+WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {  # of model_kwargs, beside those of `from_pretrained`
     "output_hidden_states": (None, False),
     "output_attentions": (None, False),
     "trust_remote_code": (None, False),
@@ -37,13 +33,13 @@ WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {  # of model_kwargs; what is not h
 
 def load_encoder(name, location: Mapping[str, Any], trust_remote_code: bool, overrides: Mapping[str, Any]) -> SentenceEncoder:
     """`location` are the options of `hub.locate`, `overrides` model_kwargs, tokenizer_kwargs and config_kwargs."""
-    kernels, strict = read_model_kwargs(read_mapping("model_kwargs", overrides["model_kwargs"]))
+    options = read_model_kwargs(read_mapping("model_kwargs", overrides["model_kwargs"]))
     tokenizer, config = (read_mapping(name, overrides[name]) for name in ("tokenizer_kwargs", "config_kwargs"))
-    make_ops(kernels)  # a name that is wrong is known before anything is downloaded
+    make_ops(options.kernels)  # a name that is wrong is known before anything is downloaded
     checkpoint = hub.locate(with_organization(name), **location)
     if read_flag("trust_remote_code", trust_remote_code):
         check_custom_code(checkpoint)
-    return SentenceEncoder.from_checkpoint(checkpoint, kernels, strict, config, tokenizer)
+    return SentenceEncoder.from_checkpoint(checkpoint, options, config, tokenizer)
 
 
 def with_organization(name):
@@ -53,26 +49,16 @@ def with_organization(name):
     return name if name in hub.bundled_models() or FIRST_MODELS.fullmatch(name) else f"{ORGANIZATION}/{name}"
 
 
-def read_model_kwargs(options: Mapping[str, Any]) -> tuple[Any, bool]:
-    """model_kwargs -> which kernels, and whether surplus tensors are an error: options of `from_pretrained`."""
-    for name in options:
-        if name not in (*WITHOUT_EFFECT, "torch_dtype", "dtype", "device_map", "kernels", "strict"):
-            raise InputTypeError(
-                f"model_kwargs may have kernels, strict, dtype, device_map, {', '.join(WITHOUT_EFFECT)}; got {short_repr(name)}."
-            )
-    for name, harmless in WITHOUT_EFFECT.items():
-        check_without_effect(name, options.get(name), harmless)
-    check_device_map(options.get("device_map"))
-    presets = [preset_of_dtype(options.get(name), name) for name in ("torch_dtype", "dtype")]
-    kernels = options.get("kernels") or next(filter(None, presets), "auto")
-    return kernels, read_flag("strict", options.get("strict", True))
-
-
-def read_mapping(name: str, options) -> Mapping[str, Any]:
-    if options is None:
-        return {}
-    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
-        raise InputTypeError(f"{name} must map names of arguments to their values; got {short_repr(options)}.")
+def read_model_kwargs(arguments: Mapping[str, Any]) -> ModelOptions:
+    """model_kwargs, arguments of the model's `from_pretrained` -> how it is loaded."""
+    others = {name: value for name, value in arguments.items() if name not in ("kernels", "strict")}
+    options, others = read_model_options(arguments.get("kernels", "auto"), arguments.get("strict", True), others)
+    known = ("kernels", "strict", *MODEL_OPTIONS, *WITHOUT_EFFECT)
+    for name, value in others.items():
+        if name not in WITHOUT_EFFECT:
+            hint = did_you_mean([name], known)
+            raise InputTypeError(f"model_kwargs may have {', '.join(known)}; got {short_repr(name)}.{hint}")
+        check_without_effect(name, value, WITHOUT_EFFECT[name])
     return options
 
 

@@ -101,6 +101,21 @@ def test_an_argument_that_nobody_knows_is_an_error_about_arguments(folder):
     for load in (load_model, minibert.AutoConfig.from_pretrained, minibert.AutoTokenizer.from_pretrained):
         with pytest.raises(InputTypeError, match="tensor_parallel"):
             load(folder, tensor_parallel=True)
+    for load in (load_model, minibert.BertForSequenceClassification.from_pretrained):
+        with pytest.raises(InputTypeError, match="got torch_dtpye. Did you mean 'torch_dtype'"):
+            load(folder, torch_dtpye="auto")
+        with pytest.raises(InputTypeError, match="got num_label. Did you mean 'num_labels'"):
+            load(folder, num_label=2)
+        for name in ("name", "checkpoint", "path", "self_"):
+            with pytest.raises(InputTypeError, match=name):
+                load(folder, **{name: 1})
+    with pytest.raises(InputTypeError, match="'do_lowercase'.* Did you mean 'do_lower_case'"):
+        minibert.BertTokenizer.from_pretrained(folder, do_lowercase=True)
+
+
+def test_the_name_of_a_model_has_transformers_keyword(folder):
+    for owner in ("AutoConfig", "BertConfig", "AutoTokenizer", "BertTokenizer", "AutoModel", "BertForSequenceClassification"):
+        assert getattr(minibert, owner).from_pretrained(pretrained_model_name_or_path=folder)
 
 
 # --- What selects something ------------------------------------------------------------------------------------------
@@ -115,6 +130,9 @@ def test_a_dtype_selects_kernels_or_nothing(name, folder):
     assert pipeline(model=folder, **{name: "bfloat16"}).model.kernels.preset == "bf16"
     with pytest.warns(MinibertWarning, match=f"{name} is float16; minibert computes in float32"):
         assert load_model(folder, **{name: "float16"}).kernels.preset == "fast"
+    assert load_model(folder, dtype="float32", torch_dtype="auto").kernels.preset == "fast"
+    with pytest.raises(InputError, match="torch_dtype is the former name of dtype; got both, and they differ"):
+        load_model(folder, dtype="float32", torch_dtype="bfloat16")
     with pytest.raises(InputError, match=f"{name} must be 'float32'.*got 'int4'"):
         load_model(folder, **{name: "int4"})
 
@@ -151,6 +169,8 @@ def test_a_bare_encoder_may_be_loaded_without_its_pooler(tmp_path):
     folder = make_checkpoint(tmp_path, "bert", "Model")
     assert minibert.AutoModel.from_pretrained(folder)([[2, 5, 3]]).pooler_output is not None
     assert minibert.AutoModel.from_pretrained(folder, add_pooling_layer=False)([[2, 5, 3]]).pooler_output is None
+    with pytest.raises(InputTypeError, match="add_pooling_layer is an argument of encoders without a head; BertForSeq"):
+        minibert.AutoModelForSequenceClassification.from_pretrained(folder, add_pooling_layer=False)
 
 
 def test_safetensors_may_be_required(folder, tmp_path):
@@ -166,7 +186,7 @@ def test_a_model_may_be_in_a_subfolder_and_nowhere_else(folder, tmp_path):
     for load in (load_model, minibert.AutoTokenizer.from_pretrained, minibert.AutoConfig.from_pretrained):
         assert load(tmp_path, subfolder="models/bert")
     assert pipeline("sentiment-analysis", tmp_path, subfolder="models/bert")(TEXT) == pipeline(model=folder)(TEXT)
-    for wrong in ("../models/bert", "models//bert", 5, "models/../../x", "/", "a\0b"):
+    for wrong in ("../models/bert", "models//bert", 5, "models/../../x", "/", "a\0b", "\ud800"):
         with pytest.raises(InputError, match="subfolder must be a folder of the model's own"):
             load_model(tmp_path, subfolder=wrong)
 
@@ -220,6 +240,85 @@ def test_a_model_that_is_loaded_takes_no_arguments_of_loading(folder):
     assert pipeline("text-classification", model, tokenizer=tokenizer, device=-1, torch_dtype="float32", device_map="auto")(
         TEXT
     )
-    for options in ({"torch_dtype": "bfloat16"}, {"config": model.config}, {"model_kwargs": {"num_labels": 2}}):
+    harmless = {"config": model.config, "trust_remote_code": True, "subfolder": None, "use_auth_token": None, "kernels": "fast"}
+    assert pipeline("text-classification", model, tokenizer=tokenizer, **harmless)(TEXT)
+    other = minibert.AutoConfig.from_pretrained(folder)
+    wrong = ({"torch_dtype": "bfloat16"}, {"kernels": "int8"}, {"config": other}, {"model_kwargs": {"num_labels": 2}})
+    for options in (*wrong, {"model_kwargs": {"add_pooling_layer": False}}):
         with pytest.raises(InputError, match="a model that is loaded already keeps"):
             pipeline("text-classification", model, tokenizer=tokenizer, **options)
+    half = load_model(folder, torch_dtype="bfloat16")
+    assert pipeline("text-classification", half, tokenizer=tokenizer, torch_dtype="bfloat16").model is half
+    assert pipeline("text-classification", model, tokenizer=tokenizer, tokenizer_kwargs={"use_fast": True})(TEXT)
+    with pytest.raises(InputTypeError, match="a tokenizer that is loaded already keeps its settings; got model_max_length"):
+        pipeline("text-classification", model, tokenizer=tokenizer, tokenizer_kwargs={"model_max_length": 5})
+
+
+def test_the_third_and_fourth_position_are_transformers_and_a_tokenizer_may_be_in_the_third(folder, tmp_path):
+    config = minibert.AutoConfig.from_pretrained(folder, id2label={0: "a", 1: "b", 2: "c"})
+    model, tokenizer = load_model(folder), minibert.AutoTokenizer.from_pretrained(folder, model_max_length=7)
+    named = minibert.AutoTokenizer.from_pretrained(folder)
+    named.save_pretrained(tmp_path / "tokenizer")
+    for arguments in (
+        (folder, config, tokenizer),
+        (folder, None, tokenizer),
+        (folder, tokenizer),
+        (folder, str(folder), tokenizer),
+        (model, tokenizer),
+        (model, None, tokenizer),
+    ):
+        assert pipeline("text-classification", *arguments).tokenizer is tokenizer
+    for arguments in ((folder, folder), (model, folder), (folder, config, str(folder)), (model, tmp_path / "tokenizer")):
+        assert pipeline("text-classification", *arguments)(TEXT)[0]["score"] == pipeline(model=folder)(TEXT)[0]["score"]
+    with pytest.raises(InputError, match="the third position is of a configuration.* Pass tokenizer=..., or config="):
+        pipeline("text-classification", folder, tmp_path / "tokenizer")
+    with pytest.raises(InputTypeError, match="config must be a PreTrainedConfig; got int"):
+        pipeline("text-classification", folder, 5, tokenizer)
+    with pytest.raises(InputTypeError, match="positional"):
+        pipeline("text-classification", folder, config, tokenizer, None)
+
+
+def test_a_tokenizer_may_come_with_its_arguments(folder):
+    for arguments in ({"tokenizer": (str(folder), {"model_max_length": 5})}, {"tokenizer_kwargs": {"model_max_length": 5}}):
+        assert pipeline("text-classification", folder, **arguments).tokenizer.model_max_length == 5
+    with pytest.raises(InputError, match="model_max_length is an argument and in the pair too"):
+        pipeline(model=folder, tokenizer=(folder, {"model_max_length": 5}), tokenizer_kwargs={"model_max_length": 5})
+
+
+def test_options_of_the_tokenizers_calls_may_be_among_its_arguments(folder):
+    cut = pipeline(model=folder, tokenizer_kwargs={"truncation": True, "max_length": 4, "verbose": False})
+    assert cut(TEXT) == pipeline(model=folder)(TEXT, truncation=True, max_length=4) != pipeline(model=folder)(TEXT)
+    with pytest.raises(InputError, match="truncation is an argument and in tokenizer_kwargs too"):
+        pipeline(model=folder, truncation=False, tokenizer_kwargs={"truncation": True})
+
+
+def test_model_kwargs_may_say_where_the_files_are_and_which_kernels_are_used(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "models" / "bert")
+    arguments = {"subfolder": "models/bert", "cache_dir": tmp_path / "cache", "kernels": "reference", "local_files_only": True}
+    pipe = pipeline("sentiment-analysis", tmp_path, model_kwargs=arguments)
+    assert pipe.model.kernels.preset == "reference" and pipe.tokenizer
+    with pytest.raises(InputError, match="cache_dir is an argument and in model_kwargs too"):
+        pipeline("sentiment-analysis", tmp_path, cache_dir=tmp_path, model_kwargs=arguments)
+
+
+def test_the_class_of_a_task_takes_what_pipeline_takes_of_a_loaded_model(folder, tmp_path):
+    model, tokenizer = load_model(folder), minibert.AutoTokenizer.from_pretrained(folder)
+    options = {"device": -1, "framework": "pt", "task": "sentiment-analysis", "torch_dtype": "auto", "batch_size": None}
+    pipe = minibert.TextClassificationPipeline(model=model, tokenizer=tokenizer, top_k=None, **options)
+    expected = pipeline(model=folder, top_k=None)(TEXT)
+    assert pipe(TEXT) == expected == pipe(TEXT, num_workers=4, batch_size=None)
+    assert str(pipe.device) == "cpu"
+    pipe.save_pretrained(tmp_path / "saved")
+    assert pipeline(model=tmp_path / "saved", top_k=None)(TEXT) == expected
+    for wrong, message in (
+        ({"device": 0}, "device must be"),
+        ({"torch_dtype": "bfloat16"}, "already keeps"),
+        ({"task": 5}, "task must be a task's name"),
+        ({"topk": 2}, "the options are .*; got topk. Did you mean 'top_k'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            minibert.TextClassificationPipeline(model, tokenizer, **wrong)
+    with pytest.raises(InputError, match="num_workers must be an integer"):
+        pipe(TEXT, num_workers="many")
+    with pytest.raises(InputTypeError, match="missing 1 required positional argument: 'tokenizer'"):
+        minibert.TextClassificationPipeline(model)

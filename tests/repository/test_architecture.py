@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "weights": {"errors", "files", "config", "stored_tensor", "torch_file"},
     "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels", "loading"},
     "families": {"errors", "config", "models"},
-    "auto": {"errors", "config", "hub", "families", "ignored_arguments", "kernels", "loading", "models", "tokenization"},
+    "auto": {"errors", "config", "hub", "families", "kernels", "loading", "models", "tokenization"},
     "pipelines": {
         "errors",
         "files",
@@ -45,15 +45,18 @@ MAY_IMPORT = {
         "kernels",
         "loading",
         "models",
+        "tensors",
         "tokenization",
         "weights",
     },
     "training": {"errors", "config", "kernels", "models"},
     "warmup": {"errors", "auto", "models"},
-    "quantize": {"errors", "files", "config", "hub", "auto", "models", "pipelines"},
+    "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "convert": {"errors", "files", "auto", "hub", "pipelines", "weights"},
     "run": {"errors", "hub", "pipelines"},
-    "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "models", "pipelines", "tensors"},
+    "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "loading", "models", "pipelines", "tensors"},
+    "logging": {"errors", "_download"},
+    "seed": {"errors"},
     "cli": {
         "",
         "errors",
@@ -96,7 +99,9 @@ ONLY_IN = {
     "llvmlite": {"kernels"},
 }
 # hub and tokenization name these inside the one function that needs them
-WITHOUT_NUMPY = tuple(f"minibert{module}" for module in ("", ".tokenization", ".config", ".hub", ".auto", ".cli", ".tensors"))
+WITHOUT_NUMPY = tuple(
+    f"minibert{module}" for module in ("", ".tokenization", ".config", ".hub", ".auto", ".cli", ".tensors", ".logging", ".seed")
+)
 
 
 def sources():

@@ -10,6 +10,7 @@ line in VALID. What is no public call, although its name has no underscore, stan
 Values that are legal may succeed. Only the type of an exception is judged here, not its message.
 """
 
+import logging
 import os
 import random
 import signal
@@ -167,6 +168,8 @@ def limits(bench, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     threads, before = minibert.get_num_threads(), resource.getrlimit(resource.RLIMIT_AS)
+    logger = logging.getLogger("minibert")
+    level, handlers = logger.level, list(logger.handlers)
     handler = signal.signal(signal.SIGALRM, ring)
     if LIMITED:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -178,6 +181,8 @@ def limits(bench, tmp_path, monkeypatch):
     resource.setrlimit(resource.RLIMIT_AS, before)
     signal.signal(signal.SIGALRM, handler)
     minibert.set_num_threads(threads)
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 def each(calls):

@@ -210,8 +210,8 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     ],
     "BertTokenizer.__init__": [{}, {"vocab": VOCABULARY}],
     "PreTrainedTokenizerFast.__init__": lambda bench, owner: [{"tokenizer_file": bench.folder() / "tokenizer.json", **SPECIAL}],
-    "LoadableTokenizer.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
-    "AutoTokenizer.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
+    "LoadableTokenizer.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
+    "AutoTokenizer.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
     "AddedToken.__init__": [{"content": "<x>"}],
     "BatchEncoding.__init__": [{}, {"data": {"input_ids": IDS}, "tensor_type": "np"}],
     "BatchEncoding.__getitem__": [{"key": "input_ids"}],
@@ -228,19 +228,21 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         )
     },
     "PreTrainedConfig.from_dict": lambda bench, owner: [{"values": config_of(owner).to_dict() if owner.model_type else {}}],
-    "PreTrainedConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder(owner.model_type or "bert")}],
-    "AutoConfig.from_pretrained": lambda bench, owner: [{"name": bench.folder()}],
+    "PreTrainedConfig.from_pretrained": lambda bench, owner: [
+        {"pretrained_model_name_or_path": bench.folder(owner.model_type or "bert")}
+    ],
+    "AutoConfig.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
     "PreTrainedModel.__init__": lambda bench, owner: [
         {"config": config_of(owner.config_class), "kernels": "reference", "seed": 0}
     ],
     "PreTrainedModel.__call__": [{"input_ids": IDS}, {"input_ids": IDS, "attention_mask": MASK, "output_attentions": True}],
     "MultipleChoice.__call__": [{"input_ids": [IDS]}],
     "PreTrainedModel.from_pretrained": lambda bench, owner: [
-        {"name": bench.folder(owner.config_class.model_type, head_of(owner)), "kernels": "reference"}
+        {"pretrained_model_name_or_path": bench.folder(owner.config_class.model_type, head_of(owner)), "kernels": "reference"}
     ],
     "PreTrainedModel.with_tensors": lambda bench, owner: [{"tensors": bench.model(owner).tensors}],
     "AutoClass.from_pretrained": lambda bench, owner: [
-        {"name": bench.folder("bert", head_of(owner.classes()["bert"])), "kernels": "reference"}
+        {"pretrained_model_name_or_path": bench.folder("bert", head_of(owner.classes()["bert"])), "kernels": "reference"}
     ],
     "AutoClass.from_config": [{"config": small_config("bert"), "kernels": "reference"}],
     "SentenceEncoder.__init__": lambda bench, owner: [
@@ -318,6 +320,8 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "softmax": [{"logits": [[1.0, 2.0]]}],
     "sigmoid": [{"logits": [[1.0, 2.0]]}],
     "set_num_threads": [{"count": 1}],
+    "set_seed": [{"seed": 1}],
+    "set_verbosity": [{"verbosity": 30}],
     "warm_up": [{"kernels": "reference"}],
     "save_pretrained": [{"folder": "saved"}],
 }
@@ -347,8 +351,9 @@ KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base cl
 )
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
-PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}
+PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__ if name != "logging"} | {"AddedToken": AddedToken}
+PUBLIC |= {name: getattr(minibert.logging, name) for name in minibert.logging.__all__ if name.islower()}
 PUBLIC |= {"SentenceTransformer": SentenceTransformer} | {name: getattr(util, name) for name in util.__all__}
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
-# Exceptions and warnings Python constructs, members of an Enum its class.
-NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum))]
+# Exceptions and warnings Python constructs, members of an Enum its class, and Pipeline is the base of the tasks' classes.
+NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum)) or owner is minibert.Pipeline]

@@ -21,6 +21,8 @@ from use_results import USES, use, use_threads
 
 import minibert
 from minibert.config import PreTrainedConfig
+from minibert.ignored_arguments import PIPELINE, TOKENIZER_LOADING
+from minibert.loading import ARGUMENTS, LOCATING, MODEL_OPTIONS
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
 from minibert.sentence_transformers import SentenceTransformer
@@ -44,7 +46,7 @@ class Call(NamedTuple):
 
 def every_public_call() -> Iterator[Call]:
     for owner in CLASSES:
-        if owner not in NO_CALLS:
+        if owner not in NO_CALLS and not issubclass(owner, minibert.Pipeline):
             yield from calls_of_class(owner)
     for value in PUBLIC.values():
         if not inspect.isclass(value):
@@ -55,20 +57,28 @@ def every_public_call() -> Iterator[Call]:
 
 def call_of_function(function: Callable) -> Call:
     name = function.__name__
-    options, open_ended = options_of([function], task_options("text-classification") if name == "pipeline" else ())
+    more = (*task_options("text-classification"), *ARGUMENTS, *PIPELINE) if name == "pipeline" else ()
+    options, open_ended = options_of([function], more)
     use_result = use_threads if name == "set_num_threads" else use
     return Call(name, lambda bench: function, options, valid_for(name), name, open_ended, use_result)
 
 
 def calls_of_task(task: str) -> Iterator[Call]:
-    """pipeline(task, **options), its call and its stream."""
+    """pipeline(task, **options), its class, its call and its stream, and writing it."""
     options, inputs, pipe_class = task_options(task), TASK_INPUTS.get(task, {"inputs": "a movie"}), pipeline_class(task)
     name, labels = f"pipeline({task!r})", {key: value for key, value in inputs.items() if key == "candidate_labels"}
 
     def construct(bench):
         return lambda **options: minibert.pipeline(task, bench.pipe(task).model, bert_tokenizer(), **options)
 
+    def of_class(bench):
+        return [{"model": bench.pipe(task).model, "tokenizer": bert_tokenizer(), **labels}]
+
     yield Call(name, construct, options, lambda bench: [labels], name)
+    names, _ = options_of([pipe_class.__init__], tuple(PIPELINE))
+    yield Call(pipe_class.__name__, lambda bench: pipe_class, names, of_class, pipe_class.__init__)
+    saved = [{"save_directory": "saved"}]
+    yield Call(f"{name}.save_pretrained", lambda bench: bench.pipe(task).save_pretrained, tuple(*saved), lambda bench: saved, 0)
     names, _ = options_of([pipe_class.__call__], options)
     lists = {key: [value] * 2 for key, value in inputs.items() if key != "candidate_labels"} | labels
     yield Call(f"{name}()", lambda bench: bench.pipe(task), names, lambda bench: [inputs, lists], f"{name}()")
@@ -136,20 +146,24 @@ FURTHER = {
 
 
 def keys_of(owner: type, method: str) -> tuple[str, ...]:
-    """The names that **options may have and no signature has: keys of a configuration, settings of a tokenizer."""
+    """The names that **options may have and no signature has: keys of a configuration, settings of a tokenizer, arguments
+    of loading. The latter only of classes whose code the others share."""
     if method == "from_config":
         return ("kernels", "seed")
     if method not in ("__init__", "from_pretrained", "from_dict") or owner is minibert.SentenceEncoder:
         return ()
+    is_first = method == "from_pretrained" and owner.__name__.startswith(("Auto", "Bert"))
     if owner is minibert.AutoTokenizer or issubclass(owner, Tokenizer):
         options, _ = options_of(inherited(minibert.BertTokenizer, "__init__"))
-        return tuple(name for name in options if name not in TOKENIZER_PARTS)
-    if issubclass(owner, PreTrainedConfig):
-        known = owner if owner.model_type else minibert.BertConfig
-        return (*known.defaults, *known.aliases, *MORE_KEYS)
+        loading = (*LOCATING, *TOKENIZER_LOADING) if is_first else ()
+        return (*(name for name in options if name not in TOKENIZER_PARTS), *loading)
+    if issubclass(owner, PreTrainedConfig) or owner is minibert.AutoConfig:
+        known = owner if issubclass(owner, PreTrainedConfig) and owner.model_type else minibert.BertConfig
+        return (*known.defaults, *known.aliases, *MORE_KEYS, *(LOCATING if is_first else ()))
     if method == "__init__":
         return ()
-    return keys_of(owner.config_class if issubclass(owner, PreTrainedModel) else minibert.BertConfig, method)
+    keys = keys_of(owner.config_class if issubclass(owner, PreTrainedModel) else minibert.BertConfig, method)
+    return (*keys, *(MODEL_OPTIONS if owner in (minibert.AutoModel, minibert.BertModel) else ()))
 
 
 TOKENIZER_PARTS = ("vocab", "vocab_file", "normalizer", "model", "decoder", "special")  # options of other constructors

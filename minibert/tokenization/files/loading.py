@@ -27,12 +27,12 @@ OPTIONS = (
 OPTIONAL_TOKENS = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: the tokenizer has none
 
 
-def locate(name_or_folder, location, overrides):
-    """The checkpoint, and the options of the tokenizer. The hub is imported only here, when something is loaded."""
+def locate(name, options):
+    """The checkpoint, and the options that are the tokenizer's. The hub is imported only here, when something is loaded."""
     from minibert import loading
     from minibert.ignored_arguments import TOKENIZER_LOADING, without_ignored
 
-    return loading.locate(name_or_folder, location, without_ignored(overrides, TOKENIZER_LOADING))
+    return loading.locate(name, without_ignored(options, TOKENIZER_LOADING))
 
 
 def load(cls, checkpoint, overrides):
