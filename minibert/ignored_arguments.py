@@ -46,8 +46,14 @@ def passes(check: Callable[[Any], None]) -> Callable[[Any], bool]:
     return accepts
 
 
+def anything(value: Any) -> bool:
+    return True
+
+
 FLAG = "True, False or None"
 TEXT_ONLY = Argument(one_of(None), "None", "These tasks take text only: leave it out.")
+PYTORCH_WEIGHTS = Argument(one_of(None), "None", "Weights are read as PyTorch stores them: leave it out.")
+ONE_DEVICE = Argument(one_of(None), "None", "minibert computes on the CPU: leave it out.")
 PYTORCH_ONLY = Argument(one_of(None, False), "False", "Weights are read as PyTorch stores them: leave it out.")
 
 DOWNLOADING = {  # every from_pretrained, and pipeline()
@@ -55,6 +61,7 @@ DOWNLOADING = {  # every from_pretrained, and pipeline()
     "resume_download": Argument(is_flag, FLAG, "Downloads always resume."),
     "mirror": Argument(one_of(None), "None", "Set HF_ENDPOINT in the environment."),
     "local_dir_use_symlinks": Argument(is_flag, FLAG, "Leave it out."),
+    "code_revision": Argument(anything, "anything", ""),  # of code that is never run
 }
 LOADING = {  # from_pretrained of models, and pipeline()
     "device_map": Argument(passes(check_device_map), "None, 'auto' or 'cpu'", "minibert computes on the CPU: leave it out."),
@@ -75,8 +82,17 @@ LOADING = {  # from_pretrained of models, and pipeline()
     "state_dict": Argument(one_of(None), "None", "Write the tensors to a folder, and load that."),
     "return_dict": Argument(one_of(None, True), "True", "Pass return_dict=False to the call of the model."),
     "torchscript": Argument(one_of(None, False), "False", "Pass return_dict=False to the call of the model."),
-    "offload_folder": Argument(lambda value: True, "anything", ""),
-    "max_memory": Argument(lambda value: True, "anything", ""),
+    "use_flash_attention_2": Argument(one_of(None, False), "False", "Attention is exact here whatever its name: leave it out."),
+    "gguf_file": PYTORCH_WEIGHTS,
+    "tp_plan": ONE_DEVICE,
+    "device_mesh": ONE_DEVICE,
+    "key_mapping": Argument(one_of(None), "None", "Names of tensors are those of the model's family: leave it out."),
+    "generation_config": Argument(one_of(None), "None", "Encoders generate no text: leave it out."),
+    "adapter_kwargs": Argument(one_of(None), "None", "Adapters are not read: merge them into the model's weights first."),
+    "offload_folder": Argument(anything, "anything", ""),
+    "offload_buffers": Argument(anything, "anything", ""),
+    "offload_state_dict": Argument(anything, "anything", ""),
+    "max_memory": Argument(anything, "anything", ""),
 }
 TOKENIZER_LOADING = {  # from_pretrained of tokenizers
     "use_fast": Argument(is_flag, FLAG, "There is one tokenizer, with the ids of both."),
@@ -91,11 +107,18 @@ TOKENIZER_LOADING = {  # from_pretrained of tokenizers
     "tokenizer_type": Argument(one_of(None), "None", "Load the tokenizer with its own class, such as BertTokenizer."),
     "from_slow": Argument(is_flag, FLAG, "There is one tokenizer, with the ids of both."),
     "legacy": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out."),
+    "add_prefix_space": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out."),
+    "gguf_file": PYTORCH_WEIGHTS,
+    "chat_template": Argument(one_of(None), "None", "Encoders answer no chats: leave it out."),
+    "verbose": Argument(is_flag, FLAG, "Pass verbose=False to the tokenizer's calls."),
 }
+TOKENIZER_OUTPUTS = ("attention_mask", "token_type_ids", "special_tokens_mask", "offsets_mapping", "length")
 PIPELINE_CALLS = {  # a pipeline's calls
+    "verbose": Argument(is_flag, FLAG, "No answer depends on it: leave it out."),
+    **{f"return_{name}": Argument(is_flag, FLAG, "No answer depends on it: leave it out.") for name in TOKENIZER_OUTPUTS},
     "num_workers": Argument(
         lambda value: value is None or is_integer(value), "an integer", "minibert.set_num_threads(N) sets how many threads."
-    )
+    ),
 }
 PIPELINE = {  # pipeline(), besides LOADING and DOWNLOADING, and the classes of pipelines
     **PIPELINE_CALLS,
@@ -105,6 +128,10 @@ PIPELINE = {  # pipeline(), besides LOADING and DOWNLOADING, and the classes of 
     "feature_extractor": TEXT_ONLY,
     "image_processor": TEXT_ONLY,
     "processor": TEXT_ONLY,
+    "video_processor": TEXT_ONLY,
+    "modelcard": Argument(anything, "anything", ""),
+    "args_parser": Argument(one_of(None), "None", "Inputs have one form for each task: leave it out."),
+    "pipeline_class": Argument(one_of(None), "None", "Call the class itself, with a model and a tokenizer."),
     "clean_up_tokenization_spaces": Argument(is_flag, FLAG, "No answer depends on it: leave it out."),
     "binary_output": Argument(one_of(None, False), "False", "Answers are Python's own numbers and lists."),
 }

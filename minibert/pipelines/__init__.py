@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError, short_repr, strict_arguments
 from ..families import HEADS, purpose_of
-from ..ignored_arguments import DOWNLOADING, LOADING, PIPELINE, TOKENIZER_LOADING, without_ignored
+from ..ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS, TOKENIZER_LOADING, without_ignored
 from ..loading import LOCATING, LOCATION, MODEL_OPTIONS, locate, read_mapping, read_model_options
 from .streaming import type_name
 
@@ -131,7 +131,7 @@ def read_source(
 
     `tokenizer_kwargs` may have options of the tokenizer's calls, such as truncation, which are then options of the task's.
     """
-    from .base import TOKENIZER_OPTIONS, WITHOUT_EFFECT
+    from .base import TOKENIZER_OPTIONS
 
     calls = without_ignored(options, PIPELINE)
     loading = {name: value for name, value in named.items() if value is not DEFAULTS[name]}
@@ -140,8 +140,8 @@ def read_source(
     loading = without_ignored(loading, DOWNLOADING, LOADING)
     location = {name: loading.pop(name) for name in (*LOCATION, *LOCATING) if name in loading}
     tokenizer = dict(read_mapping("tokenizer_kwargs", tokenizer_kwargs))
-    tokenization = {name: tokenizer.pop(name) for name in (*TOKENIZER_OPTIONS, *WITHOUT_EFFECT) if name in tokenizer}
-    tokenization = {name: value for name, value in tokenization.items() if name not in WITHOUT_EFFECT}
+    tokenization = {name: tokenizer.pop(name) for name in (*TOKENIZER_OPTIONS, *PIPELINE_CALLS) if name in tokenizer}
+    tokenization = without_ignored(tokenization, PIPELINE_CALLS)
     return Source(location, loading, tokenizer), merged(calls, tokenization, "tokenizer_kwargs")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, did_you_mean, short_repr, strict_arguments
 from ..families import PRETRAINED
 from ..ignored_arguments import PIPELINE, PIPELINE_CALLS, without_ignored
-from ..loading import MODEL_OPTIONS, read_model_options
+from ..loading import ARGUMENTS, MODEL_OPTIONS, read_model_options
 from ..tensors import cpu_device
 from ..tokenization.tokenizer import Tokenizer
 from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
@@ -24,14 +24,6 @@ from .task import Task
 
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
 TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
-WITHOUT_EFFECT = (  # the tokenizer's options that change no answer, as a dictionary of its options may have them
-    "verbose",
-    "return_attention_mask",
-    "return_token_type_ids",
-    "return_special_tokens_mask",
-    "return_offsets_mapping",
-    "return_length",
-)
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
@@ -123,9 +115,7 @@ class Pipeline(Task):
             raise InputTypeError(
                 f"{self.tokenizer_mapping} is a dictionary of the tokenizer's options; got {short_repr(more)}."
             )
-        for name, value in more.items():
-            if name in WITHOUT_EFFECT:
-                continue
+        for name, value in without_ignored(more, PIPELINE_CALLS).items():
             if name not in TOKENIZER_OPTIONS:
                 known = ", ".join(TOKENIZER_OPTIONS)
                 raise InputTypeError(f"the options of {self.tokenizer_mapping} are {known}; got {short_repr(name)}.")
@@ -142,7 +132,7 @@ class Pipeline(Task):
         known = (*self.option_names, "batch_size", *self.tokenizer_options)
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.{did_you_mean(unknown, known)}")
+            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.{hint(unknown, known)}")
         check_count("batch_size", options.get("batch_size", 1))
         if "max_length" in self.tokenizer_options and options.get("max_length") is not None:
             least = 0 if "add_special_tokens" in self.tokenizer_options else self.tokenizer.num_special_tokens_to_add()
@@ -254,6 +244,14 @@ def check_model(pipeline_class: type[Pipeline], model: Any) -> None:
     raise InputTypeError(
         f"{pipeline_class.task} wants a model's name, or one of class {names}; got {of_another_library(model)}"
     )
+
+
+def hint(unknown: list[str], known: Iterable[str]) -> str:
+    """The end of an error about options that a task has not."""
+    elsewhere = [name for name in unknown if name in (*PIPELINE, *ARGUMENTS)]
+    if elsewhere:
+        return f" Pass {', '.join(elsewhere)} to pipeline() instead."
+    return did_you_mean(unknown, [*known, *PIPELINE, *ARGUMENTS])
 
 
 def check_loaded(model: Any, config: Any, arguments: Mapping[str, Any]) -> None:

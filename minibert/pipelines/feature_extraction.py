@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from ..tensors import to_torch
 from .base import Pipeline, as_text, batches, check_flag
 from .task import TRUNCATE
 
@@ -12,8 +15,8 @@ from .task import TRUNCATE
 class FeatureExtractionPipeline(Pipeline):
     """`pipe("text")`: nested lists [1][tokens][dim], in the shapes of `transformers`; for a list, a list of those.
 
-    `return_tensors=True` gives arrays (1, T, D) instead. The tokenizer's options stand beside the others
-    (`truncation=True`) or in `tokenize_kwargs`; one that is in both is an InputError. For one vector a text, see
+    `return_tensors=True` or "np" gives arrays (1, T, D) instead, "pt" torch tensors. The tokenizer's options stand beside
+    the others (`truncation=True`) or in `tokenize_kwargs`; one that is in both is an InputError. For one vector a text, see
     `SentenceEncoder`.
     """
 
@@ -33,14 +36,19 @@ class FeatureExtractionPipeline(Pipeline):
     def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"features": answer[0]}  # (tokens, D) of (1, tokens, D)
 
-    def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False, **tokenizer_options: Any) -> Iterator:
+    def answers(
+        self, inputs: Iterable, batch_size: int, *, return_tensors: bool | str | None = None, **tokenizer_options: Any
+    ) -> Iterator:
+        as_answer = {"pt": to_torch, False: np.ndarray.tolist, None: np.ndarray.tolist}.get(return_tensors, np.asarray)
         for texts in batches(inputs, batch_size, as_text):
             encoded = self.encode(texts, **tokenizer_options)
             hidden = self.model(**encoded).last_hidden_state  # (B, T, D)
             for mask, row in zip(encoded["attention_mask"].astype(bool), hidden):
                 features = row[mask][None]  # (1, tokens, D)
-                yield features if return_tensors else features.tolist()
+                yield as_answer(features)
 
     def check(self, options: Mapping[str, Any]) -> None:
         super().check(options)
-        check_flag("return_tensors", options.get("return_tensors", False))
+        tensors = options.get("return_tensors")
+        if tensors is not None and not (isinstance(tensors, str) and tensors in ("np", "pt")):
+            check_flag("return_tensors", tensors)

@@ -9,7 +9,7 @@ from checkpoints import make_checkpoint
 
 import minibert
 from minibert import InputError, InputTypeError, MinibertWarning, WeightsError, pipeline
-from minibert.ignored_arguments import DOWNLOADING, LOADING, PIPELINE, TOKENIZER_LOADING
+from minibert.ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS, TOKENIZER_LOADING
 
 TEXT = "the movie is good"
 # argument -> values that change nothing, values that would. A new argument of a table needs a line.
@@ -32,7 +32,17 @@ VALUES = {
     "state_dict": ([None], [{}]),
     "return_dict": ([None, True], [False]),
     "torchscript": ([None, False], [True]),
+    "code_revision": ([None, "main"], []),
+    "use_flash_attention_2": ([None, False], [True]),
+    "gguf_file": ([None], ["model.gguf"]),
+    "tp_plan": ([None], ["auto"]),
+    "device_mesh": ([None], ["mesh"]),
+    "key_mapping": ([None], [{"a": "b"}]),
+    "generation_config": ([None], [{}]),
+    "adapter_kwargs": ([None], [{}]),
     "offload_folder": ([None, "folder"], []),
+    "offload_buffers": ([True, False], []),
+    "offload_state_dict": ([True, False], []),
     "max_memory": ([None, {0: "1GB"}], []),
     "use_fast": ([None, True, False], ["slow"]),
     "do_basic_tokenize": ([None, True], [False]),
@@ -40,12 +50,23 @@ VALUES = {
     "tokenizer_type": ([None], ["bert"]),
     "from_slow": ([True, False], ["yes"]),
     "legacy": ([True, False], ["yes"]),
+    "add_prefix_space": ([None, True, False], ["yes"]),
+    "chat_template": ([None], ["{{ messages }}"]),
+    "verbose": ([True, False], ["yes"]),
     "device": ([None, -1, "cpu", np.int64(-1)], [0, "cuda", "cuda:0", "mps"]),
     "framework": ([None, "pt"], ["tf"]),
     "num_workers": ([None, 0, 2], ["many"]),
     "feature_extractor": ([None], ["name"]),
     "image_processor": ([None], ["name"]),
     "processor": ([None], ["name"]),
+    "video_processor": ([None], ["name"]),
+    "modelcard": ([None, "card"], []),
+    **{
+        f"return_{name}": ([None, True, False], ["yes"])
+        for name in ("attention_mask", "token_type_ids", "special_tokens_mask", "offsets_mapping", "length")
+    },
+    "args_parser": ([None], ["parser"]),
+    "pipeline_class": ([None], [minibert.NerPipeline]),
     "clean_up_tokenization_spaces": ([None, True, False], ["yes"]),
     "binary_output": ([None, False], [True]),
 }
@@ -79,6 +100,7 @@ CALLS = {  # a table -> a function that takes its arguments, to what must not ch
         lambda folder, **options: minibert.BertTokenizer.from_pretrained(folder, **options)(TEXT)["input_ids"],
     ),
     "configurations": (DOWNLOADING, lambda folder, **options: minibert.AutoConfig.from_pretrained(folder, **options).to_dict()),
+    "calls of pipelines": (PIPELINE_CALLS, lambda folder, **options: pipeline(model=folder)(TEXT, **options)),
     "pipelines": (PIPELINE | LOADING | DOWNLOADING, lambda folder, **options: pipeline(model=folder, **options)(TEXT)),
 }
 CASES = [(call, name) for call, (table, _) in CALLS.items() for name in table]
@@ -310,8 +332,11 @@ def test_the_class_of_a_task_takes_what_pipeline_takes_of_a_loaded_model(folder,
     assert str(pipe.device) == "cpu"
     pipe.save_pretrained(tmp_path / "saved")
     assert pipeline(model=tmp_path / "saved", top_k=None)(TEXT) == expected
+    with pytest.raises(InputTypeError, match="the options are .*; got device. Pass device to pipeline\\(\\) instead"):
+        pipe(TEXT, device="cpu")
     for wrong, message in (
         ({"device": 0}, "device must be"),
+        ({"devce": 0}, "the options are .*; got devce. Did you mean 'device'"),
         ({"torch_dtype": "bfloat16"}, "already keeps"),
         ({"task": 5}, "task must be a task's name"),
         ({"topk": 2}, "the options are .*; got topk. Did you mean 'top_k'"),

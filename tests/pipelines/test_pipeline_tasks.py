@@ -173,8 +173,16 @@ def test_options_of_fill_mask_are_judged(options, message, pipes):
 
 
 def test_options_of_features_are_judged(pipes):
-    with pytest.raises(InputError, match="return_tensors must be True or False; got 'pt'"):
-        pipes["feature-extraction"]("a", return_tensors="pt")
+    with pytest.raises(InputError, match="return_tensors must be True or False; got 'tf'"):
+        pipes["feature-extraction"]("a", return_tensors="tf")
+
+
+def test_features_are_lists_or_arrays(pipes):
+    features = pipes["feature-extraction"]("a good movie")
+    assert features == pipes["feature-extraction"]("a good movie", return_tensors=None)
+    for kind in (True, "np"):
+        array = pipes["feature-extraction"]("a good movie", return_tensors=kind)
+        assert array.shape == (1, 5, 8) and array.tolist() == features
 
 
 ZERO_SHOT = [
