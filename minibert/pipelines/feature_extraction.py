@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ class FeatureExtractionPipeline(Pipeline):
     def answers(
         self, inputs: Iterable, batch_size: int, *, return_tensors: bool | str | None = None, **tokenizer_options: Any
     ) -> Iterator:
-        as_answer = {"pt": to_torch, False: np.ndarray.tolist, None: np.ndarray.tolist}.get(return_tensors, np.asarray)
+        forms: dict[Any, Callable] = {None: np.ndarray.tolist, False: np.ndarray.tolist, "pt": to_torch}
+        as_answer = forms.get(return_tensors, np.asarray)
         for texts in batches(inputs, batch_size, as_text):
             encoded = self.encode(texts, **tokenizer_options)
             hidden = self.model(**encoded).last_hidden_state  # (B, T, D)

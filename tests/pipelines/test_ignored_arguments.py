@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint
+from paths import ROOT
 
 import minibert
 from minibert import InputError, InputTypeError, MinibertWarning, WeightsError, pipeline
 from minibert.ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS, TOKENIZER_LOADING
+from minibert.loading import ARGUMENTS
 
 TEXT = "the movie is good"
 # argument -> values that change nothing, values that would. A new argument of a table needs a line.
@@ -347,3 +349,34 @@ def test_the_class_of_a_task_takes_what_pipeline_takes_of_a_loaded_model(folder,
         pipe(TEXT, num_workers="many")
     with pytest.raises(InputTypeError, match="missing 1 required positional argument: 'tokenizer'"):
         minibert.TextClassificationPipeline(model)
+
+
+# --- README ----------------------------------------------------------------------------------------------------------
+
+README = (ROOT / "minibert" / "README.md").read_text(encoding="utf-8")
+SECTION = README[README.index("## Code written for transformers\n") : README.index("## Code written for sentence-transformers")]
+COLUMNS = {
+    "every `from_pretrained`, pipelines": DOWNLOADING,
+    "models, pipelines": LOADING,
+    "tokenizers": TOKENIZER_LOADING,
+    "pipelines and their calls": PIPELINE_CALLS,
+    "pipelines": {name: argument for name, argument in PIPELINE.items() if name not in PIPELINE_CALLS},
+}
+
+
+def test_the_readmes_table_is_that_of_the_code():
+    """Arguments with the same rule and fix share a row."""
+    expected = []
+    for where, table in COLUMNS.items():
+        names = {}
+        for name, argument in table.items():
+            names.setdefault((argument.rule, argument.fix or "is never an error"), []).append(f"`{name}`")
+        expected += [f"| {', '.join(same)} | {where} | {rule} | {fix} |" for (rule, fix), same in names.items()]
+    rows = SECTION[SECTION.index("| argument | of | accepted") :].partition("\n\n")[0].splitlines()
+    assert rows[2:] == expected
+
+
+def test_the_readme_says_what_the_other_arguments_do():
+    ignored = {*DOWNLOADING, *LOADING}
+    table = SECTION[SECTION.index("| argument | of | what") :].partition("\n\n")[0]
+    assert {name for name in ARGUMENTS if name not in ignored and f"`{name}`" not in table} == {"kernels", "strict"}  # our own
