@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .. import __version__
 from ..errors import InputError
@@ -182,6 +183,9 @@ def run_fingerprint(options: argparse.Namespace, file_format: str, task) -> dict
     """What decides the bytes of the output: a run can be resumed only if all of this is the same."""
     from ..run.tasks import model_identity
 
+    files = [
+        name for name, option in options.task_options.items() if option.type is Path and getattr(options, name) is not None
+    ]
     names = ("task", "revision", "text_column", "input_format", "delimiter", "prefix", "limit", "errors", *options.task_options)
     size, time = 0, 0  # stdin cannot be resumed
     if options.input != "-":
@@ -196,6 +200,7 @@ def run_fingerprint(options: argparse.Namespace, file_format: str, task) -> dict
         "the input's time": time,
         "--output-format": file_format,
         **{flag(name): getattr(options, name) for name in names},
+        **{f"the time of {flag(name)}": os.stat(getattr(options, name)).st_mtime_ns for name in files},
     }
 
 

@@ -189,17 +189,10 @@ class Reranker(TextSettings, Task):
         InputError for a model with several labels, which has no one score to rank by.
         """
         self.check_one_label()
-        top_k = None if top_k is None else read_int("top_k", top_k, 1)
-        return_documents = read_flag("return_documents", return_documents)
         query, texts = as_text(query), [as_text(text) for text in rows_of_texts(documents)]
         options: dict[str, Any] = {"batch_size": batch_size, "prompt": prompt, "prompt_name": prompt_name}
         scores = self.predict([(query, text) for text in texts], activation_fn=activation_fn, **options)
-        if scores.size != len(texts):
-            raise InputError(f"activation_fn must return one number for one logit; got scores of shape {scores.shape[1:]}.")
-        values = scores.reshape(-1).tolist()
-        best = sorted(range(len(texts)), key=values.__getitem__, reverse=True)[:top_k]
-        ranking = [{"corpus_id": index, "score": values[index]} for index in best]
-        return [{**row, "text": texts[row["corpus_id"]]} for row in ranking] if return_documents else ranking
+        return ranked(scores, texts, top_k, return_documents)
 
     def check_one_label(self) -> None:
         if self.num_labels != 1:
@@ -219,6 +212,18 @@ class Reranker(TextSettings, Task):
             return [{"score": float(score)} for score in self.predict(pairs, batch_size=len(pairs))]
 
         return lambda inputs: in_batches(inputs, self.tokenizer, answer)
+
+
+def ranked(scores: np.ndarray, texts: list[str], top_k: int | None, return_documents: bool) -> list[dict[str, Any]]:
+    """Scores (S,) of S texts -> what `Reranker.rank` returns."""
+    top_k = None if top_k is None else read_int("top_k", top_k, 1)
+    return_documents = read_flag("return_documents", return_documents)
+    if scores.size != len(texts):
+        raise InputError(f"activation_fn must return one number for one logit; got scores of shape {scores.shape[1:]}.")
+    values = scores.reshape(-1).tolist()
+    best = sorted(range(len(texts)), key=values.__getitem__, reverse=True)[:top_k]  # stable: equal scores keep their order
+    ranking = [{"corpus_id": index, "score": values[index]} for index in best]
+    return [{**row, "text": texts[row["corpus_id"]]} for row in ranking] if return_documents else ranking
 
 
 # --- Inputs ----------------------------------------------------------------------------------------------------------

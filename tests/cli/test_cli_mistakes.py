@@ -20,15 +20,20 @@ HEADS = {
     "fill-mask": "ForMaskedLM",
     "ask": "ForQuestionAnswering",
     "embed": "Model",
+    "rerank": "ForSequenceClassification",
     "tokenize": "Model",
 }
-NEEDED = {"ask": ["--question", "what ?"]}
+NEEDED = {"ask": ["--question", "what ?"], "rerank": ["--query", "what ?"]}
 TEXT = "a [MASK] movie"
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return {name: make_checkpoint(tmp_path_factory.mktemp("m"), "bert", head) for name, head in HEADS.items()}
+    labels = {"rerank": {"num_labels": 1}}
+    return {
+        name: make_checkpoint(tmp_path_factory.mktemp("m"), "bert", head, **labels.get(name, {}))
+        for name, head in HEADS.items()
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +134,9 @@ def test_a_command_that_is_not_understood(run, command):
 
 TEXT_OPTIONS = [
     ("embed", "--prompt"),
+    ("embed", "--prompt-name"),
     ("ask", "--question"),
+    ("rerank", "--query"),
     ("run", "--question"),
     ("run", "--labels"),
     ("run", "--prompt"),
@@ -137,6 +144,8 @@ TEXT_OPTIONS = [
     ("run", "--text-column"),
     ("run", "--pair-column"),
     ("run", "--question-column"),
+    ("run", "--query"),
+    ("run", "--query-column"),
 ]
 
 
