@@ -34,7 +34,7 @@ PAIR = "a pair of texts, (query, text)"
 class Reranker(TextSettings, Task):
     """`Reranker.from_pretrained(name).rank(query, texts)`: the texts' indices and scores, best first.
 
-    A pair's score is the same bits in any list. What is longer than `max_seq_length` tokens is cut, the longer text of a
+    A pair's score is the same bits in any list, unless kernels are "reference", whose products are NumPy's. What is longer than `max_seq_length` tokens is cut, the longer text of a
     pair first. `activation_fn`, `prompts`, `default_prompt_name` and `max_seq_length` begin as the folder says, and may be
     set. A prompt precedes the query.
     """

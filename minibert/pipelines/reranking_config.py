@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ..auto import config_of
 from ..config import PreTrainedConfig
-from ..errors import ConfigError, InputError, read_int
+from ..errors import ConfigError, InputError, read_int, short_repr
 from ..families import purpose_of
 from ..files import read_json, write_json
 from . import check_trained_for
@@ -80,7 +80,8 @@ def read_config(checkpoint, overrides: dict[str, Any]) -> PreTrainedConfig:
         config.num_labels = 1 if labels is None else labels
     elif labels is not None and read_int("num_labels", labels, 1) != config.num_labels:
         raise InputError(
-            f"num_labels must be {config.num_labels}, which {checkpoint.name} was trained with; got {labels}. Leave it out."
+            f"num_labels must be {config.num_labels}, which {checkpoint.name} was trained with; got {short_repr(labels)}. Leave "
+            "it out."
         )
     return config
 

@@ -5,6 +5,7 @@ text or an output can be given wrongly.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -217,7 +218,7 @@ def process(command, **options):
 @pytest.mark.skipif(os.name == "nt", reason="the shell of Unix")
 @pytest.mark.parametrize("command", HEADS)
 def test_streams_that_are_closed_or_full(models, command):
-    command_line = " ".join([command, "--model", str(models[command]), *(["--question", "what"] if command == "ask" else [])])
+    command_line = shlex.join([command, "--model", str(models[command]), *NEEDED.get(command, [])])
     for redirection, statuses in (
         ("x'[MASK]' >&-", (1,)),
         ("<&-", (2,)),
