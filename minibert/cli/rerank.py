@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from heapq import nlargest
+from typing import Any
 
 from .predict import add_arguments, answers_of, load_task
 from .shared import CommandParser, at_least_one, command, input_texts
@@ -13,7 +14,7 @@ from .shared import CommandParser, at_least_one, command, input_texts
 TASK = "text-ranking"
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: Any) -> None:
     parser = command(commands, "rerank", rerank_texts, "print the texts that fit a query best, best first: score, text")
     parser.add_arguments = add_rerank_arguments
 

@@ -50,7 +50,7 @@ class Reranker(TextSettings, Task):
     answer_columns = ("score",)
 
     @strict_arguments
-    def __init__(self, model, tokenizer, reranker_config: RerankerConfig | None = None):
+    def __init__(self, model: Any, tokenizer: Any, reranker_config: RerankerConfig | None = None) -> None:
         classes = tuple(AutoModelForSequenceClassification.classes().values())
         if not isinstance(model, classes):
             names = " or ".join(known.__name__ for known in classes)
@@ -82,7 +82,7 @@ class Reranker(TextSettings, Task):
         token: str | bool | None = None,
         local_files_only: bool = False,
         strict: bool = True,
-    ):
+    ) -> Reranker:
         """A folder or a repository of the hub, as sentence-transformers or transformers wrote it.
 
         InputError if its head was trained for something else. With strict=False, tensors that the model has no use for are
@@ -96,12 +96,12 @@ class Reranker(TextSettings, Task):
     @classmethod
     def from_checkpoint(
         cls,
-        checkpoint,
+        checkpoint: hub.Checkpoint,
         kernels: str | Mapping[str, str],
         strict: bool = True,
         config_overrides: Mapping[str, Any] | None = None,
         tokenizer_overrides: Mapping[str, Any] | None = None,
-    ):
+    ) -> Reranker:
         """A located checkpoint -> the reranker. The overrides go over its config.json and tokenizer_config.json."""
         model_files, config, reranker_config = read_reranker_config(checkpoint, config_overrides or {})
         model = AutoModelForSequenceClassification.class_for(type(config)).from_checkpoint(model_files, config, kernels, strict)
@@ -137,7 +137,7 @@ class Reranker(TextSettings, Task):
     @strict_arguments
     def predict(
         self,
-        pairs,
+        pairs: Any,
         *,
         batch_size: int = BATCH,
         activation_fn: Callable | None = None,
@@ -155,9 +155,8 @@ class Reranker(TextSettings, Task):
         prompt = self.chosen_prompt(prompt, prompt_name)
         one = is_one_pair(pairs)
         rows = map(as_pair, [pairs] if one else rows_of_pairs(pairs))
-        logits = [self.logits(chunk, prompt, batch_size) for chunk in chunks(rows, num_chars)]
-        logits = np.concatenate(logits) if logits else np.zeros((0, self.num_labels), np.float32)
-        scores = scores_of(logits, function, apply_softmax)
+        parts = [self.logits(chunk, prompt, batch_size) for chunk in chunks(rows, num_chars)]
+        scores = scores_of(np.concatenate([np.zeros((0, self.num_labels), np.float32), *parts]), function, apply_softmax)
         return scores[0] if one else scores
 
     def logits(self, pairs: list[tuple[str, str]], prompt: str, batch_size: int) -> np.ndarray:
@@ -174,7 +173,7 @@ class Reranker(TextSettings, Task):
     def rank(
         self,
         query: str,
-        documents,
+        documents: Any,
         *,
         top_k: int | None = None,
         return_documents: bool = False,
@@ -203,13 +202,13 @@ class Reranker(TextSettings, Task):
             )
 
     @strict_arguments
-    def answered(self) -> Callable[[list], Iterator[tuple[int, Any]]]:
-        """A function from inputs {"query", "text"} to (index, {"score"}) of each, as a pipeline's `answered` is."""
+    def answered(self, **options: Any) -> Callable[[list], Iterator[tuple[int, Any]]]:
+        """Options of `predict` -> a function from inputs {"query", "text"} to (index, {"score"}) of each, as a pipeline's `answered` is."""
         self.check_one_label()
 
         def answer(inputs: list[dict[str, str]]) -> list[dict[str, float]]:
             pairs = [(row["query"], row["text"]) for row in inputs]
-            return [{"score": float(score)} for score in self.predict(pairs, batch_size=len(pairs))]
+            return [{"score": float(score)} for score in self.predict(pairs, batch_size=len(pairs), **options)]
 
         return lambda inputs: in_batches(inputs, self.tokenizer, answer)
 

@@ -19,6 +19,7 @@ from ..config import PreTrainedConfig
 from ..errors import ConfigError, InputError, read_int, short_repr
 from ..families import purpose_of
 from ..files import read_json, write_json
+from ..hub import Checkpoint
 from . import check_trained_for
 from .score_activation import Activation, activation_of_files
 from .sentence_config import LIMITS, SETTINGS, check_text_settings, read_steps
@@ -42,13 +43,17 @@ class RerankerConfig(NamedTuple):
     prompt_name: str | None = None
 
 
-def read_reranker_config(checkpoint, overrides: Mapping[str, Any]) -> tuple[Any, PreTrainedConfig, RerankerConfig]:
+def read_reranker_config(
+    checkpoint: Checkpoint, overrides: Mapping[str, Any]
+) -> tuple[Checkpoint, PreTrainedConfig, RerankerConfig]:
     """A located checkpoint -> where in it the model's files are, the model's configuration, and RerankerConfig.
 
     `overrides` go over config.json. Settings of a sentence-transformers model of another type are left out, as
     sentence-transformers does. ConfigError for values that cannot be.
     """
-    steps, settings, limits = read_steps(checkpoint), {}, {}
+    steps = read_steps(checkpoint)
+    settings: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     model_files = checkpoint.within(steps[0][1]) if steps else checkpoint
     path = checkpoint.optional(SETTINGS) if steps else None
     stated = read_json(path, ConfigError) if path else {}
@@ -69,7 +74,7 @@ def check_steps(steps: list[tuple[str, str]], source: str) -> None:
         raise ConfigError(f"a cross-encoder must be a Transformer with its own head, and no other step; {source} has {names}.")
 
 
-def read_config(checkpoint, overrides: dict[str, Any]) -> PreTrainedConfig:
+def read_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> PreTrainedConfig:
     """config.json with overrides -> the configuration; of one label, if the model has no classifier yet and nothing says how
     many. InputError for a head that is for something else, and for another number of labels than it has."""
     labels = overrides.pop("num_labels", None)
@@ -77,7 +82,7 @@ def read_config(checkpoint, overrides: dict[str, Any]) -> PreTrainedConfig:
     architectures = config.architectures or []
     check_trained_for(TASK_NAME, architectures, checkpoint.name)
     if "text-classification" not in map(purpose_of, architectures):
-        config.num_labels = 1 if labels is None else labels
+        setattr(config, "num_labels", 1 if labels is None else labels)  # noqa: B010 - its __setattr__ takes it
     elif labels is not None and read_int("num_labels", labels, 1) != config.num_labels:
         raise InputError(
             f"num_labels must be {config.num_labels}, which {checkpoint.name} was trained with; got {short_repr(labels)}. Leave "

@@ -13,8 +13,11 @@ from .task import Option, Task
 
 
 class SentenceEmbeddings(Task):
-    """A SentenceEncoder and the options of its `answered`. `precision` int8 and uint8 need `ranges`, a .npy file (2, D): each component's least
-    and greatest value. Rows are answered one by one, so these cannot come from the rows themselves."""
+    """A SentenceEncoder and the options of its `answered`.
+
+    The precisions int8 and uint8 need `ranges`, a .npy file (2, D): each component's least and greatest value. Rows are
+    answered one by one, so these cannot come from the rows themselves.
+    """
 
     task = "sentence-embeddings"
     command_options = (
@@ -28,7 +31,7 @@ class SentenceEmbeddings(Task):
 
     def __init__(
         self, encoder: SentenceEncoder, options: Mapping[str, Any], precision: str = "float32", ranges: str | None = None
-    ):
+    ) -> None:
         self.encoder, self.model, self.options, self.precision = encoder, encoder.model, options, precision
         width = min(encoder.width, options.get("truncate_dim") or encoder.dimension)
         self.ranges = None if ranges is None else read_ranges_file(ranges, width)
@@ -51,10 +54,10 @@ class SentenceEmbeddings(Task):
         options = {"prompt": prompt, "prompt_name": prompt_name, "truncate_dim": truncate_dim}
         return cls(SentenceEncoder.from_pretrained(name, **where), options, precision, ranges)
 
-    def answered(self, **options: Any):
+    def answered(self, **options: Any) -> Any:
         return self.encoder.answered(**self.options, **options)
 
-    def to_columns(self, answer) -> dict[str, Any]:
+    def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"vector": quantize(answer, self.precision, self.ranges).tolist()}
 
 

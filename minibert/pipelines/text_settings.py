@@ -47,7 +47,7 @@ class TextSettings:
 
     @max_seq_length.setter
     def max_seq_length(self, longest: int) -> None:
-        least, most = self.least_tokens, self.model.config.architecture.max_tokens
+        least, most = self.least_tokens, self.model.architecture.max_tokens
         if not is_integer(longest) or not least <= longest <= most:
             rule = f"max_seq_length must be a whole number from {least} to {most}, the model's positions"
             raise InputError(f"{rule}; got {short_repr(longest)}.")
@@ -69,7 +69,7 @@ def prompt_of(prompts: Mapping[str, str], name: str) -> str:
     return as_text(prompts[name])
 
 
-def longest_of(longest: int | None, tokenizer, model) -> int:
+def longest_of(longest: int | None, tokenizer: Any, model: Any) -> int:
     """How many tokens a folder (None: it does not say), its tokenizer and its model's positions allow."""
-    limits = (longest, tokenizer.model_max_length, model.config.architecture.max_tokens)
+    limits = (longest, tokenizer.model_max_length, model.architecture.max_tokens)
     return min(limit for limit in limits if limit is not None)

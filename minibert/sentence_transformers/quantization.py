@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, MinibertWarning, strict_arguments
 from ..pipelines.embedding_precision import check_precision, quantize
 from .similarity import as_vectors
 
