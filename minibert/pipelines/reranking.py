@@ -34,9 +34,9 @@ PAIR = "a pair of texts, (query, text)"
 class Reranker(TextSettings, Task):
     """`Reranker.from_pretrained(name).rank(query, texts)`: the texts' indices and scores, best first.
 
-    A pair's score is the same bits in any list, unless kernels are "reference", whose products are NumPy's. What is longer than `max_seq_length` tokens is cut, the longer text of a
-    pair first. `activation_fn`, `prompts`, `default_prompt_name` and `max_seq_length` begin as the folder says, and may be
-    set. A prompt precedes the query.
+    A pair's score is the same bits in any list, unless kernels are "reference", whose products are NumPy's. What is longer
+    than `max_seq_length` tokens is cut, the longer text of a pair first. `activation_fn`, `prompts`, `default_prompt_name`
+    and `max_seq_length` begin as the folder says, and may be set. A prompt precedes the query.
     """
 
     task = TASK_NAME
@@ -197,13 +197,14 @@ class Reranker(TextSettings, Task):
         if self.num_labels != 1:
             labels = ", ".join(map(str, self.model.config.id2label.values()))
             raise InputError(
-                f"a ranking needs a model with one label, whose score it goes by; this one has {self.num_labels}: {labels:.200}. "
-                "Call predict() for the scores of all labels."
+                f"a ranking needs a model with one label, whose score it goes by; this one has {self.num_labels}: {labels:.200}."
+                " Call predict() for the scores of all labels."
             )
 
     @strict_arguments
     def answered(self, **options: Any) -> Callable[[list], Iterator[tuple[int, Any]]]:
-        """Options of `predict` -> a function from inputs {"query", "text"} to (index, {"score"}) of each, as a pipeline's `answered` is."""
+        """Options of `predict` -> a function from inputs {"query", "text"} to (index, {"score"}) of each, as a pipeline's
+        `answered` is."""
         self.check_one_label()
 
         def answer(inputs: list[dict[str, str]]) -> list[dict[str, float]]:

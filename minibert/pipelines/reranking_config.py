@@ -82,8 +82,8 @@ def read_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> PreTrained
     architectures = config.architectures or []
     check_trained_for(TASK_NAME, architectures, checkpoint.name)
     if "text-classification" not in map(purpose_of, architectures):
-        setattr(config, "num_labels", 1 if labels is None else labels)  # noqa: B010 - its __setattr__ takes it
-    elif labels is not None and read_int("num_labels", labels, 1) != config.num_labels:
+        return config_of(checkpoint, num_labels=1 if labels is None else labels, **overrides)
+    if labels is not None and read_int("num_labels", labels, 1) != config.num_labels:
         raise InputError(
             f"num_labels must be {config.num_labels}, which {checkpoint.name} was trained with; got {short_repr(labels)}. Leave "
             "it out."

@@ -1,7 +1,8 @@
 """Twelve programs as users of sentence-transformers write them: with the import changed they print the same numbers.
 
 Each is run as it stands with the original, and again with `sentence_transformers` replaced by
-`minibert.sentence_transformers`. NAME is the folder of the trained model, with a classifier at random if the program has a CrossEncoder; what a program leaves in `result` is compared.
+`minibert.sentence_transformers`. NAME is the folder of the trained model, with a classifier at random if the program has a
+CrossEncoder; what a program leaves in `result` is compared.
 """
 
 import numpy as np

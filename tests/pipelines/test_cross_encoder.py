@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from checkpoints import MODEL_TYPES, WORDS, make_checkpoint, rewrite_config
 
-from minibert import ConfigError, InputError, InputTypeError, MinibertWarning, Reranker
+from minibert import ConfigError, InputError, InputTypeError, MinibertWarning, ModelFileError, Reranker
+from minibert.convert import convert
 from minibert.pipelines import streaming
 from minibert.pipelines.score_activation import Activation, scores_of
 from minibert.pipelines.sentence_config import ACTIVATIONS
+from minibert.quantize import quantize
 from minibert.sentence_transformers import CrossEncoder
 
 TOLERANCE = 1e-5
@@ -368,6 +370,14 @@ def test_a_model_without_a_classifier_gets_one_at_random_with_a_warning(labels, 
     assert model.num_labels == (labels or 1) and model.predict(PAIRS).shape[1:] == ((4,) if labels == 4 else ())
 
 
+@pytest.mark.parametrize("name", ["ms-marco-MiniLM-L6-v2", "someone/ms-marco-MiniLM-L6-v2"])
+def test_a_name_without_an_organization_is_of_cross_encoder(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    full = name if "/" in name else f"cross-encoder/{name}"
+    with pytest.raises(ModelFileError, match=f"'{full}'"):
+        CrossEncoder(name, cache_folder=tmp_path)
+
+
 def test_an_activation_that_cannot_be_run_is_named(tmp_path):
     other = make_folder(tmp_path / "other", **{FORMER: "my_package.Scaled"})
     with pytest.warns(MinibertWarning, match="the activation 'my_package.Scaled', code that minibert does not run"):
@@ -375,6 +385,16 @@ def test_an_activation_that_cannot_be_run_is_named(tmp_path):
     for value in ("torch.nn.modules.activation.PReLU", 3, ["torch.nn.Tanh"]):
         with pytest.raises(ConfigError, match="the activation of a cross-encoder is one of torch.nn.modules.linear.Identity"):
             load(make_folder(tmp_path / "unknown", **{FORMER: value}))
+
+
+@pytest.mark.parametrize("write", [quantize, convert])
+def test_a_smaller_or_converted_copy_keeps_activation_prompts_and_limit(write, folder, tmp_path):
+    model = load(folder, max_length=9, activation_fn=Activation("Tanh"), prompts={"query": "good "})
+    model.save_pretrained(tmp_path / "saved")
+    write(tmp_path / "saved", tmp_path / "copy")
+    copy = CrossEncoder(tmp_path / "copy")
+    assert (copy.activation_fn, copy.max_length, copy.prompts) == (Activation("Tanh"), 9, {"query": "good "})
+    assert np.abs(copy.predict(PAIRS) - model.predict(PAIRS)).max() < (0.1 if write is quantize else TOLERANCE)
 
 
 def test_a_function_without_a_name_is_not_saved(model, tmp_path):
