@@ -29,6 +29,7 @@ _LAZY_EXPORTS = {
         "pipelines.zero_shot_classification": ("ZeroShotClassificationPipeline",),
         "seed": ("set_seed",),
         "warmup": ("warm_up",),
+        "pipelines.reranking": ("Reranker",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
         "config": ("PreTrainedConfig",),

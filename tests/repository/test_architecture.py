@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "auto": {"errors", "config", "hub", "families", "kernels", "loading", "models", "tokenization"},
     "pipelines": {
         "errors",
+        "tensors",
         "files",
         "config",
         "hub",
@@ -45,7 +46,6 @@ MAY_IMPORT = {
         "kernels",
         "loading",
         "models",
-        "tensors",
         "tokenization",
         "weights",
     },

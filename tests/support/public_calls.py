@@ -25,7 +25,7 @@ from minibert.ignored_arguments import PIPELINE, TOKENIZER_LOADING
 from minibert.loading import ARGUMENTS, LOCATING, MODEL_OPTIONS
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
-from minibert.sentence_transformers import SentenceTransformer
+from minibert.sentence_transformers import SentenceTransformer, cross_encoder
 from minibert.tokenization.tokenizer import Tokenizer
 
 # --- The calls -------------------------------------------------------------------------------------------------------
@@ -150,7 +150,9 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
     of loading. The latter only of classes whose code the others share."""
     if method == "from_config":
         return ("kernels", "seed")
-    if method not in ("__init__", "from_pretrained", "from_dict") or owner is minibert.SentenceEncoder:
+    if owner is cross_encoder.CrossEncoder and method == "__init__":
+        return (*cross_encoder.FORMER_NAMES, *cross_encoder.WITHOUT_EFFECT)
+    if method not in ("__init__", "from_pretrained", "from_dict") or owner in (minibert.SentenceEncoder, minibert.Reranker):
         return ()
     is_first = method == "from_pretrained" and owner.__name__.startswith(("Auto", "Bert"))
     if owner is minibert.AutoTokenizer or issubclass(owner, Tokenizer):
