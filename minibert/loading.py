@@ -81,6 +81,24 @@ def read_model_options(kernels: Any, strict: Any, options: Mapping[str, Any]) ->
     )
 
 
+def check_loaded(model: Any, config: Any, arguments: Mapping[str, Any]) -> None:
+    """InputError if arguments of from_pretrained would make another model of one that is loaded already."""
+    others = {name: value for name, value in arguments.items() if name not in ("kernels", "strict")}
+    options, overrides = read_model_options(arguments.get("kernels", "auto"), arguments.get("strict", True), others)
+    names = list(overrides)
+    if config is not None and config is not model.config:
+        names.append("config")
+    if not (isinstance(options.kernels, str) and options.kernels in ("auto", model.kernels.preset)):
+        names.append("kernels or dtype")
+    if not options.pooler:
+        names.append("add_pooling_layer")
+    if names:
+        raise InputError(
+            f"a model that is loaded already keeps its configuration, weights and kernels; got {', '.join(names)} beside it. "
+            "Pass it to from_pretrained of the model."
+        )
+
+
 def read_mapping(name: str, options: Any) -> Mapping[str, Any]:
     """An argument that is a dictionary of more arguments, such as model_kwargs; None is an empty one."""
     if options is None:

@@ -17,7 +17,7 @@ from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError, short_repr, strict_arguments
 from ..families import HEADS, purpose_of
 from ..ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS, TOKENIZER_LOADING, without_ignored
-from ..loading import LOCATING, LOCATION, MODEL_OPTIONS, locate, read_mapping, read_model_options
+from ..loading import LOCATING, LOCATION, MODEL_OPTIONS, check_loaded, locate, read_mapping, read_model_options
 from .streaming import type_name
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def pipeline(
     `tokenizer_kwargs` are more arguments of the two `from_pretrained`; those of `loading.py` and `ignored_arguments.py` may
     be passed directly too. The other `options` become the call's defaults.
     """
-    from .base import check_loaded, check_model
+    from .base import check_model
 
     if task is None and model is None:
         raise InputError(f"a pipeline needs a task or a model; the tasks are {known_tasks(TASKS)}.")

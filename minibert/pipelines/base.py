@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, did_you_mean, short_repr, strict_arguments
 from ..families import PRETRAINED
 from ..ignored_arguments import PIPELINE, PIPELINE_CALLS, without_ignored
-from ..loading import ARGUMENTS, MODEL_OPTIONS, read_model_options
+from ..loading import ARGUMENTS, MODEL_OPTIONS, check_loaded
 from ..tensors import cpu_device
 from ..tokenization.tokenizer import Tokenizer
 from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
@@ -24,6 +24,14 @@ from .task import Task
 
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
 TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
+DEFAULT_IF_NONE = (  # options whose None is as if they were not passed, as in transformers
+    "batch_size",
+    "padding",
+    "aggregation_strategy",
+    "ignore_labels",
+    "is_split_into_words",
+    "multi_label",
+)
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
@@ -38,6 +46,7 @@ class Pipeline(Task):
     may_start_from: tuple[str, ...] = PRETRAINED  # purposes of other heads, whose encoders its model may take
     option_names: tuple[str, ...] = ()
     tokenizer_options: tuple[str, ...] = TOKENIZER_OPTIONS
+    former_options: Mapping[str, str] = {}  # an option of older versions of transformers -> what to pass instead
     tokenizer_mapping = ""  # the option that is a dictionary of the tokenizer's options, if there is one
     length_option = "max_length"  # what limits a text's tokens
     inputs = "a text, a list or an iterable of them"  # what a call takes, for an error's message
@@ -105,9 +114,11 @@ class Pipeline(Task):
 
         InputError if a tokenizer's option is both there and in the dictionary, as `transformers` has it.
         """
-        options = {name: plain(value) for name, value in without_ignored(options, PIPELINE_CALLS).items()}
-        if options.get("batch_size", 0) is None:
-            del options["batch_size"]  # the default
+        options = {
+            name: plain(value)
+            for name, value in without_ignored(options, PIPELINE_CALLS).items()
+            if value is not None or name not in DEFAULT_IF_NONE
+        }
         more = options.pop(self.tokenizer_mapping, None)
         if more is None:
             return options
@@ -132,7 +143,9 @@ class Pipeline(Task):
         known = (*self.option_names, "batch_size", *self.tokenizer_options)
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.{hint(unknown, known)}")
+            hint = next((f" Pass {self.former_options[name]}." for name in unknown if name in self.former_options), None)
+            hint = instead(unknown, known) if hint is None else hint
+            raise InputTypeError(f"the options are {', '.join(known)}; got {', '.join(unknown)}.{hint}")
         check_count("batch_size", options.get("batch_size", 1))
         if "max_length" in self.tokenizer_options and options.get("max_length") is not None:
             least = 0 if "add_special_tokens" in self.tokenizer_options else self.tokenizer.num_special_tokens_to_add()
@@ -246,30 +259,12 @@ def check_model(pipeline_class: type[Pipeline], model: Any) -> None:
     )
 
 
-def hint(unknown: list[str], known: Iterable[str]) -> str:
+def instead(unknown: list[str], known: Iterable[str]) -> str:
     """The end of an error about options that a task has not."""
     elsewhere = [name for name in unknown if name in (*PIPELINE, *ARGUMENTS)]
     if elsewhere:
         return f" Pass {', '.join(elsewhere)} to pipeline() instead."
     return did_you_mean(unknown, [*known, *PIPELINE, *ARGUMENTS])
-
-
-def check_loaded(model: Any, config: Any, arguments: Mapping[str, Any]) -> None:
-    """InputError if arguments of from_pretrained would make another model of one that is loaded already."""
-    others = {name: value for name, value in arguments.items() if name not in ("kernels", "strict")}
-    options, overrides = read_model_options(arguments.get("kernels", "auto"), arguments.get("strict", True), others)
-    names = list(overrides)
-    if config is not None and config is not model.config:
-        names.append("config")
-    if not (isinstance(options.kernels, str) and options.kernels in ("auto", model.kernels.preset)):
-        names.append("kernels or dtype")
-    if not options.pooler:
-        names.append("add_pooling_layer")
-    if names:
-        raise InputError(
-            f"a model that is loaded already keeps its configuration, weights and kernels; got {', '.join(names)} beside it. "
-            "Pass it to from_pretrained of the model."
-        )
 
 
 def of_another_library(value: Any) -> str:

@@ -34,6 +34,7 @@ class TokenClassificationPipeline(Pipeline):
     """
 
     task = "token-classification"
+    former_options = {"grouped_entities": "aggregation_strategy='simple'", "ignore_subwords": "aggregation_strategy='first'"}
     option_names = ("aggregation_strategy", "ignore_labels", "stride", "is_split_into_words", "delimiter")
     tokenizer_options = ("max_length",)
     command_options = (

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint
+from pipeline_calls import CALLS
 
 from minibert import InputError, InputTypeError, MinibertWarning, pipeline, softmax
 
@@ -175,6 +176,36 @@ def test_options_of_fill_mask_are_judged(options, message, pipes):
 def test_options_of_features_are_judged(pipes):
     with pytest.raises(InputError, match="return_tensors must be True or False; got 'tf'"):
         pipes["feature-extraction"]("a", return_tensors="tf")
+
+
+@pytest.mark.parametrize(
+    "task, name",
+    [
+        ("token-classification", "aggregation_strategy"),
+        ("token-classification", "ignore_labels"),
+        ("token-classification", "is_split_into_words"),
+        ("feature-extraction", "padding"),
+        ("zero-shot-classification", "multi_label"),
+        ("text-classification", "batch_size"),
+    ],
+)
+def test_none_is_the_default(task, name, pipes, folders):
+    call = CALLS.get(task, {"inputs": "a good movie"})
+    expected = pipes[task](**call)
+    assert pipes[task](**call, **{name: None}) == expected == pipeline(task, folders[task], **{name: None})(**call)
+
+
+def test_none_in_a_call_keeps_what_the_pipeline_was_given(pipes, folders):
+    grouped = pipeline("ner", folders["token-classification"], aggregation_strategy="max")
+    assert grouped("a good movie", aggregation_strategy=None) == pipes["token-classification"](
+        "a good movie", aggregation_strategy="max"
+    )
+
+
+def test_an_option_of_older_versions_names_todays(pipes):
+    for name, option in (("grouped_entities", "aggregation_strategy='simple'"), ("ignore_subwords", "strategy='first'")):
+        with pytest.raises(InputTypeError, match=f"got {name}. Pass .*{option}"):
+            pipes["token-classification"]("a", **{name: True})
 
 
 def test_features_are_lists_or_arrays(pipes):
