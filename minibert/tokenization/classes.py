@@ -28,12 +28,12 @@ from .call_arguments import as_file, as_list, check_side
 from .encoding import pad
 from .files import loading, saving
 from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
-from .stages.added_tokens import AddedToken
+from .stages.added_tokens import AddedToken, as_token, read_token
 from .stages.normalizer import Normalizer
 from .stages.template import RobertaTemplate, bert_template
 from .stages.wordpiece import WordPiece
 from .tokenizer import Tokenizer
-from .vocabulary import NAMED, check_token, is_named_token
+from .vocabulary import NAMED, is_named_token
 
 NO_LIMIT = 10**30
 REQUIRED = ("unk_token", "sep_token", "cls_token")  # of BERT's template and model
@@ -62,6 +62,7 @@ class LoadableTokenizer(Tokenizer):
         truncation_side="right",
         model_input_names=None,
         clean_up_tokenization_spaces=False,
+        split_special_tokens=False,
         model_specific_special_tokens=None,
         **named_tokens,
     ):
@@ -76,6 +77,7 @@ class LoadableTokenizer(Tokenizer):
         self.padding_side, self.truncation_side = padding_side, truncation_side
         self.model_input_names = model_input_names
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.split_special_tokens = split_special_tokens
         for tokens in (extra_special_tokens, model_specific_special_tokens):
             named_tokens.update(tokens if isinstance(tokens, dict) else {})
         extra = [] if isinstance(extra_special_tokens, dict) else extra_special_tokens
@@ -85,18 +87,22 @@ class LoadableTokenizer(Tokenizer):
         """Check a setting when it is assigned, since it is read in every call."""
         check = SETTINGS.get(name)
         super().__setattr__(name, value if check is None else check(self, name, value))
+        if name == "split_special_tokens":
+            self.__dict__.pop("_pipeline", None)
+            self.__dict__.pop("_other_pipeline", None)
 
     def _add_first(self, added_tokens, special, extra):
         """Add the added tokens of the files, then the special tokens that are not among them."""
         extra = [] if extra is None else as_list(extra, "extra_special_tokens")
+        added_tokens = list(map(as_token, added_tokens))
         for token in added_tokens:
             if not isinstance(token, AddedToken):
                 raise InputTypeError(f"added_tokens must be AddedTokens; got {short_repr(token)}.")
-        for name, token in (*special.items(), *(("extra_special_tokens", token) for token in extra)):
+        for name in special:
             if not isinstance(name, str):
                 raise InputTypeError(f"the name of a special token must be a string; got {short_repr(name)}.")
-            if token is not None:
-                check_token(name, token)
+        special = {name: None if token is None else read_token(name, token) for name, token in special.items()}
+        extra = [read_token("extra_special_tokens", token) for token in extra]
         self._named.update({name: None if token is None else str(token) for name, token in special.items()})
         self._extra_special = [str(token) for token in extra]
         added = {token.content for token in added_tokens}
@@ -136,11 +142,11 @@ class LoadableTokenizer(Tokenizer):
     ):
         """Pad rows of ids: a dictionary of rows or of one row, or a list of dictionaries of one row each -> BatchEncoding.
 
-        The rows that a call returns need no `pad`, only padding=True. `verbose` has no effect.
+        Arrays and tensors come back as what they are, unless return_tensors says otherwise. The rows that a call returns
+        need no `pad`, only padding=True.
         """
-        return pad(
-            self, encoded_inputs, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors
-        )
+        lengths = {"max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of, "padding_side": padding_side}
+        return pad(self, encoded_inputs, return_attention_mask, return_tensors, verbose, padding=padding, **lengths)
 
     def __repr__(self):
         added = "".join(f"\n\t{token_id}: {token}," for token_id, token in self.added_tokens_decoder.items())
@@ -179,7 +185,7 @@ class BertTokenizer(LoadableTokenizer):
         special = dict(zip(NAMED, tokens))
         for name, token in special.items():
             if token is not None or name in REQUIRED:
-                check_token(name, token)
+                special[name] = read_token(name, token)
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:
             first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
@@ -189,7 +195,7 @@ class BertTokenizer(LoadableTokenizer):
         self.strip_accents = strip_accents
         super().__init__(
             Normalizer(True, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case),
-            WordPiece(vocab, str(unk_token)),
+            WordPiece(vocab, str(special["unk_token"])),
             ("##", True),
             special,
             **options,
@@ -242,7 +248,7 @@ class MPNetTokenizer(BertTokenizer):
             **options,
         )
         self._template = RobertaTemplate(self.cls_token, self.cls_token_id, self.sep_token, self.sep_token_id)
-        self._pipeline = self._make_pipeline()  # which trims offsets
+        del self._pipeline  # the next one trims offsets
 
 
 class PreTrainedTokenizerFast(LoadableTokenizer):
@@ -325,6 +331,7 @@ SETTINGS = {
     "tokenize_chinese_chars": lambda self, name, value: read_bool(name, value),
     "strip_accents": lambda self, name, value: None if value is None else read_bool(name, value),
     "clean_up_tokenization_spaces": lambda self, name, value: read_bool(name, value),
+    "split_special_tokens": lambda self, name, value: read_bool(name, value),
     "model_max_length": lambda self, name, value: read_length(value),
     "model_input_names": lambda self, name, value: read_input_names(type(self).model_input_names if value is None else value),
     "name_or_path": lambda self, name, value: read_name(value),

@@ -12,16 +12,26 @@ the reference crashes, overflows, or silently ignores something:
 - max_length below the number of special tokens, and a stride that is no less than a window: InputError;
 - an added token that is empty after normalization: InputError (there it matches between any two characters);
 - rows of different lengths with return_tensors: InputError that names padding=True;
-- options that would do nothing: InputError; split_special_tokens=True, which is not supported: InputError;
-- `tokenizer([])` is an empty batch.
+- an option that is not known: InputTypeError; text_target, which encoders do not have: InputError;
+- `tokenizer([])` is an empty batch, and `batch_decode([])` an empty list.
 """
 
-import warnings
+from minibert.errors import InputError, InputTypeError, check_option_names, short_repr, strict_arguments
 
-from minibert.errors import InputError, InputTypeError, MinibertWarning, check_option_names, short_repr, strict_arguments
-
-from .batch_encoding import BatchEncoding, check_tensor_type
-from .call_arguments import as_flag, as_list, as_python, max_text_tokens, padded_length, read_texts, resolve
+from .batch_encoding import BatchEncoding, read_tensor_type
+from .call_arguments import (
+    as_flag,
+    as_list,
+    as_python,
+    max_text_tokens,
+    padded_length,
+    positional_options,
+    read_texts,
+    refuse_targets,
+    refuse_unknown,
+    resolve,
+    warn_caller,
+)
 from .decoding import clean_up, join_tokens
 from .encoding import Encoding, Padding, Sequence
 from .stages.template import combine, parts_for, truncate
@@ -43,7 +53,6 @@ FLAGS = (
     "return_offsets_mapping",
     "return_length",
     "verbose",
-    "split_special_tokens",
 )
 
 
@@ -58,7 +67,8 @@ class Tokenizer(Vocabulary):
         self,
         text,
         text_pair=None,
-        *,
+        text_target=None,
+        text_pair_target=None,
         add_special_tokens=True,
         padding=False,
         truncation=None,
@@ -75,16 +85,25 @@ class Tokenizer(Vocabulary):
         return_offsets_mapping=False,
         return_length=False,
         verbose=True,
-        split_special_tokens=False,
+        split_special_tokens=None,
+        return_dict=None,
+        **unknown,
     ):
         """A text, a pair, or a list of either -> BatchEncoding; the forms of texts are listed in call_arguments.py.
 
         padding: True pads rows to the longest, "max_length" to max_length or, if there is none, to the model's limit.
         truncation: True truncates to max_length or the model's limit; "only_first" and "only_second" one text of a pair.
         return_overflowing_tokens: the truncated tokens are further rows, each sharing `stride` tokens with the one before.
+        return_tensors: "np" for NumPy arrays, "pt" for torch tensors.
+        split_special_tokens: True splits [MASK] in a text like other text; None is the tokenizer's setting.
+        return_dict has no effect. Arguments have transformers' order; text_target and text_pair_target are refused.
         """
+        if unknown:
+            refuse_unknown("__call__", unknown, CALL_OPTIONS)
+        if text_target is not None or text_pair_target is not None or return_dict is not None:
+            refuse_targets(text_target, text_pair_target, return_dict)
         if return_tensors is not None:
-            check_tensor_type(return_tensors)
+            return_tensors = read_tensor_type(return_tensors)
         if not (
             add_special_tokens is True
             and is_split_into_words is False
@@ -93,7 +112,6 @@ class Tokenizer(Vocabulary):
             and return_offsets_mapping is False
             and return_length is False
             and verbose is True
-            and split_special_tokens is False
         ):
             flags = (
                 add_special_tokens,
@@ -103,7 +121,6 @@ class Tokenizer(Vocabulary):
                 return_offsets_mapping,
                 return_length,
                 verbose,
-                split_special_tokens,
             )
             (
                 add_special_tokens,
@@ -113,13 +130,7 @@ class Tokenizer(Vocabulary):
                 return_offsets_mapping,
                 return_length,
                 verbose,
-                split_special_tokens,
             ) = map(as_flag, FLAGS, flags)
-            if split_special_tokens:
-                raise InputError(
-                    "split_special_tokens must be False: a special token in a text is always that token, and is never"
-                    " split; got True. Leave it out, or remove such tokens from the text."
-                )
         request = resolve(
             self,
             padding=padding,
@@ -128,10 +139,11 @@ class Tokenizer(Vocabulary):
             stride=stride,
             pad_to_multiple_of=pad_to_multiple_of,
             padding_side=padding_side,
-            overflow=return_overflowing_tokens,
+            verbose=verbose,
         )
         rows, batched = read_texts(text, text_pair, is_split_into_words)
-        encodings = [self._encode(row, request, add_special_tokens, return_offsets_mapping) for row in rows]
+        pipeline = self._pipeline if split_special_tokens is None else self._pipeline_for(split_special_tokens)
+        encodings = [self._encode(pipeline, row, request, add_special_tokens, return_offsets_mapping) for row in rows]
         if request.padding:
             self._pad(encodings, request)
         returns = {
@@ -143,19 +155,20 @@ class Tokenizer(Vocabulary):
             "overflow_to_sample_mapping": return_overflowing_tokens,
         }
         if max_length is None and verbose:
-            self._warn_of_length(max(map(len, encodings), default=0), 4)  # 4: over the decorator
+            self._warn_of_length(max(map(len, encodings), default=0))
         is_one_row = not batched and return_tensors is None and not return_overflowing_tokens
         return _collect(encodings, returns, is_one_row, return_tensors)
 
-    def encode(self, text, text_pair=None, *, verbose=True, **options):
+    def encode(self, text, text_pair=None, *positional, verbose=True, **options):
         """The ids of a text or a pair, as a list; options as of a call, which checks them (`strict_arguments` would take
-        a tenth of the time of a short text)."""
-        if text_pair is None and not options and type(text) is str and (verbose is True or verbose is False):
+        a tenth of the time of a short text). Those of ENCODE_ORDER may be positional, as in transformers."""
+        if text_pair is None and not options and not positional and type(text) is str and (verbose is True or verbose is False):
             before, after = self._special_affixes
             ids = [*before, *self._pipeline.ids(text), *after]
             if verbose and len(ids) > self.model_max_length:
-                self._warn_of_length(len(ids), 3)
+                self._warn_of_length(len(ids))
             return ids
+        options |= positional_options("encode", positional, ENCODE_ORDER, options)
         return self(text, text_pair, verbose=verbose, **options)["input_ids"]
 
     @strict_arguments
@@ -176,27 +189,36 @@ class Tokenizer(Vocabulary):
     def tokenize(self, text, pair=None, add_special_tokens=False, **options):
         """The tokens of a text or a pair, as strings; by default without [CLS] and [SEP].
 
-        Of a call's other options only is_split_into_words has an effect: as in transformers, tokens are neither truncated
-        nor padded.
+        Of a call's other options only is_split_into_words and split_special_tokens have an effect: as in transformers,
+        tokens are neither truncated nor padded.
         """
         check_option_names("tokenize", options, ("text", "pair", *CALL_OPTIONS))
-        words = options.get("is_split_into_words", False)
-        batch = self(text, pair, add_special_tokens=add_special_tokens, is_split_into_words=words, verbose=False)
+        used = {name: options[name] for name in ("is_split_into_words", "split_special_tokens") if name in options}
+        batch = self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **used)
         return batch.tokens() if batch.encodings else []
 
-    def _encode(self, texts, request, add_special_tokens, return_offsets):
+    def _pipeline_for(self, split_special_tokens):
+        """The pipeline that splits special tokens in a text, or the one that does not."""
+        splits = as_flag("split_special_tokens", split_special_tokens)
+        return self._pipeline if splits == self.split_special_tokens else self._other_pipeline
+
+    def _encode(self, pipeline, texts, request, add_special_tokens, return_offsets):
         """One text or pair -> Encoding, with the truncated tokens as its overflow."""
-        pipeline = self._pipeline
         sequences = [Sequence(pipeline, text) for text in texts]
         if return_offsets:
             for sequence in sequences:
                 sequence.locate()  # which computes the ids too
-        parts = self._template.parts(len(texts) == 2, add_special_tokens)
+        return self._row(sequences, request, add_special_tokens)
+
+    def _row(self, sequences, request, add_special_tokens):
+        """One sequence or two -> Encoding."""
+        is_pair = len(sequences) == 2
+        parts = self._template.parts(is_pair, add_special_tokens)
         lengths = [len(sequence.ids) for sequence in sequences]
         if not request.truncation:
             return Encoding(sequences, [(0, length) for length in lengths], parts)
         special_count = self._template.special_count
-        special_tokens = special_count(len(texts) == 2) if add_special_tokens else 0
+        special_tokens = special_count(is_pair) if add_special_tokens else 0
         limit = max_text_tokens(request.max_length, special_tokens, request.stride, special_count(False))
         windows = truncate(lengths, limit, request.truncation, request.stride, self.truncation_side)
         choices = combine(windows, self._template.second_first)
@@ -215,14 +237,12 @@ class Tokenizer(Vocabulary):
         """Whether the result has this key: the option return_<name> or, if that is None, the tokenizer's input names."""
         return name in self.model_input_names if option is None else as_flag(f"return_{name}", option)
 
-    def _warn_of_length(self, length, stacklevel):
+    def _warn_of_length(self, length):
         """Warn once if a row is longer than the model accepts; the model itself raises an error."""
         if length > self.model_max_length and not self._warned:
             self._warned = True
-            warnings.warn(
-                f"a row has {length} tokens and the model accepts {self.model_max_length} at most. Pass truncation=True.",
-                MinibertWarning,
-                stacklevel=stacklevel,
+            warn_caller(
+                f"a row has {length} tokens and the model accepts {self.model_max_length} at most. Pass truncation=True."
             )
 
     @strict_arguments
@@ -233,8 +253,14 @@ class Tokenizer(Vocabulary):
     # --- back to text ---
 
     @strict_arguments
-    def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None):
-        """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are skipped."""
+    def decode(
+        self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None, spaces_between_special_tokens=None
+    ):
+        """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are skipped.
+
+        As in transformers 5, spaces_between_special_tokens has no effect.
+        """
+        as_flag("spaces_between_special_tokens", spaces_between_special_tokens)
         skipped = self._specials if as_flag("skip_special_tokens", skip_special_tokens) else ()
         tidy = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         return self._decode(_ids_of(token_ids), skipped, as_flag("clean_up_tokenization_spaces", tidy))
@@ -243,6 +269,7 @@ class Tokenizer(Vocabulary):
         """Nested rows -> nested lists of strings."""
         ids = as_python(ids, "token ids")
         ids = as_list(ids, "token ids") if hasattr(ids, "__iter__") else [ids]
+        ids = [as_python(row, "token ids") for row in ids]  # of a tensor without axes an integer
         if any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
             if depth == MAX_DEPTH:
                 raise InputTypeError(f"token ids must be an integer, a row, or rows; got lists nested {MAX_DEPTH} deep.")
@@ -252,10 +279,15 @@ class Tokenizer(Vocabulary):
         return clean_up(text) if tidy else text
 
     @strict_arguments
-    def batch_decode(self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None):
-        """Rows of ids -> a list of strings."""
+    def batch_decode(
+        self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, spaces_between_special_tokens=None
+    ):
+        """Rows of ids -> a list of strings; as in transformers 5, one row of ids -> a list of one string."""
         rows = as_list(_ids_of(sequences), "rows of token ids")
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
+        if not rows:
+            return []
+        texts = self.decode(rows, skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
+        return [texts] if isinstance(texts, str) else texts
 
     @strict_arguments
     def convert_tokens_to_string(self, tokens):
@@ -266,7 +298,9 @@ class Tokenizer(Vocabulary):
         return join_tokens(tokens, *self._decoder)
 
 
-CALL_OPTIONS = tuple(Tokenizer.__call__.__wrapped__.__kwdefaults__)  # type: ignore[attr-defined]  # set by functools.wraps
+_CALL = Tokenizer.__call__.__wrapped__.__code__  # type: ignore[attr-defined]  # set by functools.wraps
+CALL_OPTIONS = _CALL.co_varnames[5 : _CALL.co_argcount]  # from add_special_tokens on
+ENCODE_ORDER = ("add_special_tokens", "padding", "truncation", "max_length", "stride", "padding_side", "return_tensors")
 MAX_DEPTH = 8  # of nested lists of ids
 
 

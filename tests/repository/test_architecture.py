@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "errors": set(),
     "tensors": {"errors"},
     "files": {"errors"},
-    "tokenization": {"errors", "files", "hub", "kernels"},
+    "tokenization": {"errors", "files", "hub", "kernels", "tensors"},
     "_connection": set(),
     "_download": {"errors", "_connection"},
     "hub": {"errors", "files", "_download"},

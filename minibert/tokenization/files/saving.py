@@ -57,6 +57,8 @@ def tokenizer_config(tokenizer):
     named_tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
     if named_tokens:  # as transformers 5 writes them
         config["model_specific_special_tokens"] = named_tokens
+    if tokenizer.split_special_tokens:
+        config["split_special_tokens"] = True
     for name in NULL_IF_NONE:
         if getattr(tokenizer, name) is None:
             config[name] = None
