@@ -22,7 +22,13 @@ _LAZY_EXPORTS = {
         "pipelines": ("pipeline",),
         "warmup": ("warm_up",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
-        "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
+        "tokenization": (
+            "AddedToken",
+            "BatchEncoding",
+            "PreTrainedTokenizer",
+            "PreTrainedTokenizerBase",
+            "PreTrainedTokenizerFast",
+        ),
         "config": ("PreTrainedConfig",),
         "auto": (
             "AutoConfig",

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 from minibert.errors import (
@@ -143,7 +144,8 @@ def resolve(tokenizer, *, padding, truncation, max_length, stride=0, pad_to_mult
 
 def warn_caller(message):
     """A MinibertWarning at the line outside of minibert that made the call."""
-    frame, level = sys._getframe(1), 2
+    level = 2
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "minibert":
         frame, level = frame.f_back, level + 1
     warnings.warn(message, MinibertWarning, stacklevel=level)

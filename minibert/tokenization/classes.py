@@ -28,30 +28,31 @@ from .call_arguments import as_file, as_list, check_side
 from .encoding import pad
 from .files import loading, saving
 from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
+from .legacy_methods import LegacyMethods
 from .stages.added_tokens import AddedToken, as_token, read_token
 from .stages.normalizer import Normalizer
 from .stages.template import RobertaTemplate, bert_template
 from .stages.wordpiece import WordPiece
-from .tokenizer import Tokenizer
 from .vocabulary import NAMED, is_named_token
 
 NO_LIMIT = 10**30
 REQUIRED = ("unk_token", "sep_token", "cls_token")  # of BERT's template and model
 
 
-class LoadableTokenizer(Tokenizer):
-    """The options of all classes, `from_pretrained`, `save_pretrained` and `pad`."""
+class PreTrainedTokenizerBase(LegacyMethods):
+    """What all classes have in common, for isinstance(): their options, `from_pretrained`, `save_pretrained` and `pad`."""
 
     described_by_tokenizer_json = False  # whether it takes everything from tokenizer.json
     reserved_positions = 0  # of the model's positions, those that no token has
     model_input_names = ["input_ids", "attention_mask"]
 
+    @strict_arguments
     def __init__(
         self,
-        normalizer,
-        model,
-        decoder,
-        special,
+        normalizer=None,
+        model=None,
+        decoder=None,
+        special=None,
         /,
         *,
         added_tokens=(),
@@ -68,6 +69,7 @@ class LoadableTokenizer(Tokenizer):
     ):
         others = [name for name, token in named_tokens.items() if not is_named_token(name, token)]
         check_option_names(type(self).__name__, others, option_names(type(self)))
+        refuse_base(type(self))
         if not isinstance(model_specific_special_tokens, (dict, type(None))):
             value = short_repr(model_specific_special_tokens)
             raise InputTypeError(f"model_specific_special_tokens must be a dictionary of names and tokens; got {value}.")
@@ -113,6 +115,7 @@ class LoadableTokenizer(Tokenizer):
     @strict_arguments
     def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
         """The tokenizer of a checkpoint: a folder or a name on the hub. Overrides replace values of tokenizer_config.json."""
+        refuse_base(cls)
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
         checkpoint, overrides = loading.locate(name_or_folder, location, overrides)
         return loading.load(cls, checkpoint, overrides)
@@ -121,6 +124,26 @@ class LoadableTokenizer(Tokenizer):
     def save_pretrained(self, folder):
         """Write tokenizer.json, tokenizer_config.json and vocab.txt; returns their paths."""
         return saving.save(self, folder)
+
+    @strict_arguments
+    def save_vocabulary(self, save_directory, filename_prefix=None):
+        """Write vocab.txt, or <filename_prefix>-vocab.txt, to a folder; returns (its path,). Added tokens are not in it."""
+        return saving.save_vocabulary(self, save_directory, filename_prefix)
+
+    @property
+    def init_kwargs(self):
+        """The settings, by their names in tokenizer_config.json."""
+        return {**saving.tokenizer_config(self), "name_or_path": self.name_or_path}
+
+    @property
+    def max_len_single_sentence(self):
+        """The tokens of a text that fit into a row beside the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self):
+        """The tokens of two texts that fit into a row beside the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     @cached_property
     def _special_affixes(self):
@@ -159,7 +182,7 @@ class LoadableTokenizer(Tokenizer):
         )
 
 
-class BertTokenizer(LoadableTokenizer):
+class BertTokenizer(PreTrainedTokenizerBase):
     """BERT's tokenizer: `vocab` is {token: id} or the path of a vocab.txt; without one, the special tokens alone."""
 
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
@@ -252,7 +275,7 @@ class MPNetTokenizer(BertTokenizer):
         del self._pipeline  # the next one trims offsets
 
 
-class PreTrainedTokenizerFast(LoadableTokenizer):
+class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     """The tokenizer that a tokenizer.json fully describes: `tokenizer_file` is its path."""
 
     described_by_tokenizer_json = True
@@ -279,11 +302,23 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
         )
 
 
+PreTrainedTokenizer = PreTrainedTokenizerBase  # transformers' name for tokenizers without a tokenizer.json
+
+
+def refuse_base(cls):
+    """InputTypeError for the class that is no tokenizer by itself."""
+    if cls is PreTrainedTokenizerBase:
+        raise InputTypeError(
+            "PreTrainedTokenizerBase is what all tokenizers have in common, for isinstance(); it is none itself."
+            " Call AutoTokenizer.from_pretrained, or a class such as BertTokenizer."
+        )
+
+
 def option_names(cls):
     """The options of a class, for an error."""
     code = cls.__init__.__wrapped__.__code__
-    names = code.co_varnames[1 : code.co_argcount] or ("tokenizer_file",)
-    common = LoadableTokenizer.__init__.__kwdefaults__ or {}
+    names = code.co_varnames[1 + code.co_posonlyargcount : code.co_argcount] or ("tokenizer_file",)
+    common = PreTrainedTokenizerBase.__init__.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     return (*names, *(name for name in common if name not in names))
 
 
@@ -306,7 +341,7 @@ def read_length(length):
 
 def read_input_names(names):
     """model_input_names as a list. Without attention_mask, padding would be read as text."""
-    allowed = LoadableTokenizer.model_input_names, BertTokenizer.model_input_names
+    allowed = PreTrainedTokenizerBase.model_input_names, BertTokenizer.model_input_names
     is_list_of_names = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
     if not is_list_of_names or sorted(names) not in list(map(sorted, allowed)):
         raise InputError(f"model_input_names must be {' or '.join(map(str, allowed))}; got {short_repr(names)}.")

@@ -16,6 +16,14 @@ from .fast_pipeline import FastPipeline
 from .stages.added_tokens import AddedToken, Matcher, as_token, read_token
 from .stages.pre_tokenizer import BERT
 
+NOT_HERE = {  # attributes of transformers' tokenizers -> what there is instead
+    "backend_tokenizer": ": all of it is Python. For one of the tokenizers library, tokenizer.save_pretrained(folder) and"
+    " tokenizers.Tokenizer.from_file(folder + '/tokenizer.json')",
+    "train_new_from_iterator": ": vocabularies are trained by the tokenizers library",
+    "additional_special_tokens": ": it is extra_special_tokens, as in transformers 5",
+    "additional_special_tokens_ids": ": it is extra_special_tokens_ids, as in transformers 5",
+    "push_to_hub": ": save_pretrained(folder), and upload the folder with huggingface_hub",
+}
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -195,6 +203,8 @@ class Vocabulary:
 
     # --- special tokens ---
 
+    pad_token_type_id = 0
+
     @property
     def special_tokens_map(self):
         return {name: token for name, token in self._named.items() if token is not None}
@@ -216,7 +226,7 @@ class Vocabulary:
         """Special tokens with custom names: extra_special_tokens={"image": "<x>"} gives `image` and `image_id`."""
         named = self.__dict__.get("_named", {})
         if name not in named and name.removesuffix("_id") not in named:
-            raise AttributeError(f"a {type(self).__name__} has no {name!r}")
+            raise AttributeError(f"a {type(self).__name__} has no {name!r}{NOT_HERE.get(name, '')}")
         if name in named:
             return named[name]
         token = named[name.removesuffix("_id")]
