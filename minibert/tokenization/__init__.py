@@ -16,7 +16,7 @@ Reading order:
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
         batch_encoding.py             the result of a call
         legacy_methods.py             rows from ids, and methods of transformers 4
-    classes.py                        BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
+    classes.py, settings.py           BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
     files/                            loading from a checkpoint's files, and saving
 """
 

@@ -10,32 +10,22 @@ They differ in what they take from a checkpoint's files, exactly as transformers
 Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
 """
 
-import os
 from functools import cached_property
 
-from minibert.errors import (
-    InputError,
-    InputTypeError,
-    VocabularyError,
-    as_int,
-    check_option_names,
-    is_bool,
-    short_repr,
-    strict_arguments,
-)
+from minibert.errors import InputError, InputTypeError, VocabularyError, check_option_names, short_repr, strict_arguments
 
-from .call_arguments import as_file, as_list, check_side
+from .call_arguments import as_file, as_list
 from .encoding import pad
 from .files import loading, saving
 from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
 from .legacy_methods import LegacyMethods
+from .settings import SETTINGS
 from .stages.added_tokens import AddedToken, as_token, read_token
 from .stages.normalizer import Normalizer
 from .stages.template import RobertaTemplate, bert_template
 from .stages.wordpiece import WordPiece
 from .vocabulary import NAMED, is_named_token
 
-NO_LIMIT = 10**30
 REQUIRED = ("unk_token", "sep_token", "cls_token")  # of BERT's template and model
 
 
@@ -321,57 +311,6 @@ def option_names(cls):
     common = PreTrainedTokenizerBase.__init__.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     return (*names, *(name for name in common if name not in names))
 
-
-def read_bool(name, value):
-    """A setting that is on or off. Unlike an option of a call, it may come from a file, where 0 and 1 are not booleans."""
-    if not is_bool(value):
-        raise InputError(f"{name} must be True or False; got {short_repr(value)}.")
-    return bool(value)
-
-
-def read_length(length):
-    """model_max_length as an int; files write 1e30 for no limit."""
-    limit = as_int(length) if not isinstance(length, float) else length
-    if length is None:
-        return NO_LIMIT
-    if limit is None or not limit >= 1:
-        raise InputError(f"model_max_length must be a number, 1 or more; got {short_repr(length)}.")
-    return int(min(limit, NO_LIMIT))
-
-
-def read_input_names(names):
-    """model_input_names as a list. Without attention_mask, padding would be read as text."""
-    allowed = PreTrainedTokenizerBase.model_input_names, BertTokenizer.model_input_names
-    is_list_of_names = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    if not is_list_of_names or sorted(names) not in list(map(sorted, allowed)):
-        raise InputError(f"model_input_names must be {' or '.join(map(str, allowed))}; got {short_repr(names)}.")
-    return list(names)
-
-
-def read_side(name, value):
-    check_side(name, value)
-    return str(value)
-
-
-def read_name(value):
-    """name_or_path, which is only informative."""
-    if not isinstance(value, (str, os.PathLike)):
-        raise InputTypeError(f"name_or_path must be a name or a path; got {short_repr(value)}.")
-    return os.fspath(value)
-
-
-SETTINGS = {
-    "padding_side": lambda self, name, value: read_side(name, value),
-    "truncation_side": lambda self, name, value: read_side(name, value),
-    "do_lower_case": lambda self, name, value: read_bool(name, value),
-    "tokenize_chinese_chars": lambda self, name, value: read_bool(name, value),
-    "strip_accents": lambda self, name, value: None if value is None else read_bool(name, value),
-    "clean_up_tokenization_spaces": lambda self, name, value: read_bool(name, value),
-    "split_special_tokens": lambda self, name, value: read_bool(name, value),
-    "model_max_length": lambda self, name, value: read_length(value),
-    "model_input_names": lambda self, name, value: read_input_names(type(self).model_input_names if value is None else value),
-    "name_or_path": lambda self, name, value: read_name(value),
-}
 
 BertTokenizerFast = BertTokenizer
 DistilBertTokenizerFast = DistilBertTokenizer

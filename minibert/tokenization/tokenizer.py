@@ -16,13 +16,11 @@ the reference crashes, overflows, or silently ignores something:
 - `tokenizer([])` is an empty batch, and `batch_decode([])` an empty list.
 """
 
-from minibert.errors import InputError, InputTypeError, check_option_names, short_repr, strict_arguments
+from minibert.errors import check_option_names, strict_arguments
 
 from .batch_encoding import BatchEncoding, read_tensor_type
 from .call_arguments import (
     as_flag,
-    as_list,
-    as_python,
     max_text_tokens,
     padded_length,
     positional_options,
@@ -32,10 +30,9 @@ from .call_arguments import (
     resolve,
     warn_caller,
 )
-from .decoding import clean_up, join_tokens
+from .decoding import Decoder
 from .encoding import Encoding, Padding, Sequence
 from .stages.template import combine, parts_for, truncate
-from .vocabulary import Vocabulary, as_id
 
 # A key of the result -> the column of an Encoding that it holds.
 COLUMNS = {
@@ -56,7 +53,7 @@ FLAGS = (
 )
 
 
-class Tokenizer(Vocabulary):
+class Tokenizer(Decoder):
     """All methods of a tokenizer. The classes of classes.py differ in how they are constructed."""
 
     is_fast = True
@@ -250,67 +247,10 @@ class Tokenizer(Vocabulary):
         """The number of special tokens that a call adds to a text or to a pair."""
         return self._template.special_count(as_flag("pair", pair))
 
-    # --- back to text ---
-
-    @strict_arguments
-    def decode(
-        self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None, spaces_between_special_tokens=None
-    ):
-        """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are skipped.
-
-        As in transformers 5, spaces_between_special_tokens has no effect.
-        """
-        as_flag("spaces_between_special_tokens", spaces_between_special_tokens)
-        skipped = self._specials if as_flag("skip_special_tokens", skip_special_tokens) else ()
-        tidy = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        return self._decode(_ids_of(token_ids), skipped, as_flag("clean_up_tokenization_spaces", tidy))
-
-    def _decode(self, ids, skipped, tidy, depth=0):
-        """Nested rows -> nested lists of strings."""
-        ids = as_python(ids, "token ids")
-        ids = as_list(ids, "token ids") if hasattr(ids, "__iter__") else [ids]
-        ids = [as_python(row, "token ids") for row in ids]  # of a tensor without axes an integer
-        if any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
-            if depth == MAX_DEPTH:
-                raise InputTypeError(f"token ids must be an integer, a row, or rows; got lists nested {MAX_DEPTH} deep.")
-            return [self._decode(row, skipped, tidy, depth + 1) for row in ids]
-        tokens = [self._token(as_id(token_id)) for token_id in ids]
-        text = join_tokens([token for token in tokens if token is not None and token not in skipped], *self._decoder)
-        return clean_up(text) if tidy else text
-
-    @strict_arguments
-    def batch_decode(
-        self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, spaces_between_special_tokens=None
-    ):
-        """Rows of ids -> a list of strings; as in transformers 5, one row of ids -> a list of one string."""
-        rows = as_list(_ids_of(sequences), "rows of token ids")
-        if not rows:
-            return []
-        texts = self.decode(rows, skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
-        return [texts] if isinstance(texts, str) else texts
-
-    @strict_arguments
-    def convert_tokens_to_string(self, tokens):
-        """Tokens -> a string."""
-        tokens = as_list(tokens, "tokens")
-        if not all(isinstance(token, str) for token in tokens):
-            raise InputTypeError(f"tokens must be strings; got {short_repr(tokens)}.")
-        return join_tokens(tokens, *self._decoder)
-
 
 _CALL = Tokenizer.__call__.__wrapped__.__code__  # type: ignore[attr-defined]  # set by functools.wraps
 CALL_OPTIONS = _CALL.co_varnames[5 : _CALL.co_argcount]  # from add_special_tokens on
 ENCODE_ORDER = ("add_special_tokens", "padding", "truncation", "max_length", "stride", "padding_side", "return_tensors")
-MAX_DEPTH = 8  # of nested lists of ids
-
-
-def _ids_of(value):
-    """The ids of a BatchEncoding or dictionary; anything else as it is."""
-    if isinstance(value, type) or not hasattr(value, "keys"):
-        return value
-    if "input_ids" not in value:
-        raise InputError(f"a dictionary to be decoded must have 'input_ids'; got {', '.join(map(str, value)) or 'nothing'}.")
-    return value["input_ids"]
 
 
 def _collect(encodings, returns, is_one_row, return_tensors):
