@@ -13,6 +13,7 @@ Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
 from functools import cached_property
 
 from minibert.errors import InputError, InputTypeError, VocabularyError, check_option_names, short_repr, strict_arguments
+from minibert.tensors import check_without_effect
 
 from .call_arguments import as_file, as_list
 from .encoding import pad
@@ -111,9 +112,15 @@ class PreTrainedTokenizerBase(LegacyMethods):
         return loading.load(cls, checkpoint, overrides)
 
     @strict_arguments
-    def save_pretrained(self, folder):
-        """Write tokenizer.json, tokenizer_config.json and vocab.txt; returns their paths."""
-        return saving.save(self, folder)
+    def save_pretrained(self, save_directory, legacy_format=None, filename_prefix=None, push_to_hub=False):
+        """Write tokenizer.json, tokenizer_config.json and vocab.txt to a folder; returns their paths.
+
+        The other arguments are transformers', and must be left as they are.
+        """
+        check_without_effect("legacy_format", legacy_format, (None, False))
+        check_without_effect("filename_prefix", filename_prefix, (None,), "Pass it to save_vocabulary, or rename the files.")
+        check_without_effect("push_to_hub", push_to_hub, (False, None), "Upload the folder with huggingface_hub.")
+        return saving.save(self, save_directory)
 
     @strict_arguments
     def save_vocabulary(self, save_directory, filename_prefix=None):

@@ -220,7 +220,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {"token_ids_0": IDS[0], "already_has_special_tokens": True},
     ],
     "LegacyMethods.apply_chat_template": [],
-    "PreTrainedTokenizerBase.save_vocabulary": [{"save_directory": "saved"}],
+    **{f"PreTrainedTokenizerBase.{name}": [{"save_directory": "saved"}] for name in ("save_pretrained", "save_vocabulary")},
     "PreTrainedTokenizerBase.pad": [
         {"encoded_inputs": {"input_ids": IDS}},
         {"encoded_inputs": [{"input_ids": IDS[0]}, {"input_ids": [5]}], "padding": True},

@@ -188,7 +188,7 @@ TORN = np.array(["a", None], object)
         (lambda t: setattr(t, "model_max_length", ARRAY), "model_max_length must be a number"),
         (lambda t: setattr(t, "model_input_names", ARRAY), "model_input_names must be"),
         (lambda t: setattr(t, "pad_token", ARRAY), "pad_token must be a string"),
-        (lambda t: t.save_pretrained(None), "folder must be a path"),
+        (lambda t: t.save_pretrained(None), "save_directory must be a path"),
         (lambda t: t.save_pretrained("a\0b"), "no null character"),
         (lambda t: BertTokenizer(3), "vocab must be a path; got int"),
         (lambda t: BertTokenizer(cls_token=None), "cls_token must be a string"),

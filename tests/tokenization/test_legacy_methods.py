@@ -143,6 +143,9 @@ def test_pad_to_max_length_pads_as_in_transformers_4(tokenizer):
         (lambda t: t.apply_chat_template([{"role": "user", "content": "a"}]), "Join the messages to one text"),
         (lambda t: t.save_vocabulary("folder", "a/b"), "filename_prefix must be the beginning of a file's name"),
         (lambda t: t.save_vocabulary("folder", 3), "filename_prefix must be"),
+        (lambda t: t.save_pretrained("folder", legacy_format=True), "legacy_format must be None or False"),
+        (lambda t: t.save_pretrained("folder", filename_prefix="a"), "Pass it to save_vocabulary"),
+        (lambda t: t.save_pretrained("folder", push_to_hub=True), "Upload the folder with huggingface_hub"),
         (lambda t: BertTokenizer({"[UNK]": 1, "[CLS]": 2, "[SEP]": 7}).save_vocabulary("folder"), "Call save_pretrained"),
     ],
 )
@@ -178,6 +181,8 @@ def test_the_vocabulary_alone_is_saved(tokenizer, tmp_path):
     assert path == str(tmp_path / "mine-vocab.txt") and BertTokenizer(path).get_vocab() == troubled_vocab()
     assert tokenizer.save_vocabulary(str(tmp_path)) == (str(tmp_path / "vocab.txt"),)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine-vocab.txt", "vocab.txt"]
+    paths = tokenizer.save_pretrained(save_directory=tmp_path, legacy_format=False, push_to_hub=False)
+    assert len(paths) == 3 and AutoTokenizer.from_pretrained(tmp_path).get_vocab() == tokenizer.get_vocab()
 
 
 def test_every_tokenizer_is_a_pretrained_tokenizer(tokenizer):

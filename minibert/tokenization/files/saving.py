@@ -21,7 +21,7 @@ NULL_IF_NONE = ("pad_token", "mask_token")  # if the file does not name them, a 
 
 def save(tokenizer, folder):
     """Write the files; returns their paths."""
-    folder = as_path("folder", folder)
+    folder = as_path("save_directory", folder)
     contents = {"tokenizer.json": _json(tokenizer_json(tokenizer)), "tokenizer_config.json": _json(tokenizer_config(tokenizer))}
     vocabulary = vocab_txt(tokenizer)
     return write_texts(folder, contents if vocabulary is None else {**contents, "vocab.txt": vocabulary})
