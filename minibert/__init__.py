@@ -24,6 +24,20 @@ _LAZY_EXPORTS = {
         "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
         "config": ("PreTrainedConfig",),
+        "models.base": ("PreTrainedModel",),
+        "models.outputs": (
+            "BaseModelOutput",
+            "BaseModelOutputWithPooling",
+            "BertForPreTrainingOutput",
+            "ElectraForPreTrainingOutput",
+            "MaskedLMOutput",
+            "ModelOutput",
+            "MultipleChoiceModelOutput",
+            "NextSentencePredictorOutput",
+            "QuestionAnsweringModelOutput",
+            "SequenceClassifierOutput",
+            "TokenClassifierOutput",
+        ),
         "auto": (
             "AutoConfig",
             "AutoModel",
@@ -59,6 +73,7 @@ _LAZY_EXPORTS = {
     }.items()
     for name in names
 }
+_LAZY_EXPORTS["PretrainedConfig"] = ("config", "PreTrainedConfig")  # its name in transformers before version 5
 _LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in public_names()}
 
 __all__ = sorted(_LAZY_EXPORTS)

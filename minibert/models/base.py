@@ -1,6 +1,6 @@
 """What every model class shares: random weights or a checkpoint's, the call, `save_pretrained`.
 
-A class adds its configuration, the names of its tensors and its head. Next: `classification.py` and
+A class adds its configuration, the names of its tensors and its head; `module.py` has the other methods. Next: `classification.py` and
 `language_modeling.py`, the heads; then `families/`, the classes.
 """
 
@@ -29,14 +29,17 @@ from ..errors import (
     strict_arguments,
 )
 from ..files import as_folder
+from ..tensors import holds_tensors
 from ..weights import WEIGHTS, open_weights, save_tensors
-from .checkpoint import EncoderNames, canonical, check_tensors, encoder_shapes
+from .call_arguments import check_of_decoders, check_source, passed_labels, requested
+from .checkpoint import canonical, check_tensors, encoder_shapes
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
-from .losses import LossHead
-from .outputs import BaseModelOutput, ModelOutput
-from .packing import Packed, pack
+from .losses import LossHead, head_loss
+from .module import Module
+from .outputs import BaseModelOutput, Loss, ModelOutput, to_tensors
+from .packing import Packed, pack, pack_embeds
 from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
@@ -51,26 +54,24 @@ from .quantized import (
 from .random_weights import init_tensor
 
 M = TypeVar("M", bound="PreTrainedModel")
+Inputs = tuple[Any, Any, Any, Any, Any]  # input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
 
 
-class PreTrainedModel:
+class PreTrainedModel(Module):
     """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
 
     `kernels` is a preset ("auto", "reference", "fast", "bf16", "int8", ...) or a mapping of an operation to a variant;
     `model.kernels` prints what was chosen. No call changes another's answer: any number of threads may call it at once.
     """
 
-    config_class: type[PreTrainedConfig]
-    encoder_names: EncoderNames  # of the tensors in the family's checkpoints
     output_class: type[ModelOutput] = BaseModelOutput
     cls_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
     purpose: str  # what a checkpoint with the class's head was trained to do
-    has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
-    tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
 
     @strict_arguments
     def __init__(self, config: PreTrainedConfig, *, kernels: str | Mapping[str, str] = "auto", seed: int | None = None):
+        check_is_family(type(self))
         if not isinstance(config, self.config_class):
             raise InputTypeError(
                 f"{type(self).__name__} wants a {self.config_class.__name__}; got {type(config).__name__}. "
@@ -110,11 +111,6 @@ class PreTrainedModel:
         return encoder_shapes(cls.encoder_names, config.architecture)
 
     @classmethod
-    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
-        """The head's tensors -> their shapes."""
-        return {}
-
-    @classmethod
     def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
         """What the model is trained with (`losses.py`); nothing for a bare encoder."""
         return ()
@@ -145,6 +141,7 @@ class PreTrainedModel:
         missing, ConfigError and WeightsError if it cannot be used. With strict=False, surplus tensors, such as a loss
         function's, are a warning and no error.
         """
+        check_is_family(cls)
         strict = read_flag("strict", strict)
         make_ops(kernels)  # a wrong name is an error before anything is downloaded
         checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
@@ -193,45 +190,80 @@ class PreTrainedModel:
         """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
         kernels="int8", an int8 checkpoint (`quantized.py`)."""
         folder = as_folder(folder)
-        names, tensors = self.encoder_names, self.tensors
+        tensors = self.tensors
         changes: dict[str, Any] = {"architectures": [type(self).__name__], "dtype": "float32", "torch_dtype": None}
         if computes_in_int8(self.kernels, self.architecture):
-            tensors = quantized_tensors(tensors, self.encoder.layers, names)
+            tensors = quantized_tensors(tensors, self.encoder.layers, self.encoder_names)
             changes["quantization_config"] = {"quant_method": METHOD, "version": VERSION}
         saved = self.config.from_dict({**self.config.to_dict(), **changes})
-        prefix = names.prefix if self.has_head else ""
-        outer = {name for name in self.head_shapes(self.config) if not names.in_pooler(name)}
-        save_tensors(folder / WEIGHTS, {name if name in outer else prefix + name: tensor for name, tensor in tensors.items()})
+        save_tensors(folder / WEIGHTS, self.checkpoint_names(tensors))
         saved.save_pretrained(folder)
 
     @strict_arguments
     def __call__(
         self,
-        input_ids: Any,
+        input_ids: Any = None,
         attention_mask: Any = None,
         token_type_ids: Any = None,
         position_ids: Any = None,
         *,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        next_sentence_label: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
+        head_mask: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
     ) -> Any:
-        """ids (B, T), and masks, types and positions of the same shape -> the class's output.
+        """ids (B, T), or inputs_embeds (B, T, E) in their place; masks, types and positions of shape (B, T) -> the class's
+        output: torch tensors if ids or embeddings are, else NumPy arrays.
 
-        DistilBERT has no token types and ignores token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0.
-        InputError for shapes, ids or lengths the model cannot take.
+        An attention_mask may also be (B, T, T), for each query (`query_masks.py`). DistilBERT has no token types and ignores
+        token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0. With the labels that its head takes, the output has
+        the loss: transformers', but padding is no part of it (`losses.py`). The arguments from head_mask on are of decoders
+        and must say nothing. InputError for shapes, ids or lengths the model cannot take.
         """
-        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids)
+        check_of_decoders(head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values, use_cache)
+        check_source(input_ids, inputs_embeds)
         intermediates = Intermediates(
             [] if requested(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if requested(self.config, "output_attentions", output_attentions) else None,
         )
-        output = self.output_class(**self.run_head(packed, intermediates))
+        passed = passed_labels(labels, next_sentence_label, start_positions, end_positions)
+        inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
+        fields = self.compute_fields(inputs, intermediates, passed)
+        if holds_tensors(input_ids if inputs_embeds is None else inputs_embeds):
+            fields = {name: to_tensors(value) for name, value in fields.items()}
+        output = self.output_class(**fields)
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
-    def pack(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None) -> Packed:
+    def compute_fields(self, inputs: Inputs, intermediates: Intermediates, labels: Mapping[str, Any]) -> dict[str, Any]:
+        """A call's inputs and its labels, {} for none -> the output's fields."""
+        packed = self.pack(*inputs)
+        return self.with_loss(self.run_head(packed, intermediates), labels, packed)
+
+    def with_loss(self, fields: dict[str, Any], labels: Mapping[str, Any], packed: Packed) -> dict[str, Any]:
+        """The output's fields, and the loss if there are labels."""
+        return {**fields, "loss": Loss(head_loss(self, fields, labels, packed))} if labels else fields
+
+    def pack(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+    ) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if self.encoder_names.types else None
+        if inputs_embeds is not None:
+            return pack_embeds(inputs_embeds, attention_mask, types, position_ids, self.architecture)
         packed = pack(input_ids, attention_mask, types, position_ids, self.architecture)
         if attention_mask is None and not self._warned_of_padding and not hasattr(input_ids, "bounds"):
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
@@ -258,7 +290,7 @@ class PreTrainedModel:
         if not self.kernels.compiled:
             ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            if captured and self.kernels.capturable:
+            if captured and self.kernels.capturable and packed.score_bias is None:
                 outputs = self.graph_cache.run(compute, packed, *arguments)
             else:
                 outputs = compute(packed, *arguments)
@@ -286,15 +318,6 @@ class PreTrainedModel:
         check_same_tensors("tensors", tensors, self.tensors)
         single = {name: np.ascontiguousarray(tensors[name], np.float32) for name in self.tensors}
         return rebuild(type(self), self.config, single, self.kernels.spec)
-
-    @strict_arguments
-    def num_parameters(self) -> int:
-        return sum(tensor.size for tensor in self.tensors.values())
-
-    @strict_arguments
-    def eval(self: M) -> M:
-        """Models here are always in evaluation mode; for code that says so."""
-        return self
 
     def __repr__(self) -> str:
         arch = self.architecture
@@ -324,6 +347,14 @@ def rebuild(model_class: type[M], config: PreTrainedConfig, tensors: dict[str, n
     model = model_class.__new__(model_class)
     model.build(config, tensors, kernels)
     return model
+
+
+def check_is_family(model_class: type[PreTrainedModel]) -> None:
+    """InputTypeError for PreTrainedModel itself, which describes no encoder."""
+    if not hasattr(model_class, "config_class"):
+        raise InputTypeError(
+            f"a {model_class.__name__} describes no encoder; use AutoModel, or a family's class such as BertModel."
+        )
 
 
 def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
@@ -362,12 +393,6 @@ def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
         MinibertWarning,
         stacklevel=3,
     )
-
-
-def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> bool:
-    """A call's flag, or the configuration's if the call has none."""
-    value = config.__dict__.get(name) if argument is None else argument
-    return value is not None and read_flag(name, value)
 
 
 def unpack_intermediates(packed: Packed, intermediates: Intermediates, heads: int) -> dict[str, tuple]:

@@ -150,6 +150,11 @@ def pack_batch(
 ) -> tuple[Packed, int]:
     """A batch's inputs -> packed tokens, and how many choices there are to each question (1 if it is no multiple choice)."""
     if heads[0].form != "choice":
-        return model.pack(input_ids, attention_mask, token_type_ids, position_ids), 1
+        packed = model.pack(input_ids, attention_mask, token_type_ids, position_ids)
+        if packed.score_bias is not None:
+            raise InputError(
+                "training takes one mask for all queries: attention_mask must have the shape of input_ids, (B, T)."
+            )
+        return packed, 1
     _, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
     return model.pack(**flat), choices

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "zip_directory": {"errors"},
     "torch_file": {"errors", "pickle_reader", "stored_tensor", "zip_directory"},
     "weights": {"errors", "files", "config", "stored_tensor", "torch_file"},
-    "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels"},
+    "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels", "tensors"},
     "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "models", "tokenization"},
     "pipelines": {"errors", "files", "config", "hub", "auto", "families", "kernels", "models", "tokenization", "weights"},
