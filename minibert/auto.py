@@ -48,7 +48,7 @@ def config_of(checkpoint: hub.Checkpoint, **overrides: Any) -> PreTrainedConfig:
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ConfigError(f"minibert runs models of type {', '.join(FAMILIES)}; {path} says {short_repr(model_type)}.")
-    config = config_from_file(path, values, FAMILIES[model_type].load("Config"), **overrides)
+    config: PreTrainedConfig = config_from_file(path, values, FAMILIES[model_type].load("Config"), **overrides)
     config._name_or_path = checkpoint.name
     return config
 

@@ -29,9 +29,9 @@ from ..errors import (
     strict_arguments,
 )
 from ..files import as_folder
-from ..tensors import holds_tensors
+from ..tensors import is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
-from .call_arguments import check_of_decoders, check_source, passed_labels, requested
+from .call_arguments import check_of_decoders, passed_labels, refuse_source
 from .checkpoint import canonical, check_tensors, encoder_shapes
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
@@ -54,7 +54,6 @@ from .quantized import (
 from .random_weights import init_tensor
 
 M = TypeVar("M", bound="PreTrainedModel")
-Inputs = tuple[Any, Any, Any, Any, Any]  # input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
 
 
 class PreTrainedModel(Module):
@@ -229,28 +228,24 @@ class PreTrainedModel(Module):
         the loss: transformers', but padding is no part of it (`losses.py`). The arguments from head_mask on are of decoders
         and must say nothing. InputError for shapes, ids or lengths the model cannot take.
         """
-        check_of_decoders(head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values, use_cache)
-        check_source(input_ids, inputs_embeds)
+        if not (head_mask is encoder_hidden_states is encoder_attention_mask is past_key_values is use_cache is None):
+            check_of_decoders(head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values, use_cache)
+        source = input_ids if inputs_embeds is None else inputs_embeds
+        if source is None or (inputs_embeds is not None and input_ids is not None) or hasattr(source, "keys"):
+            refuse_source(input_ids, inputs_embeds)
+        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         intermediates = Intermediates(
             [] if requested(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if requested(self.config, "output_attentions", output_attentions) else None,
         )
-        passed = passed_labels(labels, next_sentence_label, start_positions, end_positions)
-        inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        fields = self.compute_fields(inputs, intermediates, passed)
-        if holds_tensors(input_ids if inputs_embeds is None else inputs_embeds):
+        fields = self.run_head(packed, intermediates)
+        if not (labels is next_sentence_label is start_positions is end_positions is None):
+            passed = passed_labels(labels, next_sentence_label, start_positions, end_positions)
+            fields["loss"] = Loss(head_loss(self, fields, passed, packed))
+        if is_torch_tensor(source):
             fields = {name: to_tensors(value) for name, value in fields.items()}
         output = self.output_class(**fields)
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
-
-    def compute_fields(self, inputs: Inputs, intermediates: Intermediates, labels: Mapping[str, Any]) -> dict[str, Any]:
-        """A call's inputs and its labels, {} for none -> the output's fields."""
-        packed = self.pack(*inputs)
-        return self.with_loss(self.run_head(packed, intermediates), labels, packed)
-
-    def with_loss(self, fields: dict[str, Any], labels: Mapping[str, Any], packed: Packed) -> dict[str, Any]:
-        """The output's fields, and the loss if there are labels."""
-        return {**fields, "loss": Loss(head_loss(self, fields, labels, packed))} if labels else fields
 
     def pack(
         self,
@@ -393,6 +388,12 @@ def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
         MinibertWarning,
         stacklevel=3,
     )
+
+
+def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> bool:
+    """A call's flag, or the configuration's if the call has none."""
+    value = config.__dict__.get(name) if argument is None else argument
+    return value is not None and read_flag(name, value)
 
 
 def unpack_intermediates(packed: Packed, intermediates: Intermediates, heads: int) -> dict[str, tuple]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..config import PreTrainedConfig
 from ..errors import InputError
-from .base import Inputs, ModelWithHead
+from .base import ModelWithHead
 from .checkpoint import linear_shapes
 from .encoder import Intermediates
 from .losses import HeadLayer, LossHead, linear_layer
@@ -85,18 +84,28 @@ class MultipleChoice(SequenceClassifier):
     def num_outputs(cls, config: PreTrainedConfig) -> int:
         return 1
 
-    def compute_fields(self, inputs: Inputs, intermediates: Intermediates, labels: Mapping[str, Any]) -> dict[str, Any]:
+    def pack(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+    ) -> Packed:
         """As of every model, but all inputs are of shape (B, C, T)."""
-        rows, choices, flat = flatten_choices(*inputs)
-        packed = self.pack(**flat)
-        fields = self.run_head(packed, intermediates)
-        return self.with_loss({**fields, "logits": fields["logits"].reshape(rows, choices)}, labels, packed)
+        choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        return super().pack(**flat)._replace(choices=choices)
+
+    def run_head(self, packed: Packed, intermediates: Intermediates) -> dict[str, Any]:
+        fields = super().run_head(packed, intermediates)
+        rows = len(fields["logits"]) // max(packed.choices, 1)
+        return {**fields, "logits": fields["logits"].reshape(rows, packed.choices)}
 
 
 def flatten_choices(
-    input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, inputs_embeds: Any = None
-) -> tuple[int, int, dict]:
-    """Inputs (B, C, T), and embeddings (B, C, T, E) in place of ids -> B, C, and those that are not None as (B · C, T)."""
+    input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, inputs_embeds: Any
+) -> tuple[int, dict[str, np.ndarray]]:
+    """Inputs (B, C, T), and embeddings (B, C, T, E) in place of ids -> C, and those that are not None as (B · C, T)."""
     source, axes = ("input_ids", "B, C, T") if inputs_embeds is None else ("inputs_embeds", "B, C, T, E")
     shape = as_array(input_ids if inputs_embeds is None else inputs_embeds, source).shape
     if len(shape) != len(axes.split()):
@@ -118,7 +127,7 @@ def flatten_choices(
             if array.shape[:3] != shape[:3] or (array.ndim > 3 and name != "inputs_embeds"):
                 raise InputError(f"{name} must have the shape of {source}, {shape[:3]}; got {array.shape}.")
             flat[name] = array.reshape(rows * choices, *array.shape[2:])
-    return rows, choices, flat
+    return choices, flat
 
 
 # --- One answer a token ----------------------------------------------------------------------------------------------

@@ -75,10 +75,11 @@ def encode(
     hidden = ops.embed(*ids, tables, *encoder.embedding_norm)  # (N, E)
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
-    bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
+    relative_bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
+    bias: np.ndarray | list[np.ndarray] | None = relative_bias
     if packed.score_bias is not None:
         check_takes_bias(ops)
-        bias = sequence_biases(packed.score_bias, bias, encoder.heads)
+        bias = sequence_biases(packed.score_bias, relative_bias, encoder.heads)
     for layer_idx, layer in enumerate(encoder.layers):
         if intermediates.hidden_states is not None:
             intermediates.hidden_states.append(hidden)

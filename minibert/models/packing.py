@@ -32,6 +32,7 @@ class Packed(NamedTuple):
     key_mask: np.ndarray | None  # (N,) bool: whether the others attend to it; None if they attend to all
     token_mask: np.ndarray  # (B, T) bool: which tokens of the padded batch are packed
     words: np.ndarray | None = None  # the caller's embeddings, of which `token_ids` are rows; None: the model's
+    choices: int = 1  # of each question, if rows are choices: they follow each other
     score_bias: np.ndarray | None = None  # (S, 1 or H, T, T), added to attention's scores: a mask for each query
 
     @property
@@ -74,12 +75,13 @@ def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids:
         )
     if ids.ndim != 2 or ids.shape[1] == 0:
         raise InputError(f"input_ids must be of shape (B, T) with T at least 1; got {ids.shape}.")
-    score_bias = None
+    token_mask, key_mask, score_bias = np.ones(ids.shape, bool), None, None
     if attention_mask is not None:
-        attention_mask = as_array(attention_mask, "attention_mask")
-        if attention_mask.ndim > 2:
-            attention_mask, score_bias = None, read_query_mask(attention_mask, ids.shape, arch.heads)
-    token_mask, key_mask = read_mask(attention_mask, ids.shape, keeps_distances=arch.relative_buckets > 0)
+        mask = as_array(attention_mask, "attention_mask")
+        if mask.ndim > 2:
+            score_bias = read_query_mask(mask, ids.shape, arch.heads)
+        else:
+            token_mask, key_mask = read_mask(mask, ids.shape, keeps_distances=arch.relative_buckets > 0)
     if np.logical_and.reduce(token_mask, axis=None):  # methods of NumPy that run no Python: a pass evicts Python's code
         token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]
         bounds = np.arange(len(ids) + 1) * ids.shape[1]
