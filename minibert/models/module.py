@@ -15,7 +15,7 @@ import numpy as np
 from minibert.kernels.catalog import Ops
 
 from ..config import Architecture, PreTrainedConfig
-from ..errors import InputError, read_flag, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, as_int, read_flag, short_repr, strict_arguments
 from ..tensors import check_stays, cpu_device, float32_dtype
 from .checkpoint import EncoderNames
 from .encoder import Encoder
@@ -136,6 +136,8 @@ class Module:
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
         """Each weight by its name in a checkpoint, tied ones once. The arrays are read-only; `with_tensors` replaces them."""
         read_flag("recurse", recurse)
+        if not isinstance(prefix, str):
+            raise InputTypeError(f"prefix must be a text; got {short_repr(prefix)}.")
         start = f"{prefix}." if prefix else ""
         for name, tensor in self.checkpoint_names(self.tensors).items():
             yield start + name, read_only(tensor)
@@ -179,7 +181,7 @@ class Module:
     def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Embedding:
         """The table of word embeddings, if it has that many rows already; InputError otherwise."""
         table = self.get_input_embeddings()
-        if new_num_tokens is not None and new_num_tokens != table.num_embeddings:
+        if new_num_tokens is not None and as_int(new_num_tokens) != table.num_embeddings:
             raise InputError(
                 f"a vocabulary cannot be resized here; the model has {table.num_embeddings} rows, got "
                 f"{short_repr(new_num_tokens)}. Resize it once with transformers, and save it."

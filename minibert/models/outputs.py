@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, check_option_names
+from ..errors import InputError, InputTypeError, check_option_names, short_repr, strict_arguments
 from ..tensors import to_torch
 
 
@@ -35,8 +35,14 @@ class ModelOutput(dict):
         self[name] = value
 
     def __getitem__(self, key: str | int | slice) -> Any:
-        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        try:
+            return self.to_tuple()[key]
+        except TypeError:
+            raise InputTypeError(f"a field's key is its name or its index; got {short_repr(key)}.") from None
 
+    @strict_arguments
     def to_tuple(self) -> tuple:
         return tuple(self.values())
 

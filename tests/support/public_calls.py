@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from hostile_values import (
+    ABSTRACT,
     CLASSES,
     INTERNAL,
     NO_CALLS,
@@ -88,7 +89,7 @@ def calls_of_class(owner: type) -> Iterator[Call]:
         yield Call(owner.__name__, lambda bench: owner, options, valid_for("__init__", owner), owner.__init__, open_ended)
     for name, member in inspect.getmembers_static(owner):
         of_class = isinstance(member, (classmethod, staticmethod))
-        if is_public(owner, name, member) and (of_class or owner is not PreTrainedConfig):  # of which there are no objects
+        if is_public(owner, name, member) and (of_class or owner not in ABSTRACT):
             yield call_of_method(owner, name, member, of_class)
     for name in settings_of(owner):
         yield call_of_setting(owner, name)
@@ -139,6 +140,8 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
     """The names that **options may have and no signature has: keys of a configuration, settings of a tokenizer."""
     if method == "from_config":
         return ("kernels", "seed")
+    if issubclass(owner, minibert.ModelOutput):
+        return (owner.fields or ("logits",)) if method == "__init__" else ()
     if method not in ("__init__", "from_pretrained", "from_dict") or owner is minibert.SentenceEncoder:
         return ()
     if owner is minibert.AutoTokenizer or issubclass(owner, Tokenizer):
@@ -149,7 +152,8 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
         return (*known.defaults, *known.aliases, *MORE_KEYS)
     if method == "__init__":
         return ()
-    return keys_of(owner.config_class if issubclass(owner, PreTrainedModel) else minibert.BertConfig, method)
+    has_config = issubclass(owner, PreTrainedModel) and owner is not PreTrainedModel
+    return keys_of(owner.config_class if has_config else minibert.BertConfig, method)
 
 
 TOKENIZER_PARTS = ("vocab", "vocab_file", "normalizer", "model", "decoder", "special")  # options of other constructors
@@ -177,7 +181,7 @@ def is_public(owner: type, name: str, member) -> bool:
 
 def settings_of(owner: type) -> list[str]:
     """The attributes that a user may set."""
-    if owner is PreTrainedConfig or not issubclass(owner, tuple(USES)):  # others have no objects
+    if owner in ABSTRACT or not issubclass(owner, tuple(USES)):  # others have no objects
         return []
     properties = [name for name, member in inspect.getmembers_static(owner) if isinstance(member, property) and member.fset]
     names = dict.fromkeys([*properties, *vars(sample(owner))])
