@@ -294,7 +294,7 @@ def config_of(checkpoint: Checkpoint, config_class: type[C], **overrides: Any) -
             f"the configuration of {config_class.model_type} models."
         )
     config = config_from_file(path, values, config_class, **overrides)
-    config._name_or_path = checkpoint.name
+    config._name_or_path = str(checkpoint.name)
     return config
 
 
