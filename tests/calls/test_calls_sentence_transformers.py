@@ -6,8 +6,8 @@ Each is run as it stands with the original, and again with `sentence_transformer
 
 import numpy as np
 import pytest
+from programs import assert_same, run_program
 
-TOLERANCE = 1e-5
 PROGRAMS = {
     "the quickstart": """
 from sentence_transformers import SentenceTransformer
@@ -145,41 +145,15 @@ result = [embeddings, loaded.max_seq_length, loaded.get_max_seq_length(), len(lo
 }
 
 
-def run(program: str, name: str):
-    variables = {"NAME": name, "__name__": "program"}
-    exec(compile(program, "<program>", "exec"), variables)
-    return variables["result"]
-
-
-def assert_same(ours, theirs, path="result"):
-    if isinstance(theirs, (list, tuple)):
-        assert len(ours) == len(theirs), path
-        for index, pair in enumerate(zip(ours, theirs)):
-            assert_same(*pair, f"{path}[{index}]")
-    elif isinstance(theirs, dict):
-        assert list(ours) == list(theirs), path
-        for key in theirs:
-            assert_same(ours[key], theirs[key], f"{path}[{key!r}]")
-    elif isinstance(theirs, (str, type(None))):
-        assert ours == theirs, path
-    else:
-        ours, theirs = np.asarray(ours), np.asarray(theirs)
-        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, path
-        if ours.dtype in (np.int8, np.uint8):  # a component that lies between two levels
-            assert np.mean(ours != theirs) < 1e-3, path
-        else:
-            assert np.allclose(ours, theirs, rtol=0, atol=TOLERANCE), path
-
-
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("title", PROGRAMS)
 def test_a_program_gives_the_same_with_its_import_changed(title, minilm, capsys):
     pytest.importorskip("sentence_transformers")
     program = PROGRAMS[title]
-    theirs, printed = run(program, str(minilm)), capsys.readouterr().out
+    theirs, printed = run_program(program, NAME=str(minilm)), capsys.readouterr().out
     changed = program.replace("from sentence_transformers", "from minibert.sentence_transformers")
-    ours = run(changed, str(minilm))
+    ours = run_program(changed, NAME=str(minilm))
     assert_same(ours, theirs)
     assert len(capsys.readouterr().out.splitlines()) == len(printed.splitlines()) or "print(similarities)" in program
 
