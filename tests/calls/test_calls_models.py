@@ -1,11 +1,12 @@
 """Programs with tokenizers and model classes as users of transformers write them: with the import changed they give the same.
 
 Each is run as it stands with the original, and again with `transformers` replaced by `minibert`; what it leaves in `result`
-is compared. CLASSIFIER is the trained DistilBERT, ENCODER the trained BERT, LABELS, ANSWERS, WORDS and CHOICES are small
+is compared. CLASSIFIER is the trained DistilBERT in float32, ENCODER the trained BERT, LABELS, ANSWERS, WORDS and CHOICES are small
 models at random with the head of that name; FOLDER is empty. The last two programs are of what there is not: each ends in
 one error that names the way.
 """
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ labels = torch.tensor([1, 0])
 outputs = model(**inputs, labels=labels)
 loss, logits = outputs[:2]
 loss_again, *_ = model(**inputs, labels=labels, return_dict=False)
-result = [loss.item(), logits, round(outputs.loss.item(), 4), loss_again.detach()]
+result = [loss.item(), logits.detach(), outputs.loss.item(), loss_again.detach()]
 """,
     "sentence embeddings by mean pooling": """
 import torch
@@ -126,7 +127,7 @@ top_5_tokens = torch.topk(mask_token_logits, 5, dim=1).indices[0].tolist()
 result = [top_5_tokens, [tokenizer.decode([token]) for token in top_5_tokens], token_logits.detach()]
 labels = tokenizer("the movie was good .", return_tensors="pt")["input_ids"]
 labels = torch.where(inputs.input_ids == tokenizer.mask_token_id, labels, -100)
-result.append(round(model(**inputs, labels=labels).loss.item(), 4))
+result.append(model(**inputs, labels=labels).loss.item())
 """,
     "an answer in a text": """
 import torch
@@ -143,7 +144,7 @@ answer_end_index = torch.argmax(outputs.end_logits)
 predict_answer_tokens = inputs.input_ids[0, answer_start_index : answer_end_index + 1]
 result = [tokenizer.decode(predict_answer_tokens), answer_start_index, outputs.start_logits, outputs.end_logits]
 outputs = model(**inputs, start_positions=torch.tensor([7]), end_positions=torch.tensor([9]))
-result += [round(outputs.loss.item(), 4), torch.sigmoid(outputs.start_logits).detach()]
+result += [outputs.loss.item(), torch.sigmoid(outputs.start_logits).detach()]
 """,
     "a label for each token": """
 import torch
@@ -181,9 +182,9 @@ inputs = tokenizer("After stealing money from the bank vault", return_tensors="p
 with torch.no_grad():
     hidden_states = model(**inputs).hidden_states
 token_embeddings = torch.stack(hidden_states, dim=0).squeeze(1).permute(1, 0, 2)
-summed = torch.stack([torch.sum(token[-4:], dim=0) for token in token_embeddings])
+averaged = torch.stack([torch.mean(token[-4:], dim=0) for token in token_embeddings])
 concatenated = torch.cat(hidden_states[-4:], dim=-1)
-result = [len(hidden_states), summed, concatenated, torch.mean(hidden_states[-2][0], dim=0)]
+result = [len(hidden_states), averaged, concatenated, torch.mean(hidden_states[-2][0], dim=0)]
 """,
     "attention": """
 import torch
@@ -193,7 +194,7 @@ tokenizer = AutoTokenizer.from_pretrained(ENCODER)
 model = AutoModel.from_pretrained(ENCODER, output_attentions=True, attn_implementation="eager")
 inputs = tokenizer("The cat sat on the mat", "The cat lay on the rug", return_tensors="pt")
 with torch.no_grad():
-    attention = model(**inputs)[-1]
+    attention = model(**inputs).attentions
 tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
 averaged = torch.stack(attention).mean(dim=(0, 2))[0]
 result = [tokens, len(attention), attention[0].shape[1], averaged, [tokens[index] for index in averaged.argmax(dim=-1)]]
@@ -258,7 +259,7 @@ for input_ids, attention_mask, labels in DataLoader(dataset, batch_size=2):
     total_loss += outputs.loss.item()
     scores.append(outputs.logits.softmax(dim=-1)[:, 1])
     correct += (outputs.logits.argmax(dim=-1) == labels).sum().item()
-result = [correct, round(total_loss, 4), torch.cat(scores).numpy()]
+result = [correct, total_loss, torch.cat(scores).numpy()]
 """,
 }
 REFUSED = {
@@ -297,7 +298,11 @@ def names(tmp_path_factory, minilm):
         name: str(make_checkpoint(root / name, model_type, head, max_position_embeddings=32, **changes))
         for name, (model_type, head, changes) in heads.items()
     }
-    return {"CLASSIFIER": str(SST2), "ENCODER": str(minilm), **folders}
+    classifier = root / "CLASSIFIER"
+    minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2").save_pretrained(classifier)
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copy(SST2 / name, classifier)
+    return {"CLASSIFIER": str(classifier), "ENCODER": str(minilm), **folders}
 
 
 def with_import_changed(program: str) -> str:
