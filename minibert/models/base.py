@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..files import as_folder
 from ..loading import ModelOptions, locate, read_model_options
-from ..tensors import is_torch_tensor
+from ..tensors import check_without_effect, is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .call_arguments import check_of_decoders, passed_labels, refuse_source
 from .checkpoint import BUFFERS, canonical, check_tensors, encoder_shapes
@@ -207,9 +207,10 @@ class PreTrainedModel(Module):
         return model
 
     @strict_arguments
-    def save_pretrained(self, folder: str | PathLike) -> None:
+    def save_pretrained(self, folder: str | PathLike, *, safe_serialization: bool = True) -> None:
         """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
-        kernels="int8", an int8 checkpoint (`quantized.py`)."""
+        kernels="int8", an int8 checkpoint (`quantized.py`). `safe_serialization` must be True: no pickle is written."""
+        check_without_effect("safe_serialization", safe_serialization, (True,), "Only safetensors are written.")
         folder = as_folder(folder)
         tensors = self.tensors
         changes: dict[str, Any] = {"architectures": [type(self).__name__], "dtype": "float32", "torch_dtype": None}

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import tensors
 from ..config import Architecture
 from ..errors import InputError, InputTypeError, short_repr
-from ..tensors import is_torch_tensor, tensor_to_numpy
 from .query_masks import read_query_mask
 
 
@@ -205,10 +205,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"{name} must be of one shape (B, T); got rows of different lengths. "
             "Call the tokenizer with padding=True, and give the model its attention_mask too."
         ) from None
-    except (TypeError, RuntimeError, OverflowError) as error:
-        if is_torch_tensor(values) and not values.is_sparse:  # bfloat16, on a GPU, or with a gradient
-            return tensor_to_numpy(values)
-        raise InputTypeError(f"{name} must be dense numbers in memory; got {type(values).__name__}: {error}") from None
+    except (TypeError, RuntimeError, OverflowError):  # NumPy reads no tensor of bfloat16, on a GPU, or with a gradient
+        return tensors.as_array(values, name)
 
 
 def read_mask(values: Any, shape: tuple[int, int], keeps_distances: bool = False) -> tuple[np.ndarray, np.ndarray | None]:

@@ -46,6 +46,7 @@ REFUSED = {
     "gradients": (lambda model: model.requires_grad_(), "computes no gradients. Train it with minibert.Trainer"),
     "no gradients": (lambda model: model.requires_grad_(False), "nothing to switch off: leave it out.*freeze_layers"),
     "frozen weights": (lambda model: setattr(next(model.parameters()), "requires_grad", False), "freeze_layers"),
+    "a pickle": (lambda model: model.save_pretrained("x", safe_serialization=False), "Only safetensors are written"),
     "another table": (lambda model: model.set_input_embeddings(None), "model.with_tensors"),
     "another size": (lambda model: model.resize_token_embeddings(7), "the model has 33 rows, got 7.*transformers"),
 }

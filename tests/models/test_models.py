@@ -127,8 +127,10 @@ def test_a_flag_of_a_call_is_true_or_false(name, value):
 @pytest.mark.parity
 def test_tensors_that_are_no_array_are_refused():
     torch = pytest.importorskip("torch")
-    with pytest.raises(InputTypeError, match="input_ids must be dense numbers in memory; got Tensor: "):
+    with pytest.raises(InputTypeError, match="input_ids must be an array of numbers; got Tensor: "):
         small_model()(torch.eye(3).to_sparse())
+    with pytest.raises(InputTypeError, match="input_ids must be an array of numbers; got Tensor: "):
+        small_model()(torch.ones((1, 3), dtype=int, device="meta"))
     for ids in (torch.eye(3, requires_grad=True), torch.eye(3, dtype=torch.bfloat16)):
         with pytest.raises(InputTypeError, match=r"input_ids must be whole numbers of shape \(B, T\); got float32 of"):
             small_model()(ids)

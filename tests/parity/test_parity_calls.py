@@ -49,6 +49,17 @@ def test_tensors_in_are_tensors_out(pair, name):
     assert all(np.array_equal(arrays[key], values.numpy()) for key, values in ours(**inputs).items())
 
 
+def test_tensors_keep_their_numbers_while_the_model_goes_on(pair):
+    """Buffers are used again, but not while a tensor shares their memory."""
+    for name in ("DistilBertForSequenceClassification", "BertModel", "BertForMaskedLM"):
+        _, ours = pair(name, "fast")
+        random = np.random.default_rng(0)
+        calls = [torch.tensor(random.integers(0, 99, (1, 7))) for _ in range(8)]
+        outputs = [ours(ids, output_hidden_states=index % 2 == 1) for index, ids in enumerate(calls)]
+        for ids, output in zip(calls, outputs):
+            assert np.array_equal(output[0], ours(ids.numpy())[0])
+
+
 @pytest.mark.parametrize("kernels", ["reference", "fast"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_embeddings_in_place_of_ids(pair, name, kernels):
