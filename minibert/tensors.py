@@ -35,6 +35,14 @@ def holds_tensors(values: object) -> bool:
     return is_torch_tensor(values) or (isinstance(values, (list, tuple)) and bool(values) and is_torch_tensor(values[0]))
 
 
+def takes_tensors(function: object) -> bool:
+    """Whether a callable is a torch module or one of torch's own functions. Never imports torch."""
+    function = getattr(function, "func", function)  # of a functools.partial
+    module_class = getattr(sys.modules.get("torch.nn"), "Module", None)
+    is_module = module_class is not None and isinstance(function, module_class)
+    return is_module or str(getattr(function, "__module__", "")).partition(".")[0] == "torch"
+
+
 def as_array(values: Any, name: str) -> Any:
     """A caller's array, nested list, tensor or list of tensors -> a NumPy array of any dtype.
 

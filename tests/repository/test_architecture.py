@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "auto": {"errors", "config", "hub", "families", "ignored_arguments", "kernels", "loading", "models", "tokenization"},
     "pipelines": {
         "errors",
+        "tensors",
         "files",
         "config",
         "hub",
