@@ -7,7 +7,6 @@ A class adds its configuration, the names of its tensors and its head; `module.p
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, TypeVar
@@ -18,22 +17,13 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import (
-    InputError,
-    InputTypeError,
-    MinibertWarning,
-    WeightsError,
-    is_integer,
-    read_flag,
-    short_repr,
-    strict_arguments,
-)
+from ..errors import InputError, InputTypeError, WeightsError, is_integer, read_flag, short_repr, strict_arguments
 from ..files import as_folder
 from ..loading import ModelOptions, locate, read_model_options
 from ..tensors import check_without_effect, is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .call_arguments import check_of_decoders, passed_labels, refuse_source
-from .checkpoint import BUFFERS, canonical, check_tensors, encoder_shapes
+from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_shapes, warn_of_new_head
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
@@ -384,16 +374,6 @@ def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: M
     config.check()
 
 
-def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping[str, str], source: str) -> None:
-    """Raise WeightsError if a file holds a tied tensor twice, with different values."""
-    for name, original in tied.items():
-        if name in stored and original in tensors and stored[name] != stored[original]:  # not the same place
-            check_tensors({name: stored[name]}, {name: tensors[original].shape}, source)
-            if not np.array_equal(stored[name].array(), tensors[original]):
-                hint = " For weights of its own, pass tie_word_embeddings=False." if name.endswith(".weight") else ""
-                raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
-
-
 def check_finite(*arrays: np.ndarray) -> None:
     """Raise WeightsError if an array holds NaN or infinity, which its sum shows."""
     for array in arrays:
@@ -402,15 +382,6 @@ def check_finite(*arrays: np.ndarray) -> None:
                 "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
                 "is the file damaged, or did its training fail?"
             )
-
-
-def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
-    warnings.warn(
-        f"{source} was not trained to {purpose}: {', '.join(missing)} are new, at random, and the answers mean nothing "
-        "until they are trained. For features, load it with AutoModel.",
-        MinibertWarning,
-        stacklevel=3,
-    )
 
 
 def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> bool:
