@@ -39,6 +39,20 @@ _LAZY_EXPORTS = {
             "PreTrainedTokenizerFast",
         ),
         "config": ("PreTrainedConfig",),
+        "models.base": ("PreTrainedModel",),
+        "models.outputs": (
+            "BaseModelOutput",
+            "BaseModelOutputWithPooling",
+            "BertForPreTrainingOutput",
+            "ElectraForPreTrainingOutput",
+            "MaskedLMOutput",
+            "ModelOutput",
+            "MultipleChoiceModelOutput",
+            "NextSentencePredictorOutput",
+            "QuestionAnsweringModelOutput",
+            "SequenceClassifierOutput",
+            "TokenClassifierOutput",
+        ),
         "auto": (
             "AutoConfig",
             "AutoModel",
@@ -74,6 +88,7 @@ _LAZY_EXPORTS = {
     }.items()
     for name in names
 }
+_LAZY_EXPORTS["PretrainedConfig"] = ("config", "PreTrainedConfig")  # its name in transformers before version 5
 _LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in public_names()}
 _LAZY_EXPORTS["NerPipeline"] = ("pipelines.token_classification", "TokenClassificationPipeline")  # its former name
 _LAZY_MODULES = ("logging",)

@@ -17,7 +17,7 @@ from minibert.kernels import reference
 from ..config import PreTrainedConfig
 from ..errors import InputError
 from .labels import IGNORED, as_labels, check_class_weights, class_labels, position_labels, real_labels, token_labels
-from .packing import read_mask
+from .packing import Packed, read_mask
 
 # --- The formulas ----------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ def head_loss(model: Any, outputs: Mapping[str, np.ndarray], labels: Mapping[str
     """A model's outputs, padded as it returned them, and its labels by the names of their arguments -> the loss.
 
     For "sequence" (B,), regression and multi-label (B, labels); "token" and "replaced" (B, T). InputError for labels that
-    this head does not take.
+    this head does not take. In place of the mask, the packed tokens of the call will do.
     """
     heads = model.loss_heads(model.config)
     check_label_names(model, heads, labels)
@@ -135,7 +135,7 @@ def head_loss(model: Any, outputs: Mapping[str, np.ndarray], labels: Mapping[str
             logits = outputs[field]
             values = as_labels(name, labels[name])
             if head.form in OF_TOKENS:
-                token_mask = tokens_of_loss(head.form, *read_mask(attention_mask, logits.shape[:2]))
+                token_mask = tokens_of_loss(head.form, *read_masks(attention_mask, logits.shape[:2]))
                 if head.form == "position":
                     values, logits = position_labels(name, values, token_mask), np.where(token_mask, logits, -np.inf)
                 else:
@@ -143,6 +143,11 @@ def head_loss(model: Any, outputs: Mapping[str, np.ndarray], labels: Mapping[str
                     logits = logits[rows]
             total += head.share * loss_and_grad(head.form, model.config, name, logits, values)[0]
     return float(total)
+
+
+def read_masks(mask: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """An attention mask, or packed tokens -> `token_mask` and `key_mask` as `Packed` has them."""
+    return (mask.token_mask, mask.key_mask) if isinstance(mask, Packed) else read_mask(mask, shape)
 
 
 def tokens_of_loss(form: str, token_mask: np.ndarray, key_mask: np.ndarray | None) -> np.ndarray:

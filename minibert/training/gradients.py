@@ -23,7 +23,6 @@ from ..config import DropoutRates
 from ..errors import ConfigError, InputError, InputTypeError, read_int, short_repr, strict_arguments
 from ..models.base import PreTrainedModel
 from ..models.checks import check_same_tensors
-from ..models.classification import flatten_choices
 from ..models.losses import LossHead, LossOptions, check_label_names
 from ..models.packing import Packed
 from ..models.quantized import is_quantized
@@ -73,8 +72,10 @@ def loss_and_gradients(
     check_label_names(model, heads, passed)
     options = LossOptions(class_weights, read_label_smoothing(label_smoothing))
     network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads)
-    packed, choices = pack_batch(model, heads, input_ids, attention_mask, token_type_ids, position_ids)
-    training_heads = [TrainingHead(head, model, passed, packed, choices) for head in heads]
+    packed = model.pack(input_ids, attention_mask, token_type_ids, position_ids)
+    if packed.score_bias is not None:
+        raise InputError("training takes one mask for all queries: attention_mask must have the shape of input_ids, (B, T).")
+    training_heads = [TrainingHead(head, model, passed, packed) for head in heads]
     with np.errstate(all="ignore"):  # a loss that is NaN says it all
         return run(model, network, packed, training_heads, options)
 
@@ -138,18 +139,3 @@ def read_label_smoothing(value: Any) -> float:
     if not is_number or not 0 <= value < 1:
         raise InputError(f"label_smoothing must be a number from 0 to below 1; got {short_repr(value)}.")
     return float(value)
-
-
-def pack_batch(
-    model: PreTrainedModel,
-    heads: tuple[LossHead, ...],
-    input_ids: Any,
-    attention_mask: Any,
-    token_type_ids: Any,
-    position_ids: Any,
-) -> tuple[Packed, int]:
-    """A batch's inputs -> packed tokens, and how many choices there are to each question (1 if it is no multiple choice)."""
-    if heads[0].form != "choice":
-        return model.pack(input_ids, attention_mask, token_type_ids, position_ids), 1
-    _, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
-    return model.pack(**flat), choices

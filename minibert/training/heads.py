@@ -58,8 +58,8 @@ def head_backward(
 class TrainingHead:
     """One head of a batch: its labels, read before the forward pass, and the rows of hidden states that it needs."""
 
-    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed, choices: int) -> None:
-        self.head, self.config, self.packed, self.choices = head, model.config, packed, choices
+    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed) -> None:
+        self.head, self.config, self.packed = head, model.config, packed
         self.labels = [as_labels(name, labels[name]) for name in head.labels]
         self.rows: np.ndarray | None = None  # of the packed tokens; None: all
         token_mask = tokens_of_loss(head.form, packed.token_mask, packed.key_mask)
@@ -93,7 +93,7 @@ class TrainingHead:
     def split(self, logits: np.ndarray) -> list[np.ndarray]:
         """The head's logits (R, C), in the shape that each of its losses takes."""
         if self.head.form == "choice":
-            return [logits.reshape(-1, self.choices)]  # (B, C)
+            return [logits.reshape(-1, self.packed.choices)]  # (B, C)
         if self.head.form == "replaced":
             return [logits[:, 0]]
         if self.head.form != "position":

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "zip_directory": {"errors"},
     "torch_file": {"errors", "pickle_reader", "stored_tensor", "zip_directory"},
     "weights": {"errors", "files", "config", "stored_tensor", "torch_file"},
-    "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels", "loading"},
+    "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels", "loading", "tensors"},
     "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "loading", "models", "tokenization"},
     "pipelines": {
