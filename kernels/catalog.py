@@ -7,6 +7,7 @@ and registers its variants, so a new file needs no other change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 
 from minibert.errors import KernelError, short_repr
 
-from . import composed, reference
-from .registry import REGISTRY, TRAINING, Composition, Variant
+from . import adamw, composed, reference  # noqa: F401 - adamw registers
+from .registry import REGISTRY, TRAINING, Composition, Variant, registry_of
 
 
 class Ops:
@@ -101,6 +102,13 @@ PRESETS = {
     "int8": ("int8", "attention_bf16", "register", "vector"),
 }
 AUTO = "fast"  # what "auto" picks
+BF16_PRODUCTS = ("linear_bf16", "query_key_value_bf16", "linear_grad_bf16", "query_key_value_grad_bf16")
+TRAINING_PRESETS = {  # with bf16, the weights, their gradients and all else stay float32
+    "reference": PRESETS["reference"],
+    "naive": PRESETS["naive"],
+    "fast": PRESETS["fast"],
+    "bf16": (*BF16_PRODUCTS, *PRESETS["fast"]),
+}
 OLD_NAMES = {("attention", "turned"): "transposed", ("attention", "paired"): "bf16"}  # still accepted
 
 
@@ -119,22 +127,31 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
     return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
 
 
-def make_training_ops() -> Ops:
-    """The operations of a forward pass, of its backward pass, and dropout, in NumPy: for float32 and for float64."""
-    chosen: dict[str, Variant | Composition] = {}
-    for registry in (REGISTRY, TRAINING):
-        references = {operation: known["reference"] for operation, known in registry.variants.items() if "reference" in known}
-        chosen |= registry.compositions | references
-    return Ops(chosen, "reference")
+def make_training_ops(kernels: str = "reference") -> Ops:
+    """The operations of a forward pass, of its backward pass, of dropout and of the optimizer's step, by a preset's name:
+    "reference" for float32 and float64, the others for float32. KernelError for an unknown name."""
+    if kernels not in TRAINING_PRESETS:
+        known = ", ".join(map(repr, TRAINING_PRESETS))
+        raise KernelError(f"kernels for training are one of {known}; got {short_repr(kernels)}.")
+    names = TRAINING_PRESETS[kernels]
+    chosen = {operation: resolve_variant(operation, names) for operation in (*operations(names), *TRAINING.variants)}
+    return Ops({operation: for_new_weights(choice) for operation, choice in chosen.items()}, kernels)
+
+
+def for_new_weights(choice: Variant | Composition) -> Variant | Composition:
+    """The same variant with the faster way to pack weights, if it has one."""
+    if isinstance(choice, Composition) or choice.repack_weights is None:
+        return choice
+    return replace(choice, pack_weights=choice.repack_weights)
 
 
 def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:
     """The first of these variants that there is; else the composition."""
-    known = REGISTRY.variants[operation]
+    registry = registry_of(operation)
     for name in names:
-        if variant := known.get(name.removeprefix(f"{operation}_")):
+        if variant := registry.variants[operation].get(name.removeprefix(f"{operation}_")):
             return variant
-    return REGISTRY.compositions[operation]
+    return registry.compositions[operation]
 
 
 def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert.kernels.philox import DropoutSettings
-from minibert.kernels.registry import Ops
+from minibert.kernels.catalog import Ops
 
 from ..config import Architecture, DropoutRates
 from ..models.checkpoint import EncoderNames
