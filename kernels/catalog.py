@@ -15,7 +15,7 @@ from typing import Any
 
 from minibert.errors import KernelError, short_repr
 
-from . import adamw, composed, reference  # noqa: F401 - adamw registers
+from . import adamw, composed, reference
 from .registry import REGISTRY, TRAINING, Composition, Variant, registry_of
 
 
@@ -92,6 +92,26 @@ class Ops:
         return "\n".join(lines)
 
 
+class TrainingOps(Ops):
+    """And what only training needs: gradients, dropout and the optimizer's step."""
+
+    linear_grad = staticmethod(reference.linear_grad)
+    take_grad = staticmethod(reference.take_grad)
+    softmax_grad = staticmethod(reference.softmax_grad)
+    layer_norm_grad = staticmethod(reference.layer_norm_grad)
+    dropout = staticmethod(reference.dropout)
+    gelu_grad = staticmethod(reference.gelu_grad)
+    gelu_tanh_grad = staticmethod(reference.gelu_tanh_grad)
+    relu_grad = staticmethod(reference.relu_grad)
+    silu_grad = staticmethod(reference.silu_grad)
+    tanh_grad = staticmethod(reference.tanh_grad)
+    embed_grad = composed.embed_grad
+    query_key_value_grad = composed.query_key_value_grad
+    attention_dropout = composed.attention_dropout
+    attention_grad = composed.attention_grad
+    adamw_step = staticmethod(adamw.adamw_step)
+
+
 # A preset lists variant names, best first: of any operation, or as operation_variant of that one. An operation that has none
 # of them is composed.
 PRESETS = {
@@ -127,7 +147,7 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
     return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
 
 
-def make_training_ops(kernels: str = "reference") -> Ops:
+def make_training_ops(kernels: str = "reference") -> TrainingOps:
     """The operations of a forward pass, of its backward pass, of dropout and of the optimizer's step, by a preset's name:
     "reference" for float32 and float64, the others for float32. KernelError for an unknown name."""
     if kernels not in TRAINING_PRESETS:
@@ -135,7 +155,7 @@ def make_training_ops(kernels: str = "reference") -> Ops:
         raise KernelError(f"kernels for training are one of {known}; got {short_repr(kernels)}.")
     names = TRAINING_PRESETS[kernels]
     chosen = {operation: resolve_variant(operation, names) for operation in (*operations(names), *TRAINING.variants)}
-    return Ops({operation: for_new_weights(choice) for operation, choice in chosen.items()}, kernels)
+    return TrainingOps({operation: for_new_weights(choice) for operation, choice in chosen.items()}, kernels)
 
 
 def for_new_weights(choice: Variant | Composition) -> Variant | Composition:

@@ -115,7 +115,7 @@ def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
     return getattr(tokenization, name)
 
 
-def holds_wordpiece(checkpoint) -> bool:
+def holds_wordpiece(checkpoint: hub.Checkpoint) -> bool:
     """Whether a located checkpoint has a tokenizer.json whose model is WordPiece, by its own word."""
     model = read_json_of(checkpoint, "tokenizer.json").get("model")
     return isinstance(model, dict) and model.get("type") == "WordPiece"

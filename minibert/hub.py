@@ -68,7 +68,7 @@ class Repository:
     def lists(self, filename: str, commit: str) -> bool:
         return _download.is_there(self.name, filename, revision=commit, token=self.token)
 
-    def conversion(self, commit):
+    def conversion(self, commit: str) -> str | None:
         """The commit of the bot's conversion of a commit, or None. What the hub says is kept in `.conversions/`."""
         converted = _recorded_conversion(self.folder, commit)
         if converted is None and not self.offline:
@@ -143,14 +143,14 @@ class Checkpoint:
         absent = self.repository.offline or _known_absent(self.folder, filename)
         return not absent and self.repository.lists(filename, self.commit)
 
-    def is_cached(self, filename) -> bool:
+    def is_cached(self, filename: str) -> bool:
         """Whether the hub's cache has a file of this model, which then costs no request; False for a folder."""
         return self.repository is not None and os.path.isfile(self.folder / _plain(filename, self.module))
 
     def conversion(self) -> "Checkpoint | None":
         """The same model with its weights as safetensors, where the hub's bot has proposed it as refs/pr/N. It is never
         asked to. None in a folder of a model, and if the hub may not be asked and was not before."""
-        if self.repository is None or self.module:
+        if self.repository is None or self.commit is None or self.module:
             return None
         commit = self.repository.conversion(self.commit)
         return replace(self, commit=commit, folder=self.repository.snapshot(commit)) if commit else None
@@ -251,7 +251,7 @@ def _is_whole(snapshot: Path) -> bool:
     return _has_weights(snapshot) or (converted is not None and _has_weights(snapshot.with_name(converted)))
 
 
-def _recorded_conversion(folder, commit):
+def _recorded_conversion(folder: Path, commit: str) -> str | None:
     """The commit that the hub was seen to have as the conversion of this one, or None."""
     try:
         text = (folder / ".conversions" / commit).read_text("ascii")
@@ -260,14 +260,14 @@ def _recorded_conversion(folder, commit):
     return text if COMMIT.fullmatch(text) else None
 
 
-def _has_weights(snapshot):
+def _has_weights(snapshot: Path) -> bool:
     """Whether a snapshot has a file of weights, or an index of weights and all its shards."""
     if any(os.path.isfile(snapshot / name) for name in ("model.safetensors", "pytorch_model.bin")):
         return True
     return any(map(_has_shards, (snapshot / f"{name}.index.json" for name in ("model.safetensors", "pytorch_model.bin"))))
 
 
-def _has_shards(index):
+def _has_shards(index: Path) -> bool:
     try:
         shards = set(json.loads(index.read_bytes())["weight_map"].values())
         return bool(shards) and all(os.path.isfile(index.with_name(_plain(shard))) for shard in shards)

@@ -17,6 +17,7 @@ import argparse
 import os
 import sys
 import warnings
+from typing import Any
 
 from .. import __version__
 from ..errors import InputError, MinibertError
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def print_warning(message, category, filename, lineno, file=None, line=None) -> None:
+def print_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
     """`warnings.showwarning`, in one line."""
     eprint(f"warning: {message}")
 

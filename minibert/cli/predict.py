@@ -35,7 +35,7 @@ COMMANDS = {
 }
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     for name, text_command in COMMANDS.items():
         parser = command(commands, name, partial(predict_texts, text_command), text_command.summary)
         parser.add_arguments = partial(add_arguments, text_command.task)
@@ -73,7 +73,7 @@ def predict_texts(text_command: TextCommand, options: argparse.Namespace) -> Non
             print_columns(columns, text if text_command.shows_text else None)
 
 
-def answers_of(texts: Iterable[str], task, batch_size: int) -> Iterator[tuple[str, Any]]:
+def answers_of(texts: Iterable[str], task: Any, batch_size: int) -> Iterator[tuple[str, Any]]:
     """Each text with its answer, in order; reads no further than a batch ahead. InputError for a text that is refused."""
     from ..run.job import reason_of
 

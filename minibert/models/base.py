@@ -280,7 +280,7 @@ class PreTrainedModel:
         return {"last_hidden_state": packed.unpack(hidden)}
 
     @strict_arguments
-    def with_tensors(self, tensors: Mapping[str, np.ndarray]):
+    def with_tensors(self: M, tensors: Mapping[str, np.ndarray]) -> M:
         """A model of the same class, configuration and kernels with other weights: arrays of the names and shapes of
         `model.tensors`. float32 arrays are not copied: do not change them while it is in use."""
         check_same_tensors("tensors", tensors, self.tensors)

@@ -114,7 +114,7 @@ def load(
     return auto_class.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict), tokenizer
 
 
-def load_task(task: str, model: str, **options: Any):
+def load_task(task: str, model: str, **options: Any) -> Any:
     """The name of a task of TASKS or COMMAND_TASKS -> a loaded object of its class, which is a Task (task.py)."""
     return pipeline(task, model, **options) if task in TASKS else pipeline_class(task).from_pretrained(model, **options)
 
@@ -172,7 +172,7 @@ def check_trained_for(task: str, architectures: list[str], name: str) -> None:
     )
 
 
-def pipeline_class(task: str):
+def pipeline_class(task: str) -> Any:
     """A task's name -> its class, whose file is imported."""
     registration = TASKS[task] if task in TASKS else COMMAND_TASKS[task]
     module, _, name = registration.path.partition(":")

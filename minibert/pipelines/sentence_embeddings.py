@@ -15,15 +15,15 @@ class SentenceEmbeddings(Task):
     command_options = (Option("prompt", "a text that precedes each text to embed", parameter="prompt"),)
     answer_columns = ("vector",)
 
-    def __init__(self, encoder: SentenceEncoder, prompt: str | None = None):
+    def __init__(self, encoder: SentenceEncoder, prompt: str | None = None) -> None:
         self.encoder, self.prompt, self.model = encoder, prompt, encoder.model
 
     @classmethod
     def from_pretrained(cls, name: str, *, prompt: str | None = None, **options: Any) -> SentenceEmbeddings:
         return cls(SentenceEncoder.from_pretrained(name, **options), prompt)
 
-    def answered(self, **options: Any):
+    def answered(self, **options: Any) -> Any:
         return self.encoder.answered(prompt=self.prompt, **options)
 
-    def to_columns(self, answer) -> dict[str, Any]:
+    def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"vector": answer.tolist()}

@@ -58,7 +58,7 @@ class SentenceEncoder:
         check_vocabulary(model, tokenizer)
         sentence_config = sentence_config._replace(prompts=dict(sentence_config.prompts))
         self.model, self.tokenizer, self.sentence_config = model, tokenizer, sentence_config
-        limits = (sentence_config.longest, tokenizer.model_max_length, model.config.architecture.max_tokens)
+        limits = (sentence_config.longest, tokenizer.model_max_length, model.architecture.max_tokens)
         self._longest = min(limit for limit in limits if limit is not None)
         self.width = len(sentence_config.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
@@ -158,7 +158,7 @@ class SentenceEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, longest: int) -> None:
-        most = self.model.config.architecture.max_tokens
+        most = self.model.architecture.max_tokens
         if not is_integer(longest) or not 3 <= longest <= most:
             rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
             raise InputError(f"{rule}; got {short_repr(longest)}.")

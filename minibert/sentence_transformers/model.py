@@ -231,8 +231,8 @@ class SentenceTransformer(Settings):
         **options: Any,
     ) -> np.ndarray:
         """As `encode(sentences, pool=pool)`, the newer way to say it."""
-        sizes = {"batch_size": batch_size, "chunk_size": chunk_size}
-        return self.encode(sentences, prompt_name, prompt, pool=pool, **sizes, **options)
+        options |= {"batch_size": batch_size, "chunk_size": chunk_size}
+        return self.encode(sentences, prompt_name, prompt, pool=pool, **options)
 
 
 def one_of(name: str, value, former_name: str, former):

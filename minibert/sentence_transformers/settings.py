@@ -17,7 +17,7 @@ class Settings:
     encoder: SentenceEncoder
 
     @property
-    def prompts(self) -> dict[str, str]:
+    def prompts(self) -> Mapping[str, str]:
         """Names -> what stands before each text if the name is chosen."""
         return self.encoder.prompts
 

@@ -62,14 +62,15 @@ KERNELS_MAY_IMPORT = {
     "registry": set(),
     "philox": set(),
     "reference": {"registry", "philox"},
-    "composed": {"registry", "reference"},
+    "adamw": {"registry"},
+    "composed": {"philox", "reference", "registry"},
     "compiler": set(),
     "simd": {"compiler"},
     "runtime": {"compiler", "simd"},
     "gemm": {"compiler", "simd", "runtime"},
     "tokenizer": {"compiler", "simd", "runtime"},
-    "ops": {"registry", "composed", "compiler", "simd", "runtime", "gemm"},
-    "catalog": {"registry", "reference", "composed", "compiler", "ops"},
+    "ops": {"registry", "philox", "composed", "compiler", "simd", "runtime", "gemm"},
+    "catalog": {"registry", "reference", "adamw", "composed", "compiler", "ops"},
 }
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch"}
 ONLY_IN = {

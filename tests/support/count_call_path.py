@@ -1,6 +1,6 @@
 """What a reader meets on the way of one text: the functions of minibert and kernels that a call enters, in order.
 
-    python tests/count_call_path.py
+    python tests/support/count_call_path.py
 
 It is the second call of the bundled model's pipeline with the reference kernels; the first one fills caches.
 """
