@@ -71,6 +71,7 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
         (2, NR, rows),  # (s p)ᵀ, uᵀ
         (2, longest, width),  # gradients of keys and values
         (3, NR),  # maxima, sums, and the softmax's scratch
+        (2 * NR,),  # Σ p t in float64: in float32 the gradients' errors were 2 % larger
     )
     spans = query_bounds(arrays[1], bounds), bounds
     run(kernel, groups * heads, arrays, spans, (heads, groups), options, results, scratch=scratch)
@@ -80,9 +81,10 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
 def gradient_tasks(counter, scratch, arrays, spans, counts, options, results):
     """Do one task after another until none is left: a head, and one sequence or all."""
     thread, (heads, groups), sequences = fetch_add(counter[THREAD:]), counts, len(spans[1]) - 1
+    means = scratch[8][thread].view(np.float64)
     memory = (
         (scratch[0][thread], scratch[1][thread], scratch[2][thread], scratch[3][thread]),
-        (scratch[4][thread], scratch[5][thread], scratch[6][thread], scratch[7][thread]),
+        (scratch[4][thread], scratch[5][thread], scratch[6][thread], scratch[7][thread], means),
     )
     task = fetch_add(counter)
     while task < groups * heads:
@@ -95,7 +97,7 @@ def gradient_tasks(counter, scratch, arrays, spans, counts, options, results):
 @jit(error_model="numpy")
 def sequence_gradients(memory, arrays, spans, at, options, results):
     """One sequence and head: for each tile of queries its probabilities again, then what it adds to the gradients."""
-    (kv, packed, tiles, rows), (scores, transposes, sums, lane_sums) = memory
+    (kv, packed, tiles, rows), (scores, transposes, sums, lane_sums, means) = memory
     (grad, query, key, value), (sequence, head, heads) = arrays, at
     (query_grad, key_grad, value_grad), (q_bounds, bounds) = results, spans
     size, start, stop = kv.shape[2], bounds[sequence], bounds[sequence + 1]
@@ -112,7 +114,7 @@ def sequence_gradients(memory, arrays, spans, at, options, results):
         probability_tile(tiles[0], packed[0], p, lane_sums, options, (start, head, position))
         dropout_tile(s, options, (top, head, heads))
         multiply_keys(t, packed[1], tiles[1], lane_sums)
-        score_gradients(p, s, t, frozen, lane_sums)  # p becomes s p, t becomes u
+        score_gradients(p, s, t, frozen, means)  # p becomes s p, t becomes u
         add_bias_gradient(t, options, (head, position, end - top))
         for i in range(2):  # keys, then values
             transpose(scores[2 - 2 * i, :padded], transposes[i][:, :padded])
@@ -129,7 +131,7 @@ def sequence_gradients(memory, arrays, spans, at, options, results):
 @jit(error_model="numpy")
 def sequence_context(memory, arrays, spans, at, options, results):
     """One sequence and head: for each tile of queries its probabilities, their zeros, and the weighted sum of the values."""
-    (kv, packed, tiles, rows), (scores, _, _, lane_sums) = memory
+    (kv, packed, tiles, rows), (scores, _, _, lane_sums, _) = memory
     (_, query, key, value), (sequence, head, heads), (q_bounds, bounds) = arrays, at, spans
     size, start, stop, context = kv.shape[2], bounds[sequence], bounds[sequence + 1], results[0]
     left, count = head * size, stop - start
@@ -238,18 +240,17 @@ def dropout_tile(s, options, at):
 
 
 @jit(error_model="numpy")
-def score_gradients(p, s, t, frozen, lane_sums):
-    """From p, s and t (L, NR): t becomes u, 0 if `frozen`; p becomes s p."""
-    means = lane_sums[0]
+def score_gradients(p, s, t, frozen, means):
+    """From p, s and t (L, NR): t becomes u, 0 if `frozen`; p becomes s p. `means` (NR,) is scratch."""
     for lane in range(len(means)):
         means[lane] = 0
     for k in range(len(p)):
         for lane in range(len(means)):
             t[k, lane] *= s[k, lane]
-            means[lane] += p[k, lane] * t[k, lane]
+            means[lane] += np.float64(p[k, lane]) * t[k, lane]
     for k in range(len(p)):
         for lane in range(len(means)):
-            t[k, lane] = np.float32(0) if frozen else p[k, lane] * (t[k, lane] - means[lane])
+            t[k, lane] = np.float32(0) if frozen else p[k, lane] * np.float32(t[k, lane] - means[lane])
             p[k, lane] *= s[k, lane]
 
 

@@ -25,7 +25,7 @@ from .linear import BLOCKED_TOLERANCE, linear_threads
 from .linear_bf16 import BF16_TOLERANCE, gemm_bf16, pack_columns_of_bf16
 from .linear_f32 import F32_TOLERANCE, gemm_f32
 
-NO_BIAS = (np.zeros(0, np.float32),)
+WITHOUT_BIAS = (np.zeros(0, np.float32),)
 
 
 @variant("linear_grad", tolerance=5e-6, tolerance_reason="one running float32 sum over all rows, no pairwise help")
@@ -55,12 +55,12 @@ def linear_grad_threads(grad, x, weight):
 
 def columns_f32(matrix) -> Weights:
     """matrix (K, N) -> what `gemm_f32` multiplies x (M, K) with."""
-    return as_weights(pack_columns_of(matrix), NO_BIAS, matrix.shape[1])
+    return as_weights(pack_columns_of(matrix), WITHOUT_BIAS, matrix.shape[1])
 
 
 def columns_bf16(matrix) -> Weights:
     """matrix (K, N) -> what `gemm_bf16` multiplies x (M, K) with."""
-    return as_weights(pack_columns_of_bf16(matrix), NO_BIAS, matrix.shape[1])
+    return as_weights(pack_columns_of_bf16(matrix), WITHOUT_BIAS, matrix.shape[1])
 
 
 def register_gradients(name: str, gemm: Callable, columns: Callable, *, tolerance: float, tolerance_reason: str) -> None:

@@ -115,24 +115,29 @@ def make_network(
         parameters = model.tensors
     else:
         check_same_tensors("parameters", parameters, model.tensors)
+        parameters = {name: np.ascontiguousarray(tensor) for name, tensor in parameters.items()}
     ops = choose_ops(kernels, next(iter(parameters.values())).dtype)
     return Network(parameters, model.encoder_names, config.architecture, ops, rates, dropout_key)
 
 
 def choose_ops(kernels: str, dtype: np.dtype) -> TrainingOps:
     """The operations for parameters of this type."""
+    if not isinstance(kernels, str):
+        raise KernelError(f"kernels must be a preset's name; got {short_repr(kernels)}.")
     if kernels == "auto":
         try:
             return training_ops("fast" if dtype == np.float32 else "reference")
         except KernelError:  # no Numba
             return training_ops("reference")
-    ops = training_ops(kernels) if isinstance(kernels, str) else make_training_ops(kernels)  # the second raises
+    ops = training_ops(kernels)
     if dtype != np.float32 and ops.preset != "reference":
         raise InputError(f"kernels={kernels!r} computes in float32, but the parameters are {dtype}; leave kernels out.")
     return ops
 
 
-training_ops = cache(make_training_ops)
+@cache
+def training_ops(kernels: str) -> TrainingOps:
+    return make_training_ops(kernels)
 
 
 def check_rates(rates: DropoutRates, heads: tuple[LossHead, ...]) -> None:

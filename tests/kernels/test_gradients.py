@@ -64,10 +64,10 @@ def test_inputs_stay_as_they_are(name):
 
 def test_every_training_operation_has_a_case():
     forwards = {case.operation for case in CASES.values()}
-    assert {operation.removesuffix("_grad") for operation in TRAINING.variants} - {"attention_dropout", "adamw_step"} == forwards & {
-        *REGISTRY.variants,
-        "dropout",
-    }
+    assert {operation.removesuffix("_grad") for operation in TRAINING.variants} - {
+        "attention_dropout",
+        "adamw_step",
+    } == forwards & {*REGISTRY.variants, "dropout"}
 
 
 def test_a_variant_of_a_gradient_is_registered_for_training_alone(monkeypatch):
