@@ -37,9 +37,15 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 WEIGHT_FILES = (*SAFETENSORS, *PICKLES)  # the first that a checkpoint has is read
 
 
-def open_weights(checkpoint: Any) -> dict[str, StoredTensor]:
-    """A located checkpoint's weights, in one file or in shards -> its tensors, by the names in the file."""
+def open_weights(checkpoint: Any, safetensors_only: bool = False) -> dict[str, StoredTensor]:
+    """A located checkpoint's weights, in one file or in shards -> its tensors, by the names in the file. WeightsError if it
+    has a pickle only, and `safetensors_only` was asked for."""
     checkpoint, filename = find_weights(checkpoint)
+    if safetensors_only and filename in PICKLES:
+        raise WeightsError(
+            f"with use_safetensors=True weights must be safetensors; {checkpoint.name} has only {filename}. Leave it out (reading "
+            "it executes nothing), or convert it: minibert convert NAME FOLDER."
+        )
     path = checkpoint.file(filename)
     suffix = ".safetensors" if filename in SAFETENSORS else ".bin"
     return read_shards(checkpoint, path, suffix) if filename.endswith(".json") else READERS[suffix](path)

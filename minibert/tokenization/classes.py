@@ -107,7 +107,8 @@ class LoadableTokenizer(Tokenizer):
     @strict_arguments
     def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
         """The tokenizer of a checkpoint: a folder or a name on the hub. Overrides replace values of tokenizer_config.json."""
-        checkpoint = loading.locate(name_or_folder, revision, cache_dir, token, local_files_only)
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = loading.locate(name_or_folder, location, overrides)
         return loading.load(cls, checkpoint, overrides)
 
     @strict_arguments

@@ -325,7 +325,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
     "PreTrainedModel": "all_outputs build decoder_names encode encoder_outputs encoder_shapes from_checkpoint head_layers"
-    " head_outputs head_shapes logits_at loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear"
+    " head_outputs head_shapes load logits_at loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear"
     " run_checked run_head",
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
@@ -333,7 +333,7 @@ INTERNAL = {
     "SentenceTransformer": "computed everything prompt_for token_embeddings",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
-    "PreTrainedModel": "architecture config encoder head kernels graph_cache tensors",
+    "PreTrainedModel": "architecture config encoder head kernels graph_cache loading_info tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
     "SentenceEncoder": "dense model sentence_config tokenizer width",
     "SentenceTransformer": "encoder",
