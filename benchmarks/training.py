@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert import AutoTokenizer, DistilBertForSequenceClassification, loss_and_gradients, set_num_threads
-from minibert.kernels.adamw import AdamWSettings
 from minibert.kernels.catalog import make_training_ops
+from minibert.kernels.reference import AdamWSettings
 
 from .export import VOCABULARY, export
 from .measuring import document, machine, markdown, time_in_turn, write

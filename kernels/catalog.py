@@ -15,7 +15,7 @@ from typing import Any
 
 from minibert.errors import KernelError, short_repr
 
-from . import adamw, composed, reference
+from . import composed, reference
 from .registry import REGISTRY, TRAINING, Composition, Variant, registry_of
 
 
@@ -105,11 +105,11 @@ class TrainingOps(Ops):
     relu_grad = staticmethod(reference.relu_grad)
     silu_grad = staticmethod(reference.silu_grad)
     tanh_grad = staticmethod(reference.tanh_grad)
+    adamw_step = staticmethod(reference.adamw_step)
     embed_grad = composed.embed_grad
     query_key_value_grad = composed.query_key_value_grad
     attention_dropout = composed.attention_dropout
     attention_grad = composed.attention_grad
-    adamw_step = staticmethod(adamw.adamw_step)
 
 
 # A preset lists variant names, best first: of any operation, or as operation_variant of that one. An operation that has none

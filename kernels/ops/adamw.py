@@ -1,4 +1,4 @@
-"""AdamW's update in one pass over memory. The formula is `../adamw.py`."""
+"""AdamW's update in one pass over memory. The formula is `reference.adamw_step`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..compiler.jit import jit
+from ..reference import adamw_factors
 from ..registry import variant
 from ..runtime.threads import run
 from ..simd.emit import fetch_add
@@ -18,7 +19,7 @@ ONE_ROUNDING = {"tolerance": 1e-6, "tolerance_reason": "float32 rounding of each
 @variant("adamw_step", **ONE_ROUNDING)
 def adamw_step_naive(parameter, grad, first_moment, second_moment, settings):
     """One value at a time, in float64: 28 bytes read and written, where NumPy's passes move some 100."""
-    constants = (*settings.factors(), settings.beta1, settings.beta2, settings.eps, settings.grad_scale)
+    constants = (*adamw_factors(settings), settings.beta1, settings.beta2, settings.eps, settings.grad_scale)
     update_values(*flat(parameter, grad, first_moment, second_moment), constants)
 
 
@@ -47,7 +48,14 @@ def adamw_step_vector(parameter, grad, first_moment, second_moment, settings):
     """In float32, in vectors; blocks on threads. A value's bits depend on nothing but its own row of arguments, so rows may be
     updated by themselves."""
     arrays = flat(parameter, grad, first_moment, second_moment)
-    constants = (*settings.factors(), 1 - settings.beta1, settings.beta2, 1 - settings.beta2, settings.eps, settings.grad_scale)
+    constants = (
+        *adamw_factors(settings),
+        1 - settings.beta1,
+        settings.beta2,
+        1 - settings.beta2,
+        settings.eps,
+        settings.grad_scale,
+    )
     run(adamw_tasks, -(-parameter.size // ADAMW_TASK_VALUES), *arrays, tuple(map(float, constants)))
 
 

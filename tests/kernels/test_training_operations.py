@@ -6,11 +6,9 @@ from gradient_cases import CASES, make_cases
 
 from minibert import set_num_threads
 from minibert.errors import KernelError
-from minibert.kernels.adamw import AdamWSettings
-from minibert.kernels.catalog import TRAINING_PRESETS, TrainingOps, make_training_ops
+from minibert.kernels.catalog import TRAINING_PRESETS, TrainingOps, make_training_ops, variants
 from minibert.kernels.gemm.packing import sum_of_rows, transposed
-from minibert.kernels.ops.linear_bf16 import pack_bf16, repack_bf16
-from minibert.kernels.ops.linear_f32 import pack_f32, repack_f32
+from minibert.kernels.reference import AdamWSettings
 from minibert.kernels.registry import TRAINING, Variant, registry_of
 from minibert.kernels.runtime.thread_count import get_num_threads
 
@@ -124,13 +122,14 @@ def test_an_unknown_preset_is_refused_with_those_there_are():
         make_training_ops("int8")
 
 
-@pytest.mark.parametrize(("repack", "pack"), [(repack_f32, pack_f32), (repack_bf16, pack_bf16)])
+@pytest.mark.parametrize("name", ["register", "bf16"])
 @pytest.mark.parametrize("shape", [(1, 1), (32, 16), (37, 61), (100, 33)])
-def test_packing_for_a_step_gives_the_same_panels(repack, pack, shape):
+def test_packing_for_a_step_gives_the_same_panels(name, shape):
+    variant = variants("linear")[name]
     random = np.random.default_rng(0)
     arrays = [random.normal(size=size).astype(np.float32) for size in (shape, shape[:1]) * 3]
     for parameters in (arrays[:2], arrays):
-        assert all(map(np.array_equal, repack(*parameters), pack(*parameters)))
+        assert all(map(np.array_equal, variant.repack_weights(*parameters), variant.pack_weights(*parameters)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (7, 300), (130, 65)])

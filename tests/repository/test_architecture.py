@@ -77,15 +77,14 @@ KERNELS_MAY_IMPORT = {
     "registry": set(),
     "philox": set(),
     "reference": {"registry", "philox"},
-    "adamw": {"registry"},
     "composed": {"philox", "reference", "registry"},
     "compiler": set(),
     "simd": {"compiler"},
     "runtime": {"compiler", "simd"},
     "gemm": {"compiler", "simd", "runtime"},
     "tokenizer": {"compiler", "simd", "runtime"},
-    "ops": {"registry", "philox", "composed", "compiler", "simd", "runtime", "gemm"},
-    "catalog": {"registry", "reference", "adamw", "composed", "compiler", "ops"},
+    "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
+    "catalog": {"registry", "reference", "composed", "compiler", "ops"},
 }
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch"}
 ONLY_IN = {
