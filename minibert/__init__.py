@@ -21,8 +21,15 @@ _LAZY_EXPORTS = {
     for module, names in {
         "pipelines": ("pipeline",),
         "warmup": ("warm_up",),
+        "pipelines.reranking": ("Reranker",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
-        "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
+        "tokenization": (
+            "AddedToken",
+            "BatchEncoding",
+            "PreTrainedTokenizer",
+            "PreTrainedTokenizerBase",
+            "PreTrainedTokenizerFast",
+        ),
         "config": ("PreTrainedConfig",),
         "auto": (
             "AutoConfig",

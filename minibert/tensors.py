@@ -34,6 +34,14 @@ def holds_tensors(values: object) -> bool:
     return is_torch_tensor(values) or (isinstance(values, (list, tuple)) and bool(values) and is_torch_tensor(values[0]))
 
 
+def takes_tensors(function: object) -> bool:
+    """Whether a callable is a torch module or one of torch's own functions. Never imports torch."""
+    function = getattr(function, "func", function)  # of a functools.partial
+    module_class = getattr(sys.modules.get("torch.nn"), "Module", None)
+    is_module = module_class is not None and isinstance(function, module_class)
+    return is_module or str(getattr(function, "__module__", "")).partition(".")[0] == "torch"
+
+
 def as_array(values: Any, name: str) -> Any:
     """A caller's array, nested list, tensor or list of tensors -> a NumPy array of any dtype.
 
@@ -65,7 +73,7 @@ def like(values: Any, result: Any) -> Any:
 def to_torch(array: Any) -> Any:
     """A NumPy array or scalar -> a torch tensor, which shares its memory if it may be written. Imports torch.
 
-    InputError if torch is not installed.
+    InputError if torch is not installed, InputTypeError for an array of no numbers.
     """
     import numpy as np
 
@@ -77,7 +85,10 @@ def to_torch(array: Any) -> Any:
             "leave out return_tensors='pt' or convert_to_tensor=True."
         ) from None
     array = np.asarray(array)
-    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
+    try:
+        return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
+    except TypeError as error:
+        raise InputTypeError(f"a tensor must be of numbers; got an array of dtype {array.dtype}: {error!s:.200}") from None
 
 
 # --- Devices and dtypes ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
@@ -183,6 +184,9 @@ def run_fingerprint(options: argparse.Namespace, file_format: str, task: Any) ->
     """What decides the bytes of the output: a run can be resumed only if all of this is the same."""
     from ..run.tasks import model_identity
 
+    files = [
+        name for name, option in options.task_options.items() if option.type is Path and getattr(options, name) is not None
+    ]
     names = ("task", "revision", "text_column", "input_format", "delimiter", "prefix", "limit", "errors", *options.task_options)
     size, time = 0, 0  # stdin cannot be resumed
     if options.input != "-":
@@ -197,6 +201,7 @@ def run_fingerprint(options: argparse.Namespace, file_format: str, task: Any) ->
         "the input's time": time,
         "--output-format": file_format,
         **{flag(name): getattr(options, name) for name in names},
+        **{f"the time of {flag(name)}": os.stat(getattr(options, name)).st_mtime_ns for name in files},
     }
 
 

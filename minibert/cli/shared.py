@@ -71,7 +71,7 @@ def add_task_option(parser: argparse._ActionsContainer, option: Any, help: str =
     if option.type is bool:
         parser.add_argument(option.flag, action="store_true", help=help or option.help)
         return
-    value_type = at_least_one if option.type is int else str
+    value_type = at_least_one if option.type is int else str  # a file's name is checked where it is read
     parser.add_argument(option.flag, type=value_type, metavar=option.metavar, required=required, help=help or option.help)
 
 

@@ -40,7 +40,10 @@ TASKS = {
     "zero-shot-classification": Registration(".zero_shot_classification:ZeroShotClassificationPipeline"),
 }
 # Tasks that the command line has and `pipeline()` has not.
-COMMAND_TASKS = {"sentence-embeddings": Registration(".sentence_embeddings:SentenceEmbeddings")}
+COMMAND_TASKS = {
+    "sentence-embeddings": Registration(".sentence_embeddings:SentenceEmbeddings"),
+    "text-ranking": Registration(".reranking:Reranker", ("reranking",)),
+}
 log = logging.getLogger("minibert")
 
 

@@ -18,7 +18,7 @@ from minibert.config import PreTrainedConfig
 from minibert.families import FAMILIES
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import pipeline_class
-from minibert.sentence_transformers import SentenceTransformer, util
+from minibert.sentence_transformers import CrossEncoder, SentenceTransformer, util
 from minibert.tokenization import AddedToken
 from minibert.tokenization.tokenizer import Tokenizer
 
@@ -106,6 +106,7 @@ class Bench:
         self.folder, self.model, self.pipe = cache(self.folder), cache(self.model), cache(self.pipe)
         self.kept = cache(self.instance)
         self.sentence_folder, self.pool = cache(self.sentence_folder), cache(self.pool)
+        self.ranking_folder = cache(self.ranking_folder)
 
     def folder(self, architecture="bert", head="ForSequenceClassification") -> Path:
         folder = make_checkpoint(self.root / f"{architecture}-{head}", architecture, head)
@@ -123,6 +124,11 @@ class Bench:
     def sentence_folder(self) -> Path:
         folder = self.root / "sentences"
         sample(minibert.SentenceEncoder).save_pretrained(folder)
+        return folder
+
+    def ranking_folder(self) -> Path:
+        folder = self.root / "ranking"
+        sample(minibert.Reranker).save_pretrained(folder)
         return folder
 
     def pool(self) -> dict:
@@ -157,6 +163,12 @@ def sample(owner: type):
         transformer = owner.__new__(owner)  # its constructor needs a folder
         transformer.encoder = sample(minibert.SentenceEncoder)
         return transformer
+    if owner is minibert.Reranker:
+        return owner(minibert.BertForSequenceClassification(small_config("bert", num_labels=1), seed=0), bert_tokenizer())
+    if owner is CrossEncoder:
+        cross_encoder = owner.__new__(owner)
+        cross_encoder.reranker = sample(minibert.Reranker)
+        return cross_encoder
     if owner is minibert.BatchEncoding:
         return bert_tokenizer()(TEXTS, padding=True, return_offsets_mapping=True)
     if owner is AddedToken:
@@ -175,6 +187,7 @@ VOCABULARY = {
 }
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 TEXTS = ["a good movie", "the movie is not bad"]
+PAIRS = [("a good movie", "the movie is not bad"), ("a", "good")]
 IDS = [[2, 5, 6, 3], [2, 7, 3, 0]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
 TASK_INPUTS = {  # of tasks that take more than a text
@@ -194,9 +207,9 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "Tokenizer.encode": [{"text": "a good movie"}, {"text": "a", "truncation": True, "max_length": 8}],
     "Tokenizer.tokenize": [{"text": "a good movie"}],
     "Tokenizer.encode_packed": [{"texts": TEXTS}, {"texts": TEXTS, "truncation": True, "max_length": 8}],
-    "Tokenizer.decode": [{"token_ids": IDS[0]}],
-    "Tokenizer.batch_decode": [{"sequences": IDS}],
-    "Tokenizer.convert_tokens_to_string": [{"tokens": ["a", "movie"]}],
+    "Decoder.decode": [{"token_ids": IDS[0]}],
+    "Decoder.batch_decode": [{"sequences": IDS}],
+    "Decoder.convert_tokens_to_string": [{"tokens": ["a", "movie"]}],
     "Vocabulary.convert_tokens_to_ids": [{"tokens": ["a", "movie"]}],
     "Vocabulary.convert_ids_to_tokens": [{"ids": IDS[0]}],
     "Vocabulary.add_tokens": [{"new_tokens": ["<x>"]}],
@@ -204,17 +217,35 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {"special_tokens_dict": {"cls_token": "<x>"}},
         {"special_tokens_dict": {"extra_special_tokens": ["<x>"]}},
     ],
-    "LoadableTokenizer.pad": [
+    "Tokenizer.num_special_tokens_to_add": [{"pair": True}],
+    "LegacyMethods.encode_plus": [{"text": "a good movie"}, {"text": "a", "pad_to_max_length": True, "max_length": 8}],
+    "LegacyMethods.batch_encode_plus": [{"batch_text_or_text_pairs": TEXTS, "pad_to_max_length": True}],
+    "LegacyMethods.prepare_for_model": [
+        {"ids": [5, 6]},
+        {"ids": [5], "pair_ids": [6, 7], "truncation": True, "padding": "max_length", "max_length": 8, "return_tensors": "np"},
+    ],
+    **{
+        f"LegacyMethods.{name}": [{"token_ids_0": [5, 6], "token_ids_1": [7]}]
+        for name in ("build_inputs_with_special_tokens", "create_token_type_ids_from_sequences")
+    },
+    "LegacyMethods.get_special_tokens_mask": [
+        {"token_ids_0": [5, 6], "token_ids_1": [7]},
+        {"token_ids_0": IDS[0], "already_has_special_tokens": True},
+    ],
+    "LegacyMethods.apply_chat_template": [],
+    **{f"PreTrainedTokenizerBase.{name}": [{"save_directory": "saved"}] for name in ("save_pretrained", "save_vocabulary")},
+    "PreTrainedTokenizerBase.pad": [
         {"encoded_inputs": {"input_ids": IDS}},
         {"encoded_inputs": [{"input_ids": IDS[0]}, {"input_ids": [5]}], "padding": True},
     ],
     "BertTokenizer.__init__": [{}, {"vocab": VOCABULARY}],
     "PreTrainedTokenizerFast.__init__": lambda bench, owner: [{"tokenizer_file": bench.folder() / "tokenizer.json", **SPECIAL}],
-    "LoadableTokenizer.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
+    "PreTrainedTokenizerBase.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
     "AutoTokenizer.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
     "AddedToken.__init__": [{"content": "<x>"}],
     "BatchEncoding.__init__": [{}, {"data": {"input_ids": IDS}, "tensor_type": "np"}],
     "BatchEncoding.__getitem__": [{"key": "input_ids"}],
+    "BatchEncoding.to": [{"device": "cpu"}],
     **{
         f"BatchEncoding.{source}_to_{target}": [{f"row_or_{source}": 1}, {f"row_or_{source}": 1, source: 1}]
         for source, target in (
@@ -252,6 +283,21 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         for name in ("encode", "encode_query", "encode_document", "stream", "tokenize")
     },
     "SentenceEncoder.similarity": [{"one": np.eye(3), "other": np.eye(3)}],
+    "Reranker.__init__": lambda bench, owner: [{"model": bench.model(), "tokenizer": bert_tokenizer()}],
+    "Reranker.from_pretrained": lambda bench, owner: [{"name": bench.ranking_folder(), "kernels": "reference"}],
+    "CrossEncoder.__init__": lambda bench, owner: [
+        {"model_name_or_path": bench.ranking_folder(), "model_kwargs": {"kernels": "reference"}}
+    ],
+    "Reranker.predict": [{"pairs": PAIRS}, {"pairs": PAIRS[0], "activation_fn": np.tanh}],
+    "CrossEncoder.predict": [
+        {"inputs": PAIRS},
+        {"inputs": PAIRS, "device": ["cpu", "cpu"], "activation_fn": np.tanh, "apply_softmax": True},
+        {"inputs": PAIRS[0], "convert_to_tensor": bool(importlib.util.find_spec("torch"))},
+    ],
+    "rank": [
+        {"query": "a movie", "documents": TEXTS},
+        {"query": "a", "documents": TEXTS, "return_documents": True, "top_k": 1},
+    ],
     "SentenceTransformer.__init__": lambda bench, owner: [
         {"model_name_or_path": bench.sentence_folder(), "model_kwargs": {"kernels": "reference"}}
     ],
@@ -264,14 +310,12 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         for name in ("encode", "encode_query", "encode_document")
     },
     "SentenceTransformer.encode_multi_process": lambda bench, owner: [{"sentences": TEXTS, "pool": bench.pool()}],
-    "SentenceTransformer.stop_multi_process_pool": lambda bench, owner: [
-        {"pool": bench.kept(owner).start_multi_process_pool()}
-    ],
+    "Settings.stop_multi_process_pool": lambda bench, owner: [{"pool": bench.kept(owner).start_multi_process_pool()}],
     "SentenceTransformer.tokenize": [{"texts": TEXTS}],
     "SentenceTransformer.preprocess": [{"inputs": TEXTS, "prompt": "a "}],
-    "Settings.set_pooling_include_prompt": [{"include_prompt": False}],
-    "Settings.truncate_embeddings": [{"truncate_dim": 4}],
-    "Settings.truncate_sentence_embeddings": [{"truncate_dim": 4}],
+    "EmbeddingSettings.set_pooling_include_prompt": [{"include_prompt": False}],
+    "EmbeddingSettings.truncate_embeddings": [{"truncate_dim": 4}],
+    "EmbeddingSettings.truncate_sentence_embeddings": [{"truncate_dim": 4}],
     "Settings.train": [{"mode": False}],
     "Settings.cuda": [],
     "Settings.save": [{"path": "saved"}],
@@ -330,17 +374,22 @@ INTERNAL = {
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt features finished from_checkpoint pooled prompt_for prompt_length vectors",
-    "SentenceTransformer": "computed everything prompt_for token_embeddings",
+    "SentenceTransformer": "everything prompt_for token_embeddings",
+    "Reranker": "answered check_one_label chosen_prompt from_checkpoint logits parameters to_columns",
+    "CrossEncoder": "scores",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "architecture config encoder head kernels graph_cache loading_info tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
     "SentenceEncoder": "dense model sentence_config tokenizer width",
     "SentenceTransformer": "encoder",
+    "Reranker": "least_tokens model sentence_config tokenizer",
+    "CrossEncoder": "reranker",
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
-KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base class cannot know the keys, and points to AutoConfig
+KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; a base class cannot know the keys, and points to the Auto class
+    "PreTrainedTokenizerBase.from_pretrained",
     "PreTrainedConfig",
     "PreTrainedConfig.from_pretrained",
     *(f"{family.prefix}Config" for family in FAMILIES.values()),
@@ -348,7 +397,10 @@ KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base cl
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
 PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}
-PUBLIC |= {"SentenceTransformer": SentenceTransformer} | {name: getattr(util, name) for name in util.__all__}
+PUBLIC |= {"SentenceTransformer": SentenceTransformer, "CrossEncoder": CrossEncoder} | {
+    name: getattr(util, name) for name in util.__all__
+}
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
+BASES = ("PreTrainedConfig", "PreTrainedTokenizerBase")  # of classes; by themselves they load and construct nothing
 # Exceptions and warnings Python constructs, members of an Enum its class.
 NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum))]

@@ -23,7 +23,7 @@ import minibert
 from minibert.config import PreTrainedConfig
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
-from minibert.sentence_transformers import SentenceTransformer
+from minibert.sentence_transformers import SentenceTransformer, cross_encoder
 from minibert.tokenization.tokenizer import Tokenizer
 
 # --- The calls -------------------------------------------------------------------------------------------------------
@@ -123,8 +123,7 @@ def call_of_setting(owner: type, name: str) -> Call:
 
 # What a method passes its **options on to, if that is no method of the same name.
 FURTHER = {
-    "Tokenizer.encode": [Tokenizer.__call__],
-    "Tokenizer.tokenize": [Tokenizer.__call__],
+    **{f"Tokenizer.{name}": [Tokenizer.__call__] for name in ("encode", "tokenize", "encode_plus", "batch_encode_plus")},
     "SentenceEncoder.encode_query": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.encode_document": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.stream": [minibert.SentenceEncoder.answered],
@@ -139,7 +138,9 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
     """The names that **options may have and no signature has: keys of a configuration, settings of a tokenizer."""
     if method == "from_config":
         return ("kernels", "seed")
-    if method not in ("__init__", "from_pretrained", "from_dict") or owner is minibert.SentenceEncoder:
+    if owner is cross_encoder.CrossEncoder and method == "__init__":
+        return (*cross_encoder.FORMER_NAMES, *cross_encoder.WITHOUT_EFFECT)
+    if method not in ("__init__", "from_pretrained", "from_dict") or owner in (minibert.SentenceEncoder, minibert.Reranker):
         return ()
     if owner is minibert.AutoTokenizer or issubclass(owner, Tokenizer):
         options, _ = options_of(inherited(minibert.BertTokenizer, "__init__"))
