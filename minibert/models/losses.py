@@ -115,7 +115,9 @@ def linear_layer(module: str) -> HeadLayer:
     return HeadLayer("linear", f"{module}.weight", f"{module}.bias")
 
 
-def head_loss(model, outputs: Mapping[str, np.ndarray], labels: Mapping[str, Any], attention_mask=None) -> float:
+def head_loss(
+    model, outputs: Mapping[str, np.ndarray], labels: Mapping[str, Any], attention_mask=None, options: LossOptions | None = None
+) -> float:
     """A model's outputs, padded as it returned them, and its labels by the names of their arguments -> the loss.
 
     For "sequence" (B,), regression and multi-label (B, labels); "token" and "replaced" (B, T). InputError for labels that
@@ -135,7 +137,7 @@ def head_loss(model, outputs: Mapping[str, np.ndarray], labels: Mapping[str, Any
                 else:
                     values, rows = token_labels(head.form, name, values, token_mask)
                     logits = logits[rows]
-            total += head.share * loss_and_grad(head.form, model.config, name, logits, values)[0]
+            total += head.share * loss_and_grad(head.form, model.config, name, logits, values, options or PLAIN)[0]
     return float(total)
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.philox import DropoutSettings
 from minibert.kernels.catalog import Ops
+from minibert.kernels.philox import DropoutSettings
 
 from ..config import Architecture, DropoutRates
 from ..models.checkpoint import EncoderNames
@@ -37,6 +37,7 @@ class Network(NamedTuple):
     ops: Ops
     rates: DropoutRates
     dropout_key: DropoutKey | None  # None: no dropout
+    frozen_layers: int | None = None  # the embeddings and so many layers get no gradient; None: everything does
 
     def pair(self, module: str) -> tuple[np.ndarray, np.ndarray]:
         return self.parameters[f"{module}.weight"], self.parameters[f"{module}.bias"]

@@ -29,6 +29,7 @@ from ..models.packing import Packed
 from ..models.quantized import is_quantized
 from .backward import Gradients, encode_backward
 from .forward import DropoutKey, Network, encode_for_training
+from .freezing import frozen_tensors
 from .heads import TrainingHead
 
 
@@ -49,6 +50,7 @@ def loss_and_gradients(
     dropout_seed: int | None = None,
     dropout_step: int = 0,
     parameters: Mapping[str, np.ndarray] | None = None,
+    freeze_layers: int | None = None,
 ) -> tuple[float, dict[str, np.ndarray]]:
     """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
     {name in `model.tensors`: the loss's gradient by that tensor, of its shape}. The model is left as it is.
@@ -56,6 +58,7 @@ def loss_and_gradients(
     `parameters` are used in place of `model.tensors`: the same names and shapes, float32 or float64, in which everything is
     computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
     the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
+    With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed below them.
 
     InputError for labels that this head does not take, or a batch in which all are ignored; ConfigError for a rate of dropout
     that is none.
@@ -72,11 +75,15 @@ def loss_and_gradients(
     passed = {name: values for name, values in passed.items() if values is not None}
     check_label_names(model, heads, passed)
     options = LossOptions(class_weights, read_label_smoothing(label_smoothing))
+    freeze_layers = None if freeze_layers is None else read_int("freeze_layers", freeze_layers)
+    frozen = frozen_tensors(model, freeze_layers)
     network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads)
+    network = network._replace(frozen_layers=freeze_layers)
     packed, choices = pack_batch(model, heads, input_ids, attention_mask, token_type_ids, position_ids)
     training_heads = [TrainingHead(head, model, passed, packed, choices) for head in heads]
     with np.errstate(all="ignore"):  # a loss that is NaN says it all
-        return run(model, network, packed, training_heads, options)
+        loss, gradients = run(model, network, packed, training_heads, options)
+    return loss, {name: gradient for name, gradient in gradients.items() if name not in frozen}
 
 
 def run(model: PreTrainedModel, network: Network, packed: Packed, heads: list[TrainingHead], options: LossOptions):
@@ -91,7 +98,7 @@ def run(model: PreTrainedModel, network: Network, packed: Packed, heads: list[Tr
     positions_padding = network.arch.position_padding_id  # is that of words too
     padding_id = model.config.pad_token_id if positions_padding is None else positions_padding
     encode_backward(grad, record, packed, network, gradients, padding_id)
-    return sum(losses), dict(gradients)
+    return sum(losses), gradients
 
 
 def make_network(model: PreTrainedModel, parameters, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...]) -> Network:

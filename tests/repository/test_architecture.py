@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "models", "tokenization"},
     "pipelines": {"errors", "files", "config", "hub", "auto", "families", "kernels", "models", "tokenization", "weights"},
-    "training": {"errors", "config", "kernels", "models"},
+    "training": {"errors", "config", "files", "kernels", "models", "tensors", "weights"},
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "models", "pipelines"},
     "convert": {"errors", "files", "auto", "hub", "pipelines", "weights"},

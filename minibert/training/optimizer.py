@@ -1,0 +1,168 @@
+"""AdamW: Adam with decoupled weight decay (arXiv:1711.05101, algorithm 2), the formula of torch.optim.AdamW.
+
+    optimizer = AdamW(parameters, lr=2e-5, weight_decay=0.01)
+    loss, gradients = loss_and_gradients(model, **batch, labels=labels, parameters=parameters)
+    clip_gradients(gradients, 1.0)
+    optimizer.step(gradients)      # changes the arrays of `parameters`
+
+Matrices decay; biases and norms, which are vectors, do not. Next: `schedules.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError, InputTypeError, short_repr, strict_arguments
+from .option_readers import read_real
+
+
+class AdamWSettings(NamedTuple):
+    """What one step of one tensor depends on beside the tensors."""
+
+    learning_rate: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    step: int  # the first is 1
+
+
+def adamw_step(
+    parameter: np.ndarray, grad: np.ndarray, first_moment: np.ndarray, second_moment: np.ndarray, settings: AdamWSettings
+) -> None:
+    """Arrays of one shape -> None: all but `grad` are changed in place.
+
+    m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  θ ← θ (1 − η λ) − η m̂ / (√v̂ + ε)
+    where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
+    """
+    rate, beta1, beta2, eps, weight_decay, step = settings
+    if weight_decay:
+        parameter *= 1 - rate * weight_decay
+    first_moment += (grad - first_moment) * (1 - beta1)
+    second_moment *= beta2
+    second_moment += grad * grad * (1 - beta2)
+    denominator = np.sqrt(second_moment) / (1 - beta2**step) ** 0.5 + eps
+    parameter -= first_moment / denominator * (rate / (1 - beta1**step))
+
+
+class AdamW:
+    """`AdamW(parameters)` holds the two moments of each parameter; `step(gradients)` changes the parameters in place.
+
+    `parameters` maps names to arrays, float32 or float64. `lr_scales` maps names to factors of the learning rate, 1 if it has
+    none. A parameter without a gradient is left as it is.
+    """
+
+    @strict_arguments
+    def __init__(
+        self,
+        parameters: Mapping[str, np.ndarray],
+        *,
+        lr: float = 5e-5,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        lr_scales: Mapping[str, float] | None = None,
+        update: Callable[..., None] = adamw_step,
+    ):
+        check_parameters(parameters)
+        self.parameters = parameters
+        self.lr = read_real("lr", lr)
+        self.betas = read_betas(betas)
+        self.eps = read_real("eps", eps)
+        self.weight_decay = read_real("weight_decay", weight_decay)
+        self.lr_scales = read_scales(lr_scales)
+        if not callable(update):
+            raise InputTypeError(f"update must be a function like adamw_step; got {short_repr(update)}.")
+        self.update = update
+        self.steps = 0
+        self.moments = {name: (np.zeros_like(array), np.zeros_like(array)) for name, array in parameters.items()}
+
+    @strict_arguments
+    def step(self, gradients: Mapping[str, np.ndarray], lr: float | None = None) -> None:
+        """One step along the gradients; with `lr`, at this learning rate in place of the optimizer's."""
+        rate = self.lr if lr is None else read_real("lr", lr)
+        self.check_gradients(gradients)
+        self.steps += 1
+        for name, grad in gradients.items():
+            parameter = self.parameters[name]
+            decay = self.weight_decay if decays(name, parameter) else 0.0
+            settings = AdamWSettings(rate * self.lr_scales.get(name, 1.0), *self.betas, self.eps, decay, self.steps)
+            self.update(parameter, grad, *self.moments[name], settings)
+
+    def check_gradients(self, gradients: Mapping[str, np.ndarray]) -> None:
+        if not isinstance(gradients, Mapping) or not all(isinstance(grad, np.ndarray) for grad in gradients.values()):
+            raise InputTypeError(f"gradients must map names of parameters to arrays; got {short_repr(gradients)}.")
+        for name, grad in gradients.items():
+            if name not in self.parameters or grad.shape != self.parameters[name].shape:
+                raise InputError(f"each gradient must have the name and the shape of a parameter; {short_repr(name)} has not.")
+
+    @strict_arguments
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The moments by name: `exp_avg.NAME` and `exp_avg_sq.NAME`, after torch's names. Not copied."""
+        first = {f"exp_avg.{name}": moments[0] for name, moments in self.moments.items()}
+        return first | {f"exp_avg_sq.{name}": moments[1] for name, moments in self.moments.items()}
+
+    @strict_arguments
+    def load_state_dict(self, state: Mapping[str, np.ndarray], steps: int) -> None:
+        """What `state_dict` returned after so many steps. InputError if it is of other parameters."""
+        own = self.state_dict()
+        if not isinstance(state, Mapping) or set(state) != set(own):
+            raise InputError("an optimizer's state must hold two moments for each of its parameters; this one does not.")
+        for name, array in own.items():
+            if getattr(state[name], "shape", None) != array.shape:
+                raise InputError(f"an optimizer's state must have the shapes of its parameters; {name} has another.")
+            array[...] = state[name]
+        self.steps = int(read_real("steps", steps))
+
+
+def decays(name: str, parameter: np.ndarray) -> bool:
+    """Whether weight decay is for this tensor: not for biases and norms; MPNet's table of relative biases is one of them."""
+    return parameter.ndim > 1 and "bias" not in name
+
+
+def clip_gradients(gradients: Mapping[str, np.ndarray], max_norm: float) -> float:
+    """Scale all gradients in place, so that the norm of all of them together is `max_norm` at most; 0 leaves them as they
+    are. Returns the norm before. (As `torch.nn.utils.clip_grad_norm_`; arXiv:1211.5063, algorithm 1.)
+
+    Sums are of float64, tensor by tensor in the mapping's order: the same bits on any number of threads.
+    """
+    norm = float(np.sqrt(sum(squared_sum(grad) for grad in gradients.values())))
+    factor = max_norm / (norm + 1e-6)
+    if max_norm > 0 and factor < 1:
+        for grad in gradients.values():
+            grad *= factor
+    return norm
+
+
+def squared_sum(array: np.ndarray) -> float:
+    flat = array.reshape(-1)
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64, casting="same_kind"))
+
+
+def check_parameters(parameters: Any) -> None:
+    if not isinstance(parameters, Mapping) or not all(isinstance(array, np.ndarray) for array in parameters.values()):
+        raise InputTypeError(f"parameters must map names to arrays; got {short_repr(parameters)}.")
+    for name, array in parameters.items():
+        if array.dtype not in (np.float32, np.float64) or not array.flags.writeable:
+            raise InputError(
+                f"parameters are changed in place: float32 or float64 arrays that may be written; {short_repr(name)} is none. "
+                "Copy the model's: {name: tensor.copy() for name, tensor in model.tensors.items()}"
+            )
+
+
+def read_betas(betas: Any) -> tuple[float, float]:
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise InputTypeError(f"betas must be two numbers from 0 to below 1; got {short_repr(betas)}.")
+    first, second = betas
+    return read_real("betas", first, below=1.0), read_real("betas", second, below=1.0)
+
+
+def read_scales(scales: Any) -> dict[str, float]:
+    if scales is None:
+        return {}
+    if not isinstance(scales, Mapping):
+        raise InputTypeError(f"lr_scales must map names of parameters to numbers; got {short_repr(scales)}.")
+    return {name: read_real("lr_scales", scale) for name, scale in scales.items()}
