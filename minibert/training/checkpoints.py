@@ -12,6 +12,7 @@ that name is whole. No generator's state is in it: order, dropout and masks are 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -60,7 +61,8 @@ def write_checkpoint(folder: Path, save_model: Callable[[Path], None], checkpoin
         save_tensors(aside / OPTIMIZER, checkpoint.moments)
         write_json(aside / STATE, checkpoint.state.to_dict())
         content = {"fingerprint": checkpoint.fingerprint, "progress": checkpoint.progress}
-        write_json(aside / RESUME, {**content, "checksums": checksums(aside)})
+        checksums = {path.name: checksum_of(path) for path in sorted(aside.iterdir())}
+        write_json(aside / RESUME, {**content, "checksums": {**checksums, RESUME: checksum_of_json(content)}})
 
 
 @contextmanager
@@ -114,14 +116,16 @@ def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
 
 
 def read_checkpoint(folder: Path, model: PreTrainedModel) -> Checkpoint:
-    """A checkpoint's folder -> its content. CheckpointError if a file is damaged, ModelNotFoundError if one is missing."""
+    """A checkpoint's folder -> its content. CheckpointError if a file is missing or damaged."""
     content = read_json(checked_file(folder, RESUME), CheckpointError, largest=LARGEST_STATE)
-    for name, checksum in content.get("checksums", {}).items():
+    fingerprint, progress, sums = (content.get(name) for name in ("fingerprint", "progress", "checksums"))
+    if not (isinstance(fingerprint, dict) and isinstance(progress, dict) and isinstance(sums, dict)):
+        raise CheckpointError(f"{folder / RESUME} is damaged: it lacks its fingerprint, progress or checksums. {FIX}")
+    if sums.pop(RESUME, None) != checksum_of_json({"fingerprint": fingerprint, "progress": progress}):
+        raise CheckpointError(f"{folder / RESUME} is damaged: its checksum is not its own. {FIX}")
+    for name, checksum in sums.items():
         if checksum_of(checked_file(folder, name)) != checksum:
             raise CheckpointError(f"{folder / name} is damaged: its checksum is not that of {RESUME}. {FIX}")
-    fingerprint, progress = content.get("fingerprint"), content.get("progress")
-    if not isinstance(fingerprint, dict) or not isinstance(progress, dict) or not content.get("checksums"):
-        raise CheckpointError(f"{folder / RESUME} is damaged: it lacks its fingerprint, progress or checksums. {FIX}")
     values = read_json(checked_file(folder, STATE), CheckpointError, largest=LARGEST_STATE)
     state = TrainerState.from_dict(values, folder / STATE)
     return Checkpoint(read_model_tensors(folder, model), stored_arrays(folder / OPTIMIZER), state, fingerprint, progress)
@@ -150,12 +154,12 @@ def stored_arrays(path: Path) -> dict[str, np.ndarray]:
     return {name: tensor.array() for name, tensor in read_tensors(path).items()}
 
 
-def checksums(folder: Path) -> dict[str, int]:
-    """CRC-32 of each file: it finds damage, not forgery."""
-    return {path.name: checksum_of(path) for path in sorted(folder.iterdir())}
+def checksum_of_json(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def checksum_of(path: Path) -> int:
+    """CRC-32 of a file: it finds damage, not forgery."""
     checksum = 0
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -161,8 +161,8 @@ def pad(name: str, arrays: list[np.ndarray], value: int) -> np.ndarray:
     shape = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays)))
     padded = np.full((len(arrays), *shape), value, np.result_type(*arrays))
     for index, array in enumerate(arrays):
-        filled = tuple(map(slice, array.shape))
-        padded[index : index + 1][(slice(None), *filled)] = array
+        filled = (slice(index, index + 1), *map(slice, array.shape))
+        padded[filled] = array
     return padded
 
 
