@@ -161,8 +161,10 @@ class PreTrainedModel:
         config: PreTrainedConfig,
         kernels: str | Mapping[str, str],
         strict: bool = True,
+        new_head_seed: int | None = None,
     ) -> M:
-        """A located checkpoint and its configuration -> the model."""
+        """A located checkpoint and its configuration -> the model. With `new_head_seed`, which is for training, tensors of
+        the head that the file lacks, or has in another shape, are drawn from this seed without a warning."""
         names, arch = cls.encoder_names, config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, kernels)
         if quantized:
@@ -176,6 +178,8 @@ class PreTrainedModel:
                 stored.setdefault(original, stored[name])
         missing = cls.optional_tensors(stored, config)
         head = cls.head_shapes(config)
+        if new_head_seed is not None:
+            missing = missing + [name for name in head if name in stored and stored[name].shape != head[name]]
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
@@ -183,8 +187,9 @@ class PreTrainedModel:
         tensors = {name: stored[name].array() for name in shapes}
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
-            warn_of_new_head(checkpoint.name, missing, cls.purpose)
-            random = np.random.default_rng()
+            if new_head_seed is None:
+                warn_of_new_head(checkpoint.name, missing, cls.purpose)
+            random = np.random.default_rng(new_head_seed)
             tensors |= {name: init_tensor(name, head[name], config, random) for name in missing}
         return rebuild(cls, config, tensors, kernels)
 

@@ -192,12 +192,7 @@ class ProgressCallback(TrainerCallback):
             self.write("\r" + progress_line(state, state.global_step - self.first_step, now - self.start, self.loss, examples))
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any) -> None:
-        figures = [
-            f"{name.removeprefix('eval_')} {value:.4f}"
-            for name, value in metrics.items()
-            if not is_of_time(name) and name != "epoch"
-        ]
-        self.write(f"\repoch {state.epoch:.2f}  step {state.global_step}  {'  '.join(figures)}\x1b[K\n")
+        self.write(f"\r{figures_line(state, metrics)}\x1b[K\n")
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.write("\r")
@@ -205,6 +200,13 @@ class ProgressCallback(TrainerCallback):
     def write(self, text: str) -> None:
         if self.shown:
             print(f"{text}\x1b[K" if not text.endswith("\n") else text, end="", file=sys.stderr, flush=True)
+
+
+def figures_line(state: TrainerState, metrics: dict[str, float]) -> str:
+    """An evaluation's figures -> `epoch 1.00  step 6  loss 0.6412  accuracy 0.7500`."""
+    shown = [(name, value) for name, value in metrics.items() if not is_of_time(name) and name != "epoch"]
+    figures = [f"{name.removeprefix('eval_')} {value:.4f}" for name, value in shown]
+    return f"epoch {state.epoch:.2f}  step {state.global_step}  {'  '.join(figures)}"
 
 
 def progress_line(state: TrainerState, steps: int, seconds: float, loss: float, examples: int) -> str:
@@ -226,11 +228,15 @@ def check_callbacks(callbacks: Any) -> list[TrainerCallback]:
         return []
     if not isinstance(callbacks, (list, tuple)):
         raise InputTypeError(f"callbacks must be a list of TrainerCallback; got {short_repr(callbacks)}.")
-    instances = [callback() if isinstance(callback, type) else callback for callback in callbacks]
+    instances = [callback() if is_callback_class(callback) else callback for callback in callbacks]
     for callback in instances:
         if not any(callable(getattr(callback, event, None)) for event in EVENTS):
             raise InputTypeError(f"a callback has methods such as on_log(args, state, control); got {short_repr(callback)}.")
     return instances
+
+
+def is_callback_class(value: Any) -> bool:
+    return isinstance(value, type) and any(hasattr(value, event) for event in EVENTS)
 
 
 def callback_states(callbacks: list[TrainerCallback]) -> dict[str, Any]:

@@ -35,13 +35,8 @@ class Rows:
         self.is_columns = isinstance(dataset, Mapping)
         if self.is_columns:
             self.length = check_columns(name, dataset)
-        elif not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__") or isinstance(dataset, (str, bytes)):
-            raise InputTypeError(
-                f"{name} must be a list of rows, a dictionary of columns, or have a length and rows by index; "
-                f"got {short_repr(dataset)}."
-            )
         else:
-            self.length = len(dataset)
+            self.length = length_of(name, dataset)
         if not self.length:
             raise InputError(f"{name} must have a row; got none.")
 
@@ -74,6 +69,16 @@ class Rows:
                 sha.update(f"{name} {array.dtype.kind} {array.shape} ".encode())
                 sha.update(array.astype(np.float64 if array.dtype.kind == "f" else np.int64).tobytes())
         return sha.hexdigest()
+
+
+def length_of(name: str, dataset: Any) -> int:
+    indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not isinstance(dataset, (str, bytes))
+    if not indexed or getattr(dataset, "shape", None) == ():  # an array of one number has a length that it refuses to say
+        raise InputTypeError(
+            f"{name} must be a list of rows, a dictionary of columns, or have a length and rows by index; "
+            f"got {short_repr(dataset)}."
+        )
+    return len(dataset)
 
 
 def check_columns(name: str, columns: Mapping) -> int:
@@ -179,3 +184,15 @@ def load_batch(
     batch = {LABEL_ALIASES.get(name, name): as_array(values, name) for name, values in batch.items()}
     inputs = {name: batch[name] for name in INPUTS if name in batch}
     return inputs, {name: batch[name] for name in names if name in batch}
+
+
+def label_count(labels: Mapping[str, np.ndarray], class_weights: Sequence[float] | None) -> float:
+    """What a batch's loss is divided by: the labels that are not −100, or the sum of their classes' weights."""
+    for array in labels.values():
+        if array.dtype.kind not in "iu":
+            return len(array)
+        counted = array[array != IGNORED]
+        if class_weights is not None and counted.size and counted.min() >= 0 and counted.max() < len(class_weights):
+            return float(np.asarray(class_weights)[counted].sum())
+        return counted.size
+    return 1.0  # without labels: an error of the loss

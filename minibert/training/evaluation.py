@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..models.base import PreTrainedModel
 from ..models.labels import IGNORED
 from ..models.losses import LossOptions, head_loss
-from .data import Rows, load_batch, split
+from .data import Rows, label_count, load_batch, split
 
 EVALUATION = 1  # of the keys of random draws; those of training steps have 0 there
 
@@ -51,20 +51,21 @@ def evaluate_rows(
     names = [name for head in heads for name in head.labels]
     outputs: list[list[np.ndarray]] = [[] for _ in fields]
     labels: list[list[np.ndarray]] = [[] for _ in names]
-    total = 0.0
+    total, counted = 0.0, 0
     for index, indices in enumerate(split(np.arange(len(rows)), batch_size, drop_last=False)):
         inputs, batch_labels = load_batch(rows, indices, collator, names, (seed, EVALUATION, index))
         output = model(**inputs)
-        if batch_labels:
+        if batch_labels and label_count(batch_labels, None):  # else no token of it has a label
             mask = inputs.get("attention_mask")
             total += head_loss(model, output, batch_labels, mask, options) * len(indices)
+            counted += len(indices)
         if loss_only:
             continue
         for column, field in zip(outputs, fields):
             column.append(output[field])
         for column, name in zip(labels, names):
             column.extend([batch_labels[name]] if name in batch_labels else [])
-    loss = total / len(rows) if batch_labels else None
+    loss = total / counted if counted else None
     if loss_only:
         return Evaluation(None, None, loss)
     return Evaluation(joined(outputs), joined(labels) if all(labels) else None, loss)

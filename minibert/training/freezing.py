@@ -5,7 +5,7 @@ Level 0 are the embeddings, level i + 1 is layer i, and the head is the level ab
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..errors import InputError, short_repr
 from ..models.base import PreTrainedModel
 
 
@@ -28,7 +28,7 @@ def frozen_tensors(model: PreTrainedModel, freeze_layers: int | None) -> set[str
         return set()
     if freeze_layers > model.config.architecture.layers:
         raise InputError(
-            f"freeze_layers may be up to the model's {model.config.architecture.layers} layers; got {freeze_layers}."
+            f"freeze_layers may be up to the model's {model.config.architecture.layers} layers; got {short_repr(freeze_layers)}."
         )
     return {name for name, level in levels(model).items() if level <= freeze_layers}
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, read_flag, short_repr, strict_arguments
 from ..models.labels import IGNORED
 from .data import Rows, collate
-from .option_readers import read_real
+from .option_readers import read_count, read_real
 
 MASKED, REPLACED = 0.8, 0.1
 
@@ -33,7 +33,7 @@ class DataCollatorForLanguageModeling:
             raise InputTypeError(f"tokenizer must have a mask, padding and special tokens; got {short_repr(tokenizer)}.")
         self.mask_token_id, self.pad_token_id, special = (getattr(tokenizer, name) for name in names)
         self.special_ids, self.vocabulary = np.array(sorted(special)), len(tokenizer)
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(None if seed is None else read_count("seed", seed))
 
     @strict_arguments
     def __call__(self, features: Sequence[Mapping]) -> dict[str, np.ndarray]:

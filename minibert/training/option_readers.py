@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from ..errors import InputError, InputTypeError, as_int, is_bool, short_repr
+from ..tensors import as_array
 
 
 def read_real(name: str, value: Any, *, above: float | None = None, below: float | None = None, least: float = 0.0) -> float:
@@ -58,7 +59,7 @@ def read_steps(name: str, value: Any) -> int | float:
 
 def read_numbers(name: str, value: Any) -> list[float]:
     """Numbers from 0 up, in a list, a tuple or an array."""
-    values = value.tolist() if hasattr(value, "tolist") else value
+    values = value if isinstance(value, (list, tuple)) else as_array(value, name).tolist()
     if not isinstance(values, (list, tuple)) or not values:
         raise InputTypeError(f"{name} must be a list of numbers from 0 up; got {short_repr(value)}.")
     return [read_real(name, number) for number in values]

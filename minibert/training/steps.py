@@ -13,9 +13,8 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..models.base import PreTrainedModel
-from ..models.labels import IGNORED
 from .arguments import TrainingArguments
-from .data import Rows, load_batch
+from .data import Rows, label_count, load_batch
 from .freezing import frozen_tensors, learning_rate_scales
 from .gradients import loss_and_gradients
 from .optimizer import AdamW, clip_gradients
@@ -96,18 +95,6 @@ class Stepper:
             mean_loss += loss * (count / total)
             add_scaled(gradients, micro_gradients, count / total)
         return mean_loss, gradients
-
-
-def label_count(labels: Mapping[str, np.ndarray], class_weights: Sequence[float] | None) -> float:
-    """What a batch's loss is divided by: the labels that are not −100, or the sum of their classes' weights."""
-    for array in labels.values():
-        if array.dtype.kind not in "iu":
-            return len(array)
-        counted = array[array != IGNORED]
-        if class_weights is not None and counted.size and counted.min() >= 0 and counted.max() < len(class_weights):
-            return float(np.asarray(class_weights)[counted].sum())
-        return counted.size
-    return 1.0  # without labels: an error of the loss
 
 
 def add_scaled(sums: dict[str, np.ndarray], gradients: Mapping[str, np.ndarray], factor: float) -> None:

@@ -49,7 +49,9 @@ MAY_IMPORT = {
         "kernels",
         "pipelines",
         "quantize",
+        "models",
         "run",
+        "training",
         "verify",
         "convert",
         "warmup",
@@ -71,10 +73,11 @@ KERNELS_MAY_IMPORT = {
     "ops": {"registry", "composed", "compiler", "simd", "runtime", "gemm"},
     "catalog": {"registry", "reference", "composed", "compiler", "ops"},
 }
-OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch"}
+OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch", "matplotlib"}
 ONLY_IN = {
     "torch": {"tensors"},
     "pyarrow": {"run"},
+    "matplotlib": {"training"},
     "huggingface_hub": {"_download"},
     "safetensors": {"weights"},
     "numba": {"kernels"},
