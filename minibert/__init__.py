@@ -42,6 +42,7 @@ _LAZY_EXPORTS = {
         "training.arguments": ("TrainingArguments",),
         "training.trainer": ("Trainer",),
         "training.callbacks": ("EarlyStoppingCallback", "TrainerCallback"),
+        "training.lora": ("LoraConfig",),
         "training.data": ("DataCollatorWithPadding",),
         "training.masking": ("DataCollatorForLanguageModeling",),
         "kernels.runtime.buffer_pool": ("free_buffers",),

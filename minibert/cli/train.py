@@ -41,6 +41,8 @@ def train(options: argparse.Namespace) -> int:
             trainer.train(resume_from_checkpoint=resumes(options, folder))
     trainer.save_model(folder)
     trainer.save_state()
+    if options.lora:
+        trainer.save_adapter(folder / "adapter", options.model)
     if options.plot and not options.head_only:
         plot_losses(trainer.state.log_history, folder / "loss.png")
     write_card(options, trainer, balance)
@@ -54,6 +56,7 @@ def train(options: argparse.Namespace) -> int:
 def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[float] | None]:
     """Files, model and options -> a Trainer; and the weights of the classes, if they have some."""
     from ..training.callbacks import EarlyStoppingCallback
+    from ..training.lora import LoraConfig
     from ..training.masking import DataCollatorForLanguageModeling
     from ..training.tasks import TaskOptions, label_names
     from ..training.trainer import Trainer
@@ -86,6 +89,7 @@ def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[floa
         data_collator=DataCollatorForLanguageModeling(tokenizer) if task.head == "ForMaskedLM" else None,
         compute_metrics=None if figures is None else lambda prediction: figures(prediction, names),
         callbacks=callbacks,
+        peft_config=LoraConfig(options.lora) if options.lora else None,
     )
     return trainer, weights
 
@@ -266,6 +270,8 @@ def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] |
             "steps": state.global_step,
             "frozen layers": options.freeze,
         }
+    if options.lora:
+        recipe["LoRA"] = f"rank {options.lora}; adapter/ holds PEFT's files"
     if weights:
         recipe["class weights"] = ", ".join(f"{weight:.3g}" for weight in weights)
     recipe["minibert"] = __version__

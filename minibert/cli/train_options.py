@@ -58,6 +58,7 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     add("--label-smoothing", type=number, default=0.0, metavar="X", help="(0)")
     add("--balanced", action="store_true", help="weigh classes by the inverse of how often they are")
     add("--freeze", type=count, metavar="N", help="train neither embeddings nor the first N layers")
+    add("--lora", type=at_least_one, metavar="R", help="train low-rank changes of queries and values, of rank R, and the head")
     add("--head-only", action="store_true", help="train the head alone, on vectors that are computed once")
     add("--seed", type=count, default=42, metavar="N", help="of new weights, order, dropout and masks (42)")
     add("--every", type=at_least_one, metavar="N", help="evaluate and save a checkpoint every N steps (each epoch)")
@@ -93,6 +94,8 @@ def check_options(options: argparse.Namespace, task: Any) -> None:
         raise InputError(f"--balanced weighs classes of texts; {options.task} has none.")
     if options.head_only and task.read_label is None:
         raise InputError("--head-only trains classifiers; a masked-lm head reads what the encoder learns.")
+    if options.lora and options.head_only:
+        raise InputError("--lora changes the encoder, which --head-only leaves as it is; pass one of them.")
     if options.pair_column and task.head != "ForSequenceClassification":
         raise InputError(f"--pair-column does nothing for {options.task}.")
     found = checkpoint_folders(Path(options.output))

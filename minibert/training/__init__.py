@@ -10,7 +10,7 @@
     steps.py       one step: batches -> gradients -> AdamW
     loop.py        epochs, and what is due after a step; callbacks.py, checkpoints.py
     trainer.py     `Trainer`, with the options of arguments.py; evaluation.py and metrics.py
-    head_only.py   a head on a frozen encoder
+    lora.py        low-rank changes of the weights; head_only.py, a head on a frozen encoder
     tasks.py       what `minibert train` makes of a file's columns; model_card.py, plot.py
 
 The formulas are in `minibert/kernels/reference.py` and `composed.py`, each with its gradient below it. As in the forward pass,

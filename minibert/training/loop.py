@@ -44,7 +44,7 @@ class TrainingLoop:
             raise InputError("an epoch must have a step; with dataloader_drop_last=True there is no batch that is full.")
         epochs, max_steps = self.args.num_train_epochs, self.args.max_steps
         total_steps = max_steps if max_steps > 0 else math.ceil(epochs * self.steps_per_epoch)
-        self.stepper = Stepper(trainer.model, self.args, rows, trainer.data_collator, total_steps)
+        self.stepper = Stepper(trainer.model, self.args, rows, trainer.data_collator, total_steps, trainer.peft_config)
         self.loss_sum, self.loss_steps, self.total_loss = 0.0, 0, 0.0
         self.fingerprint: dict[str, Any] | None = None
         trainer.control = TrainerControl()
@@ -85,6 +85,7 @@ class TrainingLoop:
             best = read_model_tensors(self.output_dir / state.best_model_checkpoint, trainer.model)
             self.refresh_model(best)
         loss = self.total_loss / max(1, state.global_step)
+        trainer.adapter = self.stepper.adapter
         trainer.log({"train_loss": loss})
         trainer.notify("on_train_end")
         return loss
@@ -183,7 +184,7 @@ class TrainingLoop:
             "total_loss": self.total_loss,
             "stopped": trainer.control.should_training_stop,
         }
-        moments = self.stepper.optimizer.state_dict()
+        moments = self.stepper.state()
         checkpoint = Checkpoint(trainer.model.tensors, moments, state, self.get_fingerprint(), progress)
         write_checkpoint(self.output_dir / f"checkpoint-{state.global_step}", trainer.save_model, checkpoint)
         rotate(self.output_dir, self.args.save_total_limit, state.best_model_checkpoint)
@@ -215,6 +216,7 @@ class TrainingLoop:
             self.fingerprint = {
                 **{name: value for name, value in self.args.to_dict().items() if name not in NO_RESULT},
                 "model": f"{type(model).__name__} {config}",
+                "peft_config": None if self.trainer.peft_config is None else self.trainer.peft_config.to_dict(),
                 "train_dataset": self.rows.digest(),
                 "eval_dataset": None if eval_rows is None else eval_rows.digest(),
             }

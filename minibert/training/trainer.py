@@ -29,6 +29,7 @@ from .checkpoints import STATE, chosen_checkpoint
 from .data import DataCollatorWithPadding, Rows
 from .evaluation import EvalPrediction, Evaluation, PredictionOutput, check_metrics, evaluate_rows
 from .loop import TrainingLoop
+from .lora import Adapter, LoraConfig
 
 OTHERS = {  # arguments of transformers' Trainer -> the values that change nothing
     "model_init": (None,),
@@ -51,6 +52,7 @@ class Trainer:
     Data sets are lists of rows, dictionaries of columns, or anything with a length and rows by index. A row has `input_ids`, as
     a tokenizer gives them, and `labels` or `label` (`start_positions` and so on for other heads). `processing_class` is the
     tokenizer: it pads, and is saved with the model. `compute_metrics` takes (predictions, labels) and returns figures by name.
+    `peft_config`, a LoraConfig, trains low-rank changes of the weights, and the head.
     """
 
     @strict_arguments
@@ -64,6 +66,7 @@ class Trainer:
         processing_class: Any = None,
         compute_metrics: Callable | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        peft_config: LoraConfig | None = None,
         **others: Any,
     ):
         check_option_names("Trainer", others, (*OTHERS, "tokenizer"))
@@ -76,6 +79,10 @@ class Trainer:
                 raise InputTypeError(f"{name} must be a function; got {short_repr(function)}.")
         if processing_class is not None and not callable(processing_class):
             raise InputTypeError(f"processing_class must be a tokenizer; got {short_repr(processing_class)}.")
+        if peft_config is not None and not isinstance(peft_config, LoraConfig):
+            raise InputTypeError(f"peft_config must be minibert's LoraConfig; got {short_repr(peft_config)}.")
+        self.peft_config = peft_config
+        self.adapter: Adapter | None = None
         self.processing_class, self.compute_metrics = processing_class, compute_metrics
         self.data_collator = data_collator or DataCollatorWithPadding(processing_class)
         self.train_rows = None if train_dataset is None else Rows("train_dataset", train_dataset)
@@ -176,6 +183,16 @@ class Trainer:
         self.model.save_pretrained(folder)
         if hasattr(self.processing_class, "save_pretrained"):
             self.processing_class.save_pretrained(folder)
+
+    @strict_arguments
+    def save_adapter(self, output_dir: str | PathLike, base_model: str | None = None) -> None:
+        """After a training with `peft_config`: write PEFT's files, adapter_config.json and adapter_model.safetensors. They
+        change the model that was trained, `base_model`; `save_model` writes the two merged."""
+        if self.adapter is None:
+            raise InputError("an adapter is what train() leaves if the Trainer has a peft_config; there is none yet.")
+        if base_model is not None and not isinstance(base_model, str):
+            raise InputTypeError(f"base_model must be a model's name; got {short_repr(base_model)}.")
+        self.adapter.save(self.model, output_dir, base_model)
 
     @strict_arguments
     def save_state(self) -> None:

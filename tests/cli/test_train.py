@@ -197,6 +197,15 @@ def test_the_head_alone(train, tmp_path, task):
     assert (stronger / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
 
 
+def test_lora_writes_the_merged_model_and_an_adapter(train, reviews, tmp_path):
+    folder = train(reviews, "--lora", "2", "--epochs", "20")[2]
+    assert {path.name for path in (folder / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert "| LoRA | rank 2; adapter/ holds PEFT's files |" in (folder / "README.md").read_text()
+    model, base = minibert.DistilBertModel.from_pretrained(folder), minibert.DistilBertModel.from_pretrained(tmp_path / "base")
+    changed = {name for name in base.tensors if not np.array_equal(base.tensors[name], model.tensors[name])}
+    assert {name.rpartition(".attention.")[2] for name in changed} == {"q_lin.weight", "v_lin.weight"}
+
+
 OPTIONS = {  # options -> others that both trainings have; all must change the weights
     ("--epochs", "2"): (),
     ("--lr", "0.001"): (),
@@ -212,6 +221,7 @@ OPTIONS = {  # options -> others that both trainings have; all must change the w
     ("--balanced",): ("uneven",),
     ("--freeze", "1"): (),
     ("--head-only",): (),
+    ("--lora", "2"): (),
     ("--seed", "7"): (),
     ("--pair-column", "label"): (),
     ("--label-column", "text"): (),

@@ -170,7 +170,7 @@ def sample(owner: type):
         return owner(bert_tokenizer(), seed=0)
     if owner is minibert.DataCollatorWithPadding:
         return owner(bert_tokenizer())
-    if owner in (minibert.TrainingArguments, minibert.TrainerCallback, minibert.EarlyStoppingCallback):
+    if owner in (minibert.LoraConfig, minibert.TrainingArguments, minibert.TrainerCallback, minibert.EarlyStoppingCallback):
         return owner()
     raise LookupError(f"say here how to construct a {owner.__name__}")
 
@@ -341,6 +341,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "Trainer.add_callback": [{"callback": minibert.EarlyStoppingCallback}],
     "Trainer.predict": [{"test_dataset": ROWS}],
     "Trainer.save_model": [{"output_dir": "saved"}],
+    "Trainer.save_adapter": [{"output_dir": "saved"}],
     "DataCollatorWithPadding.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
     "DataCollatorWithPadding.__call__": [{"features": ROWS}],
     "DataCollatorForLanguageModeling.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
@@ -359,6 +360,7 @@ INTERNAL = {
     "SentenceTransformer": "computed everything prompt_for token_embeddings",
     "AdamW": "check_gradients",
     "DataCollatorForLanguageModeling": "mask with_key",
+    "LoraConfig": "to_dict",
     "Trainer": "log measured notify",
     "TrainerCallback": "load_state on_epoch_begin on_epoch_end on_evaluate on_log on_save on_step_begin on_step_end on_train_begin"
     " on_train_end",
