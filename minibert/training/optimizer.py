@@ -2,14 +2,15 @@
 
     optimizer = AdamW(parameters, lr=2e-5, weight_decay=0.01)
     loss, gradients = loss_and_gradients(model, **batch, labels=labels, parameters=parameters)
-    clip_gradients(gradients, 1.0)
-    optimizer.step(gradients)      # changes the arrays of `parameters`
+    grad_scale = clip_factor(gradient_norm(gradients), 1.0)
+    optimizer.step(gradients, grad_scale=grad_scale)      # changes the arrays of `parameters`
 
 Matrices decay; biases and norms, which are vectors, do not. Next: `schedules.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,32 +21,33 @@ from .option_readers import read_real
 
 
 class AdamWSettings(NamedTuple):
-    """What one step of one tensor depends on beside the tensors."""
+    """What one update of one tensor depends on, besides the tensor."""
 
-    learning_rate: float
+    step: int  # of this update, 1 for the first
+    lr: float
     beta1: float
     beta2: float
     eps: float
     weight_decay: float
-    step: int  # the first is 1
+    grad_scale: float  # what the gradient is multiplied by first, if it is clipped
 
 
 def adamw_step(
     parameter: np.ndarray, grad: np.ndarray, first_moment: np.ndarray, second_moment: np.ndarray, settings: AdamWSettings
 ) -> None:
-    """Arrays of one shape -> None: all but `grad` are changed in place.
+    """Four arrays of one shape, and the settings. Change parameter and both moments in place, as torch.optim.AdamW does:
 
-    m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  θ ← θ (1 − η λ) − η m̂ / (√v̂ + ε)
+    θ ← θ (1 − η λ),  m ← m + (g − m) (1 − β₁),  v ← β₂ v + (1 − β₂) g²,  θ ← θ − η m̂ / (√v̂ + ε)
     where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
     """
-    rate, beta1, beta2, eps, weight_decay, step = settings
-    if weight_decay:
-        parameter *= 1 - rate * weight_decay
+    step, rate, beta1, beta2, eps, weight_decay, grad_scale = settings
+    grad = grad * grad_scale
+    parameter *= 1 - rate * weight_decay
     first_moment += (grad - first_moment) * (1 - beta1)
     second_moment *= beta2
     second_moment += grad * grad * (1 - beta2)
     denominator = np.sqrt(second_moment) / (1 - beta2**step) ** 0.5 + eps
-    parameter -= first_moment / denominator * (rate / (1 - beta1**step))
+    parameter -= rate / (1 - beta1**step) * (first_moment / denominator)
 
 
 class AdamW:
@@ -81,15 +83,16 @@ class AdamW:
         self.moments = {name: (np.zeros_like(array), np.zeros_like(array)) for name, array in parameters.items()}
 
     @strict_arguments
-    def step(self, gradients: Mapping[str, np.ndarray], lr: float | None = None) -> None:
-        """One step along the gradients; with `lr`, at this learning rate in place of the optimizer's."""
-        rate = self.lr if lr is None else read_real("lr", lr)
+    def step(self, gradients: Mapping[str, np.ndarray], lr: float | None = None, grad_scale: float = 1.0) -> None:
+        """One step along the gradients times `grad_scale`; with `lr`, at this learning rate in place of the optimizer's."""
+        rate, grad_scale = self.lr if lr is None else read_real("lr", lr), read_real("grad_scale", grad_scale)
         self.check_gradients(gradients)
         self.steps += 1
         for name, grad in gradients.items():
             parameter = self.parameters[name]
             decay = self.weight_decay if decays(name, parameter) else 0.0
-            settings = AdamWSettings(rate * self.lr_scales.get(name, 1.0), *self.betas, self.eps, decay, self.steps)
+            scaled_rate = rate * self.lr_scales.get(name, 1.0)
+            settings = AdamWSettings(self.steps, scaled_rate, *self.betas, self.eps, decay, grad_scale)
             self.update(parameter, grad, *self.moments[name], settings)
 
     def check_gradients(self, gradients: Mapping[str, np.ndarray]) -> None:
@@ -123,18 +126,16 @@ def decays(name: str, parameter: np.ndarray) -> bool:
     return parameter.ndim > 1 and "bias" not in name
 
 
-def clip_gradients(gradients: Mapping[str, np.ndarray], max_norm: float) -> float:
-    """Scale all gradients in place, so that the norm of all of them together is `max_norm` at most; 0 leaves them as they
-    are. Returns the norm before. (As `torch.nn.utils.clip_grad_norm_`; arXiv:1211.5063, algorithm 1.)
+def gradient_norm(gradients: Mapping[str, np.ndarray]) -> float:
+    """The norm of all gradients together. Sums are of float64, tensor by tensor in the mapping's order: the same bits on any
+    number of threads."""
+    return math.sqrt(sum(squared_sum(grad) for grad in gradients.values()))
 
-    Sums are of float64, tensor by tensor in the mapping's order: the same bits on any number of threads.
-    """
-    norm = float(np.sqrt(sum(squared_sum(grad) for grad in gradients.values())))
-    factor = max_norm / (norm + 1e-6)
-    if max_norm > 0 and factor < 1:
-        for grad in gradients.values():
-            grad *= factor
-    return norm
+
+def clip_factor(norm: float, max_norm: float) -> float:
+    """What gradients of this norm are multiplied by so that it is `max_norm` at most; 1 if that is 0. (As
+    `torch.nn.utils.clip_grad_norm_`; arXiv:1211.5063, algorithm 1.)"""
+    return min(1.0, max_norm / (norm + 1e-6)) if max_norm > 0 else 1.0
 
 
 def squared_sum(array: np.ndarray) -> float:

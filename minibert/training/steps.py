@@ -18,7 +18,7 @@ from .data import Rows, label_count, load_batch
 from .freezing import frozen_tensors, learning_rate_scales
 from .gradients import loss_and_gradients
 from .lora import Adapter, LoraConfig
-from .optimizer import AdamW, clip_gradients
+from .optimizer import AdamW, clip_factor, gradient_norm
 from .schedules import SCHEDULES
 
 TRAINING = 0  # of the keys of random draws
@@ -81,7 +81,7 @@ class Stepper:
         loss, gradients = self.loss_and_gradients(number, batches)
         if self.adapter is not None:
             gradients = self.adapter.gradients(gradients)
-        grad_norm = clip_gradients(gradients, self.args.max_grad_norm)
+        grad_norm = gradient_norm(gradients)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             rows = [int(index) for batch in batches for index in batch]
             value = f"loss is {loss:g}" if not math.isfinite(loss) else f"norm of the gradients is {grad_norm:g}"
@@ -90,7 +90,7 @@ class Stepper:
                 "Is the learning rate too high, or a row's label wrong?"
             )
         learning_rate = self.args.learning_rate * SCHEDULES[self.args.lr_scheduler_type](number, self.warmup, self.total_steps)
-        self.optimizer.step(gradients, learning_rate)
+        self.optimizer.step(gradients, learning_rate, clip_factor(grad_norm, self.args.max_grad_norm))
         if self.adapter is not None:
             self.adapter.apply(self.parameters)
         return StepResult(loss, grad_norm, learning_rate)

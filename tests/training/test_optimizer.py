@@ -7,7 +7,7 @@ from training_batches import HEADS, batch, model_of
 import minibert
 from minibert import AdamW, InputError, InputTypeError, loss_and_gradients
 from minibert.training.freezing import frozen_tensors, learning_rate_scales, levels
-from minibert.training.optimizer import clip_gradients, decays
+from minibert.training.optimizer import clip_factor, decays, gradient_norm
 from minibert.training.schedules import SCHEDULES
 
 SHAPES = {"dense.weight": (7, 5), "dense.bias": (7,), "norm.weight": (7,)}
@@ -67,15 +67,22 @@ def test_clipping_is_torch_s(max_norm):
     for parameter, gradient in zip(parameters, gradients.values()):
         parameter.grad = torch.tensor(gradient)
     norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-    assert abs(clip_gradients(gradients, max_norm) - norm.item()) < 1e-13
+    assert abs(gradient_norm(gradients) - norm.item()) < 1e-13
     for parameter, gradient in zip(parameters, gradients.values()):
-        assert np.allclose(gradient, parameter.grad.numpy(), rtol=1e-14)
+        assert np.allclose(gradient * clip_factor(norm.item(), max_norm), parameter.grad.numpy(), rtol=1e-14)
 
 
 def test_a_norm_is_summed_in_float64_and_zero_clips_nothing():
     gradients = {"x": np.full(10_000_000, 1e-3, np.float32)}
-    assert clip_gradients(gradients, 0) == pytest.approx(np.sqrt(10), rel=1e-6)
-    assert gradients["x"][0] == np.float32(1e-3)
+    assert gradient_norm(gradients) == pytest.approx(np.sqrt(10), rel=1e-6)
+    assert clip_factor(5.0, 0) == 1 == clip_factor(0.5, 1) and clip_factor(0.0, 1) == 1
+
+
+def test_a_step_scales_the_gradients_first():
+    one, other = arrays(0), arrays(0)
+    AdamW(one, eps=0.1).step(arrays(1), grad_scale=0.25)
+    AdamW(other, eps=0.1).step({name: array * 0.25 for name, array in arrays(1).items()})
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parity
