@@ -70,7 +70,9 @@ def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[floa
     ]
     config, checkpoint = starting_config(options)
     labels = [label for *_, label in files[0].rows]
-    names = [] if task.read_label is None or task.problem_type == "regression" else label_names(labels, config)
+    teacher = load_teacher(options, task)
+    known = config if teacher is None else teacher.config
+    names = [] if task.read_label is None or task.problem_type == "regression" else label_names(labels, known)
     model = starting_model(options, task, config, checkpoint, names)
     tokenizer = starting_tokenizer(options, model, checkpoint)
     limit = model.config.architecture.max_tokens
@@ -90,6 +92,7 @@ def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[floa
         compute_metrics=None if figures is None else lambda prediction: figures(prediction, names),
         callbacks=callbacks,
         peft_config=LoraConfig(options.lora) if options.lora else None,
+        teacher=teacher,
     )
     return trainer, weights
 
@@ -138,6 +141,12 @@ def starting_tokenizer(options: argparse.Namespace, model: Any, checkpoint: Any)
     return tokenizer
 
 
+def load_teacher(options: argparse.Namespace, task: Any) -> Any:
+    from .. import auto
+
+    return None if options.teacher is None else getattr(auto, f"AutoModel{task.head}").from_pretrained(options.teacher)
+
+
 def class_weights(rows: list[dict], classes: int) -> list[float]:
     """The rows over the classes times how many rows each class has, as scikit-learn's "balanced"; 1 for one without rows."""
     import numpy as np
@@ -165,6 +174,8 @@ def training_arguments(options: argparse.Namespace, task: Any, weights: list[flo
         label_smoothing_factor=options.label_smoothing,
         class_weights=weights,
         freeze_layers=options.freeze,
+        distillation_temperature=options.temperature,
+        distillation_weight=options.distillation_weight,
         seed=options.seed,
         disable_tqdm=True,  # the command shows it itself
         logging_steps=10,
@@ -270,6 +281,8 @@ def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] |
             "steps": state.global_step,
             "frozen layers": options.freeze,
         }
+    if options.teacher:
+        recipe["teacher"] = f"{options.teacher}, weight {options.distillation_weight:g}, temperature {options.temperature:g}"
     if options.lora:
         recipe["LoRA"] = f"rank {options.lora}; adapter/ holds PEFT's files"
     if weights:

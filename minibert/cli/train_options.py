@@ -57,6 +57,9 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     add("--layer-decay", type=number, default=1.0, metavar="X", help="each layer's rate over that of the layer above (1)")
     add("--label-smoothing", type=number, default=0.0, metavar="X", help="(0)")
     add("--balanced", action="store_true", help="weigh classes by the inverse of how often they are")
+    add("--teacher", metavar="NAME", help="a model whose logits are learned beside the labels: distillation")
+    add("--distillation-weight", type=number, default=0.5, metavar="X", help="the share of the loss against the teacher (0.5)")
+    add("--temperature", type=number, default=2.0, metavar="T", help="of the teacher's probabilities (2)")
     add("--freeze", type=count, metavar="N", help="train neither embeddings nor the first N layers")
     add("--lora", type=at_least_one, metavar="R", help="train low-rank changes of queries and values, of rank R, and the head")
     add("--head-only", action="store_true", help="train the head alone, on vectors that are computed once")
@@ -96,6 +99,10 @@ def check_options(options: argparse.Namespace, task: Any) -> None:
         raise InputError("--head-only trains classifiers; a masked-lm head reads what the encoder learns.")
     if options.lora and options.head_only:
         raise InputError("--lora changes the encoder, which --head-only leaves as it is; pass one of them.")
+    if options.teacher and (options.head_only or task.problem_type in ("regression", "multi_label_classification")):
+        raise InputError("--teacher is for classes, one each, and not for --head-only.")
+    if options.teacher and task.head == "ForMaskedLM":
+        raise InputError("--teacher is for classifiers of texts and tokens.")
     if options.pair_column and task.head != "ForSequenceClassification":
         raise InputError(f"--pair-column does nothing for {options.task}.")
     found = checkpoint_folders(Path(options.output))

@@ -91,6 +91,8 @@ READERS: dict[str, Reader] = {  # an option -> what reads it; the defaults are i
     "class_weights": optional(read_numbers),
     "layerwise_lr_decay": real(above=0),
     "freeze_layers": optional(count(0)),
+    "distillation_temperature": real(above=0),
+    "distillation_weight": real(below=1.0 + 1e-9),
 }
 OTHER_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")  # the same formula
 WITHOUT_EFFECT: dict[str, tuple | None] = {  # an option of transformers -> the values that change nothing here; None: any
@@ -155,7 +157,8 @@ class TrainingArguments:
 
     Of minibert alone: `class_weights`, one number for each class; `layerwise_lr_decay`, by which factor the learning rate of
     each layer is smaller than that of the layer above (1: all the same); `freeze_layers=n` trains neither the embeddings nor
-    the first n layers, and computes no gradient below. `group_by_length=True` is
+    the first n layers, and computes no gradient below; `distillation_weight` is the share of the loss against a teacher's
+    logits, at `distillation_temperature`. `group_by_length=True` is
     `train_sampling_strategy="group_by_length"`, and `warmup_ratio` a `warmup_steps` below 1, as in transformers 4.
     """
 
@@ -199,6 +202,8 @@ class TrainingArguments:
         class_weights: Any = None,
         layerwise_lr_decay: float = 1.0,
         freeze_layers: int | None = None,
+        distillation_temperature: float = 2.0,
+        distillation_weight: float = 0.5,
         **without_effect: Any,
     ):
         options = dict(locals())

@@ -24,13 +24,16 @@ from ..errors import ConfigError, InputError, InputTypeError, read_int, short_re
 from ..models.base import PreTrainedModel
 from ..models.checks import check_same_tensors
 from ..models.classification import flatten_choices
+from ..models.labels import as_labels
 from ..models.losses import LossHead, LossOptions, check_label_names
 from ..models.packing import Packed
 from ..models.quantized import is_quantized
+from ..tensors import as_array
 from .backward import Gradients, encode_backward
 from .forward import DropoutKey, Network, encode_for_training
 from .freezing import frozen_tensors
 from .heads import TrainingHead
+from .option_readers import read_real
 
 
 @strict_arguments
@@ -51,6 +54,9 @@ def loss_and_gradients(
     dropout_step: int = 0,
     parameters: Mapping[str, np.ndarray] | None = None,
     freeze_layers: int | None = None,
+    teacher_logits: Any = None,
+    temperature: float = 1.0,
+    distillation_weight: float = 0.5,
 ) -> tuple[float, dict[str, np.ndarray]]:
     """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
     {name in `model.tensors`: the loss's gradient by that tensor, of its shape}. The model is left as it is.
@@ -58,7 +64,8 @@ def loss_and_gradients(
     `parameters` are used in place of `model.tensors`: the same names and shapes, float32 or float64, in which everything is
     computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
     the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
-    With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed below them.
+    With `teacher_logits`, as another model returned them for this batch, `distillation_weight` is the share of the loss against
+    them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed below them.
 
     InputError for labels that this head does not take, or a batch in which all are ignored; ConfigError for a rate of dropout
     that is none.
@@ -75,6 +82,8 @@ def loss_and_gradients(
     passed = {name: values for name, values in passed.items() if values is not None}
     check_label_names(model, heads, passed)
     options = LossOptions(class_weights, read_label_smoothing(label_smoothing))
+    if teacher_logits is not None:
+        options = with_teacher_options(options, teacher_logits, temperature, distillation_weight)
     freeze_layers = None if freeze_layers is None else read_int("freeze_layers", freeze_layers)
     frozen = frozen_tensors(model, freeze_layers)
     network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads)
@@ -134,6 +143,15 @@ def read_dropout_key(seed: Any, step: Any) -> DropoutKey | None:
             f"dropout_seed must be below 2**64 and dropout_step below 2**32; got {short_repr(seed)} and {short_repr(step)}."
         )
     return key
+
+
+def with_teacher_options(options: LossOptions, logits: Any, temperature: Any, share: Any) -> LossOptions:
+    array = as_labels("teacher_logits", as_array(logits, "teacher_logits"))
+    temperature = read_real("temperature", temperature, above=0)
+    share = read_real("distillation_weight", share)
+    if share > 1 or not np.isfinite(array).all():
+        raise InputError(f"distillation_weight must be from 0 to 1, and teacher_logits finite; got {share:g}.")
+    return options._replace(teacher_logits=array, temperature=temperature, distillation_weight=share)
 
 
 def read_label_smoothing(value: Any) -> float:

@@ -11,7 +11,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import CheckpointError, InputError, TrainingError
+from ..models.base import PreTrainedModel
 from .callbacks import TrainerControl, TrainerState, callback_states, is_better, metric_key
 from .checkpoints import (
     Checkpoint,
@@ -44,7 +47,9 @@ class TrainingLoop:
             raise InputError("an epoch must have a step; with dataloader_drop_last=True there is no batch that is full.")
         epochs, max_steps = self.args.num_train_epochs, self.args.max_steps
         total_steps = max_steps if max_steps > 0 else math.ceil(epochs * self.steps_per_epoch)
-        self.stepper = Stepper(trainer.model, self.args, rows, trainer.data_collator, total_steps, trainer.peft_config)
+        self.stepper = Stepper(
+            trainer.model, self.args, rows, trainer.data_collator, total_steps, trainer.peft_config, trainer.teacher
+        )
         self.loss_sum, self.loss_steps, self.total_loss = 0.0, 0, 0.0
         self.fingerprint: dict[str, Any] | None = None
         trainer.control = TrainerControl()
@@ -217,7 +222,16 @@ class TrainingLoop:
                 **{name: value for name, value in self.args.to_dict().items() if name not in NO_RESULT},
                 "model": f"{type(model).__name__} {config}",
                 "peft_config": None if self.trainer.peft_config is None else self.trainer.peft_config.to_dict(),
+                "teacher": None if self.trainer.teacher is None else digest_of(self.trainer.teacher),
                 "train_dataset": self.rows.digest(),
                 "eval_dataset": None if eval_rows is None else eval_rows.digest(),
             }
         return self.fingerprint
+
+
+def digest_of(model: PreTrainedModel) -> str:
+    """What tells a model's weights from others'."""
+    sha = hashlib.sha256()
+    for name in sorted(model.tensors):
+        sha.update(np.ascontiguousarray(model.tensors[name]))
+    return sha.hexdigest()

@@ -41,8 +41,10 @@ class Stepper:
         collator: Callable,
         total_steps: int,
         peft_config: LoraConfig | None = None,
+        teacher: PreTrainedModel | None = None,
     ):
         self.model, self.args, self.rows, self.collator = model, args, rows, collator
+        self.teacher = teacher
         self.total_steps, self.warmup = total_steps, args.warmup_of(total_steps)
         self.label_names = [name for head in model.loss_heads(model.config) for name in head.labels]
         self.parameters = {name: np.array(tensor, np.float32) for name, tensor in model.tensors.items()}
@@ -119,6 +121,9 @@ class Stepper:
                 dropout_step=micro_step,
                 parameters=self.parameters,
                 freeze_layers=args.freeze_layers,
+                teacher_logits=None if self.teacher is None else self.teacher(**inputs).logits,
+                temperature=args.distillation_temperature,
+                distillation_weight=args.distillation_weight,
             )
             mean_loss += loss * (count / total)
             add_scaled(gradients, micro_gradients, count / total)

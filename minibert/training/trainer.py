@@ -52,7 +52,8 @@ class Trainer:
     Data sets are lists of rows, dictionaries of columns, or anything with a length and rows by index. A row has `input_ids`, as
     a tokenizer gives them, and `labels` or `label` (`start_positions` and so on for other heads). `processing_class` is the
     tokenizer: it pads, and is saved with the model. `compute_metrics` takes (predictions, labels) and returns figures by name.
-    `peft_config`, a LoraConfig, trains low-rank changes of the weights, and the head.
+    `peft_config`, a LoraConfig, trains low-rank changes of the weights, and the head; `teacher`, a model of the same tokens
+    and labels, adds a loss against its logits (`distillation_weight`).
     """
 
     @strict_arguments
@@ -67,6 +68,7 @@ class Trainer:
         compute_metrics: Callable | None = None,
         callbacks: list[TrainerCallback] | None = None,
         peft_config: LoraConfig | None = None,
+        teacher: PreTrainedModel | None = None,
         **others: Any,
     ):
         check_option_names("Trainer", others, (*OTHERS, "tokenizer"))
@@ -81,7 +83,7 @@ class Trainer:
             raise InputTypeError(f"processing_class must be a tokenizer; got {short_repr(processing_class)}.")
         if peft_config is not None and not isinstance(peft_config, LoraConfig):
             raise InputTypeError(f"peft_config must be minibert's LoraConfig; got {short_repr(peft_config)}.")
-        self.peft_config = peft_config
+        self.peft_config, self.teacher = peft_config, check_teacher(teacher, model)
         self.adapter: Adapter | None = None
         self.processing_class, self.compute_metrics = processing_class, compute_metrics
         self.data_collator = data_collator or DataCollatorWithPadding(processing_class)
@@ -205,14 +207,28 @@ def loss_options(args: TrainingArguments) -> LossOptions:
     return LossOptions(weights, args.label_smoothing_factor)
 
 
-def check_model(model: Any) -> PreTrainedModel:
+def check_model(model: Any, name: str = "model") -> PreTrainedModel:
     if not isinstance(model, PreTrainedModel):
-        raise InputTypeError(f"model must be a model of minibert, with a head; got {short_repr(model)}.")
+        raise InputTypeError(f"{name} must be a model of minibert, with a head; got {short_repr(model)}.")
     if not model.loss_heads(model.config):
         raise InputError(f"a {type(model).__name__} has no head to train; take AutoModelForSequenceClassification or its like.")
     if is_quantized(model.config):
         raise InputError("8-bit weights cannot be trained; load the original checkpoint.")
     return model
+
+
+def check_teacher(teacher: Any, model: PreTrainedModel) -> PreTrainedModel | None:
+    if teacher is None:
+        return None
+    teacher = check_model(teacher, "teacher")
+    forms = [[head.form for head in one.loss_heads(one.config)] for one in (teacher, model)]
+    if forms[0] != forms[1] or forms[1][0] not in ("sequence", "token", "choice") or len(forms[1]) > 1:
+        raise InputError(
+            f"a {type(model).__name__} learns from no {type(teacher).__name__}; the heads must be classifiers alike."
+        )
+    if teacher.config.id2label != model.config.id2label and forms[1][0] != "choice":
+        raise InputError("teacher must have the labels of the model, in the same order: set id2label of the model to its own.")
+    return teacher
 
 
 def check_args(args: Any) -> TrainingArguments:

@@ -206,6 +206,14 @@ def test_lora_writes_the_merged_model_and_an_adapter(train, reviews, tmp_path):
     assert {name.rpartition(".attention.")[2] for name in changed} == {"q_lin.weight", "v_lin.weight"}
 
 
+def test_a_student_learns_from_a_teacher(train, reviews, tmp_path):
+    teacher = train(reviews, "--epochs", "20", folder="teacher")[2]
+    alone = train(reviews, folder="alone")[2]
+    folder = train(reviews, "--teacher", str(teacher), "--distillation-weight", "0.9", "--temperature", "3")[2]
+    assert (alone / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
+    assert f"| teacher | {teacher}, weight 0.9, temperature 3 |" in (folder / "README.md").read_text()
+
+
 OPTIONS = {  # options -> others that both trainings have; all must change the weights
     ("--epochs", "2"): (),
     ("--lr", "0.001"): (),
@@ -281,6 +289,7 @@ MISTAKES = {
     "a vocabulary for nothing": ((), ("--config", "config.json"), "pass one of them"),
     "balance of numbers": ((), ("--task", "masked-lm", "--balanced"), "--balanced weighs classes"),
     "a head of words": ((), ("--task", "masked-lm", "--head-only"), "--head-only trains classifiers"),
+    "a teacher of numbers": ((), ("--task", "regression", "--teacher", "x"), "--teacher is for classes, one each"),
     "pairs of words": ((), ("--task", "masked-lm", "--pair-column", "x"), "--pair-column does nothing for masked-lm"),
 }
 
