@@ -24,6 +24,7 @@ from .heads import head_backward, head_forward
 
 MEMORY = 10  # steps that L-BFGS remembers
 SMALLEST_STEP = 1e-10
+PATIENCE, LEAST_GAIN = 10, 1e-4  # it ends when so many steps together have gained less than this share of the loss
 
 
 class HeadData(NamedTuple):
@@ -115,8 +116,10 @@ def minimize(function: Callable, x: np.ndarray, max_iterations: int, on_progress
     if not np.isfinite(loss):
         raise TrainingError(f"the loss of the head is {loss:g} at the start. Is a label wrong, or a weight NaN?")
     steps: list[tuple[np.ndarray, np.ndarray]] = []
+    losses = [loss]
     for iteration in range(max_iterations):
-        if np.abs(grad).max() < 1e-5:
+        stalled = iteration >= PATIENCE and losses[-PATIENCE - 1] - loss < LEAST_GAIN * loss
+        if stalled or np.abs(grad).max() < 1e-5:
             return x, loss, iteration
         direction = -two_loops(grad, steps)
         slope = float(grad @ direction)
@@ -133,6 +136,7 @@ def minimize(function: Callable, x: np.ndarray, max_iterations: int, on_progress
         if change[0] @ change[1] > 0:
             steps = [*steps[-MEMORY + 1 :], change]
         x, loss, grad = candidate, new_loss, new_grad
+        losses.append(loss)
         if on_progress is not None:
             on_progress("head", loss)
     return x, loss, max_iterations
