@@ -91,6 +91,25 @@ class Ops:
         return "\n".join(lines)
 
 
+class TrainingOps(Ops):
+    """And what only training needs: gradients and dropout."""
+
+    linear_grad = staticmethod(reference.linear_grad)
+    take_grad = staticmethod(reference.take_grad)
+    softmax_grad = staticmethod(reference.softmax_grad)
+    layer_norm_grad = staticmethod(reference.layer_norm_grad)
+    dropout = staticmethod(reference.dropout)
+    gelu_grad = staticmethod(reference.gelu_grad)
+    gelu_tanh_grad = staticmethod(reference.gelu_tanh_grad)
+    relu_grad = staticmethod(reference.relu_grad)
+    silu_grad = staticmethod(reference.silu_grad)
+    tanh_grad = staticmethod(reference.tanh_grad)
+    embed_grad = composed.embed_grad
+    query_key_value_grad = composed.query_key_value_grad
+    attention_dropout = composed.attention_dropout
+    attention_grad = composed.attention_grad
+
+
 # A preset lists variant names, best first: of any operation, or as operation_variant of that one. An operation that has none
 # of them is composed.
 PRESETS = {
@@ -119,13 +138,13 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
     return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
 
 
-def make_training_ops() -> Ops:
+def make_training_ops() -> TrainingOps:
     """The operations of a forward pass, of its backward pass, and dropout, in NumPy: for float32 and for float64."""
     chosen: dict[str, Variant | Composition] = {}
     for registry in (REGISTRY, TRAINING):
-        references = {operation: known["reference"] for operation, known in registry.variants.items() if "reference" in known}
-        chosen |= registry.compositions | references
-    return Ops(chosen, "reference")
+        chosen |= registry.compositions
+        chosen |= {operation: known["reference"] for operation, known in registry.variants.items() if "reference" in known}
+    return TrainingOps(chosen, "reference")
 
 
 def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .philox import DropoutSettings
 from .reference import dropout_scale  # and the plain operations stand first in the registry
 from .registry import composition
 
@@ -36,7 +37,16 @@ def embed(
 
 
 @composition("layer_norm_grad", "take_grad")
-def embed_grad(ops, grad, token_ids, type_ids, position_ids, tables, weight, eps):
+def embed_grad(
+    ops,
+    grad: np.ndarray,
+    token_ids: np.ndarray,
+    type_ids: np.ndarray,
+    position_ids: np.ndarray,
+    tables: tuple,
+    weight: np.ndarray,
+    eps: float,
+) -> tuple[np.ndarray, ...]:
     """grad (N, D) and embed's inputs -> gradients of the three tables, of weight (D,) and of bias (D,). A row of a table
     that no token has gets 0."""
     ids = token_ids, type_ids, position_ids
@@ -63,7 +73,15 @@ def query_key_value(
 
 
 @composition("linear_grad")
-def query_key_value_grad(ops, grads, query_input, x, query_weight, key_weight, value_weight):
+def query_key_value_grad(
+    ops,
+    grads: tuple,
+    query_input: np.ndarray,
+    x: np.ndarray,
+    query_weight: np.ndarray,
+    key_weight: np.ndarray,
+    value_weight: np.ndarray,
+) -> tuple[np.ndarray, ...]:
     """Gradients of queries (A, N), keys and values (M, N), and what they were computed from -> gradients of query_input
     (A, K), of x as keys' and values' input (M, K), and of weight and bias of queries, keys and values, six arrays."""
     query_input_grad, *query = ops.linear_grad(grads[0], query_input, query_weight)
@@ -100,7 +118,18 @@ def attention(
 
 
 @composition("softmax", "dropout")
-def attention_dropout(ops, query, key, value, bounds, key_mask, heads, settings, bias=None, window=None):
+def attention_dropout(
+    ops,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    bounds: np.ndarray,
+    key_mask: np.ndarray | None,
+    heads: int,
+    settings: DropoutSettings,
+    bias: np.ndarray | None = None,
+    window: int | None = None,
+) -> np.ndarray:
     """As `attention`, with dropout of the probabilities, as `attention_dropout_scale` has it."""
     all_probabilities = attention_probabilities(ops, query, key, bounds, key_mask, heads, bias, window)
     dropped = (
@@ -111,7 +140,19 @@ def attention_dropout(ops, query, key, value, bounds, key_mask, heads, settings,
 
 
 @composition("softmax", "softmax_grad")
-def attention_grad(ops, grad, query, key, value, bounds, key_mask, heads, settings=None, bias=None, window=None):
+def attention_grad(
+    ops,
+    grad: np.ndarray,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    bounds: np.ndarray,
+    key_mask: np.ndarray | None,
+    heads: int,
+    settings: DropoutSettings | None = None,
+    bias: np.ndarray | None = None,
+    window: int | None = None,
+) -> tuple[np.ndarray, ...]:
     """grad and query (N, D) or (S, D), and attention's other inputs -> gradients of query, key and value, each of its shape;
     with a bias, its gradient (H, T, T) as the fourth. `settings` are those of the dropout, None without one.
 
@@ -136,7 +177,7 @@ def attention_grad(ops, grad, query, key, value, bounds, key_mask, heads, settin
             bias_grad[:, : last - first, : stop - start] += scores_grad
         query_grad[first:last] = join_heads(scores_grad @ k * scale)
         key_grad[start:stop] = join_heads(scores_grad.transpose(0, 2, 1) @ q * scale)
-    return (query_grad, key_grad, value_grad) if bias is None else (query_grad, key_grad, value_grad, bias_grad)
+    return (query_grad, key_grad, value_grad) if bias_grad is None else (query_grad, key_grad, value_grad, bias_grad)
 
 
 def attention_dropout_scale(first, probabilities, settings):

@@ -7,6 +7,7 @@ backward pass computes it again instead of keeping it. Next: `reference.py`, whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class DropoutSettings(NamedTuple):
     site: int
 
 
-def philox(counter, key):
+def philox(counter: Sequence[np.ndarray], key: tuple[np.uint64, np.uint64]) -> tuple[np.ndarray, ...]:
     """counter, four arrays of uint64 below 2³² that broadcast; key, two such numbers -> four arrays of 32 random bits."""
     a, b, c, d = counter
     k, m = key
@@ -38,7 +39,7 @@ def philox(counter, key):
     return a, b, c, d
 
 
-def random_bits(rows, columns: int, settings: DropoutSettings):
+def random_bits(rows: np.ndarray, columns: int, settings: DropoutSettings) -> np.ndarray:
     """rows (R,) of an array with that many columns -> its elements' 32 bits (R, columns), as uint64.
 
     The counter is (column / 4, row, site, step), the key the seed's low and high half; the column's remainder says which

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from .philox import random_bits
+from .philox import DropoutSettings, random_bits
 from .registry import reference
 
 
@@ -34,7 +34,7 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 @reference
-def linear_grad(grad, x, weight):
+def linear_grad(grad: np.ndarray, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """grad (M, N), x (M, K), weight (N, K) -> gradients of x (M, K), weight (N, K) and bias (N,).
 
     grad weight, gradᵀ x and the sum of grad's rows: two more products of linear's size, with the same sums over 128.
@@ -43,7 +43,7 @@ def linear_grad(grad, x, weight):
     return linear(grad, weight.T, zeros), linear(grad.T, x.T, zeros), sum_of_rows(grad)
 
 
-def sum_of_rows(x):
+def sum_of_rows(x: np.ndarray) -> np.ndarray:
     """x (M, N) -> (N,), summed in float64: in float32 the error grows with the rows, to more than twice torch's at 700."""
     return x.sum(axis=0, dtype=np.float64).astype(x.dtype)
 
@@ -55,7 +55,7 @@ def take(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 @reference
-def take_grad(grad, rows, count):
+def take_grad(grad: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     """grad (R, D), rows (R,) -> (count, D): each row of grad added to the row it was taken from. Embeddings have it too."""
     x_grad = np.zeros((count, grad.shape[1]), grad.dtype)
     np.add.at(x_grad, rows, grad)
@@ -75,7 +75,7 @@ def softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
 
 
 @reference
-def softmax_grad(grad, probabilities, mask=None):
+def softmax_grad(grad: np.ndarray, probabilities: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """grad and the softmax's result (..., L), mask (L,) bool or None -> gradient of the scores (..., L): p (grad − Σ grad p)."""
     scores_grad = probabilities * (grad - (grad * probabilities).sum(axis=-1, keepdims=True))
     return scores_grad if mask is None else np.where(mask, scores_grad, 0)  # of a row that is all masked, p is not 0
@@ -90,7 +90,9 @@ def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) 
 
 
 @reference
-def layer_norm_grad(grad, x, weight, eps):
+def layer_norm_grad(
+    grad: np.ndarray, x: np.ndarray, weight: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """grad (N, D), x (N, D), weight (D,) -> gradients of x (N, D), weight (D,) and bias (D,).
 
     With z the normalized x and g = grad weight, x gets (g − mean(g) − z mean(g z)) / √(variance + eps): what is left of g
@@ -104,7 +106,7 @@ def layer_norm_grad(grad, x, weight, eps):
 
 
 @reference
-def dropout(x, settings):
+def dropout(x: np.ndarray, settings: DropoutSettings) -> np.ndarray:
     """x (M, K), a `philox.DropoutSettings` -> (M, K): 0 where an element's 32 random bits are below rate · 2³², the other
     values over 1 − rate ("Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014; divided in
     training, as PyTorch does, so that inference has nothing to do).
@@ -114,7 +116,7 @@ def dropout(x, settings):
     return x * dropout_scale(np.arange(len(x)), x.shape[1], settings).astype(x.dtype)
 
 
-def dropout_scale(rows, columns, settings):
+def dropout_scale(rows: np.ndarray, columns: int, settings: DropoutSettings) -> np.ndarray:
     """Rows (R,) of an array with that many columns -> what each value is multiplied by (R, columns): 0 or 1 / (1 − rate)."""
     keep = random_bits(rows, columns, settings) >= np.uint64(round(settings.rate * 2**32))
     return keep / (1 - settings.rate)
@@ -127,7 +129,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 @reference
-def gelu_grad(grad, x):
+def gelu_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     """grad, x -> grad (Φ(x) + x φ(x)), φ the normal distribution's density."""
     density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return grad * ((1 + erf(x * math.sqrt(0.5))) * 0.5 + x * density)
@@ -140,7 +142,7 @@ def gelu_tanh(x: np.ndarray) -> np.ndarray:
 
 
 @reference
-def gelu_tanh_grad(grad, x):
+def gelu_tanh_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     """grad, x -> grad (1 + t + x (1 − t²) u′) / 2, for t = tanh(u) above."""
     t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
     slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
@@ -154,7 +156,7 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 
 @reference
-def relu_grad(grad, x):
+def relu_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     """grad, x -> grad where x > 0, else 0 (at 0 too, as PyTorch has it)."""
     return grad * (x > 0)
 
@@ -166,7 +168,7 @@ def silu(x: np.ndarray) -> np.ndarray:
 
 
 @reference
-def silu_grad(grad, x):
+def silu_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     """grad, x -> grad s (1 + x (1 − s)), for s = 1 / (1 + exp(−x))."""
     s = (1 + np.tanh(x * 0.5)) * 0.5
     return grad * s * (1 + x * (1 - s))
@@ -179,7 +181,7 @@ def tanh(x: np.ndarray) -> np.ndarray:
 
 
 @reference
-def tanh_grad(grad, x):
+def tanh_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     """grad, x -> grad (1 − tanh(x)²)."""
     y = np.tanh(x)
     return grad * (1 - y * y)

@@ -21,6 +21,7 @@ _LAZY_EXPORTS = {
     for module, names in {
         "pipelines": ("pipeline",),
         "warmup": ("warm_up",),
+        "pipelines.reranking": ("Reranker",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
         "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
         "config": ("PreTrainedConfig",),

@@ -60,7 +60,7 @@ def is_there(name: str, filename: str, *, revision: str, token: str | bool | Non
     return False
 
 
-def find_conversion(name, commit, *, token):
+def find_conversion(name: str, commit: str, *, token: str | bool | None) -> str | None:
     """The commit of an open pull request in which the hub's bot has added safetensors to this very commit, or None.
 
     Anyone may open a pull request of that title; only the bot's is taken, as transformers does. Not to be able to ask
@@ -82,7 +82,7 @@ def find_conversion(name, commit, *, token):
     return None
 
 
-def _ask(url, token, query):
+def _ask(url: str, token: str | bool | None, query: dict[str, str]) -> Any:
     """The JSON that the hub answers with, through the client's session."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, get_session

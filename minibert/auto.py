@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import hub, tokenization
 from .config import PreTrainedConfig, config_from_file, read_config_file
-from .errors import ConfigError, MinibertWarning, VocabularyError, read_flag, short_repr, strict_arguments
+from .errors import ConfigError, MinibertWarning, VocabularyError, short_repr, strict_arguments
 from .families import FAMILIES
+from .ignored_arguments import TOKENIZER_LOADING, without_ignored
+from .loading import locate, read_model_options
 from .tokenization.files.loading import load as load_tokenizer
 from .tokenization.files.loading import read_json_of
 
@@ -38,7 +40,8 @@ class AutoConfig:
         **overrides: Any,
     ) -> PreTrainedConfig:
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
-        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = locate(name, location, overrides)
         return config_of(checkpoint, **overrides)
 
 
@@ -78,9 +81,8 @@ class AutoTokenizer:
         **overrides: Any,
     ) -> Any:
         """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
-        checkpoint = hub.locate(
-            name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
-        )
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = locate(name_or_folder, location, without_ignored(overrides, TOKENIZER_LOADING))
         return load_tokenizer(tokenizer_class_of(checkpoint), checkpoint, overrides)
 
 
@@ -115,7 +117,7 @@ def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
     return getattr(tokenization, name)
 
 
-def holds_wordpiece(checkpoint) -> bool:
+def holds_wordpiece(checkpoint: hub.Checkpoint) -> bool:
     """Whether a located checkpoint has a tokenizer.json whose model is WordPiece, by its own word."""
     model = read_json_of(checkpoint, "tokenizer.json").get("model")
     return isinstance(model, dict) and model.get("type") == "WordPiece"
@@ -148,14 +150,15 @@ class AutoClass:
         from .kernels.catalog import make_ops
         from .models.base import check_config
 
-        strict = read_flag("strict", strict)
-        make_ops(kernels)  # a wrong name is an error before anything is downloaded
-        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        options, overrides = read_model_options(kernels, strict, overrides)
+        make_ops(options.kernels)  # a wrong name is an error before anything is downloaded
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = locate(name, location, overrides)
         if config is None:
             config = config_of(checkpoint, **overrides)
         else:
             check_config(config, PreTrainedConfig, overrides)
-        return cls.class_for(type(config)).from_checkpoint(checkpoint, config, kernels, strict)
+        return cls.class_for(type(config)).load(checkpoint, config, options)
 
     @classmethod
     @strict_arguments

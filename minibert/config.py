@@ -260,12 +260,13 @@ class PreTrainedConfig:
         **overrides: Any,
     ) -> C:
         """A folder, a bundled model or a repository of the hub -> its configuration, with `overrides` put over it."""
-        from . import hub
+        from .loading import locate
 
         if not cls.model_type:
             raise ConfigError(f"a {cls.__name__} describes no encoder; use AutoConfig.from_pretrained(name).")
 
-        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = locate(name, location, overrides)
         return config_of(checkpoint, cls, **overrides)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import hub
 from .auto import AutoTokenizer, config_of
@@ -70,7 +70,7 @@ def convert(
     return written
 
 
-def copy_files(checkpoint, inner, folder: Path, model_folder: str) -> Iterator[WrittenFile]:
+def copy_files(checkpoint: Any, inner: Any, folder: Path, model_folder: str) -> Iterator[WrittenFile]:
     """Copy the files that hold no weights: those of the steps of a sentence model, and its model's own."""
     sources = {path: checkpoint.file(path) for path in files_of(checkpoint) if Path(path).name not in WEIGHT_FILES}
     own = {name: inner.optional(name) for name in COPIED}

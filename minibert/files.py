@@ -74,7 +74,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         raise ModelFileError(f"{path} cannot be written: {reason}. What was there before still is.") from error
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Write a JSON file as `atomic_write` does."""
     text = json.dumps(content, indent=2) + "\n"
     atomic_write(path, lambda aside: aside.write_text(text, encoding="utf-8"))

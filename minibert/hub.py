@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert import _download
-from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError
+from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError, read_flag, short_repr
 
 BUNDLED = Path(__file__).parent / "bundled"
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -68,7 +68,7 @@ class Repository:
     def lists(self, filename: str, commit: str) -> bool:
         return _download.is_there(self.name, filename, revision=commit, token=self.token)
 
-    def conversion(self, commit):
+    def conversion(self, commit: str) -> str | None:
         """The commit of the bot's conversion of a commit, or None. What the hub says is kept in `.conversions/`."""
         converted = _recorded_conversion(self.folder, commit)
         if converted is None and not self.offline:
@@ -107,6 +107,7 @@ class Checkpoint:
     folder: Path
     repository: Repository | None = None
     module: str = ""  # "0_Transformer/" where the files are those of a folder in it
+    subfolder: str = ""  # "bert/" where the model is in a folder of a repository
 
     def within(self, folder: str) -> "Checkpoint":
         """The same checkpoint, of which only the files in one of its folders are seen."""
@@ -116,7 +117,7 @@ class Checkpoint:
         """The path of a file the model cannot do without; ModelNotFoundError when it has none."""
         path = self.optional(filename)
         if path is None:
-            filename = self.module + filename
+            filename = self.subfolder + self.module + filename
             where = f"at commit {self.commit}" if self.commit else f"in the folder {self.folder}"
             raise ModelNotFoundError(
                 f"the model {self.name!r} must have a file {filename!r}; there is none {where}. Is it a model for transformers?"
@@ -125,7 +126,7 @@ class Checkpoint:
 
     def optional(self, filename: str) -> Path | None:
         """The path of a file, or None when the model is known to have none; not to know is a ModelFileError."""
-        filename = _plain(filename, self.module)
+        filename = self.subfolder + _plain(filename, self.module)
         path = self.folder / filename
         if self.repository is None or self.commit is None:
             return path if _is_readable(path) else None
@@ -136,21 +137,21 @@ class Checkpoint:
 
     def has(self, filename: str) -> bool:
         """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
-        filename = _plain(filename, self.module)
+        filename = self.subfolder + _plain(filename, self.module)
         path = self.folder / filename
         if self.repository is None or self.commit is None or os.path.isfile(path):
             return os.path.isfile(path)
         absent = self.repository.offline or _known_absent(self.folder, filename)
         return not absent and self.repository.lists(filename, self.commit)
 
-    def is_cached(self, filename) -> bool:
+    def is_cached(self, filename: str) -> bool:
         """Whether the hub's cache has a file of this model, which then costs no request; False for a folder."""
-        return self.repository is not None and os.path.isfile(self.folder / _plain(filename, self.module))
+        return self.repository is not None and os.path.isfile(self.folder / (self.subfolder + _plain(filename, self.module)))
 
     def conversion(self) -> "Checkpoint | None":
         """The same model with its weights as safetensors, where the hub's bot has proposed it as refs/pr/N. It is never
         asked to. None in a folder of a model, and if the hub may not be asked and was not before."""
-        if self.repository is None or self.module:
+        if self.repository is None or self.commit is None or self.module or self.subfolder:
             return None
         commit = self.repository.conversion(self.commit)
         return replace(self, commit=commit, folder=self.repository.snapshot(commit)) if commit else None
@@ -163,35 +164,40 @@ def locate(
     cache_dir: str | os.PathLike | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
+    subfolder: str | None = None,
+    force_download: bool | None = None,
     **unknown: Any,
 ) -> Checkpoint:
     """Find a model by its folder, its bundled name or its name on the hub; pin the commit its files come from.
 
     On the hub `revision` is a branch, a tag, "refs/pr/1" or a commit, by default "main"; `token` is a string, or
     False to send none. A folder and a bundled model have no revisions, and ask nobody. A Checkpoint stays what it is.
+    The model may be in a `subfolder`. With `force_download` the hub is asked which commit a branch or tag is now.
     """
     if unknown:
-        options = "revision, cache_dir, token and local_files_only"
+        options = "revision, cache_dir, token, local_files_only, subfolder and force_download"
         raise InputTypeError(f"the options that say where a model is are {options}; got {', '.join(map(repr, unknown))}.")
     if isinstance(name, Checkpoint):
         return name
+    inner, ask = _subfolder(subfolder), force_download is not None and read_flag("force_download", force_download)
     folder = _local_folder(name)
     if folder is not None:
-        return Checkpoint(os.fspath(name), None, folder)
+        return Checkpoint(os.fspath(name), None, folder, subfolder=inner)
     name = os.fspath(name)
     if name in bundled_models():
-        return Checkpoint(name, None, BUNDLED / name)
+        return Checkpoint(name, None, BUNDLED / name, subfolder=inner)
     revision = "main" if revision is None else revision
     _check_arguments(name, revision, token)
     offline = "local_files_only=True" if _is_true(local_files_only) else _offline_variable()
     repository = Repository(name, _cache_folder(cache_dir), token, offline)
-    commit = repository.cached_commit(revision)
-    if commit is None or not (offline or _is_known(repository.snapshot(commit), "config.json")):
-        path = repository.fetch("config.json", revision)
-        commit = path.parent.name if path else repository.cached_commit(revision)
+    first = f"{inner}config.json"
+    commit = None if ask else repository.cached_commit(revision)
+    if commit is None or not (offline or _is_known(repository.snapshot(commit), first)):
+        path = repository.fetch(first, revision)
+        commit = path.parents[inner.count("/")].name if path else repository.cached_commit(revision)
     if commit is None:
-        raise ModelNotFoundError(f"{name!r} (revision {revision!r}) must have a file 'config.json'; the hub has none.")
-    return Checkpoint(name, commit, repository.snapshot(commit), repository)
+        raise ModelNotFoundError(f"{name!r} (revision {revision!r}) must have a file {first!r}; the hub has none.")
+    return Checkpoint(name, commit, repository.snapshot(commit), repository, subfolder=inner)
 
 
 def bundled_models() -> list[str]:
@@ -251,7 +257,7 @@ def _is_whole(snapshot: Path) -> bool:
     return _has_weights(snapshot) or (converted is not None and _has_weights(snapshot.with_name(converted)))
 
 
-def _recorded_conversion(folder, commit):
+def _recorded_conversion(folder: Path, commit: str) -> str | None:
     """The commit that the hub was seen to have as the conversion of this one, or None."""
     try:
         text = (folder / ".conversions" / commit).read_text("ascii")
@@ -260,14 +266,14 @@ def _recorded_conversion(folder, commit):
     return text if COMMIT.fullmatch(text) else None
 
 
-def _has_weights(snapshot):
+def _has_weights(snapshot: Path) -> bool:
     """Whether a snapshot has a file of weights, or an index of weights and all its shards."""
     if any(os.path.isfile(snapshot / name) for name in ("model.safetensors", "pytorch_model.bin")):
         return True
     return any(map(_has_shards, (snapshot / f"{name}.index.json" for name in ("model.safetensors", "pytorch_model.bin"))))
 
 
-def _has_shards(index):
+def _has_shards(index: Path) -> bool:
     try:
         shards = set(json.loads(index.read_bytes())["weight_map"].values())
         return bool(shards) and all(os.path.isfile(index.with_name(_plain(shard))) for shard in shards)
@@ -318,6 +324,16 @@ def _plain(filename: str, module: str = "") -> str:
     if name in ("", ".", "..") or set(name) & set("/\\:\0"):
         raise InputError(f"a model's file is named without a folder, other than '1_Pooling' and its like; got {filename!r}.")
     return filename
+
+
+def _subfolder(name: Any) -> str:
+    """A caller's subfolder, "bert" or "models/bert", with a slash at the end; "" for none. It may not leave its folder."""
+    if name is None or (isinstance(name, str) and not name):
+        return ""
+    parts = name.strip("/").split("/") if isinstance(name, str) else [""]
+    if any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in parts):
+        raise InputError(f"subfolder must be a folder of the model's own, such as 'bert'; got {short_repr(name)}.")
+    return "/".join(parts) + "/"
 
 
 def _local_folder(name: Any) -> Path | None:

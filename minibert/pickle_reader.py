@@ -45,7 +45,7 @@ class Name(NamedTuple):
     call: Callable[[tuple], Any] | None = None
 
 
-def read_pickle(content, start: int, names: Mapping[str, Name], load_persistent: Callable[[Any], Any]) -> tuple[Any, int]:
+def read_pickle(content: Any, start: int, names: Mapping[str, Name], load_persistent: Callable[[Any], Any]) -> tuple[Any, int]:
     """The pickle that begins at content[start] -> its object, and the index after its end.
 
     `names` maps each "module.name" that the pickle may use, and `load_persistent` gets what BINPERSID refers to. Raise
@@ -77,7 +77,7 @@ def damaged(what: str) -> WeightsError:
 class Machine:
     """The program, and the state of the machine that runs it."""
 
-    def __init__(self, program: bytes, names: Mapping[str, Name], load_persistent: Callable[[Any], Any]):
+    def __init__(self, program: bytes, names: Mapping[str, Name], load_persistent: Callable[[Any], Any]) -> None:
         self.program, self.names, self.load_persistent = program, names, load_persistent
         self.position = 0
         self.stack: list[Any] = []

@@ -34,7 +34,15 @@ def holds_tensors(values: object) -> bool:
     return is_torch_tensor(values) or (isinstance(values, (list, tuple)) and bool(values) and is_torch_tensor(values[0]))
 
 
-def as_array(values, name: str):
+def takes_tensors(function: object) -> bool:
+    """Whether a callable is a torch module or one of torch's own functions. Never imports torch."""
+    function = getattr(function, "func", function)  # of a functools.partial
+    module_class = getattr(sys.modules.get("torch.nn"), "Module", None)
+    is_module = module_class is not None and isinstance(function, module_class)
+    return is_module or str(getattr(function, "__module__", "")).partition(".")[0] == "torch"
+
+
+def as_array(values: Any, name: str) -> Any:
     """A caller's array, nested list, tensor or list of tensors -> a NumPy array of any dtype.
 
     Shares memory with a dense CPU tensor, leaves its gradient out, and widens bfloat16, which NumPy has not, to float32.
@@ -52,17 +60,17 @@ def as_array(values, name: str):
         raise InputTypeError(f"{name} must be an array of numbers; got {type(values).__name__}: {error!s:.200}") from None
 
 
-def tensor_to_numpy(tensor):
+def tensor_to_numpy(tensor: Any) -> Any:
     tensor = tensor.detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
-def like(values, result):
+def like(values: Any, result: Any) -> Any:
     """A result -> a torch tensor if the caller's values were tensors, else as it is."""
     return to_torch(result) if holds_tensors(values) else result
 
 
-def to_torch(array):
+def to_torch(array: Any) -> Any:
     """A NumPy array or scalar -> a torch tensor, which shares its memory if it may be written. Imports torch.
 
     InputError if torch is not installed.
@@ -101,7 +109,7 @@ def check_device_map(device_map: object) -> None:
             check_device(device, "device_map")
 
 
-def cpu_device():
+def cpu_device() -> Any:
     """What `.device` is: torch.device("cpu") if the caller has imported torch, else "cpu"."""
     device_class = getattr(sys.modules.get("torch"), "device", None)
     return "cpu" if device_class is None else device_class("cpu")

@@ -127,7 +127,7 @@ def read_legacy(content: mmap.mmap) -> dict[str, StoredTensor]:
     return stored_tensors(state, locations)
 
 
-def read_state(content, start: int) -> tuple[dict[str, Tensor], dict[str, Storage], int]:
+def read_state(content: Any, start: int) -> tuple[dict[str, Tensor], dict[str, Storage], int]:
     """The state dict's pickle -> its tensors by name, their storages by key, and the index after its end."""
     storages: dict[str, Storage] = {}
 

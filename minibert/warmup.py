@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .auto import AutoTokenizer
 from .errors import strict_arguments
 from .models.tiny import TinyClassifier, TinyConfig
 
 
 @strict_arguments
-def warm_up(kernels="auto") -> None:
+def warm_up(kernels: Any = "auto") -> None:
     """Compile the kernels of a model with this preset or mapping, and the tokenizer's; those in the cache are loaded.
 
     A compiled kernel serves models of every size, so this runs a tiny one.

@@ -16,7 +16,7 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,27 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 WEIGHT_FILES = (*SAFETENSORS, *PICKLES)  # the first that a checkpoint has is read
 
 
-def open_weights(checkpoint) -> dict[str, StoredTensor]:
-    """A located checkpoint's weights, in one file or in shards -> its tensors, by the names in the file."""
+def open_weights(checkpoint: Any, safetensors_only: bool = False) -> dict[str, StoredTensor]:
+    """A located checkpoint's weights, in one file or in shards -> its tensors, by the names in the file. WeightsError if it
+    has a pickle only, and `safetensors_only` was asked for."""
     checkpoint, filename = find_weights(checkpoint)
+    if safetensors_only and filename in PICKLES:
+        raise WeightsError(
+            f"with use_safetensors=True weights must be safetensors; {checkpoint.name} has only {filename}. Leave it out (reading "
+            "it executes nothing), or convert it: minibert convert NAME FOLDER."
+        )
     path = checkpoint.file(filename)
     suffix = ".safetensors" if filename in SAFETENSORS else ".bin"
     return read_shards(checkpoint, path, suffix) if filename.endswith(".json") else READERS[suffix](path)
 
 
-def find_weights(checkpoint) -> tuple:
+def find_weights(checkpoint: Any) -> tuple[Any, str]:
     """A located checkpoint -> itself, or the hub's conversion of it to safetensors, and the name of the file to read.
 
     A file in the cache is taken without a request. A checkpoint without weights is a ModelNotFoundError.
     """
 
-    def first(names, has) -> str | None:
+    def first(names: Iterable[str], has: Callable[[str], object]) -> str | None:
         return next(filter(has, names), None)
 
     if filename := first(WEIGHT_FILES, checkpoint.is_cached) or first(SAFETENSORS, checkpoint.optional):
@@ -65,7 +71,7 @@ def find_weights(checkpoint) -> tuple:
     return checkpoint, WEIGHTS  # whose absence is the error
 
 
-def read_shards(checkpoint, index: Path, suffix: str) -> dict[str, StoredTensor]:
+def read_shards(checkpoint: Any, index: Path, suffix: str) -> dict[str, StoredTensor]:
     """The tensors of all the shards that an index names."""
     tensors: dict[str, StoredTensor] = {}
     weight_map = read_weight_map(index, suffix)

@@ -7,7 +7,7 @@ import argparse
 from .shared import command
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     convert = command(commands, "convert", convert_model, "write a model's weights as safetensors, beside its other files")
     convert.add_argument("model", metavar="NAME", help="a folder, a bundled model or one of the Hugging Face hub")
     convert.add_argument("folder", metavar="FOLDER", help="where to write it; created if it is not there")

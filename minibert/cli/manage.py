@@ -12,7 +12,7 @@ from ..files import read_json
 from .shared import add_kernels, add_model, add_texts, chosen_model, command, input_texts
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     tokenize = command(commands, "tokenize", tokenize_texts, "show each text's tokens, their ids and their offsets")
     add_texts(tokenize)
     add_model(tokenize)

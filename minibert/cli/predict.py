@@ -35,7 +35,7 @@ COMMANDS = {
 }
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     for name, text_command in COMMANDS.items():
         parser = command(commands, name, partial(predict_texts, text_command), text_command.summary)
         parser.add_arguments = partial(add_arguments, text_command.task)
@@ -57,13 +57,8 @@ def add_arguments(task: str, parser: CommandParser, arguments: list[str]) -> Non
 
 def predict_texts(text_command: TextCommand, options: argparse.Namespace) -> None:
     """Print the answer of each text."""
-    from ..run.tasks import make_task
-
     texts = input_texts(options)
-    values = {name: getattr(options, name) for name in options.task_options}
-    task = make_task(
-        text_command.task, chosen_model(options), "text", values, kernels=options.kernels, revision=options.revision
-    )
+    task = load_task(text_command.task, options)
     size = 1 if sys.stdout.isatty() else text_command.batch_size
     for text, answer in answers_of(texts, task, size):
         columns = task.to_columns(answer)
@@ -73,7 +68,15 @@ def predict_texts(text_command: TextCommand, options: argparse.Namespace) -> Non
             print_columns(columns, text if text_command.shows_text else None)
 
 
-def answers_of(texts: Iterable[str], task, batch_size: int) -> Iterator[tuple[str, Any]]:
+def load_task(name: str, options: argparse.Namespace) -> Any:
+    """A task's name and a command's options -> the Task (run/tasks.py)."""
+    from ..run.tasks import make_task
+
+    values = {name: getattr(options, name) for name in options.task_options}
+    return make_task(name, chosen_model(options), "text", values, kernels=options.kernels, revision=options.revision)
+
+
+def answers_of(texts: Iterable[str], task: Any, batch_size: int) -> Iterator[tuple[str, Any]]:
     """Each text with its answer, in order; reads no further than a batch ahead. InputError for a text that is refused."""
     from ..run.job import reason_of
 
@@ -90,7 +93,7 @@ def print_columns(columns: Mapping[str, Any], text: str | None) -> None:
     """A line with the columns of an answer, or one for each row of a single column that holds rows; a vector with blanks."""
     values = list(columns.values())
     rows = values[0] if len(values) == 1 else [columns]
-    if rows and isinstance(rows[0], float):
+    if rows and isinstance(rows[0], (float, int)):
         print(" ".join(f"{value:.6g}" for value in rows))
         return
     for row in rows:

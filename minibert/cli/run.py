@@ -8,6 +8,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..errors import InputError
@@ -28,7 +30,7 @@ from .shared import (
 SIGTERM_STATUS = 143  # 128 + SIGTERM, as shells have it
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     parser = command(commands, "run", run_file, "answer each row of a file of any size")
     parser.add_arguments = add_arguments
 
@@ -72,7 +74,7 @@ def set_threads(count: int | None) -> None:
     set_num_threads(count)
 
 
-def add_file_options(group) -> None:
+def add_file_options(group: argparse._ActionsContainer) -> None:
     from ..run import open, writers
 
     group.add_argument("--text-column", default="text", metavar="NAME", help="the column with the text (text)")
@@ -149,7 +151,7 @@ def run_file(options: argparse.Namespace) -> int:
     return print_summary(results.state, options.errors)
 
 
-def run_job(options: argparse.Namespace, source, task, results, file_format: str) -> None:
+def run_job(options: argparse.Namespace, source: Any, task: Any, results: Any, file_format: str) -> None:
     from ..run import job
     from ..run.progress import Progress
 
@@ -178,10 +180,13 @@ def check_files(options: argparse.Namespace) -> None:
             raise InputError(f"an output must not overwrite the input; both are {name}.")
 
 
-def run_fingerprint(options: argparse.Namespace, file_format: str, task) -> dict:
+def run_fingerprint(options: argparse.Namespace, file_format: str, task: Any) -> dict:
     """What decides the bytes of the output: a run can be resumed only if all of this is the same."""
     from ..run.tasks import model_identity
 
+    files = [
+        name for name, option in options.task_options.items() if option.type is Path and getattr(options, name) is not None
+    ]
     names = ("task", "revision", "text_column", "input_format", "delimiter", "prefix", "limit", "errors", *options.task_options)
     size, time = 0, 0  # stdin cannot be resumed
     if options.input != "-":
@@ -196,11 +201,12 @@ def run_fingerprint(options: argparse.Namespace, file_format: str, task) -> dict
         "the input's time": time,
         "--output-format": file_format,
         **{flag(name): getattr(options, name) for name in names},
+        **{f"the time of {flag(name)}": os.stat(getattr(options, name)).st_mtime_ns for name in files},
     }
 
 
 @contextmanager
-def resume_hint_on_exit(results) -> Iterator[None]:
+def resume_hint_on_exit(results: Any) -> Iterator[None]:
     """After Ctrl-C or SIGTERM, say what is saved. (After SIGKILL the same is saved, without a message.)"""
     previous = None
     if threading.current_thread() is threading.main_thread():
@@ -217,11 +223,11 @@ def resume_hint_on_exit(results) -> Iterator[None]:
             signal.signal(signal.SIGTERM, previous)
 
 
-def exit_on_sigterm(signal_number, frame) -> None:
+def exit_on_sigterm(signal_number: int, frame: object) -> None:
     raise SystemExit(SIGTERM_STATUS)
 
 
-def print_summary(state, errors: str | None) -> int:
+def print_summary(state: Any, errors: str | None) -> int:
     """Say which rows were left out. Returns the command's exit status."""
     if not state.bad_rows:
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from ..errors import InputError
 
@@ -21,7 +22,7 @@ class CommandParser(argparse.ArgumentParser):
 
     add_arguments: Callable[[CommandParser, list[str]], None] | None = None
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.add_arguments is not None:
             add_arguments, self.add_arguments = self.add_arguments, None
             add_arguments(self, args)
@@ -40,7 +41,9 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def command(commands, name: str, run: Callable[[argparse.Namespace], int | None], summary: str) -> CommandParser:
+def command(
+    commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int | None], summary: str
+) -> CommandParser:
     """Add a command: its name, the function that does it, and a line for the help."""
     parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
     parser.set_defaults(run=run, usage_error=parser.error)
@@ -63,12 +66,12 @@ def add_kernels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernels", type=kernels_option, default="auto", metavar="PRESET", help=summary)
 
 
-def add_task_option(parser, option, help: str = "", required: bool = False) -> None:
+def add_task_option(parser: argparse._ActionsContainer, option: Any, help: str = "", required: bool = False) -> None:
     """A task's declaration of an option (pipelines/task.py) -> the same in argparse."""
     if option.type is bool:
         parser.add_argument(option.flag, action="store_true", help=help or option.help)
         return
-    value_type = at_least_one if option.type is int else str
+    value_type = at_least_one if option.type is int else str  # a file's name is checked where it is read
     parser.add_argument(option.flag, type=value_type, metavar=option.metavar, required=required, help=help or option.help)
 
 

@@ -8,7 +8,7 @@ import shlex
 from .shared import command, eprint
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     verify = command(commands, "verify", verify_model, "compare a model's files in the hub's cache with their hashes")
     verify.add_argument("model", metavar="NAME", help="a model of the Hugging Face hub")
     verify.add_argument("--revision", help="only this branch, tag or commit; by default all that are cached")

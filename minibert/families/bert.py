@@ -146,7 +146,7 @@ class BertForNextSentencePrediction(ModelWithHead):
         return pooler_shapes(config) | linear_shapes("cls.seq_relationship", 2, config.hidden_size)
 
     @classmethod
-    def loss_heads(cls, config: BertConfig) -> tuple[LossHead, ...]:
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
         return (LossHead("class", (linear_layer("pooler.dense"), HeadLayer("tanh"), linear_layer("cls.seq_relationship"))),)
 
     def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
@@ -185,7 +185,7 @@ class BertForPreTraining(BertForMaskedLM):
         return super().head_shapes(config) | BertForNextSentencePrediction.head_shapes(config)
 
     @classmethod
-    def loss_heads(cls, config: BertConfig) -> tuple[LossHead, ...]:
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
         """The sum of both heads' losses."""
         (words,), (pairs,) = super().loss_heads(config), BertForNextSentencePrediction.loss_heads(config)
         pairs = pairs._replace(outputs=("seq_relationship_logits",), labels=("next_sentence_label",))

@@ -138,7 +138,7 @@ class ElectraForMultipleChoice(MultipleChoice, SequenceClassifier):
         return projection | linear_shapes("classifier", 1, width)
 
     @classmethod
-    def head_layers(cls, config: ElectraConfig) -> tuple[HeadLayer, ...]:
+    def head_layers(cls, config: PreTrainedConfig) -> tuple[HeadLayer, ...]:
         activation = summary_activation(config)
         return (
             HeadLayer("dropout", rate=getattr(config, "summary_first_dropout", 0.0)),
@@ -208,7 +208,7 @@ class ElectraForPreTraining(ModelWithHead):
         return dense | linear_shapes("discriminator_predictions.dense_prediction", 1, width)
 
     @classmethod
-    def loss_heads(cls, config: ElectraConfig) -> tuple[LossHead, ...]:
+    def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
         dense, prediction = "discriminator_predictions.dense", "discriminator_predictions.dense_prediction"
         activation = HeadLayer(config.architecture.activation)
         return (LossHead("replaced", (linear_layer(dense), activation, linear_layer(prediction))),)

@@ -29,8 +29,9 @@ from ..errors import (
     strict_arguments,
 )
 from ..files import as_folder
+from ..loading import ModelOptions, locate, read_model_options
 from ..weights import WEIGHTS, open_weights, save_tensors
-from .checkpoint import EncoderNames, canonical, check_tensors, encoder_shapes
+from .checkpoint import BUFFERS, EncoderNames, canonical, check_tensors, encoder_shapes
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
@@ -51,6 +52,7 @@ from .quantized import (
 from .random_weights import init_tensor
 
 M = TypeVar("M", bound="PreTrainedModel")
+NO_OPTIONS = ModelOptions()
 
 
 class PreTrainedModel:
@@ -65,6 +67,7 @@ class PreTrainedModel:
     output_class: type[ModelOutput] = BaseModelOutput
     cls_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
     purpose: str  # what a checkpoint with the class's head was trained to do
+    loading_info: Mapping[str, Any] = {}  # of a checkpoint: keys of the model and of the file that have no partner
     has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
     tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
@@ -139,20 +142,28 @@ class PreTrainedModel:
         strict: bool = True,
         **overrides: Any,
     ) -> M:
-        """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration.
+        """A folder, a bundled model or a repository of the hub -> the model. `overrides` go over its configuration; the
+        arguments of `loading.py` and `ignored_arguments.py` are accepted too.
 
         float32 weights stay in the file, mapped; others are widened to float32. Errors: ModelFileError if a file is
         missing, ConfigError and WeightsError if it cannot be used. With strict=False, surplus tensors, such as a loss
         function's, are a warning and no error.
         """
-        strict = read_flag("strict", strict)
-        make_ops(kernels)  # a wrong name is an error before anything is downloaded
-        checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        options, overrides = read_model_options(kernels, strict, overrides)
+        make_ops(options.kernels)  # a wrong name is an error before anything is downloaded
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = locate(name, location, overrides)
         if config is None:
             config = config_of(checkpoint, cls.config_class, **overrides)
         else:
             check_config(config, cls.config_class, overrides)
-        return cls.from_checkpoint(checkpoint, config, kernels, strict)
+        return cls.load(checkpoint, config, options)
+
+    @classmethod
+    def load(cls: type[M], checkpoint: hub.Checkpoint, config: PreTrainedConfig, options: ModelOptions) -> Any:
+        """A located checkpoint and its configuration -> the model; with `with_info`, (model, transformers' loading info)."""
+        model = cls.from_checkpoint(checkpoint, config, options.kernels, options.strict, options)
+        return (model, model.loading_info) if options.with_info else model
 
     @classmethod
     def from_checkpoint(
@@ -161,15 +172,19 @@ class PreTrainedModel:
         config: PreTrainedConfig,
         kernels: str | Mapping[str, str],
         strict: bool = True,
+        options: ModelOptions = NO_OPTIONS,
         new_head_seed: int | None = None,
     ) -> M:
-        """A located checkpoint and its configuration -> the model. With `new_head_seed`, which is for training, tensors of
-        the head that the file lacks, or has in another shape, are drawn from this seed without a warning."""
+        """A located checkpoint and its configuration -> the model. Of the options only those of the weights count. With
+        `new_head_seed`, which is for training, tensors of the head that the file lacks, or has in another shape, are drawn
+        from this seed without a warning."""
         names, arch = cls.encoder_names, config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, kernels)
         if quantized:
             check_kernels(make_ops(kernels), arch, checkpoint.name)
-        stored = canonical(open_weights(checkpoint), names.prefix)
+        stored = canonical(open_weights(checkpoint, options.safetensors_only), names.prefix)
+        if not options.pooler and not cls.has_head:
+            stored = {name: tensor for name, tensor in stored.items() if not names.in_pooler(name)}
         if arch.layers > len(stored):  # before the shapes of a billion layers are listed
             raise WeightsError(f"{checkpoint.name}: config.json has {arch.layers} layers, the file {len(stored)} tensors.")
         tied = cls.tied_weights if config.tie_word_embeddings else {}
@@ -191,7 +206,15 @@ class PreTrainedModel:
                 warn_of_new_head(checkpoint.name, missing, cls.purpose)
             random = np.random.default_rng(new_head_seed)
             tensors |= {name: init_tensor(name, head[name], config, random) for name in missing}
-        return rebuild(cls, config, tensors, kernels)
+        model = rebuild(cls, config, tensors, kernels)
+        prefix, outer = names.prefix if cls.has_head else "", {name for name in head if not names.in_pooler(name)}
+        model.loading_info = {
+            "missing_keys": {name if name in outer else prefix + name for name in missing},
+            "unexpected_keys": {name for name in stored if name not in (*shapes, *cls.tied_weights, *BUFFERS)},
+            "mismatched_keys": set(),
+            "error_msgs": [],
+        }
+        return model
 
     @strict_arguments
     def save_pretrained(self, folder: str | PathLike) -> None:
@@ -285,7 +308,7 @@ class PreTrainedModel:
         return {"last_hidden_state": packed.unpack(hidden)}
 
     @strict_arguments
-    def with_tensors(self, tensors: Mapping[str, np.ndarray]):
+    def with_tensors(self: M, tensors: Mapping[str, np.ndarray]) -> M:
         """A model of the same class, configuration and kernels with other weights: arrays of the names and shapes of
         `model.tensors`. float32 arrays are not copied: do not change them while it is in use."""
         check_same_tensors("tensors", tensors, self.tensors)

@@ -101,7 +101,9 @@ class MultipleChoice(SequenceClassifier):
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
 
-def flatten_choices(input_ids, attention_mask, token_type_ids, position_ids) -> tuple[int, int, dict[str, np.ndarray]]:
+def flatten_choices(
+    input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any
+) -> tuple[int, int, dict[str, Any]]:
     """Inputs (B, C, T) -> B, C, and those that are not None as (B · C, T)."""
     shape = as_array(input_ids, "input_ids").shape
     if len(shape) != 3:

@@ -22,7 +22,9 @@ from .packing import read_mask
 # --- The formulas ----------------------------------------------------------------------------------------------------
 
 
-def cross_entropy(logits, labels, class_weights=None, label_smoothing=0.0):
+def cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0
+) -> np.floating:
     """logits (R, C), labels (R,) -> −Σ targets log softmax(logits), a weighted mean over the rows: PyTorch's definition.
 
     A target is 1 for the label and 0 elsewhere; smoothed by ε, ε / C is everywhere and 1 − ε comes on top for the label
@@ -35,13 +37,17 @@ def cross_entropy(logits, labels, class_weights=None, label_smoothing=0.0):
     return -products.sum(dtype=np.float64) if targets.any() else np.float64("nan")
 
 
-def cross_entropy_grad(logits, labels, class_weights=None, label_smoothing=0.0):
+def cross_entropy_grad(
+    logits: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0
+) -> np.ndarray:
     """As `cross_entropy` -> the gradient of the logits (R, C): softmax(logits) Σ targets − targets."""
     targets = cross_entropy_targets(logits, labels, class_weights, label_smoothing)
     return reference.softmax(logits) * targets.sum(axis=-1, keepdims=True) - targets
 
 
-def cross_entropy_targets(logits, labels, class_weights, label_smoothing):
+def cross_entropy_targets(
+    logits: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None, label_smoothing: float
+) -> np.ndarray:
     """What the log-probabilities are multiplied by (R, C): targets by weights, over the sum of the labels' weights."""
     counted, classes = labels != IGNORED, logits.shape[1]
     targets = np.full(logits.shape, label_smoothing / classes, logits.dtype)
@@ -51,23 +57,23 @@ def cross_entropy_targets(logits, labels, class_weights, label_smoothing):
     return targets * weights * counted[:, None] / (total if total else 1)
 
 
-def binary_cross_entropy(logits, targets):
+def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.floating:
     """logits and targets from 0 to 1, of one shape -> mean of −t log σ(x) − (1 − t) log(1 − σ(x)), in a form without
     overflow: max(x, 0) − x t + log(1 + exp(−|x|)). PyTorch's `binary_cross_entropy_with_logits`."""
     return (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(dtype=np.float64)
 
 
-def binary_cross_entropy_grad(logits, targets):
+def binary_cross_entropy_grad(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """As `binary_cross_entropy` -> the gradient of the logits: (σ(x) − t) over how many there are."""
     return ((1 + np.tanh(logits * 0.5)) * 0.5 - targets) / logits.size
 
 
-def mean_squared_error(predictions, targets):
+def mean_squared_error(predictions: np.ndarray, targets: np.ndarray) -> np.floating:
     """predictions and targets of one shape -> the mean of (x − t)²."""
     return np.square(predictions - targets).mean(dtype=np.float64)
 
 
-def mean_squared_error_grad(predictions, targets):
+def mean_squared_error_grad(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """As `mean_squared_error` -> the gradient of the predictions: 2 (x − t) over how many there are."""
     return 2 * (predictions - targets) / predictions.size
 
@@ -136,7 +142,11 @@ def linear_layer(module: str) -> HeadLayer:
 
 
 def head_loss(
-    model, outputs: Mapping[str, np.ndarray], labels: Mapping[str, Any], attention_mask=None, options: LossOptions | None = None
+    model: Any,
+    outputs: Mapping[str, np.ndarray],
+    labels: Mapping[str, Any],
+    attention_mask: Any = None,
+    options: LossOptions | None = None,
 ) -> float:
     """A model's outputs, padded as it returned them, and its labels by the names of their arguments -> the loss.
 
@@ -171,7 +181,7 @@ def tokens_of_loss(form: str, token_mask: np.ndarray, key_mask: np.ndarray | Non
     return attended
 
 
-def check_label_names(model, heads: tuple[LossHead, ...], labels: Mapping[str, Any]) -> None:
+def check_label_names(model: Any, heads: tuple[LossHead, ...], labels: Mapping[str, Any]) -> None:
     """Raise InputError unless the labels are those that this model's heads take."""
     names = [name for head in heads for name in head.labels]
     if not names:
@@ -184,7 +194,7 @@ def check_label_names(model, heads: tuple[LossHead, ...], labels: Mapping[str, A
 
 def loss_and_grad(
     form: str, config: PreTrainedConfig, name: str, logits: np.ndarray, labels: np.ndarray, options: LossOptions = PLAIN
-):
+) -> Any:
     """logits (R, C) or (R,), and labels of a form -> the loss, and the gradient of the logits."""
     problem = problem_of(form, config, labels)
     plain = options.class_weights is None and not options.label_smoothing and options.teacher_logits is None

@@ -34,9 +34,11 @@ class ModelWithPooler(PreTrainedModel):
         pooler = list(pooler_shapes(config))
         return [] if any(name in stored for name in pooler) else pooler
 
-    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray | None]:
-        pooled = pool(hidden[packed.first], self.head, self.kernels) if self.head else None
-        return {"last_hidden_state": packed.unpack(hidden), "pooler_output": pooled}
+    def head_outputs(self, packed: Packed, hidden: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = {"last_hidden_state": packed.unpack(hidden)}
+        if self.head:
+            outputs["pooler_output"] = pool(hidden[packed.first], self.head, self.kernels)
+        return outputs
 
 
 class PooledClassifier(SequenceClassifier):

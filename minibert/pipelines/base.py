@@ -139,7 +139,7 @@ class Pipeline(Task):
     @property
     def limit(self) -> int:
         """How many tokens of a text the model can see at once."""
-        return min(self.tokenizer.model_max_length, self.model.config.architecture.max_tokens)
+        return min(self.tokenizer.model_max_length, self.model.architecture.max_tokens)
 
     def encode(self, texts: list, pairs: list | None = None, **options: Any) -> Mapping[str, np.ndarray]:
         """Texts, or pairs of texts -> the tokenizer's arrays, padded to one length; InputError if the model takes no more."""
@@ -157,7 +157,7 @@ class Pipeline(Task):
     def check_length(self, mask: np.ndarray, options: Mapping[str, Any]) -> None:
         """InputError if a row of this mask (B, T) has tokens past the model's positions."""
         longest = int(mask.any(axis=0).nonzero()[0].max(initial=-1)) + 1
-        positions = self.model.config.architecture.max_tokens
+        positions = self.model.architecture.max_tokens
         if longest > positions:
             long_option = options.get("max_length") is not None or "truncation" not in self.tokenizer_options
             remedy = f"Pass {self.length_option}={positions} or less." if long_option else TRUNCATION_HINT

@@ -30,7 +30,7 @@ class FeatureExtractionPipeline(Pipeline):
 
         return AutoModel
 
-    def to_columns(self, answer) -> dict[str, Any]:
+    def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"features": answer[0]}  # (tokens, D) of (1, tokens, D)
 
     def answers(self, inputs: Iterable, batch_size: int, *, return_tensors: bool = False, **tokenizer_options: Any) -> Iterator:

@@ -43,7 +43,7 @@ class FillMaskPipeline(Pipeline):
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
-    def to_columns(self, answer) -> dict[str, Any]:
+    def to_columns(self, answer: Any) -> dict[str, Any]:
         masks = [answer] if isinstance(answer[0], dict) else answer
         return {"words": [{key: word[key] for key in ("token_str", "score", "sequence")} for words in masks for word in words]}
 

@@ -197,15 +197,7 @@ def read_pooling(path) -> tuple[tuple[str, ...], bool]:
 
 def checked(sentence_config: SentenceConfig, source: str) -> SentenceConfig:
     """ConfigError for a value that cannot be."""
-    longest, prompts = sentence_config.longest, sentence_config.prompts
-    if longest is not None and (type(longest) is not int or longest < 3):
-        raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {short_repr(longest)}.")
-    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise ConfigError(f"prompts must map names to texts; {source} has {short_repr(prompts)}.")
-    if sentence_config.prompt_name is not None and sentence_config.prompt_name not in list(prompts):
-        raise ConfigError(
-            f"default_prompt_name must be one of the prompts; {source} has {short_repr(sentence_config.prompt_name)}."
-        )
+    check_text_settings(sentence_config.longest, sentence_config.prompts, sentence_config.prompt_name, source)
     if not isinstance(sentence_config.similarity, str) or sentence_config.similarity not in SIMILARITIES:
         known = ", ".join(SIMILARITIES)
         raise ConfigError(f"similarity_fn_name is one of {known}; {source} has {short_repr(sentence_config.similarity)}.")
@@ -213,6 +205,16 @@ def checked(sentence_config: SentenceConfig, source: str) -> SentenceConfig:
     if length is not None and (type(length) is not int or length < 1):
         raise ConfigError(f"truncate_dim must be a whole number, 1 or more; {source} has {short_repr(length)}.")
     return sentence_config
+
+
+def check_text_settings(longest, prompts, prompt_name, source: str) -> None:
+    """ConfigError for a value that cannot be, of those that cross-encoders have too."""
+    if longest is not None and (type(longest) is not int or longest < 3):
+        raise ConfigError(f"max_seq_length must be a whole number, 3 or more; {source} has {short_repr(longest)}.")
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise ConfigError(f"prompts must map names to texts; {source} has {short_repr(prompts)}.")
+    if prompt_name is not None and prompt_name not in list(prompts):
+        raise ConfigError(f"default_prompt_name must be one of the prompts; {source} has {short_repr(prompt_name)}.")
 
 
 def write_sentence_config(sentence_config: SentenceConfig, folder: Path, width: int) -> None:
@@ -244,15 +246,19 @@ def write_sentence_config(sentence_config: SentenceConfig, folder: Path, width: 
 
 def write_dense(dense: Dense, folder: Path) -> None:
     outputs, inputs = dense.weight.shape
-    module = "linear" if dense.activation == "Identity" else "activation"
     settings = {
         "in_features": inputs,
         "out_features": outputs,
         "bias": True,
-        "activation_function": f"torch.nn.modules.{module}.{dense.activation}",
+        "activation_function": torch_name(dense.activation),
     }
     save_tensors(folder / WEIGHTS, {"linear.weight": dense.weight, "linear.bias": dense.bias})
     write_json(folder / "config.json", settings)
+
+
+def torch_name(activation: str) -> str:
+    """A name of ACTIVATIONS -> the path of torch's class, as sentence-transformers' files have it."""
+    return f"torch.nn.modules.{'linear' if activation == 'Identity' else 'activation'}.{activation}"
 
 
 def distances(one: np.ndarray, other: np.ndarray, order: int) -> np.ndarray:

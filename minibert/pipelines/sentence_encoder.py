@@ -15,7 +15,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..auto import AutoModel, AutoTokenizer, config_of
-from ..errors import ConfigError, InputError, InputTypeError, is_integer, read_flag, read_int, short_repr, strict_arguments
+from ..errors import ConfigError, InputError, InputTypeError, read_flag, read_int, short_repr, strict_arguments
 from ..files import as_folder
 from ..models.base import check_finite
 from ..models.checks import check_vocabulary
@@ -31,9 +31,10 @@ from .sentence_config import (
     write_sentence_config,
 )
 from .streaming import as_rows, in_batches, stream, type_name
+from .text_settings import TextSettings, longest_of
 
 
-class SentenceEncoder:
+class SentenceEncoder(TextSettings):
     """`SentenceEncoder.from_pretrained(name).encode(texts)`: a vector each, such that near ones mean near things.
 
     `prompts`, `default_prompt_name`, `similarity_fn_name`, `max_seq_length` and `truncate_dim` begin as the folder says,
@@ -58,8 +59,7 @@ class SentenceEncoder:
         check_vocabulary(model, tokenizer)
         sentence_config = sentence_config._replace(prompts=dict(sentence_config.prompts))
         self.model, self.tokenizer, self.sentence_config = model, tokenizer, sentence_config
-        limits = (sentence_config.longest, tokenizer.model_max_length, model.config.architecture.max_tokens)
-        self._longest = min(limit for limit in limits if limit is not None)
+        self._longest = longest_of(sentence_config.longest, tokenizer, model)
         self.width = len(sentence_config.poolings) * model.config.hidden_size  # of a vector; after each Dense step, its
         self.dense = []
         for step in sentence_config.dense:
@@ -120,29 +120,6 @@ class SentenceEncoder:
         self.tokenizer.save_pretrained(folder)
 
     @property
-    def prompts(self) -> Mapping[str, str]:
-        """Names -> what stands before each text where the name is chosen."""
-        return self.sentence_config.prompts
-
-    @prompts.setter
-    def prompts(self, prompts: Mapping[str, str]) -> None:
-        if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in [*prompts, *prompts.values()]):
-            raise InputTypeError(f"prompts must map names to texts; got {short_repr(prompts)}.")
-        default = self.default_prompt_name if self.default_prompt_name in prompts else None
-        self.sentence_config = self.sentence_config._replace(prompts=dict(prompts), prompt_name=default)
-
-    @property
-    def default_prompt_name(self) -> str | None:
-        """The prompt that is used where a call names none."""
-        return self.sentence_config.prompt_name
-
-    @default_prompt_name.setter
-    def default_prompt_name(self, name: str | None) -> None:
-        if name is not None:
-            prompt_of(self.prompts, name)
-        self.sentence_config = self.sentence_config._replace(prompt_name=name)
-
-    @property
     def similarity_fn_name(self) -> str:
         """How `similarity` compares: cosine, dot, euclidean or manhattan."""
         return self.sentence_config.similarity
@@ -150,19 +127,6 @@ class SentenceEncoder:
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: str | None) -> None:
         self.sentence_config = self.sentence_config._replace(similarity="cosine" if name is None else known_similarity(name))
-
-    @property
-    def max_seq_length(self) -> int:
-        """Tokens; what is longer is cut."""
-        return self._longest
-
-    @max_seq_length.setter
-    def max_seq_length(self, longest: int) -> None:
-        most = self.model.config.architecture.max_tokens
-        if not is_integer(longest) or not 3 <= longest <= most:
-            rule = f"max_seq_length must be a whole number from 3 to {most}, the model's positions"
-            raise InputError(f"{rule}; got {short_repr(longest)}.")
-        self._longest = int(longest)
 
     @property
     def truncate_dim(self) -> int | None:
@@ -239,13 +203,21 @@ class SentenceEncoder:
 
     @strict_arguments
     def answered(
-        self, *, normalize: bool | None = None, prompt: str | None = None, prompt_name: str | None = None
+        self,
+        *,
+        normalize: bool | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
     ) -> Callable[[list], Iterator[tuple[int, Any]]]:
         """Options of `encode` -> a function from texts to (place, vector) of each, as a pipeline's `answered` is."""
-        prompt = self.chosen_prompt(prompt, prompt_name)
-        normalize = None if normalize is None else read_flag("normalize", normalize)
+        options: dict[str, Any] = {
+            "normalize": None if normalize is None else read_flag("normalize", normalize),
+            "prompt": self.chosen_prompt(prompt, prompt_name),
+            "truncate_dim": read_truncate_dim(truncate_dim),
+        }
         return lambda texts: in_batches(
-            texts, self.tokenizer, lambda batch: self.encode(batch, batch_size=len(batch), normalize=normalize, prompt=prompt)
+            texts, self.tokenizer, lambda batch: self.encode(batch, batch_size=len(batch), **options)
         )
 
     def vectors(self, texts: list[str], prompt: str) -> list[np.ndarray]:
@@ -285,12 +257,6 @@ class SentenceEncoder:
         texts = [text.lower() for text in texts] if self.sentence_config.lower else texts
         return self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_seq_length, return_tensors="np")
 
-    def chosen_prompt(self, prompt: str | None, name: str | None) -> str:
-        if prompt is not None:
-            return as_text(prompt)
-        name = self.default_prompt_name if name is None else name
-        return "" if name is None else prompt_of(self.prompts, name)
-
     @strict_arguments
     def similarity(self, one, other, function: str | None = None) -> np.ndarray:
         """Vectors (S, D) and (R, D) -> (S, R), more where they are nearer: cosines, dot products, or distances below 0, as
@@ -300,15 +266,6 @@ class SentenceEncoder:
         if one.shape[1] != other.shape[1]:
             raise InputError(f"vectors must be of one length; got {one.shape[1]} and {other.shape[1]}.")
         return compare(one, other)
-
-
-def prompt_of(prompts: Mapping[str, str], name: str) -> str:
-    """A model's prompts and the name of one -> the prompt."""
-    if not isinstance(name, str) or name not in prompts:
-        known = ", ".join(map(repr, prompts)) or "none"
-        rule = f"prompt_name is one of the model's prompts, {known}"
-        raise InputError(f"{rule}; got {short_repr(name)}. Pass prompt='...' for another.")
-    return as_text(prompts[name])
 
 
 def read_truncate_dim(count: int | None) -> int | None:

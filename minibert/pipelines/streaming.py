@@ -91,12 +91,12 @@ def in_batches(rows: list, tokenizer, answer: Callable[[list], Iterable]) -> Ite
         yield from zip(batch, try_batch([rows[index] for index in batch], answer))
 
 
-def batches_of_tokens(lengths: list[int]) -> Iterator[list[int]]:
-    """[3, 2000, 4000, 5] -> [0, 3, 1], [2]: indices, shortest first, at most BATCH_TOKENS tokens and BATCH_ROWS rows."""
+def batches_of_tokens(lengths: list[int], max_rows: int = BATCH_ROWS) -> Iterator[list[int]]:
+    """[3, 2000, 4000, 5] -> [0, 3, 1], [2]: indices, shortest first, at most BATCH_TOKENS tokens and `max_rows` rows."""
     batch: list[int] = []
     total = 0
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (total + lengths[index] > BATCH_TOKENS or len(batch) == BATCH_ROWS):
+        if batch and (total + lengths[index] > BATCH_TOKENS or len(batch) == max_rows):
             yield batch
             batch, total = [], 0
         batch.append(index)

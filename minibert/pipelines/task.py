@@ -18,7 +18,7 @@ class Option(NamedTuple):
 
     name: str
     help: str
-    type: type = str  # bool is a flag without a value, int an integer from 1 up
+    type: type = str  # bool is a flag without a value, int an integer from 1 up, Path the name of a file that is read
     metavar: str | None = None
     parameter: str = ""
     input: str = ""

@@ -66,7 +66,7 @@ class TextClassificationPipeline(Pipeline):
     def answer_columns(self) -> tuple[str, ...]:
         return ("labels",) if "top_k" in self.options else ("label", "score")
 
-    def to_columns(self, answer) -> dict[str, Any]:
+    def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"labels": answer} if isinstance(answer, list) else answer
 
     def answers(

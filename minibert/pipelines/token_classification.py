@@ -59,7 +59,7 @@ class TokenClassificationPipeline(Pipeline):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
         return super().__call__(inputs, **options)
 
-    def to_columns(self, answer) -> dict[str, Any]:
+    def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"entities": answer}
 
     def answers(

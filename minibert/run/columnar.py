@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..errors import DataFileError, InputError
 from .source import Row, Source, check_names, unreadable
@@ -77,7 +78,7 @@ def rows_of(batches: Iterable, name: str, rows_read: list[int]) -> Iterator[Row]
         raise unreadable(name, error) from None
 
 
-def dicts_of(batch) -> Iterator[tuple[dict | None, str]]:
+def dicts_of(batch: Any) -> Iterator[tuple[dict | None, str]]:
     """A batch -> (columns, "") of each row, or (None, the reason) if Python has no object for a value of that row.
 
     Such values are bytes in a text column that are not UTF-8, and the year 10,000. The batch is halved to find them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 REDRAW_SECONDS = 0.1
 
@@ -15,7 +16,7 @@ REDRAW_SECONDS = 0.1
 class Progress:
     """Call `begin` once, then `advance` after each batch."""
 
-    def __init__(self, shown: bool | None = None):
+    def __init__(self, shown: bool | None = None) -> None:
         """`shown`: None if that depends on whether stderr is a terminal."""
         self.shown = sys.stderr is not None and (sys.stderr.isatty() if shown is None else shown)
         self.rows = self.rows_before = self.rows_read = 0
@@ -47,7 +48,7 @@ class Progress:
         of_input = fraction_read * self.rows / self.rows_read if fraction_read and self.rows_read else 0.0
         return max(of_input, self.rows / self.limit if self.limit else 0.0) or None
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: Any) -> None:
         """Clear the line."""
         if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

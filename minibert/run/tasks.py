@@ -56,7 +56,7 @@ def canonical_task(name: str) -> str:
     return pipelines.canonical_task(name, command_tasks())
 
 
-def check_options(task_class, values: Mapping[str, Any]) -> None:
+def check_options(task_class: Any, values: Mapping[str, Any]) -> None:
     """InputError for an option that the task does not have, and unless exactly one of the required options was passed."""
     flags = {option.name: option.flag for option in task_class.command_options}
     for name in values:
@@ -71,12 +71,12 @@ def check_options(task_class, values: Mapping[str, Any]) -> None:
         raise InputError(f"{task_class.task} takes one of {' and '.join(required)}; got both. Leave one out.")
 
 
-def column_options(task_class, values: Mapping[str, Any]) -> list:
+def column_options(task_class: Any, values: Mapping[str, Any]) -> list:
     """The options that were passed and name a column."""
     return [option for option in task_class.command_options if option.is_column and option.name in values]
 
 
-def input_sources(task_class, text_column: str, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+def input_sources(task_class: Any, text_column: str, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """Where the keys of an input come from: those with the same text in every row, and those with the column that holds it."""
     options = [option for option in task_class.command_options if option.input and option.name in values]
     constants = {option.input: values[option.name] for option in options if not option.is_column}
@@ -98,7 +98,7 @@ def text_of(row: Mapping, name: str) -> str:
     return row[name]
 
 
-def rounded(value):
+def rounded(value: Any) -> Any:
     """Every float of an answer to six digits; arrays as lists."""
     if isinstance(value, float):
         return float(f"{value:.6g}")

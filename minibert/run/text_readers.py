@@ -16,6 +16,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 from ..errors import InputError
 from .source import Row, check_names
@@ -29,7 +30,7 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 class Lines:
     """The decoded lines of a stream, one by one; remembers those of the row that is being read."""
 
-    def __init__(self, stream, name: str):
+    def __init__(self, stream: Any, name: str) -> None:
         self.stream, self.name = stream, name
         self.line = 0  # lines returned so far
         self.row_lines: list[tuple[str, str]] = []  # (text, error) of the current row's lines
@@ -55,7 +56,7 @@ class Lines:
         self.line -= len(self.row_lines) - 1
         del self.row_lines[1:]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:

@@ -1,4 +1,4 @@
-"""The arguments of SentenceTransformer's constructor -> a SentenceEncoder."""
+"""The arguments of a constructor, SentenceTransformer's or CrossEncoder's -> a SentenceEncoder or a Reranker."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from ..config import read_config_file
 from ..errors import ConfigError, InputError, InputTypeError, read_flag, short_repr
 from ..files import read_json
 from ..pipelines.sentence_config import read_steps
-from ..pipelines.sentence_encoder import SentenceEncoder
-from ..tensors import check_device_map, check_remote_code, check_without_effect, preset_of_dtype
+from ..tensors import check_device, check_device_map, check_remote_code, check_without_effect, preset_of_dtype
 
-ORGANIZATION = "sentence-transformers"  # on the hub; of a name without an organization
 # Names that belong to no organization: the first BERT models. "bert-base-nli-mean-tokens" is the organization's.
 FIRST_MODELS = re.compile(
     r"(distil)?bert-(base|large)(-multilingual|-german|-german-dbmdz)?-(un)?cased(-.*)?|bert-base-chinese", re.I
@@ -35,22 +33,36 @@ WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {  # of model_kwargs; what is not h
 }
 
 
-def load_encoder(name, location: Mapping[str, Any], trust_remote_code: bool, overrides: Mapping[str, Any]) -> SentenceEncoder:
-    """`location` are the options of `hub.locate`, `overrides` model_kwargs, tokenizer_kwargs and config_kwargs."""
-    kernels, strict = read_model_kwargs(read_mapping("model_kwargs", overrides["model_kwargs"]))
-    tokenizer, config = (read_mapping(name, overrides[name]) for name in ("tokenizer_kwargs", "config_kwargs"))
+def load(
+    wrapped_class: Any, organization: str, name, options: Mapping[str, Any], config_overrides: Mapping[str, Any] | None = None
+) -> Any:
+    """`options` are those that both constructors have; `config_overrides` go over their config_kwargs. A name without an
+    organization is of this one."""
+    check_device(options["device"])
+    check_without_effect("modules", options["modules"], (None,), "Pass the name or the folder of a saved model.")
+    hint = "Leave it out; model_kwargs={'kernels': ...} chooses kernels."
+    check_without_effect("backend", options["backend"], ("torch",), hint)
+    kernels, strict = read_model_kwargs(read_mapping("model_kwargs", options["model_kwargs"]))
+    tokenizer, config = (read_mapping(name, options[name]) for name in ("processor_kwargs", "config_kwargs"))
     make_ops(kernels)  # a name that is wrong is known before anything is downloaded
-    checkpoint = hub.locate(with_organization(name), **location)
-    if read_flag("trust_remote_code", trust_remote_code):
+    folder = options["cache_folder"]
+    checkpoint = hub.locate(
+        with_organization(name, organization),
+        revision=options["revision"],
+        cache_dir=os.environ.get("SENTENCE_TRANSFORMERS_HOME") if folder is None else folder,
+        token=options["token"],
+        local_files_only=options["local_files_only"],
+    )
+    if read_flag("trust_remote_code", options["trust_remote_code"]):
         check_custom_code(checkpoint)
-    return SentenceEncoder.from_checkpoint(checkpoint, kernels, strict, config, tokenizer)
+    return wrapped_class.from_checkpoint(checkpoint, kernels, strict, {**config, **(config_overrides or {})}, tokenizer)
 
 
-def with_organization(name):
+def with_organization(name, organization: str):
     """ "all-MiniLM-L6-v2" -> "sentence-transformers/all-MiniLM-L6-v2", unless it is a folder or another model's whole name."""
     if not isinstance(name, str) or not name or "\0" in name or "/" in name or os.path.exists(name):
         return name
-    return name if name in hub.bundled_models() or FIRST_MODELS.fullmatch(name) else f"{ORGANIZATION}/{name}"
+    return name if name in hub.bundled_models() or FIRST_MODELS.fullmatch(name) else f"{organization}/{name}"
 
 
 def read_model_kwargs(options: Mapping[str, Any]) -> tuple[Any, bool]:

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from os import PathLike, environ
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, read_flag, short_repr, strict_arguments
+from ..errors import InputError, read_flag, strict_arguments
 from ..pipelines.base import as_text, batches, check_count
-from ..pipelines.sentence_encoder import read_truncate_dim, rows_of
-from ..tensors import check_device, check_without_effect, to_torch
-from .loading import load_encoder
-from .pool import map_chunks, start_pool, stop_pool
-from .quantization import check_precision, quantize_embeddings
-from .settings import Settings
+from ..pipelines.embedding_precision import check_precision
+from ..pipelines.sentence_encoder import SentenceEncoder, read_truncate_dim, rows_of
+from ..tensors import check_without_effect
+from .arguments import in_form, merged_prompts, one_of
+from .loading import load
+from .pool import map_rows
+from .quantization import quantize_embeddings
+from .settings import EmbeddingSettings
 from .similarity import SimilarityFunction
 
 OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the first that the model has stands before a document
 
 
-class SentenceTransformer(Settings):
+class SentenceTransformer(EmbeddingSettings):
     """`SentenceTransformer(name).encode(texts)`: a vector each. `.encoder` is the SentenceEncoder behind it."""
 
     @strict_arguments
@@ -60,19 +62,21 @@ class SentenceTransformer(Settings):
         `tokenizer_kwargs` is the former name of `processor_kwargs`, `use_auth_token` that of `token`. Nothing is done with
         `model_card_data`.
         """
-        check_device(device)
-        check_without_effect("modules", modules, (None,), "Pass the name or the folder of a saved model.")
-        check_without_effect("backend", backend, ("torch",), "Leave it out; model_kwargs={'kernels': ...} chooses kernels.")
-        folder = environ.get("SENTENCE_TRANSFORMERS_HOME") if cache_folder is None else cache_folder
-        token = one_of("token", token, "use_auth_token", use_auth_token)
-        location = {"revision": revision, "cache_dir": folder, "token": token, "local_files_only": local_files_only}
-        overrides = {
+        options = {
+            "device": device,
+            "modules": modules,
+            "backend": backend,
+            "cache_folder": cache_folder,
+            "trust_remote_code": trust_remote_code,
+            "revision": revision,
+            "local_files_only": local_files_only,
+            "token": one_of("token", token, "use_auth_token", use_auth_token),
             "model_kwargs": model_kwargs,
-            "tokenizer_kwargs": one_of("processor_kwargs", processor_kwargs, "tokenizer_kwargs", tokenizer_kwargs),
+            "processor_kwargs": one_of("processor_kwargs", processor_kwargs, "tokenizer_kwargs", tokenizer_kwargs),
             "config_kwargs": config_kwargs,
         }
-        self.encoder = load_encoder(model_name_or_path, location, trust_remote_code, overrides)
-        self.prompts = merged_prompts(self.prompts, prompts)
+        self.encoder = load(SentenceEncoder, "sentence-transformers", model_name_or_path, options)
+        self.prompts = merged_prompts(self.prompts, prompts, ("query", "document"))
         if default_prompt_name is not None:
             self.default_prompt_name = default_prompt_name
         if similarity_fn_name is not None:
@@ -127,7 +131,7 @@ class SentenceTransformer(Settings):
         }
         compute = partial(functions[output_value], prompt=prompt, batch_size=batch_size, truncate_dim=truncate_dim)
         one = isinstance(texts, str)
-        results = self.computed(compute, [texts] if one else rows_of(texts), pool, device, chunk_size)
+        results = map_rows(compute, [texts] if one else rows_of(texts), pool, device, chunk_size)
         if precision not in (None, "float32") and len(results):
             if output_value is None:
                 raise InputError("precision is of embeddings; with output_value=None it must be 'float32'. Leave it out.")
@@ -153,22 +157,6 @@ class SentenceTransformer(Settings):
         if prompt_name is not None or prompt is not None:
             return prompt_name
         return next((name for name in names if name in self.prompts), None)
-
-    def computed(self, compute: Callable[[Any], Any], rows, pool, device, chunk_size: int | None):
-        """`compute` of all rows at once, or of chunks of them on a pool's threads."""
-        if not isinstance(device, list):
-            check_device(device)
-            if pool is None:
-                return compute(rows)
-        own = start_pool(device) if pool is None else None
-        try:
-            parts = map_chunks(pool if own is None else own, compute, list(rows), chunk_size)
-        finally:
-            if own is not None:
-                stop_pool(own)
-        if not parts:
-            return compute([])
-        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [row for part in parts for row in part]
 
     def token_embeddings(self, texts, prompt: str, batch_size: int, truncate_dim: int | None) -> list[np.ndarray]:
         """Texts -> the hidden states (T, D) of each, without padding at the end."""
@@ -206,19 +194,6 @@ class SentenceTransformer(Settings):
         """(S, D) and (S, D) -> (S,), each with its partner."""
         return SimilarityFunction.to_similarity_pairwise_fn(self.similarity_fn_name)(embeddings1, embeddings2)
 
-    # --- Pools -------------------------------------------------------------------------------------------------------
-
-    @strict_arguments
-    def start_multi_process_pool(self, target_devices: list | None = None) -> dict[str, Any]:
-        """A list of "cpu" -> a pool of as many threads, by default 4, for `encode(..., pool=pool)`."""
-        return start_pool(target_devices)
-
-    @staticmethod
-    @strict_arguments
-    def stop_multi_process_pool(pool: Mapping[str, Any]) -> None:
-        """End the threads of a pool."""
-        stop_pool(pool)
-
     @strict_arguments
     def encode_multi_process(
         self,
@@ -231,29 +206,5 @@ class SentenceTransformer(Settings):
         **options: Any,
     ) -> np.ndarray:
         """As `encode(sentences, pool=pool)`, the newer way to say it."""
-        sizes = {"batch_size": batch_size, "chunk_size": chunk_size}
-        return self.encode(sentences, prompt_name, prompt, pool=pool, **sizes, **options)
-
-
-def one_of(name: str, value, former_name: str, former):
-    """An argument under its name or its former one -> its value. InputTypeError for both."""
-    if value is not None and former is not None:
-        raise InputTypeError(f"{former_name} is the former name of {name}; got both. Leave {former_name} out.")
-    return former if value is None else value
-
-
-def merged_prompts(saved: Mapping[str, str], prompts: Mapping[str, str | None] | None) -> dict[str, str]:
-    """A folder's prompts, over which the constructor's go; None is the folder's, or else empty, as "query" and "document" are."""
-    if prompts is not None and not isinstance(prompts, Mapping):
-        raise InputTypeError(f"prompts must map names to texts; got {short_repr(prompts)}.")
-    own = {name: prompt for name, prompt in (prompts or {}).items() if prompt is not None}
-    return {**dict.fromkeys(("query", "document", *(prompts or ())), ""), **saved, **own}
-
-
-def in_form(results, as_tensors: bool, as_arrays: bool):
-    """NumPy results -> what a call asks for: an array stays whole or becomes one tensor, or a list of them."""
-    if isinstance(results, np.ndarray) and as_tensors:
-        return to_torch(results)
-    if as_arrays and not as_tensors:
-        return results
-    return [{name: to_torch(row[name]) for name in row} if isinstance(row, dict) else to_torch(row) for row in results]
+        options |= {"batch_size": batch_size, "chunk_size": chunk_size}
+        return self.encode(sentences, prompt_name, prompt, pool=pool, **options)

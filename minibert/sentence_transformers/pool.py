@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError, InputTypeError, read_int, short_repr
 from ..tensors import check_device
 
@@ -53,3 +55,23 @@ def map_chunks(pool, function: Callable[[list], Any], rows: list, chunk_size: in
     except RuntimeError:
         raise InputError("the pool was stopped; start another with start_multi_process_pool().") from None
     return [future.result() for future in futures]
+
+
+def map_rows(function: Callable[[Any], Any], rows, pool, device, chunk_size: int | None):
+    """`function` of all rows at once; or of chunks of them on the threads of a pool, or on as many as `device` is a list of.
+
+    The results of chunks, arrays or lists, are joined.
+    """
+    if not isinstance(device, list):
+        check_device(device)
+        if pool is None:
+            return function(rows)
+    own = start_pool(device) if pool is None else None
+    try:
+        parts = map_chunks(pool if own is None else own, function, list(rows), chunk_size)
+    finally:
+        if own is not None:
+            stop_pool(own)
+    if not parts:
+        return function([])
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [row for part in parts for row in part]

@@ -1,8 +1,4 @@
-"""Embeddings of fewer bits: 8 bits a component between the least and the greatest of its values, or its sign alone.
-
-int8, uint8       floor((x − least) / ((greatest − least) / 255)), of each component; int8 is that minus 128
-binary, ubinary   a bit a component, 1 if it is above 0, eight to a byte; binary is that minus 128
-"""
+"""`quantize_embeddings`: embeddings of fewer bits. The formulas are in pipelines/embedding_precision.py."""
 
 from __future__ import annotations
 
@@ -10,10 +6,10 @@ import warnings
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, MinibertWarning, strict_arguments
+from ..pipelines.embedding_precision import check_precision, quantize
 from .similarity import as_vectors
 
-PRECISIONS = {"float32": np.float32, "int8": np.int8, "uint8": np.uint8, "binary": np.int8, "ubinary": np.uint8}
 ENOUGH = 100  # embeddings; the ranges of fewer vary from one sample to the next
 
 
@@ -35,22 +31,6 @@ def quantize_embeddings(embeddings, precision: str, ranges=None, calibration_emb
         limits = read_ranges(matrices, precision, ranges, calibration_embeddings)
     quantized = [quantize(matrix, precision, limits) for matrix in matrices]
     return quantized if several else quantized[0]
-
-
-def quantize(vectors: np.ndarray, precision: str, limits: np.ndarray | None) -> np.ndarray:
-    """vectors (S, D) or (D,), limits (2, D) for int8 and uint8 -> vectors of a precision."""
-    if precision == "float32":
-        return vectors.astype(np.float32)
-    if precision.endswith("binary"):
-        bits = np.packbits(vectors > 0, axis=-1)
-        return bits if precision == "ubinary" else (bits.astype(np.int16) - 128).astype(np.int8)
-    if limits is None:  # no embeddings
-        return vectors.astype(PRECISIONS[precision])
-    least, greatest = limits
-    steps = (greatest - least) / 255
-    steps = np.where(steps == 0, 1, steps)  # a component that is the same everywhere
-    levels = np.clip(np.floor((vectors - least) / steps), 0, 255)
-    return (levels - 128 if precision == "int8" else levels).astype(PRECISIONS[precision])
 
 
 def read_ranges(matrices: list[np.ndarray], precision: str, ranges, calibration_embeddings) -> np.ndarray:
@@ -91,8 +71,3 @@ def as_floats(values, name: str) -> np.ndarray:
     if not finite:
         raise InputError(f"{name} must be finite float32 values; got NaN, infinity or a greater one.")
     return vectors
-
-
-def check_precision(precision: str) -> None:
-    if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {short_repr(precision)}.")

@@ -1,38 +1,142 @@
-"""What a SentenceTransformer has beside its calls: settings, the methods of torch's modules, and files."""
+"""What the classes of sentence-transformers have beside their calls: settings, the methods of torch's modules, pools, files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
+from typing import Any
 
 from ..errors import InputError, read_flag, strict_arguments
+from ..pipelines.reranking import Reranker
 from ..pipelines.sentence_encoder import SentenceEncoder
 from ..tensors import check_device, check_without_effect, cpu_device, preset_of_dtype
+from .pool import start_pool, stop_pool
 
 
 class Settings:
-    """The base of SentenceTransformer. Settings are the encoder's own, and may be set."""
-
-    encoder: SentenceEncoder
+    """The base of SentenceTransformer and CrossEncoder. Settings are those of the object behind it, and may be set."""
 
     @property
-    def prompts(self) -> dict[str, str]:
-        """Names -> what stands before each text if the name is chosen."""
-        return self.encoder.prompts
+    def wrapped(self) -> SentenceEncoder | Reranker:
+        """The object behind it."""
+        raise NotImplementedError
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Names -> what precedes each text if the name is chosen."""
+        return self.wrapped.prompts
 
     @prompts.setter
     def prompts(self, prompts: Mapping[str, str]) -> None:
-        self.encoder.prompts = prompts
+        self.wrapped.prompts = prompts
 
     @property
     def default_prompt_name(self) -> str | None:
         """The prompt of calls that name none."""
-        return self.encoder.default_prompt_name
+        return self.wrapped.default_prompt_name
 
     @default_prompt_name.setter
     def default_prompt_name(self, name: str | None) -> None:
-        self.encoder.default_prompt_name = name
+        self.wrapped.default_prompt_name = name
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens; what is longer is cut."""
+        return self.wrapped.max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, longest: int) -> None:
+        self.wrapped.max_seq_length = longest
+
+    def get_max_seq_length(self) -> int:
+        return self.max_seq_length
+
+    @property
+    def tokenizer(self):
+        return self.wrapped.tokenizer
+
+    @property
+    def device(self):
+        """torch.device("cpu") if torch is imported, else "cpu"."""
+        return cpu_device()
+
+    # --- As a torch module -------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def to(self, device=None, dtype=None, non_blocking: bool = False):
+        """The model itself: it is on the CPU, in float32."""
+        if dtype is None and type(device).__name__ == "dtype":  # to(torch.float32)
+            device, dtype = None, device
+        check_device(device)
+        if preset_of_dtype(dtype) is not None:
+            raise InputError("a loaded model stays float32; got bfloat16. Load it with model_kwargs={'dtype': 'bfloat16'}.")
+        read_flag("non_blocking", non_blocking)
+        return self
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return self
+
+    def eval(self):
+        return self
+
+    @strict_arguments
+    def cuda(self, device=None):
+        """InputError: there is the CPU only."""
+        return self.to("cuda")
+
+    @strict_arguments
+    def train(self, mode: bool = True):
+        """The model itself for train(False), as it is; InputError otherwise."""
+        if read_flag("mode", mode):
+            name = type(self).__name__
+            raise InputError(
+                f"minibert does not train models of sentence-transformers; a {name} only predicts. Leave train() out."
+            )
+        return self
+
+    # --- Pools -------------------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def start_multi_process_pool(self, target_devices: list | None = None) -> dict[str, Any]:
+        """A list of "cpu" -> a pool of as many threads, by default 4, for the option `pool` of calls."""
+        return start_pool(target_devices)
+
+    @staticmethod
+    @strict_arguments
+    def stop_multi_process_pool(pool: Mapping[str, Any]) -> None:
+        """End the threads of a pool."""
+        stop_pool(pool)
+
+    # --- Files -------------------------------------------------------------------------------------------------------
+
+    @strict_arguments
+    def save_pretrained(
+        self,
+        path: str | PathLike,
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: list[str] | None = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Write a folder that minibert and sentence-transformers load. No model card is written, whatever is said of one."""
+        check_without_effect("safe_serialization", safe_serialization, (True, None), "Weights are safetensors.")
+        self.wrapped.save_pretrained(path)
+
+    save = save_pretrained
+
+
+class EmbeddingSettings(Settings):
+    """What a SentenceTransformer has besides."""
+
+    encoder: SentenceEncoder
+
+    @property
+    def wrapped(self) -> SentenceEncoder:
+        return self.encoder
 
     @property
     def similarity_fn_name(self) -> str:
@@ -42,18 +146,6 @@ class Settings:
     @similarity_fn_name.setter
     def similarity_fn_name(self, name) -> None:
         self.encoder.similarity_fn_name = name
-
-    @property
-    def max_seq_length(self) -> int:
-        """Tokens; what is longer is cut."""
-        return self.encoder.max_seq_length
-
-    @max_seq_length.setter
-    def max_seq_length(self, longest: int) -> None:
-        self.encoder.max_seq_length = longest
-
-    def get_max_seq_length(self) -> int:
-        return self.max_seq_length
 
     @property
     def truncate_dim(self) -> int | None:
@@ -93,63 +185,3 @@ class Settings:
         """Whether a prompt's tokens are pooled too."""
         include_prompt = read_flag("include_prompt", include_prompt)
         self.encoder.sentence_config = self.encoder.sentence_config._replace(include_prompt=include_prompt)
-
-    @property
-    def tokenizer(self):
-        return self.encoder.tokenizer
-
-    @property
-    def device(self):
-        """torch.device("cpu") if torch is imported, else "cpu"."""
-        return cpu_device()
-
-    # --- As a torch module -------------------------------------------------------------------------------------------
-
-    @strict_arguments
-    def to(self, device=None, dtype=None, non_blocking: bool = False):
-        """The model itself: it is on the CPU, in float32."""
-        if dtype is None and type(device).__name__ == "dtype":  # to(torch.float32)
-            device, dtype = None, device
-        check_device(device)
-        if preset_of_dtype(dtype) is not None:
-            raise InputError("a loaded model stays float32; got bfloat16. Load it with model_kwargs={'dtype': 'bfloat16'}.")
-        read_flag("non_blocking", non_blocking)
-        return self
-
-    def cpu(self):
-        return self
-
-    def float(self):
-        return self
-
-    def eval(self):
-        return self
-
-    @strict_arguments
-    def cuda(self, device=None):
-        """InputError: there is the CPU only."""
-        return self.to("cuda")
-
-    @strict_arguments
-    def train(self, mode: bool = True):
-        """The model itself for train(False), as it is; InputError otherwise."""
-        if read_flag("mode", mode):
-            raise InputError("minibert does not train sentence embeddings; a SentenceTransformer encodes. Leave train() out.")
-        return self
-
-    # --- Files -------------------------------------------------------------------------------------------------------
-
-    @strict_arguments
-    def save_pretrained(
-        self,
-        path: str | PathLike,
-        model_name: str | None = None,
-        create_model_card: bool = True,
-        train_datasets: list[str] | None = None,
-        safe_serialization: bool = True,
-    ) -> None:
-        """Write a folder that minibert and sentence-transformers load. No model card is written, whatever is said of one."""
-        check_without_effect("safe_serialization", safe_serialization, (True, None), "Weights are safetensors.")
-        self.encoder.save_pretrained(path)
-
-    save = save_pretrained

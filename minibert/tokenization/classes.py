@@ -107,7 +107,8 @@ class LoadableTokenizer(Tokenizer):
     @strict_arguments
     def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
         """The tokenizer of a checkpoint: a folder or a name on the hub. Overrides replace values of tokenizer_config.json."""
-        checkpoint = loading.locate(name_or_folder, revision, cache_dir, token, local_files_only)
+        location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+        checkpoint, overrides = loading.locate(name_or_folder, location, overrides)
         return loading.load(cls, checkpoint, overrides)
 
     @strict_arguments
@@ -153,9 +154,10 @@ class LoadableTokenizer(Tokenizer):
 
 
 class BertTokenizer(LoadableTokenizer):
-    """BERT's tokenizer: `vocab` is {token: id} or the path of a vocab.txt."""
+    """BERT's tokenizer: `vocab` is {token: id} or the path of a vocab.txt; without one, the special tokens alone."""
 
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    default_vocab: tuple[str, ...] = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
     @strict_arguments
     def __init__(
@@ -181,8 +183,8 @@ class BertTokenizer(LoadableTokenizer):
                 check_token(name, token)
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:
-            first = (pad_token, unk_token, cls_token, sep_token, mask_token)
-            vocab = {str(token): token_id for token_id, token in enumerate(first) if token is not None}
+            first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
+            vocab = {token: token_id for token_id, token in enumerate(first)}
         vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_txt(as_file("vocab", vocab))
         self.do_lower_case, self.tokenize_chinese_chars = do_lower_case, tokenize_chinese_chars
         self.strip_accents = strip_accents
@@ -207,6 +209,7 @@ class MPNetTokenizer(BertTokenizer):
 
     model_input_names = ["input_ids", "attention_mask"]
     reserved_positions = 2  # positions count from 2
+    default_vocab = NAMED
 
     @strict_arguments
     def __init__(
@@ -225,13 +228,8 @@ class MPNetTokenizer(BertTokenizer):
         vocab_file=None,
         **options,
     ):
-        vocab = vocab_file if vocab is None else vocab
-        if vocab is None:  # as in transformers: the special tokens alone
-            tokens = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
-            names = dict.fromkeys(str(token) for token in tokens if token is not None)
-            vocab = {token: token_id for token_id, token in enumerate(names)}
         super().__init__(
-            vocab,
+            vocab_file if vocab is None else vocab,
             do_lower_case=do_lower_case,
             unk_token=unk_token,
             sep_token=sep_token,

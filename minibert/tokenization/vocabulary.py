@@ -7,6 +7,7 @@ its id, and is never split from then on.
 """
 
 from functools import cached_property
+from typing import Any
 
 from minibert.errors import InputError, InputTypeError, as_int, short_repr, strict_arguments
 
@@ -22,7 +23,7 @@ class Vocabulary:
     """The tokens of a tokenizer: those of a WordPiece model, added tokens and special tokens."""
 
     _pre_tokenizer = BERT
-    _template = None  # of special tokens; a RobertaTemplate trims offsets
+    _template: Any = None  # of special tokens; a RobertaTemplate trims offsets
 
     def __init__(self, normalizer, model):
         self._normalizer, self._model = normalizer, model

@@ -7,6 +7,8 @@ used twice, as by a residual, its gradients are added. Next: `heads.py`, where t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..models.packing import Packed
@@ -27,7 +29,7 @@ class Gradients(dict):
 
 
 def encode_backward(
-    grad: np.ndarray, record: EncoderRecord, packed: Packed, network: Network, gradients: Gradients, pad_token_id=None
+    grad: np.ndarray, record: EncoderRecord, packed: Packed, network: Network, gradients: Gradients, pad_token_id: Any = None
 ) -> None:
     """grad of the hidden states (N, D) or (S, D) -> the gradients of the encoder's tensors, down to those that are frozen."""
     names, arch, ops = network.names, network.arch, network.ops
@@ -35,7 +37,7 @@ def encode_backward(
         grad = layer_backward(grad, record.layers[index], index, packed, network, gradients)  # (N, D)
     if network.frozen_layers is not None:
         return
-    if arch.embedding_width != arch.width:
+    if names.embedding_projection is not None and arch.embedding_width != arch.width:
         weight, _ = network.pair(names.embedding_projection)
         grad, *parameter_grads = ops.linear_grad(grad, record.embedded, weight)  # (N, E)
         gradients.accumulate(names.embedding_projection, *parameter_grads)
@@ -94,14 +96,14 @@ def attention_backward(
     """grad of the context (A, D) -> of query_input (A, D), and of hidden as keys' and values' input (N, D)."""
     settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
     inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
-    *grads, bias_grad = (*network.ops.attention_grad(grad, *inputs, settings, record.bias), None)[:4]
+    grads = network.ops.attention_grad(grad, *inputs, settings, record.bias)
     if record.bias is not None:
-        table_grad = relative_bias_grad(bias_grad, network.arch.relative_buckets)
+        table_grad = relative_bias_grad(grads[3], network.arch.relative_buckets)
         gradients.accumulate_tensor(f"{network.names.relative_bias}.weight", table_grad)
     modules = [network.names.of_layer(index, part) for part in ("query", "key", "value")]
     weights = [network.pair(module)[0] for module in modules]
     query_input_grad, hidden_grad, *parameter_grads = network.ops.query_key_value_grad(
-        grads, record.query_input, record.hidden, *weights
+        grads[:3], record.query_input, record.hidden, *weights
     )
     for module, weight_grad, bias_grad in zip(modules, parameter_grads[::2], parameter_grads[1::2]):
         gradients.accumulate(module, weight_grad, bias_grad)

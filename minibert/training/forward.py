@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.catalog import Ops
+from minibert.kernels.catalog import TrainingOps
 from minibert.kernels.philox import DropoutSettings
 
 from ..config import Architecture, DropoutRates
@@ -34,7 +34,7 @@ class Network(NamedTuple):
     parameters: Mapping[str, np.ndarray]
     names: EncoderNames
     arch: Architecture
-    ops: Ops
+    ops: TrainingOps
     rates: DropoutRates
     dropout_key: DropoutKey | None  # None: no dropout
     frozen_layers: int | None = None  # the embeddings and so many layers get no gradient; None: everything does
@@ -100,7 +100,7 @@ def encode_for_training(packed: Packed, network: Network, cls_only: bool) -> tup
     ids = packed.token_ids, packed.type_ids, packed.position_ids
     embedded = ops.embed(*ids, network.tables(), *network.pair(names.embedding_norm), arch.eps)  # (N, E)
     hidden = embedded = network.dropout(embedded, network.rates.embeddings, EMBEDDINGS)
-    if arch.embedding_width != arch.width:
+    if names.embedding_projection is not None and arch.embedding_width != arch.width:
         hidden = network.linear(embedded, *network.pair(names.embedding_projection))  # (N, D)
     bias, records = network.relative_bias(packed), []
     for index in range(arch.layers):
@@ -134,7 +134,9 @@ def encode_layer(
     return ops.layer_norm(output_sum, *network.pair(names.of_layer(index, "output_norm")), arch.eps), record
 
 
-def attention(query, key, value, packed: Packed, network: Network, index: int, bias: np.ndarray | None) -> np.ndarray:
+def attention(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, packed: Packed, network: Network, index: int, bias: np.ndarray | None
+) -> np.ndarray:
     """The attention of one layer, with dropout of its probabilities if there is any."""
     inputs = query, key, value, packed.bounds, packed.key_mask, network.arch.heads
     settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)

@@ -39,16 +39,16 @@ from .option_readers import read_real
 @strict_arguments
 def loss_and_gradients(
     model: PreTrainedModel,
-    input_ids,
-    attention_mask=None,
-    token_type_ids=None,
-    position_ids=None,
+    input_ids: Any,
+    attention_mask: Any = None,
+    token_type_ids: Any = None,
+    position_ids: Any = None,
     *,
-    labels=None,
-    next_sentence_label=None,
-    start_positions=None,
-    end_positions=None,
-    class_weights=None,
+    labels: Any = None,
+    next_sentence_label: Any = None,
+    start_positions: Any = None,
+    end_positions: Any = None,
+    class_weights: Any = None,
     label_smoothing: float = 0.0,
     dropout_seed: int | None = None,
     dropout_step: int = 0,
@@ -95,7 +95,9 @@ def loss_and_gradients(
     return loss, {name: gradient for name, gradient in gradients.items() if name not in frozen}
 
 
-def run(model: PreTrainedModel, network: Network, packed: Packed, heads: list[TrainingHead], options: LossOptions):
+def run(
+    model: PreTrainedModel, network: Network, packed: Packed, heads: list[TrainingHead], options: LossOptions
+) -> tuple[float, dict[str, np.ndarray]]:
     """Forward to the loss, and back."""
     hidden, record = encode_for_training(packed, network, model.cls_only)
     gradients, losses, grad = Gradients(), [], np.zeros_like(hidden)
@@ -110,7 +112,9 @@ def run(model: PreTrainedModel, network: Network, packed: Packed, heads: list[Tr
     return sum(losses), gradients
 
 
-def make_network(model: PreTrainedModel, parameters, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...]) -> Network:
+def make_network(
+    model: PreTrainedModel, parameters: Any, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...]
+) -> Network:
     config = model.config
     if is_quantized(config):
         raise InputError("8-bit weights cannot be trained; load the original checkpoint.")
@@ -155,13 +159,19 @@ def with_teacher_options(options: LossOptions, logits: Any, temperature: Any, sh
 
 
 def read_label_smoothing(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
         raise InputError(f"label_smoothing must be a number from 0 to below 1; got {short_repr(value)}.")
     return float(value)
 
 
 def pack_batch(
-    model: PreTrainedModel, heads: tuple[LossHead, ...], input_ids, attention_mask, token_type_ids, position_ids
+    model: PreTrainedModel,
+    heads: tuple[LossHead, ...],
+    input_ids: Any,
+    attention_mask: Any,
+    token_type_ids: Any,
+    position_ids: Any,
 ) -> tuple[Packed, int]:
     """A batch's inputs -> packed tokens, and how many choices there are to each question (1 if it is no multiple choice)."""
     if heads[0].form != "choice":

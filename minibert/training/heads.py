@@ -19,7 +19,9 @@ from .backward import Gradients
 from .forward import Network
 
 
-def head_forward(x: np.ndarray, layers: tuple[HeadLayer, ...], network: Network, site: int):
+def head_forward(
+    x: np.ndarray, layers: tuple[HeadLayer, ...], network: Network, site: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """x (R, D) -> logits (R, C), and each layer's input."""
     inputs = []
     for index, layer in enumerate(layers):
@@ -57,7 +59,7 @@ def head_backward(
 class TrainingHead:
     """One head of a batch: its labels, read before the forward pass, and the rows of hidden states that it needs."""
 
-    def __init__(self, head: LossHead, model, labels: Mapping[str, Any], packed: Packed, choices: int):
+    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed, choices: int) -> None:
         self.head, self.config, self.packed, self.choices = head, model.config, packed, choices
         self.labels = [as_labels(name, labels[name]) for name in head.labels]
         self.rows: np.ndarray | None = None  # of the packed tokens; None: all
@@ -71,7 +73,9 @@ class TrainingHead:
         elif not model.cls_only:
             self.rows = packed.first
 
-    def run(self, hidden: np.ndarray, network: Network, site: int, options: LossOptions, gradients: Gradients):
+    def run(
+        self, hidden: np.ndarray, network: Network, site: int, options: LossOptions, gradients: Gradients
+    ) -> tuple[float, np.ndarray]:
         """hidden (N, D), or (S, D) of first tokens -> the loss, and the gradient of hidden."""
         x = hidden if self.rows is None else network.ops.take(hidden, self.rows)
         logits, inputs = head_forward(x, self.head.layers, network, site)

@@ -1,11 +1,14 @@
-"""Ten programs as users of sentence-transformers write them: with the import changed they print the same numbers.
+"""Twelve programs as users of sentence-transformers write them: with the import changed they print the same numbers.
 
 Each is run as it stands with the original, and again with `sentence_transformers` replaced by
-`minibert.sentence_transformers`. NAME is the folder of the trained model; what a program leaves in `result` is compared.
+`minibert.sentence_transformers`. NAME is the folder of the trained model, with a classifier at random if the program has a
+CrossEncoder; what a program leaves in `result` is compared.
 """
 
 import numpy as np
 import pytest
+
+from minibert import AutoTokenizer, BertForSequenceClassification, MinibertWarning
 
 TOLERANCE = 1e-5
 PROGRAMS = {
@@ -142,7 +145,59 @@ with tempfile.TemporaryDirectory() as folder:
     embeddings = loaded.encode(["A man is eating food. " * 20, "Short."], batch_size=1, convert_to_numpy=True)
 result = [embeddings, loaded.max_seq_length, loaded.get_max_seq_length(), len(loaded.tokenizer), loaded.truncate_dim]
 """,
+    "a cross-encoder": """
+import torch
+from sentence_transformers import CrossEncoder
+
+model = CrossEncoder(NAME, max_length=512, device="cuda" if torch.cuda.is_available() else "cpu")
+query = "How many people live in Berlin?"
+passages = [
+    "Berlin is well known for its museums.",
+    "Berlin had a population of 3,520,031 registered inhabitants in an area of 891.82 square kilometers.",
+    "New York City is famous for the Metropolitan Museum of Art. " * 60,
+]
+scores = model.predict([(query, passage) for passage in passages], batch_size=2, show_progress_bar=False)
+print(scores, type(scores))
+ranks = model.rank(query, passages, return_documents=True, top_k=2)
+for rank in ranks:
+    print(f"{rank['score']:.2f}\\t{rank['text']:.60}")
+logits = model.predict([[query, passages[0]]], activation_fn=torch.nn.Identity(), convert_to_tensor=True)
+result = [scores, ranks, logits, logits.device.type, model.max_length, model.num_labels, model.config.hidden_size]
+""",
+    "retrieve and rerank": """
+import tempfile
+import numpy as np
+from sentence_transformers import CrossEncoder, SentenceTransformer, util
+
+bi_encoder = SentenceTransformer(NAME)
+bi_encoder.max_seq_length = 256
+cross_encoder = CrossEncoder(NAME, default_activation_function=None)
+passages = ["A man is eating food.", "A man is riding a horse.", "A woman is playing violin.", "A monkey is playing drums.",
+            "A man is eating a piece of bread.", "Two men pushed carts through the woods."]
+corpus_embeddings = bi_encoder.encode(passages, convert_to_tensor=True, show_progress_bar=True)
+question_embedding = bi_encoder.encode("What is the man eating?", convert_to_tensor=True)
+hits = util.semantic_search(question_embedding, corpus_embeddings, top_k=4)[0]
+cross_scores = cross_encoder.predict([["What is the man eating?", passages[hit["corpus_id"]]] for hit in hits])
+for index, score in enumerate(cross_scores):
+    hits[index]["cross-score"] = score
+hits = sorted(hits, key=lambda hit: hit["cross-score"], reverse=True)
+with tempfile.TemporaryDirectory() as folder:
+    cross_encoder.save_pretrained(folder)
+    again = CrossEncoder(folder, local_files_only=True).predict(("What is the man eating?", passages[0]))
+print([(hit["corpus_id"], float(hit["cross-score"])) for hit in hits], again)
+result = [[[hit["corpus_id"], hit["score"], hit["cross-score"]] for hit in hits], again, str(again.dtype)]
+""",
 }
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(minilm, tmp_path_factory):
+    """The trained model with a classifier of one label."""
+    folder = tmp_path_factory.mktemp("cross-encoder")
+    with pytest.warns(MinibertWarning, match="was not trained to classify"):
+        BertForSequenceClassification.from_pretrained(minilm, num_labels=1).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
+    return folder
 
 
 def run(program: str, name: str):
@@ -174,12 +229,13 @@ def assert_same(ours, theirs, path="result"):
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("title", PROGRAMS)
-def test_a_program_gives_the_same_with_its_import_changed(title, minilm, capsys):
+def test_a_program_gives_the_same_with_its_import_changed(title, minilm, request, capsys):
     pytest.importorskip("sentence_transformers")
     program = PROGRAMS[title]
-    theirs, printed = run(program, str(minilm)), capsys.readouterr().out
+    folder = request.getfixturevalue("cross_encoder") if "CrossEncoder" in program else minilm
+    theirs, printed = run(program, str(folder)), capsys.readouterr().out
     changed = program.replace("from sentence_transformers", "from minibert.sentence_transformers")
-    ours = run(changed, str(minilm))
+    ours = run(changed, str(folder))
     assert_same(ours, theirs)
     assert len(capsys.readouterr().out.splitlines()) == len(printed.splitlines()) or "print(similarities)" in program
 

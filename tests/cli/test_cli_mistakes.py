@@ -5,6 +5,7 @@ text or an output can be given wrongly.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -20,15 +21,20 @@ HEADS = {
     "fill-mask": "ForMaskedLM",
     "ask": "ForQuestionAnswering",
     "embed": "Model",
+    "rerank": "ForSequenceClassification",
     "tokenize": "Model",
 }
-NEEDED = {"ask": ["--question", "what ?"]}
+NEEDED = {"ask": ["--question", "what ?"], "rerank": ["--query", "what ?"]}
 TEXT = "a [MASK] movie"
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return {name: make_checkpoint(tmp_path_factory.mktemp("m"), "bert", head) for name, head in HEADS.items()}
+    labels = {"rerank": {"num_labels": 1}}
+    return {
+        name: make_checkpoint(tmp_path_factory.mktemp("m"), "bert", head, **labels.get(name, {}))
+        for name, head in HEADS.items()
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +135,9 @@ def test_a_command_that_is_not_understood(run, command):
 
 TEXT_OPTIONS = [
     ("embed", "--prompt"),
+    ("embed", "--prompt-name"),
     ("ask", "--question"),
+    ("rerank", "--query"),
     ("run", "--question"),
     ("run", "--labels"),
     ("run", "--prompt"),
@@ -137,6 +145,8 @@ TEXT_OPTIONS = [
     ("run", "--text-column"),
     ("run", "--pair-column"),
     ("run", "--question-column"),
+    ("run", "--query"),
+    ("run", "--query-column"),
 ]
 
 
@@ -208,7 +218,7 @@ def process(command, **options):
 @pytest.mark.skipif(os.name == "nt", reason="the shell of Unix")
 @pytest.mark.parametrize("command", HEADS)
 def test_streams_that_are_closed_or_full(models, command):
-    command_line = " ".join([command, "--model", str(models[command]), *(["--question", "what"] if command == "ask" else [])])
+    command_line = shlex.join([command, "--model", str(models[command]), *NEEDED.get(command, [])])
     for redirection, statuses in (
         ("x'[MASK]' >&-", (1,)),
         ("<&-", (2,)),

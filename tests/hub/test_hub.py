@@ -72,7 +72,9 @@ def test_no_value_of_an_option_meets_a_raw_exception(option, value, tmp_path, mo
 
 
 def test_an_unknown_option_is_an_input_type_error():
-    with pytest.raises(InputTypeError, match="revision, cache_dir, token and local_files_only; got 'reversion'"):
+    with pytest.raises(
+        InputTypeError, match="revision, cache_dir, token, local_files_only, subfolder and force_download; got 'reversion'"
+    ):
         locate("minibert-sst2", reversion="main")
 
 

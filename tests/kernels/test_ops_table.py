@@ -3,29 +3,39 @@
 import numpy as np
 import pytest
 
-from minibert.kernels.catalog import PRESETS, Ops, make_ops, operations
-from minibert.kernels.registry import REGISTRY
-
-LISTED = {name: value for name, value in vars(Ops).items() if name in REGISTRY.variants}
+from minibert.kernels.catalog import PRESETS, Ops, TrainingOps, make_ops, make_training_ops, operations
+from minibert.kernels.registry import REGISTRY, TRAINING
 
 
-def formula(operation):
+def listed(table, registry):
+    return {name: value for name, value in vars(table).items() if name in registry.variants}
+
+
+def formula(registry, operation):
     """The function that defines an operation."""
-    reference = REGISTRY.variants[operation].get("reference")
-    return (reference or REGISTRY.compositions[operation]).function
+    reference = registry.variants[operation].get("reference")
+    return (reference or registry.compositions[operation]).function
 
 
-def test_every_operation_is_listed_with_its_formula():
-    assert list(LISTED) == list(operations())
-    for operation, listed in LISTED.items():
-        function = listed.__func__ if isinstance(listed, staticmethod) else listed
-        assert function is formula(operation), operation
+@pytest.mark.parametrize(("table", "registry"), [(Ops, REGISTRY), (TrainingOps, TRAINING)], ids=["forward", "training"])
+def test_every_operation_is_listed_with_its_formula(table, registry):
+    operations()
+    entries = listed(table, registry)
+    assert list(entries) == list(registry.variants)
+    for operation, entry in entries.items():
+        function = entry.__func__ if isinstance(entry, staticmethod) else entry
+        assert function is formula(registry, operation), operation
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_model_s_table_has_the_chosen_variants_in_their_place(preset):
     ops = make_ops(preset)
-    assert ops.chosen.keys() == LISTED.keys() <= vars(ops).keys()
+    assert ops.chosen.keys() == listed(Ops, REGISTRY).keys() <= vars(ops).keys()
+
+
+def test_the_table_of_training_has_all_operations():
+    ops = make_training_ops()
+    assert ops.chosen.keys() == REGISTRY.variants.keys() | TRAINING.variants.keys() <= vars(ops).keys()
 
 
 def test_the_listed_functions_are_the_reference():

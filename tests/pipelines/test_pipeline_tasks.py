@@ -51,7 +51,7 @@ def test_what_is_no_text_is_refused_and_so_is_an_unknown_option(task, pipes, fol
             pipes[task](wrong)
         with pytest.raises(InputTypeError, match="each input is"):
             pipes[task]([wrong])
-    for options, message in (({"device": 0}, "the options are .*; got device"), ({"batch_size": 0}, "batch_size must be")):
+    for options, message in (({"devise": 0}, "the options are .*; got devise"), ({"batch_size": 0}, "batch_size must be")):
         with pytest.raises(InputError, match=message):
             pipeline(task, folders[task], **options)
 

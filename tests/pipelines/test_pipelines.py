@@ -237,8 +237,8 @@ OPTIONS = [
     ({"function_to_apply": "tanh"}, "function_to_apply is one of softmax, sigmoid, none; got 'tanh'"),
     ({"function_to_apply": softmax}, "function_to_apply is one of"),
     ({"batch_size": 0}, "batch_size must be a whole number, 1 or more; got 0"),
-    ({"batch_size": None}, "batch_size must be .*; got None"),
-    ({"device": 0}, "the options are top_k, .*; got device"),
+    ({"batch_size": "a"}, "batch_size must be .*; got 'a'"),
+    ({"devise": 0}, "the options are top_k, .*; got devise"),
     ({"return_overflowing_tokens": True}, "the options are .*; got return_overflowing_tokens"),
     ({"return_tensors": "pt"}, "the options are .*; got return_tensors"),
 ]

@@ -276,9 +276,9 @@ def test_names_without_an_organization_are_those_of_the_library(library, tmp_pat
     first = [name for name in library.util.ORIGINAL_TRANSFORMER_MODELS if name.startswith(("bert", "distilbert"))]
     assert len(first) > 20
     for name in (*first, "BERT-base-uncased", "folder", "minibert-sst2", "own/model", tmp_path, None, 5):
-        assert with_organization(name) is name
+        assert with_organization(name, "sentence-transformers") is name
     for name in ("all-MiniLM-L6-v2", "bert-base-nli-mean-tokens", "distilbert-base-nli-stsb-mean-tokens"):
-        assert with_organization(name) == f"sentence-transformers/{name}"
+        assert with_organization(name, "sentence-transformers") == f"sentence-transformers/{name}"
 
 
 def test_options_of_the_model_the_tokenizer_and_the_configuration(folder):
@@ -370,7 +370,7 @@ def test_other_methods_refuse_what_would_change_the_answer(model, tmp_path):
     calls = {
         "CPU only": (lambda: model.to("cuda"), lambda: model.cuda(), lambda: model.start_multi_process_pool(["cuda:0"])),
         "stays float32; got bfloat16. Load it with": (lambda: model.to(dtype="bfloat16"),),
-        "does not train sentence embeddings": (lambda: model.train(),),
+        "does not train models of sentence-transformers": (lambda: model.train(),),
         "safe_serialization must be True": (lambda: model.save(tmp_path / "saved", safe_serialization=False),),
         "target_devices must be a list of devices": (lambda: model.start_multi_process_pool("cpu"),),
     }

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from checkpoints import make_checkpoint
@@ -112,7 +113,7 @@ def test_a_task_is_registered_under_its_name_and_declares_options_that_it_has(na
     options = {option.name: option for option in task_class.command_options}
     assert len(options) == len(task_class.command_options) and set(task_class.required_options) <= set(options)
     for option in options.values():
-        assert option.type in (str, int, bool) and bool(option.parameter) != bool(option.input), option
+        assert option.type in (str, int, bool, Path) and bool(option.parameter) != bool(option.input), option
         assert option.help and option.help[0].islower() and not option.help.endswith(".")
         if name in TASKS and option.parameter:
             assert option.parameter in (*task_class.option_names, *task_class.tokenizer_options), option

@@ -12,7 +12,7 @@ import pytest
 from checkpoints import make_checkpoint
 from paths import ROOT
 
-from minibert import SentenceEncoder, pipeline
+from minibert import Reranker, SentenceEncoder, pipeline
 from minibert.pipelines import TASKS
 
 READMES = [ROOT / "README.md", *(ROOT / room / "README.md" for room in ("minibert", "kernels", "tests", "benchmarks"))]
@@ -64,9 +64,10 @@ HEADS = {
     "token-classification": ("ForTokenClassification", {}),
     "question-answering": ("ForQuestionAnswering", {}),
     "fill-mask": ("ForMaskedLM", {}),
+    "text ranking": ("ForSequenceClassification", {"num_labels": 1}),
     "zero-shot-classification": ("ForSequenceClassification", {"id2label": {0: "no", 1: "entailment"}}),
 }
-EXAMPLES = re.findall(r"^\| `?([\w -]*\w)`?.*?\| `((?:pipeline|SentenceEncoder)[^`]*)` \|", TEXT, flags=re.MULTILINE)
+EXAMPLES = re.findall(r"^\| `?([\w -]*\w)`?.*?\| `((?:pipeline|SentenceEncoder|Reranker)[^`]*)` \|", TEXT, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(("task", "example"), EXAMPLES)
@@ -74,12 +75,12 @@ def test_a_task_s_example_runs(task, example, tmp_path):
     """NAME is a tiny model at random, which takes few tokens and knows few words."""
     head, changes = HEADS.get(task, ("Model", {}))
     name = make_checkpoint(tmp_path, "bert", head, max_position_embeddings=64, **changes)
-    answer = eval(example, {"NAME": str(name), "pipeline": pipeline, "SentenceEncoder": SentenceEncoder})
+    answer = eval(example, {"NAME": str(name), "pipeline": pipeline, "SentenceEncoder": SentenceEncoder, "Reranker": Reranker})
     assert len(answer) > 0 or task == "token-classification"
 
 
 def test_every_task_has_an_example():
-    assert {task for task, _ in EXAMPLES} >= {*TASKS, "sentence embeddings"}
+    assert {task for task, _ in EXAMPLES} >= {*TASKS, "sentence embeddings", "text ranking"}
 
 
 def test_the_two_commands_are_those_that_continuous_integration_runs():

@@ -12,7 +12,7 @@ import pytest
 from checkpoints import make_checkpoint
 from json_lines import objects, read
 
-from minibert import SentenceEncoder, get_num_threads, pipeline, set_num_threads
+from minibert import Reranker, SentenceEncoder, get_num_threads, pipeline, set_num_threads
 
 LABELS = {0: "NEG", 1: "POS"}
 TEXTS = ["a good movie", "bad, bad", "", "été", "this film\nis great"]
@@ -102,6 +102,7 @@ TASKS = {
     "zero-shot-classification": ("ForSequenceClassification", ["--labels", "film, movie"], {"labels", "scores"}),
     "feature-extraction": ("Model", [], {"features"}),
     "sentence-embeddings": ("Model", ["--prompt", "the"], {"vector"}),
+    "text-ranking": ("ForSequenceClassification", ["--query", "what ?"], {"score"}),
 }
 
 
@@ -109,6 +110,7 @@ TASKS = {
 def test_every_task_adds_its_columns(task, run, tmp_path):
     head, options, adds = TASKS[task]
     names = {"num_labels": 3, "id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}} if "zero" in task else {}
+    names |= {"num_labels": 1} if task == "text-ranking" else {}
     folder = make_checkpoint(tmp_path / "m", "bert", head, **names)
     path = write(tmp_path / "in.jsonl", [{"text": "a [MASK] movie", "q": "what ?"}] * 2)
     status, out, err = run("run", "--task", task, "--model", str(folder), path, *options)
@@ -118,10 +120,12 @@ def test_every_task_adds_its_columns(task, run, tmp_path):
     if task == "sentence-embeddings":
         vector = SentenceEncoder.from_pretrained(folder).encode("a [MASK] movie", prompt="the")
         assert one["vector"] == pytest.approx(vector.tolist(), rel=1e-4)
+    if task == "text-ranking":
+        assert one["score"] == pytest.approx(Reranker.from_pretrained(folder).predict(("what ?", "a [MASK] movie")), rel=1e-5)
     if task == "fill-mask":
         assert len(one["words"]) == 2 and set(one["words"][0]) == {"token_str", "score", "sequence"}
-    if task == "question-answering":
-        again = run("run", "--task", task, "--model", str(folder), path, "--question-column", "q")[1]
+    if task in ("question-answering", "text-ranking"):
+        again = run("run", "--task", task, "--model", str(folder), path, f"{options[0]}-column", "q")[1]
         assert again == out
 
 
@@ -140,6 +144,12 @@ def test_the_options_of_classification(run, model, tmp_path):
         ("text-classification", ["--labels", "a,b"], "--labels does nothing for text-classification, whose options are --pair"),
         ("ner", ["--top-k", "2"], "--top-k does nothing for token-classification"),
         ("question-answering", [], "question-answering needs --question or --question-column"),
+        ("reranking", [], "text-ranking needs --query or --query-column"),
+        ("reranking", ["--query", "a"], "a ranking needs a model with one label, .* this one has 2: "),
+        ("sentence-embeddings", ["--precision", "int8"], "int8 needs each component's least and greatest value"),
+        ("sentence-embeddings", ["--precision", "int4"], "precision is one of float32, int8, uint8, binary, ubinary; got"),
+        ("sentence-embeddings", ["--ranges", "r.npy"], "--ranges is for int8 and uint8; the precision is float32"),
+        ("sentence-embeddings", ["--prompt", "a", "--prompt-name", "b"], "takes one of --prompt and --prompt-name; got both"),
         ("zero-shot-classification", [], "zero-shot-classification needs --labels"),
         ("sing", [], "the tasks are text-classification, .*sentence-embeddings.*; got 'sing'"),
     ],

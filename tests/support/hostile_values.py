@@ -18,7 +18,7 @@ from minibert.config import PreTrainedConfig
 from minibert.families import FAMILIES
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import pipeline_class
-from minibert.sentence_transformers import SentenceTransformer, util
+from minibert.sentence_transformers import CrossEncoder, SentenceTransformer, util
 from minibert.tokenization import AddedToken
 from minibert.tokenization.tokenizer import Tokenizer
 
@@ -106,6 +106,7 @@ class Bench:
         self.folder, self.model, self.pipe = cache(self.folder), cache(self.model), cache(self.pipe)
         self.kept = cache(self.instance)
         self.sentence_folder, self.pool = cache(self.sentence_folder), cache(self.pool)
+        self.ranking_folder = cache(self.ranking_folder)
 
     def folder(self, architecture="bert", head="ForSequenceClassification") -> Path:
         folder = make_checkpoint(self.root / f"{architecture}-{head}", architecture, head)
@@ -123,6 +124,11 @@ class Bench:
     def sentence_folder(self) -> Path:
         folder = self.root / "sentences"
         sample(minibert.SentenceEncoder).save_pretrained(folder)
+        return folder
+
+    def ranking_folder(self) -> Path:
+        folder = self.root / "ranking"
+        sample(minibert.Reranker).save_pretrained(folder)
         return folder
 
     def pool(self) -> dict:
@@ -157,6 +163,12 @@ def sample(owner: type):
         transformer = owner.__new__(owner)  # its constructor needs a folder
         transformer.encoder = sample(minibert.SentenceEncoder)
         return transformer
+    if owner is minibert.Reranker:
+        return owner(minibert.BertForSequenceClassification(small_config("bert", num_labels=1), seed=0), bert_tokenizer())
+    if owner is CrossEncoder:
+        cross_encoder = owner.__new__(owner)
+        cross_encoder.reranker = sample(minibert.Reranker)
+        return cross_encoder
     if owner is minibert.BatchEncoding:
         return bert_tokenizer()(TEXTS, padding=True, return_offsets_mapping=True)
     if owner is AddedToken:
@@ -186,6 +198,7 @@ VOCABULARY = {
 }
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 TEXTS = ["a good movie", "the movie is not bad"]
+PAIRS = [("a good movie", "the movie is not bad"), ("a", "good")]
 IDS = [[2, 5, 6, 3], [2, 7, 3, 0]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
 ROWS = [{"input_ids": [2, 5, 6, 3], "label": 0}, {"input_ids": [2, 7, 3], "label": 1}]
@@ -264,6 +277,21 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         for name in ("encode", "encode_query", "encode_document", "stream", "tokenize")
     },
     "SentenceEncoder.similarity": [{"one": np.eye(3), "other": np.eye(3)}],
+    "Reranker.__init__": lambda bench, owner: [{"model": bench.model(), "tokenizer": bert_tokenizer()}],
+    "Reranker.from_pretrained": lambda bench, owner: [{"name": bench.ranking_folder(), "kernels": "reference"}],
+    "CrossEncoder.__init__": lambda bench, owner: [
+        {"model_name_or_path": bench.ranking_folder(), "model_kwargs": {"kernels": "reference"}}
+    ],
+    "Reranker.predict": [{"pairs": PAIRS}, {"pairs": PAIRS[0], "activation_fn": np.tanh}],
+    "CrossEncoder.predict": [
+        {"inputs": PAIRS},
+        {"inputs": PAIRS, "device": ["cpu", "cpu"], "activation_fn": np.tanh, "apply_softmax": True},
+        {"inputs": PAIRS[0], "convert_to_tensor": bool(importlib.util.find_spec("torch"))},
+    ],
+    "rank": [
+        {"query": "a movie", "documents": TEXTS},
+        {"query": "a", "documents": TEXTS, "return_documents": True, "top_k": 1},
+    ],
     "SentenceTransformer.__init__": lambda bench, owner: [
         {"model_name_or_path": bench.sentence_folder(), "model_kwargs": {"kernels": "reference"}}
     ],
@@ -276,14 +304,12 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         for name in ("encode", "encode_query", "encode_document")
     },
     "SentenceTransformer.encode_multi_process": lambda bench, owner: [{"sentences": TEXTS, "pool": bench.pool()}],
-    "SentenceTransformer.stop_multi_process_pool": lambda bench, owner: [
-        {"pool": bench.kept(owner).start_multi_process_pool()}
-    ],
+    "Settings.stop_multi_process_pool": lambda bench, owner: [{"pool": bench.kept(owner).start_multi_process_pool()}],
     "SentenceTransformer.tokenize": [{"texts": TEXTS}],
     "SentenceTransformer.preprocess": [{"inputs": TEXTS, "prompt": "a "}],
-    "Settings.set_pooling_include_prompt": [{"include_prompt": False}],
-    "Settings.truncate_embeddings": [{"truncate_dim": 4}],
-    "Settings.truncate_sentence_embeddings": [{"truncate_dim": 4}],
+    "EmbeddingSettings.set_pooling_include_prompt": [{"include_prompt": False}],
+    "EmbeddingSettings.truncate_embeddings": [{"truncate_dim": 4}],
+    "EmbeddingSettings.truncate_sentence_embeddings": [{"truncate_dim": 4}],
     "Settings.train": [{"mode": False}],
     "Settings.cuda": [],
     "Settings.save": [{"path": "saved"}],
@@ -352,12 +378,14 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
     "PreTrainedModel": "all_outputs build decoder_names encode encoder_outputs encoder_shapes from_checkpoint head_layers"
-    " head_outputs head_shapes logits_at loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear"
+    " head_outputs head_shapes load logits_at loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear"
     " run_checked run_head",
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt features finished from_checkpoint pooled prompt_for prompt_length vectors",
-    "SentenceTransformer": "computed everything prompt_for token_embeddings",
+    "SentenceTransformer": "everything prompt_for token_embeddings",
+    "Reranker": "answered check_one_label chosen_prompt from_checkpoint logits parameters to_columns",
+    "CrossEncoder": "scores",
     "AdamW": "check_gradients",
     "DataCollatorForLanguageModeling": "mask with_key",
     "LoraConfig": "to_dict",
@@ -367,10 +395,12 @@ INTERNAL = {
     "TrainingArguments": "check check_best items warmup_of",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
-    "PreTrainedModel": "architecture config encoder head kernels graph_cache tensors",
+    "PreTrainedModel": "architecture config encoder head kernels graph_cache loading_info tensors",
     "PreTrainedTokenizerFast": "do_lower_case strip_accents tokenize_chinese_chars",  # of BertTokenizer; it has none
     "SentenceEncoder": "dense model sentence_config tokenizer width",
     "SentenceTransformer": "encoder",
+    "Reranker": "least_tokens model sentence_config tokenizer",
+    "CrossEncoder": "reranker",
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
@@ -382,7 +412,9 @@ KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base cl
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
 PROTOCOLS: dict[str, Any] = {"__getitem__": LookupError, "keys": (), "values": (), "items": ()}
 PUBLIC = {name: getattr(minibert, name) for name in minibert.__all__} | {"AddedToken": AddedToken}
-PUBLIC |= {"SentenceTransformer": SentenceTransformer} | {name: getattr(util, name) for name in util.__all__}
+PUBLIC |= {"SentenceTransformer": SentenceTransformer, "CrossEncoder": CrossEncoder} | {
+    name: getattr(util, name) for name in util.__all__
+}
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
 # Exceptions and warnings Python constructs, members of an Enum its class.
 NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum))]

@@ -23,7 +23,7 @@ import minibert
 from minibert.config import PreTrainedConfig
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
-from minibert.sentence_transformers import SentenceTransformer
+from minibert.sentence_transformers import SentenceTransformer, cross_encoder
 from minibert.tokenization.tokenizer import Tokenizer
 from minibert.training.arguments import WITHOUT_EFFECT
 from minibert.training.trainer import OTHERS
@@ -145,7 +145,9 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
         return tuple(WITHOUT_EFFECT)
     if method == "from_config":
         return ("kernels", "seed")
-    if method not in ("__init__", "from_pretrained", "from_dict") or owner is minibert.SentenceEncoder:
+    if owner is cross_encoder.CrossEncoder and method == "__init__":
+        return (*cross_encoder.FORMER_NAMES, *cross_encoder.WITHOUT_EFFECT)
+    if method not in ("__init__", "from_pretrained", "from_dict") or owner in (minibert.SentenceEncoder, minibert.Reranker):
         return ()
     if owner is minibert.AutoTokenizer or issubclass(owner, Tokenizer):
         options, _ = options_of(inherited(minibert.BertTokenizer, "__init__"))

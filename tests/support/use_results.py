@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from checkpoints import small_model
-from hostile_values import IDS, TASK_INPUTS, TEXTS, Bench, bert_tokenizer
+from hostile_values import IDS, PAIRS, TASK_INPUTS, TEXTS, Bench, bert_tokenizer
 
 import minibert
 from minibert.config import PreTrainedConfig
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines.base import Pipeline
-from minibert.sentence_transformers import SentenceTransformer
+from minibert.sentence_transformers import CrossEncoder, SentenceTransformer
 from minibert.tokenization import AddedToken
 from minibert.tokenization.tokenizer import Tokenizer
 
@@ -50,6 +50,10 @@ def use_encoder(encoder, bench):
     encoder.similarity(np.eye(3), np.eye(3))
 
 
+def use_reranker(reranker, bench):
+    reranker.predict(PAIRS)
+
+
 def use_pipeline(pipe, bench):
     inputs = TASK_INPUTS.get(pipe.task, {"inputs": "a movie"})
     pipe(**{name: value for name, value in inputs.items() if name not in pipe.options})
@@ -72,6 +76,8 @@ USES: dict[type, Callable[[Any, Bench], object]] = {
     Pipeline: use_pipeline,
     minibert.SentenceEncoder: use_encoder,
     SentenceTransformer: use_encoder,
+    minibert.Reranker: use_reranker,
+    CrossEncoder: use_reranker,
     minibert.BatchEncoding: lambda batch, bench: repr(batch),
     AddedToken: lambda token, bench: bert_tokenizer().add_tokens(token),
 }

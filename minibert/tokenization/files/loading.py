@@ -27,11 +27,12 @@ OPTIONS = (
 OPTIONAL_TOKENS = ("bos_token", "eos_token", "pad_token", "mask_token")  # null in a file: the tokenizer has none
 
 
-def locate(name_or_folder, revision, cache_dir, token, local_files_only):
-    """The checkpoint. The hub is imported only here, when something is loaded."""
-    from minibert import hub
+def locate(name_or_folder, location, overrides):
+    """The checkpoint, and the options of the tokenizer. The hub is imported only here, when something is loaded."""
+    from minibert import loading
+    from minibert.ignored_arguments import TOKENIZER_LOADING, without_ignored
 
-    return hub.locate(name_or_folder, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+    return loading.locate(name_or_folder, location, without_ignored(overrides, TOKENIZER_LOADING))
 
 
 def load(cls, checkpoint, overrides):

@@ -1,0 +1,119 @@
+"""Arguments of transformers that change nothing here: accepted if their value would change no answer, else one error.
+
+    without_ignored({"device_map": "cpu", "hidden_size": 8}, LOADING)         {"hidden_size": 8}
+    without_ignored({"attn_implementation": "flash_attention_2"}, LOADING)    InputError: the rule, what came, the fix
+
+The tables are the list of what is accepted: nothing else is passed over. `minibert/README.md` shows them. What such an
+argument selects here, as `dtype` does kernels, is in `loading.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .errors import InputError, is_bool, is_integer, short_repr
+from .tensors import check_device, check_device_map
+
+
+class Argument(NamedTuple):
+    """An argument that is ignored for the values that `accepts`; `rule` and `fix` are the two halves of the error."""
+
+    accepts: Callable[[Any], bool]
+    rule: str
+    fix: str
+
+
+def one_of(*values: Any) -> Callable[[Any], bool]:
+    """Whether a value is one of these, of the same type: 1 is not True."""
+    return lambda value: any(type(value) is type(known) and value == known for known in values)
+
+
+def is_flag(value: Any) -> bool:
+    return value is None or is_bool(value)
+
+
+def passes(check: Callable[[Any], None]) -> Callable[[Any], bool]:
+    """A check that raises InputError -> whether a value passes it."""
+
+    def accepts(value: Any) -> bool:
+        try:
+            check(value)
+        except InputError:
+            return False
+        return True
+
+    return accepts
+
+
+FLAG = "True, False or None"
+TEXT_ONLY = Argument(one_of(None), "None", "These tasks take text only: leave it out.")
+PYTORCH_ONLY = Argument(one_of(None, False), "False", "Weights are read as PyTorch stores them: leave it out.")
+
+DOWNLOADING = {  # every from_pretrained, and pipeline()
+    "proxies": Argument(one_of(None), "None", "Set HTTPS_PROXY in the environment."),
+    "resume_download": Argument(is_flag, FLAG, "Downloads always resume."),
+    "mirror": Argument(one_of(None), "None", "Set HF_ENDPOINT in the environment."),
+    "local_dir_use_symlinks": Argument(is_flag, FLAG, "Leave it out."),
+}
+LOADING = {  # from_pretrained of models, and pipeline()
+    "device_map": Argument(passes(check_device_map), "None, 'auto' or 'cpu'", "minibert computes on the CPU: leave it out."),
+    "low_cpu_mem_usage": Argument(is_flag, FLAG, "Weights are mapped from the file either way."),
+    "attn_implementation": Argument(
+        one_of(None, "eager", "sdpa"), "None, 'eager' or 'sdpa'", "Attention is exact here whatever its name: leave it out."
+    ),
+    "ignore_mismatched_sizes": Argument(
+        one_of(None, False), "False", "A tensor of another shape would be replaced by random numbers: load the class that fits."
+    ),
+    "from_tf": PYTORCH_ONLY,
+    "from_flax": PYTORCH_ONLY,
+    "weights_only": Argument(one_of(None, True), "True", "Nothing from a checkpoint is ever executed: leave it out."),
+    "quantization_config": Argument(one_of(None), "None", "For 8-bit weights pass kernels='int8'."),
+    "load_in_8bit": Argument(one_of(None, False), "False", "For 8-bit weights pass kernels='int8'."),
+    "load_in_4bit": Argument(one_of(None, False), "False", "For 8-bit weights pass kernels='int8'."),
+    "variant": Argument(one_of(None), "None", "Only files without a variant in their name are read: leave it out."),
+    "state_dict": Argument(one_of(None), "None", "Write the tensors to a folder, and load that."),
+    "return_dict": Argument(one_of(None, True), "True", "Pass return_dict=False to the call of the model."),
+    "torchscript": Argument(one_of(None, False), "False", "Pass return_dict=False to the call of the model."),
+    "offload_folder": Argument(lambda value: True, "anything", ""),
+    "max_memory": Argument(lambda value: True, "anything", ""),
+}
+TOKENIZER_LOADING = {  # from_pretrained of tokenizers
+    "use_fast": Argument(is_flag, FLAG, "There is one tokenizer, with the ids of both."),
+    "do_basic_tokenize": Argument(
+        one_of(None, True), "True", "Words are always split; for text that is split already pass is_split_into_words=True."
+    ),
+    "never_split": Argument(
+        lambda value: value is None or (isinstance(value, (list, tuple, set)) and not value),
+        "None or an empty list",
+        "Add the words as tokens: tokenizer.add_tokens([...]).",
+    ),
+    "tokenizer_type": Argument(one_of(None), "None", "Load the tokenizer with its own class, such as BertTokenizer."),
+    "from_slow": Argument(is_flag, FLAG, "There is one tokenizer, with the ids of both."),
+    "legacy": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out."),
+}
+PIPELINE = {  # pipeline(), besides LOADING and DOWNLOADING
+    "device": Argument(passes(check_device), "'cpu', -1 or None", "minibert computes on the CPU: leave it out."),
+    "framework": Argument(one_of(None, "pt"), "None or 'pt'", "Answers depend on no framework: leave it out."),
+    "use_fast": TOKENIZER_LOADING["use_fast"],
+    "num_workers": Argument(
+        lambda value: value is None or is_integer(value), "an integer", "minibert.set_num_threads(N) sets how many threads."
+    ),
+    "feature_extractor": TEXT_ONLY,
+    "image_processor": TEXT_ONLY,
+    "processor": TEXT_ONLY,
+    "clean_up_tokenization_spaces": Argument(is_flag, FLAG, "No answer depends on it: leave it out."),
+    "binary_output": Argument(one_of(None, False), "False", "Answers are Python's own numbers and lists."),
+}
+
+
+def without_ignored(options: Mapping[str, Any], *tables: Mapping[str, Argument]) -> dict[str, Any]:
+    """Options -> those that no table lists. InputError for a listed one whose value would change the answer."""
+    remaining = {}
+    for name, value in options.items():
+        argument = next((table[name] for table in tables if name in table), None)
+        if argument is None:
+            remaining[name] = value
+        elif not argument.accepts(value):
+            raise InputError(f"{name} must be {argument.rule}; got {short_repr(value)}. {argument.fix}")
+    return remaining
