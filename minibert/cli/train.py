@@ -113,7 +113,8 @@ def starting_config(options: argparse.Namespace) -> tuple[Any, Any]:
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ConfigError(f"model_type in {options.config} must be {', '.join(FAMILIES)}; got {model_type!r:.80}.")
-    return FAMILIES[model_type].load("Config").from_dict(values), None
+    config_class: Any = FAMILIES[model_type].load("Config")
+    return config_class.from_dict(values), None
 
 
 def starting_model(options: argparse.Namespace, task: Any, config: Any, checkpoint: Any, names: list[str]) -> Any:
@@ -126,7 +127,7 @@ def starting_model(options: argparse.Namespace, task: Any, config: Any, checkpoi
     elif task.problem_type == "regression":
         config.num_labels = 1
     config.problem_type = task.problem_type
-    model_class = family.load(task.head)
+    model_class: Any = family.load(task.head)
     if checkpoint is None:
         return model_class(config, seed=options.seed)
     return model_class.from_checkpoint(checkpoint, config, "auto", new_head_seed=options.seed)

@@ -78,20 +78,20 @@ def mean_squared_error_grad(predictions: np.ndarray, targets: np.ndarray) -> np.
     return 2 * (predictions - targets) / predictions.size
 
 
-def distillation(logits, teacher_logits, temperature):
+def distillation(logits: np.ndarray, teacher_logits: np.ndarray, temperature: float) -> Any:
     """logits and a teacher's (R, C) -> T² times the mean over the rows of KL(p ‖ q), where p is the softmax of the teacher's
     logits / T and q that of the others / T (arXiv:1503.02531, 2)."""
     teacher, student = log_softmax(teacher_logits / temperature), log_softmax(logits / temperature)
     return temperature**2 * (np.exp(teacher) * (teacher - student)).sum(dtype=np.float64) / len(logits)
 
 
-def distillation_grad(logits, teacher_logits, temperature):
+def distillation_grad(logits: np.ndarray, teacher_logits: np.ndarray, temperature: float) -> np.ndarray:
     """As `distillation` -> the gradient of the logits: T (q − p) over the number of rows."""
     difference = reference.softmax(logits / temperature) - reference.softmax(teacher_logits / temperature)
     return temperature * difference / len(logits)
 
 
-def log_softmax(logits):
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -208,16 +208,16 @@ def loss_and_grad(
         weights = check_class_weights(options.class_weights, logits.shape[1])
         arguments = logits, classes, weights, options.label_smoothing
         loss, grad = cross_entropy(*arguments), cross_entropy_grad(*arguments)
-        return (loss, grad) if options.teacher_logits is None else with_teacher(loss, grad, logits, options)
+        return (loss, grad) if options.teacher_logits is None else mix(loss, grad, logits, options.teacher_logits, options)
     targets = real_labels(name, labels, logits)
     if problem == "regression":
         return mean_squared_error(logits, targets), mean_squared_error_grad(logits, targets)
     return binary_cross_entropy(logits, targets), binary_cross_entropy_grad(logits, targets)
 
 
-def with_teacher(loss, grad, logits: np.ndarray, options: LossOptions):
+def mix(loss: Any, grad: np.ndarray, logits: np.ndarray, teacher: np.ndarray, options: LossOptions) -> tuple[Any, np.ndarray]:
     """The loss of the labels and its gradient -> the same, mixed with those against the teacher's logits."""
-    teacher, share = options.teacher_logits, options.distillation_weight
+    share = options.distillation_weight
     if teacher.shape != logits.shape:
         raise InputError(f"teacher_logits must have the shape of the logits, {logits.shape}; got {teacher.shape}.")
     arguments = logits, teacher.astype(logits.dtype, copy=False), options.temperature

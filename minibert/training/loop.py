@@ -11,8 +11,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import CheckpointError, InputError, TrainingError
 from ..models.base import PreTrainedModel
 from .callbacks import TrainerControl, TrainerState, callback_states, is_better, metric_key
@@ -233,5 +231,5 @@ def digest_of(model: PreTrainedModel) -> str:
     """What tells a model's weights from others'."""
     sha = hashlib.sha256()
     for name in sorted(model.tensors):
-        sha.update(np.ascontiguousarray(model.tensors[name]))
+        sha.update(model.tensors[name].tobytes())
     return sha.hexdigest()
