@@ -173,6 +173,8 @@ class PreTrainedModel(Module):
                 stored.setdefault(original, stored[name])
         missing = cls.optional_tensors(stored, config)
         head = cls.head_shapes(config)
+        if options.new_head_seed is not None:
+            missing = missing + [name for name in head if name in stored and stored[name].shape != head[name]]
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
@@ -180,8 +182,9 @@ class PreTrainedModel(Module):
         tensors = {name: stored[name].array() for name in shapes}
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
-            warn_of_new_head(checkpoint.name, missing, cls.purpose)
-            random = generator()
+            if options.new_head_seed is None:
+                warn_of_new_head(checkpoint.name, missing, cls.purpose)
+            random = generator(options.new_head_seed)
             tensors |= {name: init_tensor(name, head[name], config, random) for name in missing}
         model = rebuild(cls, config, tensors, kernels)
         prefix, outer = names.prefix if cls.has_head else "", {name for name in head if not names.in_pooler(name)}

@@ -1,5 +1,6 @@
-"""The Hugging Face course's chapter on what is behind the pipeline, with `transformers` swapped for minibert: each step runs
-here on trained weights, once with NumPy arrays and once with torch tensors, and gives what transformers gives."""
+"""The Hugging Face course's chapters on what is behind the pipeline and on fine-tuning, with `transformers` swapped for
+minibert: each step runs here on trained weights, the first chapter's once with NumPy arrays and once with torch tensors, and
+gives what transformers gives."""
 
 import contextlib
 import io
@@ -9,14 +10,19 @@ import numpy as np
 import pytest
 
 from minibert import (
+    AdamW,
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
     BertModel,
+    DataCollatorWithPadding,
     DistilBertForSequenceClassification,
     InputError,
     MinibertWarning,
+    Trainer,
+    TrainingArguments,
+    loss_and_gradients,
     pipeline,
     softmax,
 )
@@ -211,3 +217,90 @@ def test_with_torch_it_prints_the_same(model, tmp_path):
             exec(compile(program, "<course>", "exec"), {"NAME": str(tmp_path)})
         printed.append(out.getvalue())
     assert printed[0] == printed[1] and "Logits: tensor([[" in printed[1]
+
+
+# --- Chapter 3: fine-tuning ------------------------------------------------------------------------------------------
+
+SENTENCES = [
+    "A gripping, funny film.",
+    "It is a waste of time.",
+    "I would watch it again.",
+    "The plot makes no sense.",
+    "Fine acting, a wonderful story.",
+    "Dull from the first minute to the last.",
+]
+LABELS = [1, 0, 1, 0, 1, 0]
+
+
+def compute_metrics(eval_preds):
+    logits, labels = eval_preds
+    predictions = np.argmax(logits, axis=-1)
+    return {"accuracy": float((predictions == labels).mean())}
+
+
+def test_a_training_step_of_one_s_own(tokenizer, model):
+    """The chapter's first example, with our optimizer in the place of torch's."""
+    batch = tokenizer(SENTENCES[:2], padding=True, truncation=True, return_tensors="np")
+    parameters = {name: tensor.copy() for name, tensor in model.tensors.items()}
+    optimizer = AdamW(parameters)
+    before, gradients = loss_and_gradients(model, **batch, labels=[0, 1], parameters=parameters)
+    optimizer.step(gradients)
+    after, _ = loss_and_gradients(model, **batch, labels=[0, 1], parameters=parameters)
+    assert after < before
+
+
+@pytest.mark.parametrize("end", ["train", "save and load back"])
+def test_fine_tuning_with_the_trainer(tmp_path, tokenizer, end):
+    def tokenize_function(example):
+        return tokenizer(example["sentence"], truncation=True)
+
+    raw_datasets = [{"sentence": text, "label": label} for text, label in zip(SENTENCES, LABELS)]
+    tokenized_datasets = [{**example, **tokenize_function(example)} for example in raw_datasets]
+    data_collator = DataCollatorWithPadding(tokenizer=tokenizer)
+    model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, num_labels=2)
+    training_args = TrainingArguments(
+        tmp_path / "test-trainer", eval_strategy="epoch", num_train_epochs=4, learning_rate=2e-4, report_to="none", use_cpu=True
+    )
+    trainer = Trainer(
+        model,
+        training_args,
+        train_dataset=tokenized_datasets,
+        eval_dataset=tokenized_datasets,
+        data_collator=data_collator,
+        processing_class=tokenizer,
+        compute_metrics=compute_metrics,
+    )
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    predictions = trainer.predict(tokenized_datasets)
+    assert predictions.predictions.shape == (6, 2) and predictions.metrics["test_accuracy"] == 1
+    assert trainer.evaluate()["eval_loss"] < before
+    if end == "train":
+        return
+    trainer.save_model(tmp_path / "finetuned")
+    again = pipeline("sentiment-analysis", model=tmp_path / "finetuned")
+    assert [answer["label"] for answer in again(SENTENCES)] == [("NEGATIVE", "POSITIVE")[label] for label in LABELS]
+    logits = AutoModelForSequenceClassification.from_pretrained(tmp_path / "finetuned")(
+        **data_collator(tokenized_inputs(tokenizer))
+    )
+    assert np.abs(logits.logits - predictions.predictions).max() < 1e-6
+
+
+def tokenized_inputs(tokenizer):
+    return [dict(tokenizer(text, truncation=True)) for text in SENTENCES]
+
+
+@pytest.mark.parity
+def test_transformers_reads_what_was_fine_tuned(tmp_path, tokenizer, model):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    rows = [{**tokenizer(text), "label": label} for text, label in zip(SENTENCES, LABELS)]
+    fresh = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT)
+    trainer = Trainer(fresh, TrainingArguments(tmp_path, max_steps=3), train_dataset=rows, processing_class=tokenizer)
+    trainer.train()
+    trainer.save_model()
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    inputs = transformers.AutoTokenizer.from_pretrained(tmp_path)(SENTENCES, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = theirs(**inputs).logits.numpy()
+    assert np.abs(trainer.predict(rows).predictions - expected).max() < 1e-5
+    assert np.abs(expected - model(**tokenizer(SENTENCES, padding=True)).logits).max() > 1e-3

@@ -175,6 +175,17 @@ def sample(owner: type):
         return bert_tokenizer()(TEXTS, padding=True, return_offsets_mapping=True)
     if owner is AddedToken:
         return AddedToken("<x>")
+    if issubclass(owner, minibert.Trainer):
+        args = minibert.TrainingArguments("saved", max_steps=1, save_strategy="no", disable_tqdm=True)
+        return owner(sample(minibert.BertForSequenceClassification), args, train_dataset=ROWS, eval_dataset=ROWS)
+    if owner is minibert.AdamW:
+        return owner({"x": np.zeros(3)})
+    if owner is minibert.DataCollatorForLanguageModeling:
+        return owner(bert_tokenizer(), seed=0)
+    if owner is minibert.DataCollatorWithPadding:
+        return owner(bert_tokenizer())
+    if owner in (minibert.LoraConfig, minibert.TrainingArguments, minibert.TrainerCallback, minibert.EarlyStoppingCallback):
+        return owner()
     raise LookupError(f"say here how to construct a {owner.__name__}")
 
 
@@ -213,6 +224,7 @@ TEXTS = ["a good movie", "the movie is not bad"]
 PAIRS = [("a good movie", "the movie is not bad"), ("a", "good")]
 IDS = [[2, 5, 6, 3], [2, 7, 3, 0]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
+ROWS = [{"input_ids": [2, 5, 6, 3], "label": 0}, {"input_ids": [2, 7, 3], "label": 1}]
 TASK_INPUTS = {  # of tasks that take more than a text
     "fill-mask": {"inputs": "a [MASK] movie"},
     "question-answering": {"question": "a movie", "context": "it is not a bad movie"},
@@ -405,6 +417,21 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "set_seed": [{"seed": 1}],
     "set_verbosity": [{"verbosity": 30}],
     "warm_up": [{"kernels": "reference"}],
+    "AdamW.__init__": [{"parameters": {"x": np.zeros(3)}}],
+    "AdamW.step": [{"gradients": {"x": np.ones(3)}}],
+    "AdamW.load_state_dict": [{"state": {"exp_avg.x": np.ones(3), "exp_avg_sq.x": np.ones(3)}, "steps": 1}],
+    "TrainingArguments.__init__": [{}, {"eval_strategy": "steps", "load_best_model_at_end": True}],
+    "Trainer.__init__": lambda bench, owner: [
+        {"model": bench.model(), "train_dataset": ROWS, "args": minibert.TrainingArguments("saved", max_steps=1)}
+    ],
+    "Trainer.add_callback": [{"callback": minibert.EarlyStoppingCallback}],
+    "Trainer.predict": [{"test_dataset": ROWS}],
+    "Trainer.save_model": [{"output_dir": "saved"}],
+    "Trainer.save_adapter": [],  # after a training with a peft_config only
+    "DataCollatorWithPadding.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
+    "DataCollatorWithPadding.__call__": [{"features": ROWS}],
+    "DataCollatorForLanguageModeling.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
+    "DataCollatorForLanguageModeling.__call__": [{"features": ROWS}],
     "save_pretrained": [{"folder": "saved"}],
 }
 
@@ -420,6 +447,13 @@ INTERNAL = {
     "SentenceTransformer": "everything prompt_for token_embeddings",
     "Reranker": "answered check_one_label chosen_prompt from_checkpoint logits parameters to_columns",
     "CrossEncoder": "scores",
+    "AdamW": "check_gradients",
+    "DataCollatorForLanguageModeling": "mask with_key",
+    "LoraConfig": "to_dict",
+    "Trainer": "log measured notify",
+    "TrainerCallback": "load_state on_epoch_begin on_epoch_end on_evaluate on_log on_save on_step_begin on_step_end on_train_begin"
+    " on_train_end",
+    "TrainingArguments": "check check_best items warmup_of",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "architecture config encoder head kernels graph_cache loading_info tensors",

@@ -269,7 +269,7 @@ def test_what_has_no_loss_is_refused():
             model_of(SEQUENCES, hidden_dropout_prob="a tenth"), **inputs, labels=np.zeros(ROWS, int), dropout_seed=1
         )
     regression = model_of(SEQUENCES, problem_type="regression")
-    with pytest.raises(InputError, match="class_weights and label_smoothing are for classes"):
+    with pytest.raises(InputError, match="class_weights, label_smoothing and a teacher are for classes"):
         loss_and_gradients(regression, **inputs, labels=np.zeros((ROWS, LABELS)), label_smoothing=0.1)
     answers, labels = batch("BertForQuestionAnswering")
     with pytest.raises(InputError, match="one each; the loss here is of positions"):
