@@ -166,7 +166,7 @@ def test_without_numba_training_is_in_numpy(monkeypatch):
     model = model_of("BertForSequenceClassification")
     inputs, labels = batch("BertForSequenceClassification")
     expected = loss_and_gradients(model, **inputs, **labels, kernels="reference")[0]
-    monkeypatch.setattr("minibert.training.gradients.training_ops", refuse)
+    monkeypatch.setattr("minibert.training.operations.training_ops", refuse)
     assert loss_and_gradients(model, **inputs, **labels)[0] == expected
     with pytest.raises(KernelError, match="need Numba"):
         loss_and_gradients(model, **inputs, **labels, kernels="fast")
