@@ -39,6 +39,20 @@ _LAZY_EXPORTS = {
             "PreTrainedTokenizerFast",
         ),
         "config": ("PreTrainedConfig",),
+        "models.base": ("PreTrainedModel",),
+        "models.outputs": (
+            "BaseModelOutput",
+            "BaseModelOutputWithPooling",
+            "BertForPreTrainingOutput",
+            "ElectraForPreTrainingOutput",
+            "MaskedLMOutput",
+            "ModelOutput",
+            "MultipleChoiceModelOutput",
+            "NextSentencePredictorOutput",
+            "QuestionAnsweringModelOutput",
+            "SequenceClassifierOutput",
+            "TokenClassifierOutput",
+        ),
         "auto": (
             "AutoConfig",
             "AutoModel",
@@ -53,6 +67,13 @@ _LAZY_EXPORTS = {
         ),
         "models.heads": ("sigmoid", "softmax"),
         "training.gradients": ("loss_and_gradients",),
+        "training.optimizer": ("AdamW",),
+        "training.arguments": ("TrainingArguments",),
+        "training.trainer": ("Trainer",),
+        "training.callbacks": ("EarlyStoppingCallback", "TrainerCallback"),
+        "training.lora": ("LoraConfig",),
+        "training.data": ("DataCollatorWithPadding",),
+        "training.masking": ("DataCollatorForLanguageModeling",),
         "kernels.runtime.buffer_pool": ("free_buffers",),
         "kernels.runtime.thread_count": ("get_num_threads", "set_num_threads"),
         "errors": (
@@ -68,12 +89,14 @@ _LAZY_EXPORTS = {
             "MinibertWarning",
             "ModelFileError",
             "ModelNotFoundError",
+            "TrainingError",
             "VocabularyError",
             "WeightsError",
         ),
     }.items()
     for name in names
 }
+_LAZY_EXPORTS["PretrainedConfig"] = ("config", "PreTrainedConfig")  # its name in transformers before version 5
 _LAZY_EXPORTS |= {name: (module, attribute) for name, module, attribute in public_names()}
 _LAZY_EXPORTS["NerPipeline"] = ("pipelines.token_classification", "TokenClassificationPipeline")  # its former name
 _LAZY_MODULES = ("logging",)

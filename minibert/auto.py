@@ -51,7 +51,9 @@ def config_of(checkpoint: hub.Checkpoint, /, **overrides: Any) -> PreTrainedConf
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ConfigError(f"minibert runs models of type {', '.join(FAMILIES)}; {path} says {short_repr(model_type)}.")
-    return config_from_file(path, values, FAMILIES[model_type].load("Config"), **overrides)
+    config: PreTrainedConfig = config_from_file(path, values, FAMILIES[model_type].load("Config"), **overrides)
+    config._name_or_path = str(checkpoint.name)
+    return config
 
 
 # --- Tokenizers ------------------------------------------------------------------------------------------------------

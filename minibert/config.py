@@ -122,6 +122,8 @@ class PreTrainedConfig:
             return self.__dict__[type(self).aliases[name]]
         if name == "tie_word_embeddings":  # what a file that says nothing of it means
             return True
+        if name == "_name_or_path":
+            return ""
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -147,6 +149,16 @@ class PreTrainedConfig:
     @property
     def label2id(self) -> dict[str, int]:
         return {label: index for index, label in self.id2label.items()}
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether calls without `return_dict` return objects; here they always do."""
+        return True
+
+    @property
+    def name_or_path(self) -> str:
+        """Where it was loaded from; "" if it was made in code. It is written to no file."""
+        return self.__dict__.get("_name_or_path", "")
 
     @property
     def architecture(self) -> Architecture:
@@ -200,6 +212,7 @@ class PreTrainedConfig:
     def to_dict(self) -> dict[str, Any]:
         """All keys and their values; id2label has integers for keys."""
         values = {name: value for name, value in self.__dict__.items() if value is not None or name in self.defaults}
+        values.pop("_name_or_path", None)
         return {**values, "model_type": self.model_type, "id2label": dict(self.id2label), "label2id": self.label2id}
 
     @strict_arguments
@@ -284,7 +297,9 @@ def config_of(checkpoint: Checkpoint, config_class: type[C], /, **overrides: Any
             f"{path} is a {stated} model's; load it with the {stated} class, or an Auto class. {config_class.__name__} is "
             f"the configuration of {config_class.model_type} models."
         )
-    return config_from_file(path, values, config_class, **overrides)
+    config = config_from_file(path, values, config_class, **overrides)
+    config._name_or_path = str(checkpoint.name)
+    return config
 
 
 def read_config_file(checkpoint: Checkpoint) -> tuple[Path, dict[str, Any]]:

@@ -11,6 +11,7 @@
     │   ├── ModelNotFoundError              no such folder, repository, revision, or file
     │   ├── GatedModelError                 it is there, and wants a license accepted or a token
     │   └── DownloadError                   the network or the server failed; trying again may work
+    ├── TrainingError (ArithmeticError)     a training cannot go on: its loss is NaN or infinite
     ├── DataFileError (OSError)             a file of texts cannot be read, or one of answers not written
     └── KernelError (ValueError)            no such kernel, or this machine cannot run it
 
@@ -70,6 +71,10 @@ class GatedModelError(ModelFileError):
 
 class DownloadError(ModelFileError):
     """The network or the server failed."""
+
+
+class TrainingError(MinibertError, ArithmeticError):
+    """The loss or a gradient of a training is NaN or infinite."""
 
 
 class DataFileError(MinibertError, OSError):

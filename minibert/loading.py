@@ -52,6 +52,7 @@ class ModelOptions(NamedTuple):
     safetensors_only: bool = False
     pooler: bool = True  # whether a bare encoder gets its pooler, if the file has one
     with_info: bool = False  # whether `from_pretrained` returns transformers' loading info too
+    new_head_seed: int | None = None  # for training: of a head that the file lacks, or has in another shape; without a warning
 
 
 def read_model_options(kernels: Any, strict: Any, options: Mapping[str, Any]) -> tuple[ModelOptions, dict[str, Any]]:

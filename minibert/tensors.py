@@ -19,6 +19,7 @@ from .errors import InputError, InputTypeError, MinibertWarning, as_int, read_fl
 FLOAT32 = ("float32", "float", "auto")  # dtypes of arguments that ask for what is computed anyway
 BFLOAT16 = ("bfloat16",)
 FLOAT16 = ("float16", "half")
+DTYPES = ("float32", *BFLOAT16, *FLOAT16, "float64", "double")  # that no device is called
 
 # --- Arrays and tensors ----------------------------------------------------------------------------------------------
 
@@ -116,6 +117,22 @@ def cpu_device() -> Any:
     """What `.device` is: torch.device("cpu") if the caller has imported torch, else "cpu"."""
     device_class = getattr(sys.modules.get("torch"), "device", None)
     return "cpu" if device_class is None else device_class("cpu")
+
+
+def float32_dtype() -> Any:
+    """What `.dtype` is: torch.float32 if the caller has imported torch, else NumPy's."""
+    import numpy as np
+
+    return getattr(sys.modules.get("torch"), "float32", np.dtype(np.float32))
+
+
+def check_stays(device: object, dtype: object, fix: str) -> None:
+    """InputError unless `model.to(device, dtype)`, or `model.to(dtype)`, leaves a model where it is: on the CPU, in float32."""
+    if dtype is None and name_of_dtype(device) in DTYPES:
+        device, dtype = None, device
+    check_device(device)
+    if dtype is not None and name_of_dtype(dtype) not in FLOAT32:
+        raise InputError(f"a loaded model stays float32; got {short_repr(dtype)}. {fix}")
 
 
 def preset_of_dtype(dtype: object, name: str = "dtype") -> str | None:

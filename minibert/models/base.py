@@ -1,13 +1,12 @@
 """What every model class shares: random weights or a checkpoint's, the call, `save_pretrained`.
 
-A class adds its configuration, the names of its tensors and its head. Next: `classification.py` and
-`language_modeling.py`, the heads; then `families/`, the classes.
+A class adds its configuration, the names of its tensors and its head; `module.py` has the other methods. Next:
+`classification.py` and `language_modeling.py`, the heads; then `families/`, the classes.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, TypeVar
@@ -18,26 +17,20 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import (
-    InputError,
-    InputTypeError,
-    MinibertWarning,
-    WeightsError,
-    is_integer,
-    read_flag,
-    short_repr,
-    strict_arguments,
-)
+from ..errors import InputError, InputTypeError, WeightsError, is_integer, read_flag, short_repr, strict_arguments
 from ..files import as_folder
 from ..loading import ModelOptions, locate, read_model_options
+from ..tensors import check_without_effect, is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
-from .checkpoint import BUFFERS, EncoderNames, canonical, check_tensors, encoder_shapes
+from .call_arguments import check_of_decoders, passed_labels, refuse_source
+from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_shapes, warn_of_new_head
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
-from .losses import LossHead
-from .outputs import BaseModelOutput, ModelOutput
-from .packing import Packed, pack
+from .losses import LossHead, head_loss
+from .module import Module
+from .outputs import BaseModelOutput, Loss, ModelOutput, to_tensors
+from .packing import Packed, pack, pack_embeds
 from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
@@ -55,25 +48,22 @@ M = TypeVar("M", bound="PreTrainedModel")
 NO_OPTIONS = ModelOptions()
 
 
-class PreTrainedModel:
+class PreTrainedModel(Module):
     """`Model(config)` has random weights; `Model.from_pretrained(name)` a checkpoint's.
 
     `kernels` is a preset ("auto", "reference", "fast", "bf16", "int8", ...) or a mapping of an operation to a variant;
     `model.kernels` prints what was chosen. No call changes another's answer: any number of threads may call it at once.
     """
 
-    config_class: type[PreTrainedConfig]
-    encoder_names: EncoderNames  # of the tensors in the family's checkpoints
     output_class: type[ModelOutput] = BaseModelOutput
     cls_only = False  # whether the head reads each sequence's first token only: the last layer computes no other
     purpose: str  # what a checkpoint with the class's head was trained to do
     loading_info: Mapping[str, Any] = {}  # of a checkpoint: keys of the model and of the file that have no partner
-    has_head = False  # if so, the encoder's tensors carry the family's prefix in the file
-    tied_weights: Mapping[str, str] = {}  # a name that a file may hold as well -> the tensor that it must be equal to
     stand_ins: tuple[tuple[str, str], ...] = ()  # a name -> another one, which takes its tensor if the file has none
 
     @strict_arguments
     def __init__(self, config: PreTrainedConfig, *, kernels: str | Mapping[str, str] = "auto", seed: int | None = None):
+        check_is_family(type(self))
         if not isinstance(config, self.config_class):
             raise InputTypeError(
                 f"{type(self).__name__} wants a {self.config_class.__name__}; got {type(config).__name__}. "
@@ -113,11 +103,6 @@ class PreTrainedModel:
         return encoder_shapes(cls.encoder_names, config.architecture)
 
     @classmethod
-    def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
-        """The head's tensors -> their shapes."""
-        return {}
-
-    @classmethod
     def loss_heads(cls, config: PreTrainedConfig) -> tuple[LossHead, ...]:
         """What the model is trained with (`losses.py`); nothing for a bare encoder."""
         return ()
@@ -149,6 +134,7 @@ class PreTrainedModel:
         missing, ConfigError and WeightsError if it cannot be used. With strict=False, surplus tensors, such as a loss
         function's, are a warning and no error.
         """
+        check_is_family(cls)
         options, overrides = read_model_options(kernels, strict, overrides)
         make_ops(options.kernels)  # a wrong name is an error before anything is downloaded
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
@@ -187,6 +173,8 @@ class PreTrainedModel:
                 stored.setdefault(original, stored[name])
         missing = cls.optional_tensors(stored, config)
         head = cls.head_shapes(config)
+        if options.new_head_seed is not None:
+            missing = missing + [name for name in head if name in stored and stored[name].shape != head[name]]
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
@@ -194,8 +182,9 @@ class PreTrainedModel:
         tensors = {name: stored[name].array() for name in shapes}
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
-            warn_of_new_head(checkpoint.name, missing, cls.purpose)
-            random = generator()
+            if options.new_head_seed is None:
+                warn_of_new_head(checkpoint.name, missing, cls.purpose)
+            random = generator(options.new_head_seed)
             tensors |= {name: init_tensor(name, head[name], config, random) for name in missing}
         model = rebuild(cls, config, tensors, kernels)
         prefix, outer = names.prefix if cls.has_head else "", {name for name in head if not names.in_pooler(name)}
@@ -208,49 +197,81 @@ class PreTrainedModel:
         return model
 
     @strict_arguments
-    def save_pretrained(self, folder: str | PathLike) -> None:
+    def save_pretrained(self, folder: str | PathLike, *, safe_serialization: bool = True) -> None:
         """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
-        kernels="int8", an int8 checkpoint (`quantized.py`)."""
+        kernels="int8", an int8 checkpoint (`quantized.py`). `safe_serialization` must be True: no pickle is written."""
+        check_without_effect("safe_serialization", safe_serialization, (True,), "Only safetensors are written.")
         folder = as_folder(folder)
-        names, tensors = self.encoder_names, self.tensors
+        tensors = self.tensors
         changes: dict[str, Any] = {"architectures": [type(self).__name__], "dtype": "float32", "torch_dtype": None}
         if computes_in_int8(self.kernels, self.architecture):
-            tensors = quantized_tensors(tensors, self.encoder.layers, names)
+            tensors = quantized_tensors(tensors, self.encoder.layers, self.encoder_names)
             changes["quantization_config"] = {"quant_method": METHOD, "version": VERSION}
         saved = self.config.from_dict({**self.config.to_dict(), **changes})
-        prefix = names.prefix if self.has_head else ""
-        outer = {name for name in self.head_shapes(self.config) if not names.in_pooler(name)}
-        save_tensors(folder / WEIGHTS, {name if name in outer else prefix + name: tensor for name, tensor in tensors.items()})
+        save_tensors(folder / WEIGHTS, self.checkpoint_names(tensors))
         saved.save_pretrained(folder)
 
     @strict_arguments
     def __call__(
         self,
-        input_ids: Any,
+        input_ids: Any = None,
         attention_mask: Any = None,
         token_type_ids: Any = None,
         position_ids: Any = None,
         *,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        next_sentence_label: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
+        head_mask: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
     ) -> Any:
-        """ids (B, T), and masks, types and positions of the same shape -> the class's output.
+        """ids (B, T), or inputs_embeds (B, T, E) in their place; masks, types and positions of shape (B, T) -> the class's
+        output: torch tensors if ids or embeddings are, else NumPy arrays.
 
-        DistilBERT has no token types and ignores token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0.
-        InputError for shapes, ids or lengths the model cannot take.
+        An attention_mask may also be (B, T, T), for each query (`query_masks.py`). DistilBERT has no token types and ignores
+        token_type_ids. Outputs (B, T, ·) are zeros where the mask is 0. With the labels that its head takes, the output has
+        the loss: transformers', but padding is no part of it (`losses.py`). The arguments from head_mask on are of decoders
+        and must say nothing. InputError for shapes, ids or lengths the model cannot take.
         """
-        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids)
+        if not (head_mask is encoder_hidden_states is encoder_attention_mask is past_key_values is use_cache is None):
+            check_of_decoders(head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values, use_cache)
+        source = input_ids if inputs_embeds is None else inputs_embeds
+        if source is None or (inputs_embeds is not None and input_ids is not None) or hasattr(source, "keys"):
+            refuse_source(input_ids, inputs_embeds)
+        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         intermediates = Intermediates(
             [] if requested(self.config, "output_hidden_states", output_hidden_states) else None,
             [] if requested(self.config, "output_attentions", output_attentions) else None,
         )
-        output = self.output_class(**self.run_head(packed, intermediates))
+        fields = self.run_head(packed, intermediates)
+        if not (labels is next_sentence_label is start_positions is end_positions is None):
+            passed = passed_labels(labels, next_sentence_label, start_positions, end_positions)
+            fields["loss"] = Loss(head_loss(self, fields, passed, packed))
+        if is_torch_tensor(source):
+            fields = {name: to_tensors(value) for name, value in fields.items()}
+        output = self.output_class(**fields)
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
-    def pack(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None) -> Packed:
+    def pack(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+    ) -> Packed:
         """A call's inputs, checked, without their padding."""
         types = token_type_ids if self.encoder_names.types else None
+        if inputs_embeds is not None:
+            return pack_embeds(inputs_embeds, attention_mask, types, position_ids, self.architecture)
         packed = pack(input_ids, attention_mask, types, position_ids, self.architecture)
         if attention_mask is None and not self._warned_of_padding and not hasattr(input_ids, "bounds"):
             self._warned_of_padding = warn_of_padding(packed, self.config.pad_token_id)
@@ -277,7 +298,7 @@ class PreTrainedModel:
         if not self.kernels.compiled:
             ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            if captured and self.kernels.capturable:
+            if captured and self.kernels.capturable and packed.score_bias is None:
                 outputs = self.graph_cache.run(compute, packed, *arguments)
             else:
                 outputs = compute(packed, *arguments)
@@ -305,15 +326,6 @@ class PreTrainedModel:
         check_same_tensors("tensors", tensors, self.tensors)
         single = {name: np.ascontiguousarray(tensors[name], np.float32) for name in self.tensors}
         return rebuild(type(self), self.config, single, self.kernels.spec)
-
-    @strict_arguments
-    def num_parameters(self) -> int:
-        return sum(tensor.size for tensor in self.tensors.values())
-
-    @strict_arguments
-    def eval(self: M) -> M:
-        """Models here are always in evaluation mode; for code that says so."""
-        return self
 
     def __repr__(self) -> str:
         arch = self.architecture
@@ -345,6 +357,14 @@ def rebuild(model_class: type[M], config: PreTrainedConfig, tensors: dict[str, n
     return model
 
 
+def check_is_family(model_class: type[PreTrainedModel]) -> None:
+    """InputTypeError for PreTrainedModel itself, which describes no encoder."""
+    if not hasattr(model_class, "config_class"):
+        raise InputTypeError(
+            f"a {model_class.__name__} describes no encoder; use AutoModel, or a family's class such as BertModel."
+        )
+
+
 def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
     """Raise if a configuration that a caller passed to `from_pretrained` is of another class, or not the only source."""
     if not isinstance(config, config_class):
@@ -352,16 +372,6 @@ def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: M
     if overrides:
         raise InputError(f"with config=..., set the others on it; got {', '.join(overrides)} beside it.")
     config.check()
-
-
-def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping[str, str], source: str) -> None:
-    """Raise WeightsError if a file holds a tied tensor twice, with different values."""
-    for name, original in tied.items():
-        if name in stored and original in tensors and stored[name] != stored[original]:  # not the same place
-            check_tensors({name: stored[name]}, {name: tensors[original].shape}, source)
-            if not np.array_equal(stored[name].array(), tensors[original]):
-                hint = " For weights of its own, pass tie_word_embeddings=False." if name.endswith(".weight") else ""
-                raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
 
 
 def check_finite(*arrays: np.ndarray) -> None:
@@ -372,15 +382,6 @@ def check_finite(*arrays: np.ndarray) -> None:
                 "the weights of a model must give numbers; these give NaN or infinity. Some are NaN, infinite or too large: "
                 "is the file damaged, or did its training fail?"
             )
-
-
-def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
-    warnings.warn(
-        f"{source} was not trained to {purpose}: {', '.join(missing)} are new, at random, and the answers mean nothing "
-        "until they are trained. For features, load it with AutoModel.",
-        MinibertWarning,
-        stacklevel=3,
-    )
 
 
 def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> bool:

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from ..config import Architecture
 from ..errors import MinibertWarning, WeightsError, short_repr
 from ..stored_tensor import FLOATS, StoredTensor
@@ -139,3 +141,22 @@ def check_tensors(
         lines = "".join(f"\n  {problem}: {', '.join(abbreviate(names))}" for problem, names in problems.items() if names)
         hint = "\nfrom_pretrained(..., strict=False) leaves surplus tensors in the file." if problems["surplus"] else ""
         raise WeightsError(f"the tensors of {source} must be those that its config.json describes:{lines}{hint}")
+
+
+def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping[str, str], source: str) -> None:
+    """Raise WeightsError if a file holds a tied tensor twice, with different values."""
+    for name, original in tied.items():
+        if name in stored and original in tensors and stored[name] != stored[original]:  # not the same place
+            check_tensors({name: stored[name]}, {name: tensors[original].shape}, source)
+            if not np.array_equal(stored[name].array(), tensors[original]):
+                hint = " For weights of its own, pass tie_word_embeddings=False." if name.endswith(".weight") else ""
+                raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
+
+
+def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
+    warnings.warn(
+        f"{source} was not trained to {purpose}: {', '.join(missing)} are new, at random, and the answers mean nothing "
+        "until they are trained. For features, load it with AutoModel.",
+        MinibertWarning,
+        stacklevel=3,
+    )

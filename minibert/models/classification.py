@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..config import PreTrainedConfig
-from ..errors import InputError, read_flag, strict_arguments
+from ..errors import InputError
 from .base import ModelWithHead
 from .checkpoint import linear_shapes
+from .encoder import Intermediates
 from .losses import HeadLayer, LossHead, linear_layer
 from .outputs import (
     ModelOutput,
@@ -83,48 +84,50 @@ class MultipleChoice(SequenceClassifier):
     def num_outputs(cls, config: PreTrainedConfig) -> int:
         return 1
 
-    @strict_arguments
-    def __call__(
+    def pack(
         self,
-        input_ids: Any,
+        input_ids: Any = None,
         attention_mask: Any = None,
         token_type_ids: Any = None,
         position_ids: Any = None,
-        *,
-        return_dict: bool | None = None,
-        **options: Any,
-    ) -> Any:
+        inputs_embeds: Any = None,
+    ) -> Packed:
         """As of every model, but all inputs are of shape (B, C, T)."""
-        rows, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
-        output = super().__call__(**flat, return_dict=True, **options)
-        output["logits"] = output.logits.reshape(rows, choices)
-        return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
+        choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        return super().pack(**flat)._replace(choices=choices)
+
+    def run_head(self, packed: Packed, intermediates: Intermediates) -> dict[str, Any]:
+        fields = super().run_head(packed, intermediates)
+        rows = len(fields["logits"]) // max(packed.choices, 1)
+        return {**fields, "logits": fields["logits"].reshape(rows, packed.choices)}
 
 
 def flatten_choices(
-    input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any
-) -> tuple[int, int, dict[str, Any]]:
-    """Inputs (B, C, T) -> B, C, and those that are not None as (B · C, T)."""
-    shape = as_array(input_ids, "input_ids").shape
-    if len(shape) != 3:
+    input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, inputs_embeds: Any
+) -> tuple[int, dict[str, np.ndarray]]:
+    """Inputs (B, C, T), and embeddings (B, C, T, E) in place of ids -> C, and those that are not None as (B · C, T)."""
+    source, axes = ("input_ids", "B, C, T") if inputs_embeds is None else ("inputs_embeds", "B, C, T, E")
+    shape = as_array(input_ids if inputs_embeds is None else inputs_embeds, source).shape
+    if len(shape) != len(axes.split()):
         raise InputError(
-            f"input_ids must be of shape (B, C, T), C choices for each question; got {shape}. "
+            f"{source} must be of shape ({axes}), C choices for each question; got {shape}. "
             "For one question, add the batch axis: np.array([ids])."
         )
-    rows, choices, length = shape
+    rows, choices, length = shape[:3]
     flat = {}
     for name, values in {
         "input_ids": input_ids,
         "attention_mask": attention_mask,
         "token_type_ids": token_type_ids,
         "position_ids": position_ids,
+        "inputs_embeds": inputs_embeds,
     }.items():
         if values is not None:
             array = as_array(values, name)
-            if array.shape != shape:
-                raise InputError(f"{name} must have the shape of input_ids, {shape}; got {array.shape}.")
-            flat[name] = array.reshape(rows * choices, length)
-    return rows, choices, flat
+            if array.shape[:3] != shape[:3] or (array.ndim > 3 and name != "inputs_embeds"):
+                raise InputError(f"{name} must have the shape of {source}, {shape[:3]}; got {array.shape}.")
+            flat[name] = array.reshape(rows * choices, *array.shape[2:])
+    return choices, flat
 
 
 # --- One answer a token ----------------------------------------------------------------------------------------------

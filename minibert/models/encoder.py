@@ -28,6 +28,7 @@ from ..weights import drop_pages
 from .checkpoint import EncoderNames
 from .packing import Packed
 from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
+from .query_masks import attention_by_sequence, probabilities_by_sequence, sequence_biases
 from .relative_bias import bias_of_longest
 
 
@@ -70,10 +71,15 @@ def encode(
     """Packed tokens -> the last layer's hidden states (N, D); with `cls_only`, those of each sequence's first token
     (S, D), for heads that read no others: of six layers that saves an eighth of all multiplications."""
     ids = packed.token_ids, packed.type_ids, packed.position_ids
-    hidden = ops.embed(*ids, encoder.tables, *encoder.embedding_norm)  # (N, E)
+    tables = encoder.tables if packed.words is None else (packed.words, *encoder.tables[1:])
+    hidden = ops.embed(*ids, tables, *encoder.embedding_norm)  # (N, E)
     if encoder.embedding_projection is not None:
         hidden = ops.linear(hidden, *encoder.embedding_projection)  # (N, D)
-    bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
+    relative_bias = None if encoder.relative_bias is None else bias_of_longest(encoder.relative_bias, packed.bounds)
+    bias: np.ndarray | list[np.ndarray] | None = relative_bias
+    if packed.score_bias is not None:
+        check_takes_bias(ops)
+        bias = sequence_biases(packed.score_bias, relative_bias, encoder.heads)
     for layer_idx, layer in enumerate(encoder.layers):
         if intermediates.hidden_states is not None:
             intermediates.hidden_states.append(hidden)
@@ -91,21 +97,23 @@ def encode_layer(
     encoder: Encoder,
     ops: Ops,
     intermediates: Intermediates,
-    bias: np.ndarray | None,
+    bias: np.ndarray | list[np.ndarray] | None,
     query_rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """hidden (N, D), bias (H, L, L) or None -> (N, D): attention, then the feed-forward; each adds to what came in, and
+    """hidden (N, D), bias (H, L, L), a list of one for each sequence, or None -> (N, D): attention, then the feed-forward; each adds to what came in, and
     normalizes the sum.
 
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.
     """
     query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
     query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
-    biases = () if bias is None else (bias,)  # not every variant of attention takes one
-    context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
+    if isinstance(bias, list):
+        context = attention_by_sequence(ops, query, key, value, packed.bounds, bias)
+    else:
+        biases = () if bias is None else (bias,)  # not every variant of attention takes one
+        context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
     if intermediates.attentions is not None:
-        probabilities = attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads, bias)
-        intermediates.attentions.append(list(probabilities))
+        intermediates.attentions.append(layer_probabilities(query, key, packed, encoder, ops, bias))
     hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
     linear_act = getattr(ops, encoder.linear_act)
@@ -113,13 +121,22 @@ def encode_layer(
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
 
 
+def layer_probabilities(
+    query: np.ndarray, key: np.ndarray, packed: Packed, encoder: Encoder, ops: Ops, bias: np.ndarray | list[np.ndarray] | None
+) -> list[np.ndarray]:
+    """One layer's attention probabilities, for each sequence (H, L, L)."""
+    if isinstance(bias, list):
+        return list(probabilities_by_sequence(ops, query, key, packed.bounds, bias))
+    return list(attention_probabilities(ops, query, key, packed.bounds, packed.key_mask, encoder.heads, bias))
+
+
 def check_takes_bias(ops: Ops) -> None:
-    """Raise KernelError if the chosen attention takes no bias, which this model needs."""
+    """Raise KernelError if the chosen attention takes no bias, for the distance of two tokens or as a mask for each query."""
     if not takes_bias(ops.chosen["attention"]):
         names = [name for name, variant in variants("attention").items() if takes_bias(variant)]
         raise KernelError(
-            "this model's attention adds a bias for the distance of two tokens, so kernels must have an attention that takes "
-            f"one: {', '.join(names)}; got {ops.names['attention']}."
+            "attention adds a bias here, for the distance of two tokens or as a mask for each query, so kernels must have one that "
+            f"takes it: {', '.join(names)}; got {ops.names['attention']}."
         )
 
 

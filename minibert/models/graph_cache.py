@@ -89,4 +89,6 @@ class GraphCache:
 
 
 def is_short_text(packed: Packed) -> bool:
-    return len(packed.bounds) == 2 and packed.key_mask is None and 0 < len(packed.token_ids) <= MAX_TOKENS
+    return (
+        len(packed.bounds) == 2 and packed.key_mask is None and packed.words is None and 0 < len(packed.token_ids) <= MAX_TOKENS
+    )

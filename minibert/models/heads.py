@@ -14,6 +14,7 @@ from minibert.kernels import reference
 from minibert.kernels.catalog import Ops
 
 from ..errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
+from ..tensors import as_array, like
 
 
 def pool(first: np.ndarray, head: Mapping[str, tuple], ops: Ops) -> np.ndarray:
@@ -38,29 +39,25 @@ def mlm_logits(hidden: np.ndarray, head: Mapping[str, tuple], transform_operatio
 
 
 @strict_arguments
-def softmax(logits: Any, axis: int = -1) -> np.ndarray:
-    """Logits -> probabilities that sum to 1 along `axis`."""
-    logits = real_numbers(logits, "logits")
-    if not is_integer(axis) or not -logits.ndim <= axis < logits.ndim:
-        raise InputError(f"axis must be one of the {logits.ndim} axes that the logits have; got {short_repr(axis)}.")
-    moved_last = np.moveaxis(logits, axis, -1)
-    if not moved_last.size:
-        return logits
-    return np.moveaxis(reference.softmax(moved_last), -1, axis)
+def softmax(logits: Any, axis: int = -1) -> Any:
+    """Logits -> probabilities that sum to 1 along `axis`: a torch tensor for a tensor, else NumPy."""
+    numbers = real_numbers(logits, "logits")
+    if not is_integer(axis) or not -numbers.ndim <= axis < numbers.ndim:
+        raise InputError(f"axis must be one of the {numbers.ndim} axes that the logits have; got {short_repr(axis)}.")
+    moved_last = np.moveaxis(numbers, axis, -1)
+    probabilities = reference.softmax(moved_last) if moved_last.size else moved_last
+    return like(logits, np.moveaxis(probabilities, -1, axis))
 
 
 @strict_arguments
-def sigmoid(logits: Any) -> np.ndarray:
-    """Each logit -> a probability, 1 / (1 + exp(−x)), written with tanh, which does not overflow."""
-    return (1 + np.tanh(real_numbers(logits, "logits") * 0.5)) * 0.5
+def sigmoid(logits: Any) -> Any:
+    """Each logit -> a probability, 1 / (1 + exp(−x)), written with tanh, which does not overflow; as `softmax`."""
+    return like(logits, (1 + np.tanh(real_numbers(logits, "logits") * 0.5)) * 0.5)
 
 
 def real_numbers(values: Any, name: str) -> np.ndarray:
     """A caller's values -> an array of real numbers."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # rows of several lengths; a sparse tensor
-        raise InputTypeError(f"{name} must be an array of numbers; got {type(values).__name__}: {error!s:.200}") from None
+    array = as_array(values, name)
     if array.dtype.kind not in "iuf":
         raise InputTypeError(f"{name} must be an array of numbers; got {type(values).__name__} of {array.dtype}.")
     return array if array.dtype.kind == "f" else array.astype(np.float64)

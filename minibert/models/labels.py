@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, InputTypeError, short_repr
+from ..tensors import as_array
 
 IGNORED = -100  # the label of a token or a sequence that is no part of the loss, as in PyTorch
 
 
 def as_labels(name: str, values: Any) -> np.ndarray:
     """A caller's labels -> an array of numbers."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # rows of several lengths; a sparse tensor
-        raise InputTypeError(f"{name} must be an array of numbers; got {type(values).__name__}: {error!s:.200}") from None
+    array = as_array(values, name)
     if array.dtype.kind not in "biuf" or not array.size:
         raise InputTypeError(f"{name} must be an array of numbers; got {array.dtype} of shape {array.shape}.")
     return array.astype(np.intp) if array.dtype.kind == "b" else array

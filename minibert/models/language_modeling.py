@@ -17,6 +17,7 @@ from .heads import mlm_logits
 from .losses import HeadLayer, LossHead, linear_layer
 from .outputs import MaskedLMOutput, ModelOutput
 from .packing import Packed
+from .parameters import Decoder, read_only
 
 
 class MaskedLMNames(NamedTuple):
@@ -69,6 +70,9 @@ class MaskedLM(ModelWithHead):
             "norm": (tensors[f"{names.norm}.weight"], tensors[f"{names.norm}.bias"], arch.eps),
             "words": self.kernels.pack_weights("linear", *decoder),
         }
+
+    def get_output_embeddings(self) -> Decoder:
+        return Decoder(*(read_only(self.tensors[name]) for name in self.decoder_names(self.config)))
 
     @property
     def transform_operation(self) -> str:

@@ -17,7 +17,7 @@ from minibert.kernels import reference
 from ..config import PreTrainedConfig
 from ..errors import InputError
 from .labels import IGNORED, as_labels, check_class_weights, class_labels, position_labels, real_labels, token_labels
-from .packing import read_mask
+from .packing import Packed, read_mask
 
 # --- The formulas ----------------------------------------------------------------------------------------------------
 
@@ -32,8 +32,7 @@ def cross_entropy(
     label is −100 are left out; if all are, the mean is NaN.
     """
     targets = cross_entropy_targets(logits, labels, class_weights, label_smoothing)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    log_probabilities = log_softmax(logits)
     products = np.multiply(targets, log_probabilities, out=np.zeros_like(logits), where=targets != 0)  # 0 · −∞ is 0 here
     return -products.sum(dtype=np.float64) if targets.any() else np.float64("nan")
 
@@ -79,6 +78,24 @@ def mean_squared_error_grad(predictions: np.ndarray, targets: np.ndarray) -> np.
     return 2 * (predictions - targets) / predictions.size
 
 
+def distillation(logits: np.ndarray, teacher_logits: np.ndarray, temperature: float) -> Any:
+    """logits and a teacher's (R, C) -> T² times the mean over the rows of KL(p ‖ q), where p is the softmax of the teacher's
+    logits / T and q that of the others / T (arXiv:1503.02531, 2)."""
+    teacher, student = log_softmax(teacher_logits / temperature), log_softmax(logits / temperature)
+    return temperature**2 * (np.exp(teacher) * (teacher - student)).sum(dtype=np.float64) / len(logits)
+
+
+def distillation_grad(logits: np.ndarray, teacher_logits: np.ndarray, temperature: float) -> np.ndarray:
+    """As `distillation` -> the gradient of the logits: T (q − p) over the number of rows."""
+    difference = reference.softmax(logits / temperature) - reference.softmax(teacher_logits / temperature)
+    return temperature * difference / len(logits)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 # --- What a head is trained with -------------------------------------------------------------------------------------
 
 
@@ -112,6 +129,9 @@ OF_TOKENS = ("token", "replaced", "position")  # the forms whose labels say some
 class LossOptions(NamedTuple):
     class_weights: np.ndarray | None = None
     label_smoothing: float = 0.0
+    teacher_logits: np.ndarray | None = None  # (R, C), or padded as a model returned them, before the rows are chosen
+    temperature: float = 1.0
+    distillation_weight: float = 0.0  # the share of the loss against the teacher
 
 
 PLAIN = LossOptions()
@@ -121,11 +141,17 @@ def linear_layer(module: str) -> HeadLayer:
     return HeadLayer("linear", f"{module}.weight", f"{module}.bias")
 
 
-def head_loss(model: Any, outputs: Mapping[str, np.ndarray], labels: Mapping[str, Any], attention_mask: Any = None) -> float:
+def head_loss(
+    model: Any,
+    outputs: Mapping[str, np.ndarray],
+    labels: Mapping[str, Any],
+    attention_mask: Any = None,
+    options: LossOptions | None = None,
+) -> float:
     """A model's outputs, padded as it returned them, and its labels by the names of their arguments -> the loss.
 
     For "sequence" (B,), regression and multi-label (B, labels); "token" and "replaced" (B, T). InputError for labels that
-    this head does not take.
+    this head does not take. In place of the mask, the packed tokens of the call will do.
     """
     heads = model.loss_heads(model.config)
     check_label_names(model, heads, labels)
@@ -135,14 +161,19 @@ def head_loss(model: Any, outputs: Mapping[str, np.ndarray], labels: Mapping[str
             logits = outputs[field]
             values = as_labels(name, labels[name])
             if head.form in OF_TOKENS:
-                token_mask = tokens_of_loss(head.form, *read_mask(attention_mask, logits.shape[:2]))
+                token_mask = tokens_of_loss(head.form, *read_masks(attention_mask, logits.shape[:2]))
                 if head.form == "position":
                     values, logits = position_labels(name, values, token_mask), np.where(token_mask, logits, -np.inf)
                 else:
                     values, rows = token_labels(head.form, name, values, token_mask)
                     logits = logits[rows]
-            total += head.share * loss_and_grad(head.form, model.config, name, logits, values)[0]
+            total += head.share * loss_and_grad(head.form, model.config, name, logits, values, options or PLAIN)[0]
     return float(total)
+
+
+def read_masks(mask: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """An attention mask, or packed tokens -> `token_mask` and `key_mask` as `Packed` has them."""
+    return (mask.token_mask, mask.key_mask) if isinstance(mask, Packed) else read_mask(mask, shape)
 
 
 def tokens_of_loss(form: str, token_mask: np.ndarray, key_mask: np.ndarray | None) -> np.ndarray:
@@ -171,19 +202,31 @@ def loss_and_grad(
 ) -> Any:
     """logits (R, C) or (R,), and labels of a form -> the loss, and the gradient of the logits."""
     problem = problem_of(form, config, labels)
-    plain = options.class_weights is None and not options.label_smoothing
+    plain = options.class_weights is None and not options.label_smoothing and options.teacher_logits is None
     if not plain and (form == "position" or problem != "single_label_classification"):
         labeled = "positions" if form == "position" else problem
-        raise InputError(f"class_weights and label_smoothing are for classes, one each; the loss here is of {labeled}.")
+        raise InputError(
+            f"class_weights, label_smoothing and a teacher are for classes, one each; the loss here is of {labeled}."
+        )
     if problem == "single_label_classification":
         classes = class_labels(name, labels, logits.shape)
         weights = check_class_weights(options.class_weights, logits.shape[1])
         arguments = logits, classes, weights, options.label_smoothing
-        return cross_entropy(*arguments), cross_entropy_grad(*arguments)
+        loss, grad = cross_entropy(*arguments), cross_entropy_grad(*arguments)
+        return (loss, grad) if options.teacher_logits is None else mix(loss, grad, logits, options.teacher_logits, options)
     targets = real_labels(name, labels, logits)
     if problem == "regression":
         return mean_squared_error(logits, targets), mean_squared_error_grad(logits, targets)
     return binary_cross_entropy(logits, targets), binary_cross_entropy_grad(logits, targets)
+
+
+def mix(loss: Any, grad: np.ndarray, logits: np.ndarray, teacher: np.ndarray, options: LossOptions) -> tuple[Any, np.ndarray]:
+    """The loss of the labels and its gradient -> the same, mixed with those against the teacher's logits."""
+    share = options.distillation_weight
+    if teacher.shape != logits.shape:
+        raise InputError(f"teacher_logits must have the shape of the logits, {logits.shape}; got {teacher.shape}.")
+    arguments = logits, teacher.astype(logits.dtype, copy=False), options.temperature
+    return (1 - share) * loss + share * distillation(*arguments), (1 - share) * grad + share * distillation_grad(*arguments)
 
 
 def problem_of(form: str, config: PreTrainedConfig, labels: np.ndarray) -> str:

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import tensors
 from ..config import Architecture
 from ..errors import InputError, InputTypeError, short_repr
+from .query_masks import read_query_mask
 
 
 class Packed(NamedTuple):
@@ -29,6 +31,9 @@ class Packed(NamedTuple):
     bounds: np.ndarray  # (S+1,): sequence s is the tokens from bounds[s] to bounds[s+1]; cu_seqlens in FlashAttention
     key_mask: np.ndarray | None  # (N,) bool: whether the others attend to it; None if they attend to all
     token_mask: np.ndarray  # (B, T) bool: which tokens of the padded batch are packed
+    words: np.ndarray | None = None  # the caller's embeddings, of which `token_ids` are rows; None: the model's
+    choices: int = 1  # of each question, if rows are choices: they follow each other
+    score_bias: np.ndarray | None = None  # (S, 1 or H, T, T), added to attention's scores: a mask for each query
 
     @property
     def first(self) -> np.ndarray:
@@ -53,7 +58,10 @@ class Packed(NamedTuple):
 
 def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, arch: Architecture) -> Packed:
     """input_ids (B, T), and the others None or in its shape; or the result of `encode_packed`, which has no padding ->
-    packed. InputError for ids, masks or lengths that the model cannot take."""
+    packed. attention_mask may also be for each query, as `read_query_mask` has it: then no token is padding.
+
+    InputError for ids, masks or lengths that the model cannot take.
+    """
     if hasattr(input_ids, "bounds"):
         others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
         if any(values is not None for values in others.values()):
@@ -67,7 +75,13 @@ def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids:
         )
     if ids.ndim != 2 or ids.shape[1] == 0:
         raise InputError(f"input_ids must be of shape (B, T) with T at least 1; got {ids.shape}.")
-    token_mask, key_mask = read_mask(attention_mask, ids.shape, keeps_distances=arch.relative_buckets > 0)
+    token_mask, key_mask, score_bias = np.ones(ids.shape, bool), None, None
+    if attention_mask is not None:
+        mask = as_array(attention_mask, "attention_mask")
+        if mask.ndim > 2:
+            score_bias = read_query_mask(mask, ids.shape, arch.heads)
+        else:
+            token_mask, key_mask = read_mask(mask, ids.shape, keeps_distances=arch.relative_buckets > 0)
     if np.logical_and.reduce(token_mask, axis=None):  # methods of NumPy that run no Python: a pass evicts Python's code
         token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]
         bounds = np.arange(len(ids) + 1) * ids.shape[1]
@@ -83,9 +97,43 @@ def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids:
     if position_ids is not None:
         positions = packed_values(position_ids, token_mask, "position_ids")
     packed = Packed(
-        token_ids=token_ids, type_ids=types, position_ids=positions, bounds=bounds, key_mask=key_mask, token_mask=token_mask
+        token_ids=token_ids,
+        type_ids=types,
+        position_ids=positions,
+        bounds=bounds,
+        key_mask=key_mask,
+        token_mask=token_mask,
+        score_bias=score_bias,
     )
     return check_packed(packed, arch, token_type_ids is not None, position_ids is not None)
+
+
+def pack_embeds(inputs_embeds: Any, attention_mask: Any, token_type_ids: Any, position_ids: Any, arch: Architecture) -> Packed:
+    """inputs_embeds (B, T, E) in place of ids, and the others as in `pack` -> packed. They are the table of words, in which
+    each token has a row of its own; none is padding to families that count positions without it."""
+    words = read_embeds(inputs_embeds, arch.embedding_width)
+    rows, length, width = words.shape
+    if position_ids is None and arch.position_padding_id is not None:
+        position_ids = np.arange(length) + arch.position_padding_id + 1
+    indices = np.arange(rows * length).reshape(rows, length)
+    own_table = arch._replace(vocabulary=rows * length + 1)
+    packed = pack(indices, attention_mask, token_type_ids, position_ids, own_table)
+    return packed._replace(words=words.reshape(-1, width))
+
+
+def read_embeds(inputs_embeds: Any, width: int) -> np.ndarray:
+    """A caller's embeddings of tokens -> float32 (B, T, E)."""
+    words = as_array(inputs_embeds, "inputs_embeds")
+    if words.dtype.kind not in "iuf" or words.ndim != 3 or words.shape[1] == 0 or words.shape[2] != width:
+        raise InputError(
+            f"inputs_embeds must be numbers of shape (B, T, {width}) with T at least 1, an embedding for each token; got "
+            f"{words.dtype} of shape {words.shape}."
+        )
+    with np.errstate(all="ignore"):
+        words = np.ascontiguousarray(words, np.float32)
+    if not np.isfinite(words).all():
+        raise InputError("inputs_embeds must be finite; got NaN or infinity.")
+    return words
 
 
 def positions_without_padding(ids: np.ndarray, bounds: np.ndarray, padding_id: int) -> np.ndarray:
@@ -157,8 +205,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"{name} must be of one shape (B, T); got rows of different lengths. "
             "Call the tokenizer with padding=True, and give the model its attention_mask too."
         ) from None
-    except (TypeError, RuntimeError, OverflowError) as error:  # a tensor that is sparse, on a GPU, or needs gradients
-        raise InputTypeError(f"{name} must be dense numbers in memory; got {type(values).__name__}: {error}") from None
+    except (TypeError, RuntimeError, OverflowError):  # NumPy reads no tensor of bfloat16, on a GPU, or with a gradient
+        return tensors.as_array(values, name)
 
 
 def read_mask(values: Any, shape: tuple[int, int], keeps_distances: bool = False) -> tuple[np.ndarray, np.ndarray | None]:

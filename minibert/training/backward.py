@@ -31,10 +31,12 @@ class Gradients(dict):
 def encode_backward(
     grad: np.ndarray, record: EncoderRecord, packed: Packed, network: Network, gradients: Gradients, pad_token_id: Any = None
 ) -> None:
-    """grad of the hidden states (N, D) or (S, D) -> the gradients of all tensors of the encoder."""
+    """grad of the hidden states (N, D) or (S, D) -> the gradients of the encoder's tensors, down to those that are frozen."""
     names, arch, ops = network.names, network.arch, network.ops
-    for index in reversed(range(arch.layers)):
+    for index in reversed(range(network.frozen_layers or 0, arch.layers)):
         grad = layer_backward(grad, record.layers[index], index, packed, network, gradients)  # (N, D)
+    if network.frozen_layers is not None:
+        return
     if names.embedding_projection is not None and arch.embedding_width != arch.width:
         weight, _ = network.pair(names.embedding_projection)
         grad, *parameter_grads = ops.linear_grad(grad, record.embedded, weight)  # (N, E)

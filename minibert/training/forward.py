@@ -37,6 +37,7 @@ class Network(NamedTuple):
     ops: TrainingOps
     rates: DropoutRates
     dropout_key: DropoutKey | None  # None: no dropout
+    frozen_layers: int | None = None  # the embeddings and so many layers get no gradient; None: everything does
 
     def pair(self, module: str) -> tuple[np.ndarray, np.ndarray]:
         return self.parameters[f"{module}.weight"], self.parameters[f"{module}.bias"]

@@ -17,19 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from minibert.kernels.catalog import make_training_ops
-
 from ..config import DropoutRates
 from ..errors import ConfigError, InputError, InputTypeError, read_int, short_repr, strict_arguments
 from ..models.base import PreTrainedModel
 from ..models.checks import check_same_tensors
-from ..models.classification import flatten_choices
+from ..models.labels import as_labels
 from ..models.losses import LossHead, LossOptions, check_label_names
 from ..models.packing import Packed
 from ..models.quantized import is_quantized
+from ..tensors import as_array
 from .backward import Gradients, encode_backward
 from .forward import DropoutKey, Network, encode_for_training
+from .freezing import frozen_tensors
 from .heads import TrainingHead
+from .operations import choose_ops
+from .option_readers import read_real
 
 
 @strict_arguments
@@ -49,6 +51,11 @@ def loss_and_gradients(
     dropout_seed: int | None = None,
     dropout_step: int = 0,
     parameters: Mapping[str, np.ndarray] | None = None,
+    kernels: str = "auto",
+    freeze_layers: int | None = None,
+    teacher_logits: Any = None,
+    temperature: float = 1.0,
+    distillation_weight: float = 0.5,
 ) -> tuple[float, dict[str, np.ndarray]]:
     """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
     {name in `model.tensors`: the loss's gradient by that tensor, of its shape}. The model is left as it is.
@@ -56,9 +63,15 @@ def loss_and_gradients(
     `parameters` are used in place of `model.tensors`: the same names and shapes, float32 or float64, in which everything is
     computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
     the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
+    With `teacher_logits`, as another model returned them for this batch, `distillation_weight` is the share of the loss against
+    them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed below them.
+
+    `kernels` is "fast" (compiled, in float32), "bf16" (the same, but the layers' products are of numbers rounded to bf16),
+    "reference" (NumPy), or "auto": "fast" for float32 if Numba is installed, else "reference". Each has the same bits on any
+    number of threads.
 
     InputError for labels that this head does not take, or a batch in which all are ignored; ConfigError for a rate of dropout
-    that is none.
+    that is none; KernelError for kernels that are none, or that cannot be compiled.
     """
     if not isinstance(model, PreTrainedModel):
         raise InputTypeError(f"model must be a model of minibert, with a head; got {type(model).__name__}.")
@@ -72,11 +85,19 @@ def loss_and_gradients(
     passed = {name: values for name, values in passed.items() if values is not None}
     check_label_names(model, heads, passed)
     options = LossOptions(class_weights, read_label_smoothing(label_smoothing))
-    network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads)
-    packed, choices = pack_batch(model, heads, input_ids, attention_mask, token_type_ids, position_ids)
-    training_heads = [TrainingHead(head, model, passed, packed, choices) for head in heads]
+    if teacher_logits is not None:
+        options = with_teacher_options(options, teacher_logits, temperature, distillation_weight)
+    freeze_layers = None if freeze_layers is None else read_int("freeze_layers", freeze_layers)
+    frozen = frozen_tensors(model, freeze_layers)
+    network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads, kernels)
+    network = network._replace(frozen_layers=freeze_layers)
+    packed = model.pack(input_ids, attention_mask, token_type_ids, position_ids)
+    if packed.score_bias is not None:
+        raise InputError("training takes one mask for all queries: attention_mask must have the shape of input_ids, (B, T).")
+    training_heads = [TrainingHead(head, model, passed, packed) for head in heads]
     with np.errstate(all="ignore"):  # a loss that is NaN says it all
-        return run(model, network, packed, training_heads, options)
+        loss, gradients = run(model, network, packed, training_heads, options)
+    return loss, {name: gradient for name, gradient in gradients.items() if name not in frozen}
 
 
 def run(
@@ -93,11 +114,11 @@ def run(
     positions_padding = network.arch.position_padding_id  # is that of words too
     padding_id = model.config.pad_token_id if positions_padding is None else positions_padding
     encode_backward(grad, record, packed, network, gradients, padding_id)
-    return sum(losses), dict(gradients)
+    return sum(losses), gradients
 
 
 def make_network(
-    model: PreTrainedModel, parameters: Any, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...]
+    model: PreTrainedModel, parameters: Any, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...], kernels: str
 ) -> Network:
     config = model.config
     if is_quantized(config):
@@ -109,7 +130,9 @@ def make_network(
         parameters = model.tensors
     else:
         check_same_tensors("parameters", parameters, model.tensors)
-    return Network(parameters, model.encoder_names, config.architecture, make_training_ops(), rates, dropout_key)
+        parameters = {name: np.ascontiguousarray(tensor) for name, tensor in parameters.items()}
+    ops = choose_ops(kernels, next(iter(parameters.values())).dtype)
+    return Network(parameters, model.encoder_names, config.architecture, ops, rates, dropout_key)
 
 
 def check_rates(rates: DropoutRates, heads: tuple[LossHead, ...]) -> None:
@@ -133,23 +156,17 @@ def read_dropout_key(seed: Any, step: Any) -> DropoutKey | None:
     return key
 
 
+def with_teacher_options(options: LossOptions, logits: Any, temperature: Any, share: Any) -> LossOptions:
+    array = as_labels("teacher_logits", as_array(logits, "teacher_logits"))
+    temperature = read_real("temperature", temperature, above=0)
+    share = read_real("distillation_weight", share)
+    if share > 1 or not np.isfinite(array).all():
+        raise InputError(f"distillation_weight must be from 0 to 1, and teacher_logits finite; got {share:g}.")
+    return options._replace(teacher_logits=array, temperature=temperature, distillation_weight=share)
+
+
 def read_label_smoothing(value: Any) -> float:
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 <= value < 1:
         raise InputError(f"label_smoothing must be a number from 0 to below 1; got {short_repr(value)}.")
     return float(value)
-
-
-def pack_batch(
-    model: PreTrainedModel,
-    heads: tuple[LossHead, ...],
-    input_ids: Any,
-    attention_mask: Any,
-    token_type_ids: Any,
-    position_ids: Any,
-) -> tuple[Packed, int]:
-    """A batch's inputs -> packed tokens, and how many choices there are to each question (1 if it is no multiple choice)."""
-    if heads[0].form != "choice":
-        return model.pack(input_ids, attention_mask, token_type_ids, position_ids), 1
-    _, choices, flat = flatten_choices(input_ids, attention_mask, token_type_ids, position_ids)
-    return model.pack(**flat), choices

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..models.labels import as_labels, position_labels, token_labels
 from ..models.losses import OF_TOKENS, HeadLayer, LossHead, LossOptions, loss_and_grad, tokens_of_loss
 from ..models.packing import Packed
@@ -58,16 +59,17 @@ def head_backward(
 class TrainingHead:
     """One head of a batch: its labels, read before the forward pass, and the rows of hidden states that it needs."""
 
-    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed, choices: int) -> None:
-        self.head, self.config, self.packed, self.choices = head, model.config, packed, choices
+    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed) -> None:
+        self.head, self.config, self.packed = head, model.config, packed
         self.labels = [as_labels(name, labels[name]) for name in head.labels]
         self.rows: np.ndarray | None = None  # of the packed tokens; None: all
+        self.read: np.ndarray | None = None  # (B, T) bool: the tokens that have a label, if each token may
         token_mask = tokens_of_loss(head.form, packed.token_mask, packed.key_mask)
         if head.form == "position":
             self.labels = [position_labels(name, values, token_mask) for name, values in zip(head.labels, self.labels)]
         elif head.form in OF_TOKENS:
-            of_tokens, read = token_labels(head.form, head.labels[0], self.labels[0], token_mask)
-            self.labels, self.rows = [of_tokens], np.flatnonzero(read[packed.token_mask])
+            of_tokens, self.read = token_labels(head.form, head.labels[0], self.labels[0], token_mask)
+            self.labels, self.rows = [of_tokens], np.flatnonzero(self.read[packed.token_mask])
         elif not model.cls_only:
             self.rows = packed.first
 
@@ -83,6 +85,8 @@ class TrainingHead:
 
     def loss(self, logits: np.ndarray, options: LossOptions) -> tuple[float, np.ndarray]:
         """logits (R, C) -> the loss, and their gradient (R, C)."""
+        if self.read is not None and options.teacher_logits is not None:
+            options = options._replace(teacher_logits=rows_of_teacher(options.teacher_logits, self.read))
         losses, grads = [], []
         for name, labels, values in zip(self.head.labels, self.labels, self.split(logits)):
             loss, grad = loss_and_grad(self.head.form, self.config, name, values, labels, options)
@@ -93,7 +97,7 @@ class TrainingHead:
     def split(self, logits: np.ndarray) -> list[np.ndarray]:
         """The head's logits (R, C), in the shape that each of its losses takes."""
         if self.head.form == "choice":
-            return [logits.reshape(-1, self.choices)]  # (B, C)
+            return [logits.reshape(-1, self.packed.choices)]  # (B, C)
         if self.head.form == "replaced":
             return [logits[:, 0]]
         if self.head.form != "position":
@@ -107,3 +111,10 @@ class TrainingHead:
         if self.head.form != "position":
             return grads[0]
         return np.stack([grad[self.packed.token_mask] for grad in grads], axis=1)  # (N, 2)
+
+
+def rows_of_teacher(logits: np.ndarray, read: np.ndarray) -> np.ndarray:
+    """A teacher's logits (B, T, C) -> those of the tokens that have a label (R, C)."""
+    if logits.shape[:2] != read.shape:
+        raise InputError(f"teacher_logits must be of shape (B, T, C), B and T {read.shape}; got {logits.shape}.")
+    return logits[read]

@@ -7,10 +7,10 @@ CrossEncoder; what a program leaves in `result` is compared.
 
 import numpy as np
 import pytest
+from programs import assert_same, run_program
 
 from minibert import AutoTokenizer, BertForSequenceClassification, MinibertWarning
 
-TOLERANCE = 1e-5
 PROGRAMS = {
     "the quickstart": """
 from sentence_transformers import SentenceTransformer
@@ -200,32 +200,6 @@ def cross_encoder(minilm, tmp_path_factory):
     return folder
 
 
-def run(program: str, name: str):
-    variables = {"NAME": name, "__name__": "program"}
-    exec(compile(program, "<program>", "exec"), variables)
-    return variables["result"]
-
-
-def assert_same(ours, theirs, path="result"):
-    if isinstance(theirs, (list, tuple)):
-        assert len(ours) == len(theirs), path
-        for index, pair in enumerate(zip(ours, theirs)):
-            assert_same(*pair, f"{path}[{index}]")
-    elif isinstance(theirs, dict):
-        assert list(ours) == list(theirs), path
-        for key in theirs:
-            assert_same(ours[key], theirs[key], f"{path}[{key!r}]")
-    elif isinstance(theirs, (str, type(None))):
-        assert ours == theirs, path
-    else:
-        ours, theirs = np.asarray(ours), np.asarray(theirs)
-        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, path
-        if ours.dtype in (np.int8, np.uint8):  # a component that lies between two levels
-            assert np.mean(ours != theirs) < 1e-3, path
-        else:
-            assert np.allclose(ours, theirs, rtol=0, atol=TOLERANCE), path
-
-
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("title", PROGRAMS)
@@ -233,9 +207,9 @@ def test_a_program_gives_the_same_with_its_import_changed(title, minilm, request
     pytest.importorskip("sentence_transformers")
     program = PROGRAMS[title]
     folder = request.getfixturevalue("cross_encoder") if "CrossEncoder" in program else minilm
-    theirs, printed = run(program, str(folder)), capsys.readouterr().out
+    theirs, printed = run_program(program, NAME=str(folder)), capsys.readouterr().out
     changed = program.replace("from sentence_transformers", "from minibert.sentence_transformers")
-    ours = run(changed, str(folder))
+    ours = run_program(changed, NAME=str(folder))
     assert_same(ours, theirs)
     assert len(capsys.readouterr().out.splitlines()) == len(printed.splitlines()) or "print(similarities)" in program
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "zip_directory": {"errors"},
     "torch_file": {"errors", "pickle_reader", "stored_tensor", "zip_directory"},
     "weights": {"errors", "files", "config", "stored_tensor", "torch_file"},
-    "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels", "loading"},
+    "models": {"errors", "files", "config", "stored_tensor", "weights", "hub", "kernels", "loading", "tensors"},
     "families": {"errors", "config", "models"},
     "auto": {"errors", "config", "hub", "families", "kernels", "loading", "models", "tokenization"},
     "pipelines": {
@@ -49,7 +49,7 @@ MAY_IMPORT = {
         "tokenization",
         "weights",
     },
-    "training": {"errors", "config", "kernels", "models"},
+    "training": {"errors", "config", "files", "kernels", "models", "tensors", "weights"},
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "convert": {"errors", "files", "auto", "hub", "pipelines", "weights"},
@@ -67,7 +67,9 @@ MAY_IMPORT = {
         "kernels",
         "pipelines",
         "quantize",
+        "models",
         "run",
+        "training",
         "verify",
         "convert",
         "warmup",
@@ -86,13 +88,14 @@ KERNELS_MAY_IMPORT = {
     "runtime": {"compiler", "simd"},
     "gemm": {"compiler", "simd", "runtime"},
     "tokenizer": {"compiler", "simd", "runtime"},
-    "ops": {"registry", "composed", "compiler", "simd", "runtime", "gemm"},
+    "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
     "catalog": {"registry", "reference", "composed", "compiler", "ops"},
 }
-OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch"}
+OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch", "matplotlib"}
 ONLY_IN = {
     "torch": {"tensors"},
     "pyarrow": {"run"},
+    "matplotlib": {"training"},
     "huggingface_hub": {"_download"},
     "safetensors": {"weights"},
     "numba": {"kernels"},
@@ -207,7 +210,7 @@ def loaded_by(code):
 
 
 def test_an_unknown_name_is_refused_with_those_there_are():
-    with pytest.raises(AttributeError, match="minibert has no 'BertGenerator'; it has AddedToken"):
+    with pytest.raises(AttributeError, match="minibert has no 'BertGenerator'; it has AdamW, AddedToken"):
         minibert.BertGenerator
     assert "pipeline" in dir(minibert)
 

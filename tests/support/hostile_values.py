@@ -163,6 +163,8 @@ def sample(owner: type):
         transformer = owner.__new__(owner)  # its constructor needs a folder
         transformer.encoder = sample(minibert.SentenceEncoder)
         return transformer
+    if issubclass(owner, minibert.ModelOutput):
+        return owner(**{name: np.ones((2, 3), np.float32) for name in owner.fields})
     if owner is minibert.Reranker:
         return owner(minibert.BertForSequenceClassification(small_config("bert", num_labels=1), seed=0), bert_tokenizer())
     if owner is CrossEncoder:
@@ -173,12 +175,44 @@ def sample(owner: type):
         return bert_tokenizer()(TEXTS, padding=True, return_offsets_mapping=True)
     if owner is AddedToken:
         return AddedToken("<x>")
+    if issubclass(owner, minibert.Trainer):
+        args = minibert.TrainingArguments("saved", max_steps=1, save_strategy="no", disable_tqdm=True)
+        return owner(sample(minibert.BertForSequenceClassification), args, train_dataset=ROWS, eval_dataset=ROWS)
+    if owner is minibert.AdamW:
+        return owner({"x": np.zeros(3)})
+    if owner is minibert.DataCollatorForLanguageModeling:
+        return owner(bert_tokenizer(), seed=0)
+    if owner is minibert.DataCollatorWithPadding:
+        return owner(bert_tokenizer())
+    if owner in (minibert.LoraConfig, minibert.TrainingArguments, minibert.TrainerCallback, minibert.EarlyStoppingCallback):
+        return owner()
     raise LookupError(f"say here how to construct a {owner.__name__}")
+
+
+def family_class(model_class):
+    """The class itself; BertModel for PreTrainedModel, which describes no encoder."""
+    return minibert.BertModel if model_class is PreTrainedModel else model_class
 
 
 def head_of(model_class) -> str:
     """DistilBertForMaskedLM -> ForMaskedLM; BertModel -> Model"""
     return model_class.__name__.removeprefix(FAMILIES[model_class.config_class.model_type].prefix)
+
+
+def batch_of(model_class) -> dict:
+    rows = [IDS], [MASK]
+    return dict(zip(("input_ids", "attention_mask"), rows if "MultipleChoice" in model_class.__name__ else (IDS, MASK)))
+
+
+def embedding_width(model_class) -> int:
+    return config_of(model_class.config_class).architecture.embedding_width
+
+
+def labels_of(model_class) -> dict:
+    """Labels of a batch, by the names of their arguments; {} for a model without a head."""
+    values = {"choice": [1], "token": [[0, 1, 1, -100]] * 2, "replaced": MASK}
+    heads = model_class.loss_heads(config_of(model_class.config_class))
+    return {name: values.get(head.form, [0, 1]) for head in heads for name in head.labels}
 
 
 VOCABULARY = {
@@ -190,6 +224,7 @@ TEXTS = ["a good movie", "the movie is not bad"]
 PAIRS = [("a good movie", "the movie is not bad"), ("a", "good")]
 IDS = [[2, 5, 6, 3], [2, 7, 3, 0]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
+ROWS = [{"input_ids": [2, 5, 6, 3], "label": 0}, {"input_ids": [2, 7, 3], "label": 1}]
 TASK_INPUTS = {  # of tasks that take more than a text
     "fill-mask": {"inputs": "a [MASK] movie"},
     "question-answering": {"question": "a movie", "context": "it is not a bad movie"},
@@ -245,6 +280,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "AddedToken.__init__": [{"content": "<x>"}],
     "BatchEncoding.__init__": [{}, {"data": {"input_ids": IDS}, "tensor_type": "np"}],
     "BatchEncoding.__getitem__": [{"key": "input_ids"}],
+    "ModelOutput.__getitem__": lambda bench, owner: [{"key": slice(1)}, *({"key": name} for name in owner.fields[:1])],
     "BatchEncoding.to": [{"device": "cpu"}],
     **{
         f"BatchEncoding.{source}_to_{target}": [{f"row_or_{source}": 1}, {f"row_or_{source}": 1, source: 1}]
@@ -264,13 +300,27 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     ],
     "AutoConfig.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
     "PreTrainedModel.__init__": lambda bench, owner: [
-        {"config": config_of(owner.config_class), "kernels": "reference", "seed": 0}
+        {"config": config_of(family_class(owner).config_class), "kernels": "reference", "seed": 0}
     ],
-    "PreTrainedModel.__call__": [{"input_ids": IDS}, {"input_ids": IDS, "attention_mask": MASK, "output_attentions": True}],
-    "MultipleChoice.__call__": [{"input_ids": [IDS]}],
+    "PreTrainedModel.__call__": lambda bench, owner: [
+        batch_of(owner),
+        {**batch_of(owner), "output_attentions": True, **labels_of(owner)},
+        {"inputs_embeds": np.ones((*np.shape(batch_of(owner)["input_ids"]), embedding_width(owner)))},
+    ],
     "PreTrainedModel.from_pretrained": lambda bench, owner: [
-        {"pretrained_model_name_or_path": bench.folder(owner.config_class.model_type, head_of(owner)), "kernels": "reference"}
+        {
+            "pretrained_model_name_or_path": bench.folder(
+                family_class(owner).config_class.model_type, head_of(family_class(owner))
+            ),
+            "kernels": "reference",
+        }
     ],
+    "Module.train": [{"mode": False}],
+    "Module.cuda": [],
+    "Module.half": [],
+    "Module.bfloat16": [],
+    "Module.requires_grad_": [],
+    "Module.set_input_embeddings": [],
     "PreTrainedModel.with_tensors": lambda bench, owner: [{"tensors": bench.model(owner).tensors}],
     "AutoClass.from_pretrained": lambda bench, owner: [
         {"pretrained_model_name_or_path": bench.folder("bert", head_of(owner.classes()["bert"])), "kernels": "reference"}
@@ -367,11 +417,27 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "set_seed": [{"seed": 1}],
     "set_verbosity": [{"verbosity": 30}],
     "warm_up": [{"kernels": "reference"}],
+    "AdamW.__init__": [{"parameters": {"x": np.zeros(3)}}],
+    "AdamW.step": [{"gradients": {"x": np.ones(3)}}],
+    "AdamW.load_state_dict": [{"state": {"exp_avg.x": np.ones(3), "exp_avg_sq.x": np.ones(3)}, "steps": 1}],
+    "TrainingArguments.__init__": [{}, {"eval_strategy": "steps", "load_best_model_at_end": True}],
+    "Trainer.__init__": lambda bench, owner: [
+        {"model": bench.model(), "train_dataset": ROWS, "args": minibert.TrainingArguments("saved", max_steps=1)}
+    ],
+    "Trainer.add_callback": [{"callback": minibert.EarlyStoppingCallback}],
+    "Trainer.predict": [{"test_dataset": ROWS}],
+    "Trainer.save_model": [{"output_dir": "saved"}],
+    "Trainer.save_adapter": [],  # after a training with a peft_config only
+    "DataCollatorWithPadding.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
+    "DataCollatorWithPadding.__call__": [{"features": ROWS}],
+    "DataCollatorForLanguageModeling.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
+    "DataCollatorForLanguageModeling.__call__": [{"features": ROWS}],
     "save_pretrained": [{"folder": "saved"}],
 }
 
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
 INTERNAL = {
+    "Module": "checkpoint_names",
     "PreTrainedModel": "all_outputs build decoder_names encode encoder_outputs encoder_shapes from_checkpoint head_layers"
     " head_outputs head_shapes load logits_at loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear"
     " run_checked run_head",
@@ -381,6 +447,13 @@ INTERNAL = {
     "SentenceTransformer": "everything prompt_for token_embeddings",
     "Reranker": "answered check_one_label chosen_prompt from_checkpoint logits parameters to_columns",
     "CrossEncoder": "scores",
+    "AdamW": "check_gradients",
+    "DataCollatorForLanguageModeling": "mask with_key",
+    "LoraConfig": "to_dict",
+    "Trainer": "log measured notify",
+    "TrainerCallback": "load_state on_epoch_begin on_epoch_end on_evaluate on_log on_save on_step_begin on_step_end on_train_begin"
+    " on_train_end",
+    "TrainingArguments": "check check_best items warmup_of",
 }
 PARTS = {  # attributes that are no settings: what an object consists of
     "PreTrainedModel": "architecture config encoder head kernels graph_cache loading_info tensors",
@@ -396,6 +469,7 @@ KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; a base clas
     "PreTrainedTokenizerBase.from_pretrained",
     "PreTrainedConfig",
     "PreTrainedConfig.from_pretrained",
+    "PreTrainedModel.from_pretrained",
     *(f"{family.prefix}Config" for family in FAMILIES.values()),
 )
 # Python's own protocols: what they raise beside minibert's errors. They have no options.
@@ -406,6 +480,8 @@ PUBLIC |= {"SentenceTransformer": SentenceTransformer, "CrossEncoder": CrossEnco
     name: getattr(util, name) for name in util.__all__
 }
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
-BASES = ("PreTrainedConfig", "PreTrainedTokenizerBase")  # of classes; by themselves they load and construct nothing
+# Of classes; by themselves they load and construct nothing.
+BASES = ("PreTrainedConfig", "PreTrainedModel", "PreTrainedTokenizerBase")
 # Exceptions and warnings Python constructs, members of an Enum its class, and Pipeline is the base of the tasks' classes.
 NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum)) or owner is minibert.Pipeline]
+ABSTRACT = (PreTrainedConfig, PreTrainedModel)  # of which there are no objects

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from hostile_values import (
+    ABSTRACT,
     CLASSES,
     INTERNAL,
     NO_CALLS,
@@ -27,6 +28,8 @@ from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
 from minibert.sentence_transformers import SentenceTransformer, cross_encoder
 from minibert.tokenization.tokenizer import Tokenizer
+from minibert.training.arguments import WITHOUT_EFFECT
+from minibert.training.trainer import OTHERS
 
 # --- The calls -------------------------------------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ def calls_of_class(owner: type) -> Iterator[Call]:
         yield Call(owner.__name__, lambda bench: owner, options, valid_for("__init__", owner), owner.__init__, open_ended)
     for name, member in inspect.getmembers_static(owner):
         of_class = isinstance(member, (classmethod, staticmethod))
-        if is_public(owner, name, member) and (of_class or owner is not PreTrainedConfig):  # of which there are no objects
+        if is_public(owner, name, member) and (of_class or owner not in ABSTRACT):
             yield call_of_method(owner, name, member, of_class)
     for name in settings_of(owner):
         yield call_of_setting(owner, name)
@@ -147,8 +150,14 @@ FURTHER = {
 def keys_of(owner: type, method: str) -> tuple[str, ...]:
     """The names that **options may have and no signature has: keys of a configuration, settings of a tokenizer, arguments
     of loading. The latter only of classes whose code the others share."""
+    if owner is minibert.Trainer and method == "__init__":
+        return ("tokenizer", *OTHERS)
+    if owner is minibert.TrainingArguments and method == "__init__":
+        return tuple(WITHOUT_EFFECT)
     if method == "from_config":
         return ("kernels", "seed")
+    if issubclass(owner, minibert.ModelOutput):
+        return (owner.fields or ("logits",)) if method == "__init__" else ()
     if owner is cross_encoder.CrossEncoder and method == "__init__":
         return (*cross_encoder.FORMER_NAMES, *cross_encoder.WITHOUT_EFFECT)
     if method not in ("__init__", "from_pretrained", "from_dict") or owner in (minibert.SentenceEncoder, minibert.Reranker):
@@ -163,7 +172,8 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
         return (*known.defaults, *known.aliases, *MORE_KEYS, *(LOCATING if is_first else ()))
     if method == "__init__":
         return ()
-    keys = keys_of(owner.config_class if issubclass(owner, PreTrainedModel) else minibert.BertConfig, method)
+    has_config = issubclass(owner, PreTrainedModel) and owner is not PreTrainedModel
+    keys = keys_of(owner.config_class if has_config else minibert.BertConfig, method)
     return (*keys, *(MODEL_OPTIONS if owner in (minibert.AutoModel, minibert.BertModel) else ()))
 
 
@@ -192,7 +202,7 @@ def is_public(owner: type, name: str, member) -> bool:
 
 def settings_of(owner: type) -> list[str]:
     """The attributes that a user may set."""
-    if owner is PreTrainedConfig or not issubclass(owner, tuple(USES)):  # others have no objects
+    if owner in ABSTRACT or not issubclass(owner, tuple(USES)):  # others have no objects
         return []
     properties = [name for name, member in inspect.getmembers_static(owner) if isinstance(member, property) and member.fset]
     names = dict.fromkeys([*properties, *vars(sample(owner))])
