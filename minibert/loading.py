@@ -87,7 +87,7 @@ def check_loaded(model: Any, config: Any, arguments: Mapping[str, Any]) -> None:
     others = {name: value for name, value in arguments.items() if name not in ("kernels", "strict")}
     options, overrides = read_model_options(arguments.get("kernels", "auto"), arguments.get("strict", True), others)
     names = list(overrides)
-    if config is not None and config is not model.config:
+    if config is not None and (type(config) is not type(model.config) or config.to_dict() != model.config.to_dict()):
         names.append("config")
     if not (isinstance(options.kernels, str) and options.kernels in ("auto", model.kernels.preset)):
         names.append("kernels or dtype")

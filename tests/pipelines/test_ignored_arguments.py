@@ -266,7 +266,8 @@ def test_a_model_that_is_loaded_takes_no_arguments_of_loading(folder):
     )
     harmless = {"config": model.config, "trust_remote_code": True, "subfolder": None, "use_auth_token": None, "kernels": "fast"}
     assert pipeline("text-classification", model, tokenizer=tokenizer, **harmless)(TEXT)
-    other = minibert.AutoConfig.from_pretrained(folder)
+    assert pipeline("text-classification", model, minibert.AutoConfig.from_pretrained(folder), tokenizer)(TEXT)
+    other = minibert.AutoConfig.from_pretrained(folder, id2label={0: "a", 1: "b", 2: "c"})
     wrong = ({"torch_dtype": "bfloat16"}, {"kernels": "int8"}, {"config": other}, {"model_kwargs": {"num_labels": 2}})
     for options in (*wrong, {"model_kwargs": {"add_pooling_layer": False}}):
         with pytest.raises(InputError, match="a model that is loaded already keeps"):
