@@ -15,7 +15,7 @@ A cell is text, a number (written with three digits) or null; a row's first cell
 files is merged: rows of one name are one row, columns are joined, and a later file's cell wins. The line below a
 table says how it was measured. Other keys of a file are not for a README.
 
-The table `kernels` needs no file: it shows the registry. Without files only it is written.
+The tables `kernels` and `kernels-training` need no file: they show the registry. Without files only they are written.
 """
 
 from __future__ import annotations
@@ -26,21 +26,25 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from minibert.kernels.catalog import make_ops, operations, variants
+from minibert.kernels.catalog import operations
+from minibert.kernels.registry import REGISTRY, TRAINING, Registry
 
 from .measuring import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "benchmarks" / "README.md", ROOT / "kernels" / "README.md"]
+REGISTRIES = {"kernels": REGISTRY, "kernels-training": TRAINING}
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
-def kernels_table() -> str:
+def kernels_table(registry: Registry = REGISTRY) -> str:
     """Each operation, what it can be composed of, and its variants in rising order."""
-    formulas, rows = make_ops("reference").chosen, []
-    for operation in operations(("fast",)):
-        parts = getattr(formulas[operation], "parts", ())
-        rows.append([code_list([operation]), code_list(parts, " + "), code_list(variants(operation))])
+    operations(("fast",))  # every file that registers is imported
+    rows = []
+    for operation, known in registry.variants.items():
+        composition = registry.compositions.get(operation)
+        parts = composition.parts if composition else ()
+        rows.append([code_list([operation]), code_list(parts, " + "), code_list(known)])
     return markdown(["operation", "composed of", "variants, in rising order"], rows) + "\n"
 
 
@@ -81,8 +85,8 @@ def render(text: str, documents: list[dict]) -> tuple[str, list[str]]:
 
     def replace(match: re.Match) -> str:
         begin, name, end = match.groups()
-        if name == "kernels":
-            table = kernels_table()
+        if name in REGISTRIES:
+            table = kernels_table(REGISTRIES[name])
         elif any(name in one["tables"] for one in documents):
             table = markdown(*merge_tables(documents, name)) + "\n\n" + caption(documents, name)
         else:

@@ -7,6 +7,7 @@ and registers its variants, so a new file needs no other change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from minibert.errors import KernelError, short_repr
 
 from . import composed, reference
-from .registry import REGISTRY, TRAINING, Composition, Variant
+from .registry import REGISTRY, TRAINING, Composition, Variant, registry_of
 
 
 class Ops:
@@ -92,7 +93,7 @@ class Ops:
 
 
 class TrainingOps(Ops):
-    """And what only training needs: gradients and dropout."""
+    """And what only training needs: gradients, dropout and the optimizer's step."""
 
     linear_grad = staticmethod(reference.linear_grad)
     take_grad = staticmethod(reference.take_grad)
@@ -104,6 +105,7 @@ class TrainingOps(Ops):
     relu_grad = staticmethod(reference.relu_grad)
     silu_grad = staticmethod(reference.silu_grad)
     tanh_grad = staticmethod(reference.tanh_grad)
+    adamw_step = staticmethod(reference.adamw_step)
     embed_grad = composed.embed_grad
     query_key_value_grad = composed.query_key_value_grad
     attention_dropout = composed.attention_dropout
@@ -120,6 +122,13 @@ PRESETS = {
     "int8": ("int8", "attention_bf16", "register", "vector"),
 }
 AUTO = "fast"  # what "auto" picks
+BF16_PRODUCTS = ("linear_bf16", "query_key_value_bf16", "linear_grad_bf16", "query_key_value_grad_bf16")
+TRAINING_PRESETS = {  # with bf16, the weights, their gradients and all else stay float32
+    "reference": PRESETS["reference"],
+    "naive": PRESETS["naive"],
+    "fast": PRESETS["fast"],
+    "bf16": (*BF16_PRODUCTS, *PRESETS["fast"]),
+}
 OLD_NAMES = {("attention", "turned"): "transposed", ("attention", "paired"): "bf16"}  # still accepted
 
 
@@ -138,22 +147,31 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
     return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
 
 
-def make_training_ops() -> TrainingOps:
-    """The operations of a forward pass, of its backward pass, and dropout, in NumPy: for float32 and for float64."""
-    chosen: dict[str, Variant | Composition] = {}
-    for registry in (REGISTRY, TRAINING):
-        chosen |= registry.compositions
-        chosen |= {operation: known["reference"] for operation, known in registry.variants.items() if "reference" in known}
-    return TrainingOps(chosen, "reference")
+def make_training_ops(kernels: str = "reference") -> TrainingOps:
+    """The operations of a forward pass, of its backward pass, of dropout and of the optimizer's step, by a preset's name:
+    "reference" for float32 and float64, the others for float32. KernelError for an unknown name."""
+    if kernels not in TRAINING_PRESETS:
+        known = ", ".join(map(repr, TRAINING_PRESETS))
+        raise KernelError(f"kernels for training are one of {known}; got {short_repr(kernels)}.")
+    names = TRAINING_PRESETS[kernels]
+    chosen = {operation: resolve_variant(operation, names) for operation in (*operations(names), *TRAINING.variants)}
+    return TrainingOps({operation: for_new_weights(choice) for operation, choice in chosen.items()}, kernels)
+
+
+def for_new_weights(choice: Variant | Composition) -> Variant | Composition:
+    """The same variant with the faster way to pack weights, if it has one."""
+    if isinstance(choice, Composition) or choice.repack_weights is None:
+        return choice
+    return replace(choice, pack_weights=choice.repack_weights)
 
 
 def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:
     """The first of these variants that there is; else the composition."""
-    known = REGISTRY.variants[operation]
+    registry = registry_of(operation)
     for name in names:
-        if variant := known.get(name.removeprefix(f"{operation}_")):
+        if variant := registry.variants[operation].get(name.removeprefix(f"{operation}_")):
             return variant
-    return REGISTRY.compositions[operation]
+    return registry.compositions[operation]
 
 
 def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:

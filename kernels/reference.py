@@ -13,6 +13,7 @@ Next: `composed.py`, the operations that are made of these; `registry.py`, how a
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -185,6 +186,45 @@ def tanh_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     """grad, x -> grad (1 − tanh(x)²)."""
     y = np.tanh(x)
     return grad * (1 - y * y)
+
+
+class AdamWSettings(NamedTuple):
+    """What one update of one tensor depends on, besides the tensor. The defaults are torch.optim.AdamW's."""
+
+    step: int  # of this update, 1 for the first
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    grad_scale: float = 1.0  # what the gradient is multiplied by first, if it is clipped
+
+
+@reference
+def adamw_step(
+    parameter: np.ndarray, grad: np.ndarray, first_moment: np.ndarray, second_moment: np.ndarray, settings: AdamWSettings
+) -> None:
+    """Four arrays of one shape, and the settings. Change parameter and both moments in place, as torch.optim.AdamW does
+    ("Decoupled weight decay regularization", arXiv:1711.05101, algorithm 2):
+
+    parameter      ← parameter (1 − lr weight_decay)
+    first_moment   ← first_moment + (grad − first_moment) (1 − beta1)
+    second_moment  ← second_moment beta2 + grad² (1 − beta2)
+    parameter      ← parameter − lr / (1 − beta1ᵗ) · first_moment / (√second_moment / √(1 − beta2ᵗ) + eps)
+    """
+    keep, length, correction = adamw_factors(settings)
+    grad = grad * settings.grad_scale
+    parameter *= keep
+    first_moment += (grad - first_moment) * (1 - settings.beta1)
+    second_moment *= settings.beta2
+    second_moment += grad * grad * (1 - settings.beta2)
+    parameter -= length * (first_moment / (np.sqrt(second_moment) / correction + settings.eps))
+
+
+def adamw_factors(settings: AdamWSettings) -> tuple[float, float, float]:
+    """-> what the parameter is multiplied by, the step's length, and what the root of the second moment is divided by."""
+    length = settings.lr / (1 - settings.beta1**settings.step)
+    return 1 - settings.lr * settings.weight_decay, length, math.sqrt(1 - settings.beta2**settings.step)
 
 
 # NumPy has no erf. Its values at multiples of 1/128 and, from there, five terms of the Taylor series (every derivative

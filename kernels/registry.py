@@ -4,8 +4,8 @@
     @composition("linear", "gelu")                    in composed.py: defines one made of others
     @variant("linear", tolerance=1e-6, tolerance_reason="...")     in ops/linear.py: another way to do it
 
-The operations that only training needs, gradients and dropout, are registered in the same way, in a list of their own. Next:
-`catalog.py`, the table of one function for each operation that a model is loaded with.
+The operations that only training needs, gradients, dropout and the optimizer's step, are registered in the same way, in a list
+of their own. Next: `catalog.py`, the table of one function for each operation that a model is loaded with.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Variant:
     tolerance_reason: str
     pack_weights: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters that `function` takes instead
     capturable: bool = False
+    repack_weights: Callable | None = None  # as pack_weights, but fast: for weights that change in every step of training
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class Registry:
 
 
 REGISTRY = Registry()
-TRAINING = Registry()  # gradients and dropout, which no model is loaded with
+TRAINING = Registry()  # gradients, dropout and the optimizer's step, which no model is loaded with
 
 
 def registry_of(operation: str) -> Registry:
-    """The list that an operation belongs to, by its name: `linear_grad` and `dropout` are of TRAINING."""
-    return TRAINING if operation.endswith(("_grad", "dropout")) else REGISTRY
+    """The list that an operation belongs to, by its name: `linear_grad`, `dropout` and `adamw_step` are of TRAINING."""
+    return TRAINING if operation.endswith(("_grad", "dropout", "_step")) else REGISTRY
 
 
 def reference(function: F) -> F:
@@ -80,13 +81,19 @@ def composition(*parts: str, pack_weights: Callable | None = None, capturable: b
 
 
 def variant(
-    operation: str, *, tolerance: float, tolerance_reason: str, pack_weights: Callable | None = None, capturable: bool = False
+    operation: str,
+    *,
+    tolerance: float,
+    tolerance_reason: str,
+    pack_weights: Callable | None = None,
+    capturable: bool = False,
+    repack_weights: Callable | None = None,
 ) -> Callable[[F], F]:
     """Register `function` as a variant of `operation`. Its name is the function's without the operation's: `linear_naive`."""
 
     def add(function: F) -> F:
         name = function.__name__.removeprefix(f"{operation}_")
-        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable))
+        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable, repack_weights))
         return function
 
     return add

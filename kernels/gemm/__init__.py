@@ -3,6 +3,7 @@
     shapes.py         K_ACCUMULATE: how many products are summed before they are added to a total
     gemm.py           the loops around the microkernel, packing of x, tasks for threads
     microkernel.py    the register tile, in LLVM IR
+    packing.py        panels and transposes on threads, for operands that are new in every step of training
     dtypes.py         what differs between float32, bf16 and int8
     int8_isa.py       which instructions this processor has for int8        <- where int8's dot product is chosen
     int8_layout.py    the layout of 8-bit weights in memory and in checkpoints

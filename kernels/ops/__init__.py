@@ -5,6 +5,11 @@
     softmax.py  layer_norm.py  activations.py  embed.py       naive, vector
     epilogues.py      a product with what follows it          quantization.py   int8 in NumPy: the formulas
 
+    For training:
+    linear_grad.py  layer_norm_grad.py  softmax_grad.py  activation_grads.py  take_grad.py       naive, and the top rung
+    attention_grad.py  attention_training.py      naive; the top rung, and attention with dropout
+    dropout.py  adamw.py                          naive, vector
+
 The formulas are in `../reference.py` and `../composed.py`. The machinery of the top rungs is in `../gemm/`.
 """
 
@@ -20,4 +25,13 @@ LADDERS = (  # in the order in which tables show them; a file that is not here c
     "layer_norm",
     "activations",
     "embed",
+    "linear_grad",
+    "layer_norm_grad",
+    "softmax_grad",
+    "activation_grads",
+    "take_grad",
+    "dropout",
+    "attention_grad",
+    "attention_training",
+    "adamw",
 )

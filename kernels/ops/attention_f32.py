@@ -10,6 +10,7 @@ import numpy as np
 from ..compiler.jit import jit
 from ..composed import query_bounds
 from ..gemm.microkernel import microkernel_f32
+from ..gemm.packing import transpose
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
@@ -17,8 +18,8 @@ from ..runtime.threads import THREAD, run
 from ..simd.elementwise import max_nnan
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import exp_nonpositive
-from ..simd.shapes import MR, NR, WIDTH
-from ..simd.shuffle import interleave_rows, transpose_block
+from ..simd.shapes import MR, NR
+from ..simd.shuffle import interleave_rows
 from .attention import ROUNDING
 
 QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
@@ -119,20 +120,6 @@ def gather_unmasked(key, value, unmasked, left, kv):
 def copy_scaled(key, scale, target):
     for i in range(len(key)):
         target[i] = key[i] * scale
-
-
-@jit(error_model="numpy")
-def transpose(source, target):
-    """target = sourceᵀ, by blocks in registers."""
-    rows, columns = source.shape
-    for row in range(0, rows, WIDTH):
-        for column in range(0, columns, WIDTH):
-            if row + WIDTH <= rows and column + WIDTH <= columns:
-                transpose_block(source[row:, column:], target[column:, row:])
-            else:
-                for i in range(row, min(row + WIDTH, rows)):
-                    for j in range(column, min(column + WIDTH, columns)):
-                        target[j, i] = source[i, j]
 
 
 @jit(error_model="numpy")

@@ -16,7 +16,15 @@ from ..simd.scalar_math import GELU, GELU_TANH, NO_ACTIVATION, RELU, SILU
 FUSED_ACTIVATIONS = {"linear_gelu": GELU, "linear_gelu_tanh": GELU_TANH, "linear_relu": RELU, "linear_silu": SILU}
 
 
-def register_fused(name: str, gemm: Callable, pack_weights: Callable, *, tolerance: float, tolerance_reason: str) -> None:
+def register_fused(
+    name: str,
+    gemm: Callable,
+    pack_weights: Callable,
+    repack_weights: Callable | None = None,
+    *,
+    tolerance: float,
+    tolerance_reason: str,
+) -> None:
     """Register the variants called `name`."""
 
     def linear_activation(activation, x, *packed):
@@ -33,4 +41,4 @@ def register_fused(name: str, gemm: Callable, pack_weights: Callable, *, toleran
 
     functions = {operation: partial(linear_activation, activation) for operation, activation in FUSED_ACTIVATIONS.items()}
     for operation, function in {**functions, "linear_add": linear_add, "query_key_value": query_key_value}.items():
-        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable=True))
+        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, True, repack_weights))

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
+from ..gemm.packing import as_weights, pack_rows_of
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty_aligned
@@ -40,11 +41,16 @@ def pack_f32(*arrays):
     return Weights(panels.view(np.uint8), bias, bias, outputs)
 
 
+def repack_f32(*arrays):
+    """As `pack_f32`, by kernels on threads, into memory that is reused."""
+    return as_weights(pack_rows_of(*arrays[0::2]), arrays[1::2], len(arrays[0]))
+
+
 FLOAT32 = GemmSpec(MR, 4, gemm_tasks, lambda steps: K_ACCUMULATE)
 gemm_f32 = partial(gemm, FLOAT32)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 
-@variant("linear", pack_weights=pack_f32, **F32_TOLERANCE, capturable=True)
+@variant("linear", pack_weights=pack_f32, **F32_TOLERANCE, capturable=True, repack_weights=repack_f32)
 def linear_register(x, *packed):
     """Sums in registers, blocks in caches, tasks on threads, weights prefetched: BLIS's product.
 
@@ -53,4 +59,4 @@ def linear_register(x, *packed):
     return gemm_f32(NO_ACTIVATION, x, *packed)[0]
 
 
-register_fused("register", gemm_f32, pack_f32, **F32_TOLERANCE)
+register_fused("register", gemm_f32, pack_f32, repack_f32, **F32_TOLERANCE)

@@ -76,11 +76,11 @@ def exp_nonpositive(x):
 
 
 @jit(inline="always", error_model="numpy")
-def gelu(x):
-    """x Φ(x) = x / 2 + |x| (Φ(|x|) - 1/2), whose last factor is |x| times a rational function of x².
+def normal_above_half(x):
+    """Φ(|x|) - 1/2, Φ the normal distribution's cumulative function: |x| times a rational function of x².
 
     x² is clamped to LIMIT, where the rational function then stays constant; so its product with |x| grows, and is clamped
-    to 1/2. From there on gelu is exactly x, or 0. The one division is cheaper than erf by way of an exp.
+    to 1/2.
     """
     distance, square = abs(x), x * x
     z = clamp_max(square, LIMIT)
@@ -94,8 +94,16 @@ def gelu(x):
     q = fma(z, q, Q[1])
     p = fma(z, p, P[0])
     q = fma(z, q, Q[0])
-    above_half = distance * p / q  # Φ(|x|) - 1/2
-    return fma(distance, clamp_max(above_half, F(0.5)), x * F(0.5))
+    return clamp_max(distance * p / q, F(0.5))
+
+
+@jit(inline="always", error_model="numpy")
+def gelu(x):
+    """x Φ(x) = x / 2 + |x| (Φ(|x|) - 1/2).
+
+    From some point on gelu is exactly x, or 0. The one division is cheaper than erf by way of an exp.
+    """
+    return fma(abs(x), normal_above_half(x), x * F(0.5))
 
 
 @jit(inline="always", error_model="numpy")

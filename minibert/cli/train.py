@@ -178,6 +178,7 @@ def training_arguments(options: argparse.Namespace, task: Any, weights: list[flo
         distillation_temperature=options.temperature,
         distillation_weight=options.distillation_weight,
         seed=options.seed,
+        bf16=options.bf16,
         disable_tqdm=True,  # the command shows it itself
         logging_steps=10,
         save_strategy=strategy,
@@ -269,7 +270,18 @@ def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] |
         data["evaluated on"] = f"{Path(options.eval).name}, {len(trainer.eval_rows):,} rows"
     if trainer.model.loss_heads(config)[0].form in ("sequence", "token"):
         data["labels"] = ", ".join(map(str, config.id2label.values()))
-    names = ("epochs", "lr", "batch_size", "accumulate", "schedule", "warmup", "weight_decay", "layer_decay", "label_smoothing")
+    names = (
+        "epochs",
+        "lr",
+        "batch_size",
+        "bf16",
+        "accumulate",
+        "schedule",
+        "warmup",
+        "weight_decay",
+        "layer_decay",
+        "label_smoothing",
+    )
     recipe = {
         "started from": options.model or f"random weights of {options.config}",
         "task": options.task,

@@ -88,6 +88,7 @@ READERS: dict[str, Reader] = {  # an option -> what reads it; the defaults are i
     "train_sampling_strategy": choice(*SAMPLING),
     "group_by_length": read_flag,
     "disable_tqdm": optional(read_flag),
+    "bf16": lambda name, value: value is not None and read_flag(name, value),
     "class_weights": optional(read_numbers),
     "layerwise_lr_decay": real(above=0),
     "freeze_layers": optional(count(0)),
@@ -97,7 +98,6 @@ READERS: dict[str, Reader] = {  # an option -> what reads it; the defaults are i
 OTHER_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")  # the same formula
 WITHOUT_EFFECT: dict[str, tuple | None] = {  # an option of transformers -> the values that change nothing here; None: any
     "optim": OTHER_OPTIMIZERS,
-    "bf16": (False, None),
     "fp16": (False, None),
     "bf16_full_eval": (False, None),
     "fp16_full_eval": (False, None),
@@ -199,6 +199,7 @@ class TrainingArguments:
         train_sampling_strategy: str = "random",
         group_by_length: bool = False,
         disable_tqdm: bool | None = None,
+        bf16: bool = False,
         class_weights: Any = None,
         layerwise_lr_decay: float = 1.0,
         freeze_layers: int | None = None,

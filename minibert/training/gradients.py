@@ -12,15 +12,16 @@ Read `forward.py`, `backward.py` and `heads.py` first: here they are put togethe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from minibert.kernels.catalog import make_training_ops
+from minibert.kernels.catalog import TrainingOps, make_training_ops
 
 from ..config import DropoutRates
-from ..errors import ConfigError, InputError, InputTypeError, read_int, short_repr, strict_arguments
+from ..errors import ConfigError, InputError, InputTypeError, KernelError, read_int, short_repr, strict_arguments
 from ..models.base import PreTrainedModel
 from ..models.checks import check_same_tensors
 from ..models.classification import flatten_choices
@@ -57,6 +58,7 @@ def loss_and_gradients(
     teacher_logits: Any = None,
     temperature: float = 1.0,
     distillation_weight: float = 0.5,
+    kernels: str = "auto",
 ) -> tuple[float, dict[str, np.ndarray]]:
     """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
     {name in `model.tensors`: the loss's gradient by that tensor, of its shape}. The model is left as it is.
@@ -65,10 +67,15 @@ def loss_and_gradients(
     computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
     the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
     With `teacher_logits`, as another model returned them for this batch, `distillation_weight` is the share of the loss against
-    them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed below them.
+    them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have
+    no gradient, and nothing is computed below them.
+
+    `kernels` is "fast" (compiled, in float32), "bf16" (the same, but the layers' products are of numbers rounded to bf16),
+    "reference" (NumPy), or "auto": "fast" for float32 if Numba is installed, else "reference". Each has the same bits on any
+    number of threads.
 
     InputError for labels that this head does not take, or a batch in which all are ignored; ConfigError for a rate of dropout
-    that is none.
+    that is none; KernelError for kernels that are none, or that cannot be compiled.
     """
     if not isinstance(model, PreTrainedModel):
         raise InputTypeError(f"model must be a model of minibert, with a head; got {type(model).__name__}.")
@@ -86,7 +93,7 @@ def loss_and_gradients(
         options = with_teacher_options(options, teacher_logits, temperature, distillation_weight)
     freeze_layers = None if freeze_layers is None else read_int("freeze_layers", freeze_layers)
     frozen = frozen_tensors(model, freeze_layers)
-    network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads)
+    network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads, kernels)
     network = network._replace(frozen_layers=freeze_layers)
     packed, choices = pack_batch(model, heads, input_ids, attention_mask, token_type_ids, position_ids)
     training_heads = [TrainingHead(head, model, passed, packed, choices) for head in heads]
@@ -113,7 +120,7 @@ def run(
 
 
 def make_network(
-    model: PreTrainedModel, parameters: Any, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...]
+    model: PreTrainedModel, parameters: Any, dropout_key: DropoutKey | None, heads: tuple[LossHead, ...], kernels: str
 ) -> Network:
     config = model.config
     if is_quantized(config):
@@ -125,7 +132,29 @@ def make_network(
         parameters = model.tensors
     else:
         check_same_tensors("parameters", parameters, model.tensors)
-    return Network(parameters, model.encoder_names, config.architecture, make_training_ops(), rates, dropout_key)
+        parameters = {name: np.ascontiguousarray(tensor) for name, tensor in parameters.items()}
+    ops = choose_ops(kernels, next(iter(parameters.values())).dtype)
+    return Network(parameters, model.encoder_names, config.architecture, ops, rates, dropout_key)
+
+
+def choose_ops(kernels: str, dtype: np.dtype) -> TrainingOps:
+    """The operations for parameters of this type."""
+    if not isinstance(kernels, str):
+        raise KernelError(f"kernels must be a preset's name; got {short_repr(kernels)}.")
+    if kernels == "auto":
+        try:
+            return training_ops("fast" if dtype == np.float32 else "reference")
+        except KernelError:  # no Numba
+            return training_ops("reference")
+    ops = training_ops(kernels)
+    if dtype != np.float32 and ops.preset != "reference":
+        raise InputError(f"kernels={kernels!r} computes in float32, but the parameters are {dtype}; leave kernels out.")
+    return ops
+
+
+@cache
+def training_ops(kernels: str) -> TrainingOps:
+    return make_training_ops(kernels)
 
 
 def check_rates(rates: DropoutRates, heads: tuple[LossHead, ...]) -> None:

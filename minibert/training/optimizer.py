@@ -1,4 +1,5 @@
-"""AdamW: Adam with decoupled weight decay (arXiv:1711.05101, algorithm 2), the formula of torch.optim.AdamW.
+"""AdamW: Adam with decoupled weight decay (arXiv:1711.05101, algorithm 2), the formula of torch.optim.AdamW, which is in
+`minibert/kernels/reference.py`.
 
     optimizer = AdamW(parameters, lr=2e-5, weight_decay=0.01)
     loss, gradients = loss_and_gradients(model, **batch, labels=labels, parameters=parameters)
@@ -12,42 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from minibert.kernels.reference import AdamWSettings
+
 from ..errors import InputError, InputTypeError, short_repr, strict_arguments
+from .gradients import choose_ops
 from .option_readers import read_real
-
-
-class AdamWSettings(NamedTuple):
-    """What one update of one tensor depends on, besides the tensor."""
-
-    step: int  # of this update, 1 for the first
-    lr: float
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
-    grad_scale: float  # what the gradient is multiplied by first, if it is clipped
-
-
-def adamw_step(
-    parameter: np.ndarray, grad: np.ndarray, first_moment: np.ndarray, second_moment: np.ndarray, settings: AdamWSettings
-) -> None:
-    """Four arrays of one shape, and the settings. Change parameter and both moments in place, as torch.optim.AdamW does:
-
-    θ ← θ (1 − η λ),  m ← m + (g − m) (1 − β₁),  v ← β₂ v + (1 − β₂) g²,  θ ← θ − η m̂ / (√v̂ + ε)
-    where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
-    """
-    step, rate, beta1, beta2, eps, weight_decay, grad_scale = settings
-    grad = grad * grad_scale
-    parameter *= 1 - rate * weight_decay
-    first_moment += (grad - first_moment) * (1 - beta1)
-    second_moment *= beta2
-    second_moment += grad * grad * (1 - beta2)
-    denominator = np.sqrt(second_moment) / (1 - beta2**step) ** 0.5 + eps
-    parameter -= rate / (1 - beta1**step) * (first_moment / denominator)
 
 
 class AdamW:
@@ -67,7 +41,7 @@ class AdamW:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         lr_scales: Mapping[str, float] | None = None,
-        update: Callable[..., None] = adamw_step,
+        update: Callable[..., None] | None = None,
     ):
         check_parameters(parameters)
         self.parameters = parameters
@@ -76,9 +50,9 @@ class AdamW:
         self.eps = read_real("eps", eps)
         self.weight_decay = read_real("weight_decay", weight_decay)
         self.lr_scales = read_scales(lr_scales)
-        if not callable(update):
+        if update is not None and not callable(update):
             raise InputTypeError(f"update must be a function like adamw_step; got {short_repr(update)}.")
-        self.update = update
+        self.update = update or update_for(parameters)
         self.steps = 0
         self.moments = {name: (np.zeros_like(array), np.zeros_like(array)) for name, array in parameters.items()}
 
@@ -119,6 +93,12 @@ class AdamW:
                 raise InputError(f"an optimizer's state must have the shapes of its parameters; {name} has another.")
             array[...] = state[name]
         self.steps = int(read_real("steps", steps))
+
+
+def update_for(parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
+    """The compiled `adamw_step` if Numba is installed and all parameters are float32, else NumPy's."""
+    single = all(array.dtype == np.float32 and array.flags.c_contiguous for array in parameters.values())
+    return choose_ops("auto", np.dtype(np.float32 if single else np.float64)).adamw_step
 
 
 def decays(name: str, parameter: np.ndarray) -> bool:

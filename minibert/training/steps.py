@@ -121,6 +121,7 @@ class Stepper:
                 dropout_step=micro_step,
                 parameters=self.parameters,
                 freeze_layers=args.freeze_layers,
+                kernels="bf16" if args.bf16 else "auto",
                 teacher_logits=None if self.teacher is None else self.teacher(**inputs).logits,
                 temperature=args.distillation_temperature,
                 distillation_weight=args.distillation_weight,

@@ -64,10 +64,10 @@ def test_inputs_stay_as_they_are(name):
 
 def test_every_training_operation_has_a_case():
     forwards = {case.operation for case in CASES.values()}
-    assert {operation.removesuffix("_grad") for operation in TRAINING.variants} - {"attention_dropout"} == forwards & {
-        *REGISTRY.variants,
-        "dropout",
-    }
+    assert {operation.removesuffix("_grad") for operation in TRAINING.variants} - {
+        "attention_dropout",
+        "adamw_step",
+    } == forwards & {*REGISTRY.variants, "dropout"}
 
 
 def test_a_variant_of_a_gradient_is_registered_for_training_alone(monkeypatch):
@@ -77,7 +77,7 @@ def test_a_variant_of_a_gradient_is_registered_for_training_alone(monkeypatch):
     def linear_grad_other(grad, x, weight):
         return grad @ weight, grad.T @ x, grad.sum(axis=0)
 
-    assert list(TRAINING.variants["linear_grad"]) == ["reference", "other"]
+    assert list(TRAINING.variants["linear_grad"])[-1] == "other"
     assert not any(name.endswith(("_grad", "dropout")) for name in REGISTRY.variants)
     assert not hasattr(make_ops("reference"), "linear_grad") and hasattr(make_training_ops(), "linear_grad")
 

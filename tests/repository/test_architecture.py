@@ -86,7 +86,7 @@ KERNELS_MAY_IMPORT = {
     "runtime": {"compiler", "simd"},
     "gemm": {"compiler", "simd", "runtime"},
     "tokenizer": {"compiler", "simd", "runtime"},
-    "ops": {"registry", "composed", "compiler", "simd", "runtime", "gemm"},
+    "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
     "catalog": {"registry", "reference", "composed", "compiler", "ops"},
 }
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch", "matplotlib"}

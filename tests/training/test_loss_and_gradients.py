@@ -6,7 +6,8 @@ from checkpoints import small_model
 from training_batches import HEADS, LABELS, LENGTH, ROWS, batch, model_of
 
 import minibert
-from minibert import ConfigError, InputError, InputTypeError, loss_and_gradients
+from minibert import ConfigError, InputError, InputTypeError, KernelError, loss_and_gradients
+from minibert.kernels.catalog import make_training_ops
 from minibert.models.losses import head_loss
 
 
@@ -103,17 +104,72 @@ def test_dropout_depends_on_seed_and_step_alone():
     assert len({loss(1, 0), loss(1, 1), loss(2, 0), loss(2, 1), loss(2**64 - 1, 2**32 - 1)}) == 5
 
 
-@pytest.mark.parametrize("name", ["BertForMaskedLM", "DistilBertForSequenceClassification", "ElectraForMultipleChoice"])
-def test_float32_gradients_are_near_those_in_float64(name):
+@pytest.mark.parametrize("dropout_seed", [None, 7])
+@pytest.mark.parametrize("kernels", ["auto", "fast", "naive", "reference"])
+@pytest.mark.parametrize("name", HEADS)
+def test_float32_gradients_are_near_those_in_float64(name, kernels, dropout_seed):
     model = model_of(name)
     inputs, labels = batch(name)
-    loss, gradients = loss_and_gradients(model, **inputs, **labels)
-    exact_loss, exact = loss_and_gradients(model, **inputs, **labels, parameters=in_double(model))
+    options = {"dropout_seed": dropout_seed}
+    loss, gradients = loss_and_gradients(model, **inputs, **labels, **options, kernels=kernels)
+    exact_loss, exact = loss_and_gradients(model, **inputs, **labels, **options, parameters=in_double(model))
     assert type(loss) is float and abs(loss - exact_loss) < 1e-5 * exact_loss
+    assert set(gradients) == set(exact)
     largest = max(np.abs(gradient).max() for gradient in exact.values())
     for key, gradient in gradients.items():
         assert gradient.dtype == np.float32
         assert np.abs(gradient - exact[key]).max() < 1e-4 * max(np.abs(exact[key]).max(), 1e-2 * largest), key
+
+
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "MPNetForSequenceClassification", "ElectraForMultipleChoice"])
+def test_bf16_products_change_the_gradients_a_little(name):
+    model = model_of(name)
+    inputs, labels = batch(name)
+    _, exact = loss_and_gradients(model, **inputs, **labels)
+    loss, gradients = loss_and_gradients(model, **inputs, **labels, kernels="bf16")
+    largest = max(np.abs(gradient).max() for gradient in exact.values())
+    differences = [np.abs(gradients[key] - exact[key]).max() for key in exact]
+    assert 1e-4 * largest < max(differences) < 0.1 * largest
+    assert all(gradient.dtype == np.float32 for gradient in gradients.values())
+
+
+@pytest.mark.parametrize("kernels", ["fast", "bf16"])
+@pytest.mark.parametrize("name", ["MPNetForMaskedLM", "DistilBertForSequenceClassification"])
+def test_one_thread_and_three_give_the_same_bits(name, kernels):
+    model, threads, computed = model_of(name), minibert.get_num_threads(), []
+    inputs, labels = batch(name)
+    try:
+        for count in (1, 3):
+            minibert.set_num_threads(count)
+            computed.append(loss_and_gradients(model, **inputs, **labels, dropout_seed=1, kernels=kernels))
+    finally:
+        minibert.set_num_threads(threads)
+    (loss, gradients), (other_loss, others) = computed
+    assert loss == other_loss and all(np.array_equal(gradients[key], others[key]) for key in gradients)
+
+
+def test_parameters_need_not_be_contiguous():
+    model = model_of("BertForSequenceClassification")
+    inputs, labels = batch("BertForSequenceClassification")
+    apart = {name: np.repeat(tensor, 2, axis=-1)[..., ::2] for name, tensor in model.tensors.items()}
+    _, gradients = loss_and_gradients(model, **inputs, **labels)
+    _, others = loss_and_gradients(model, **inputs, **labels, parameters=apart)
+    assert all(np.array_equal(gradients[key], others[key]) for key in gradients)
+
+
+def test_without_numba_training_is_in_numpy(monkeypatch):
+    def refuse(kernels):
+        if kernels != "reference":
+            raise KernelError("compiled kernels need Numba")
+        return make_training_ops(kernels)
+
+    model = model_of("BertForSequenceClassification")
+    inputs, labels = batch("BertForSequenceClassification")
+    expected = loss_and_gradients(model, **inputs, **labels, kernels="reference")[0]
+    monkeypatch.setattr("minibert.training.gradients.training_ops", refuse)
+    assert loss_and_gradients(model, **inputs, **labels)[0] == expected
+    with pytest.raises(KernelError, match="need Numba"):
+        loss_and_gradients(model, **inputs, **labels, kernels="fast")
 
 
 def test_packed_texts_are_a_batch_too():
@@ -168,6 +224,8 @@ MISTAKES = {
     "a seed too large": (SEQUENCES, {"dropout_seed": 2**64}, InputError, "below 2.*64"),
     "parameters of no name": (SEQUENCES, {"parameters": {}}, InputError, "names and shapes of model.tensors"),
     "parameters of none": (SEQUENCES, {"parameters": 5}, InputTypeError, "parameters must map names"),
+    "kernels that are none": (SEQUENCES, {"kernels": "quick"}, KernelError, "are one of 'reference', .* got 'quick'"),
+    "kernels of another type": (SEQUENCES, {"kernels": ["fast"]}, KernelError, "must be a preset's name"),
     "an unknown option": (SEQUENCES, {"smoothing": 0.1}, InputTypeError, "It takes model, input_ids"),
     "a label at padding": (TOKENS, {"labels": np.ones((ROWS, LENGTH), int)}, InputError, "must be -100 at padding"),
     "labels of another shape": (TOKENS, {"labels": np.ones((ROWS, 2), int)}, InputError, "the shape of input_ids"),
@@ -203,6 +261,9 @@ def test_what_has_no_loss_is_refused():
         loss_and_gradients(small_model("bert", "Model"), **inputs)
     with pytest.raises(InputTypeError, match="model must be a model of minibert, with a head; got str"):
         loss_and_gradients("bert-base-uncased", **inputs)
+    model, (inputs, labels) = model_of(SEQUENCES), batch(SEQUENCES)
+    with pytest.raises(InputError, match="kernels='fast' computes in float32, but the parameters are float64"):
+        loss_and_gradients(model, **inputs, **labels, parameters=in_double(model), kernels="fast")
     with pytest.raises(ConfigError, match="a rate of dropout must be a number"):
         loss_and_gradients(
             model_of(SEQUENCES, hidden_dropout_prob="a tenth"), **inputs, labels=np.zeros(ROWS, int), dropout_seed=1

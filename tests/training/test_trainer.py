@@ -43,6 +43,18 @@ def test_the_same_options_give_the_same_bits(tmp_path):
     assert same_tensors(trained(tmp_path), trained(tmp_path))
 
 
+def test_the_same_bits_on_one_thread_and_on_two(tmp_path):
+    threads = minibert.get_num_threads()
+    try:
+        weights = []
+        for count in (1, 2):
+            minibert.set_num_threads(count)
+            weights.append(trained(tmp_path, model=tiny_model("bert", hidden_size=48, intermediate_size=100)))
+    finally:
+        minibert.set_num_threads(threads)
+    assert same_tensors(*weights)
+
+
 OPTIONS = {  # an option -> a value that must change the weights, and options that both trainings have
     "learning_rate": (1e-3, {}),
     "num_train_epochs": (1, {}),
@@ -66,6 +78,7 @@ OPTIONS = {  # an option -> a value that must change the weights, and options th
     "class_weights": ([1, 2, 9], {}),
     "layerwise_lr_decay": (0.5, {}),
     "freeze_layers": (1, {}),
+    "bf16": (True, {}),
     "load_best_model_at_end": (True, {"eval_strategy": "epoch", "save_strategy": "epoch", "num_train_epochs": 4}),
 }
 

@@ -1,0 +1,313 @@
+"""Attention's gradients, and attention with dropout, as register tiles on threads. The formulas, and the letters p, s, t and u,
+are explained in `attention_grad.py`.
+
+A tile is NR queries of one sequence and head; all its arrays have keys as rows and queries as lanes (L, NR), so that a softmax
+needs no sum over lanes. The probabilities of one tile exist at a time, as in FlashAttention (arXiv:2205.14135, 3.1). Five
+products of a tile:
+
+    p   from keys queryᵀ            t   from values gᵀ             query's gradient  keysᵀ u
+    values' gradient += (s p) g     keys' gradient += u query      (s p and u are transposed in registers for these)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..compiler.jit import jit
+from ..composed import query_bounds
+from ..gemm.microkernel import microkernel_f32
+from ..gemm.packing import transpose
+from ..gemm.shapes import K_ACCUMULATE
+from ..registry import variant
+from ..runtime.buffer_pool import empty
+from ..runtime.threads import THREAD, run
+from ..simd.emit import fetch_add
+from ..simd.shapes import MR, NR, WIDTH
+from ..simd.shuffle import interleave_rows
+from .attention import ROUNDING
+from .attention_f32 import MASKED, copy_scaled, softmax_lanes
+from .attention_grad import arguments_of
+from .dropout import philox_words
+
+
+@variant("attention_dropout", tolerance=2e-6, tolerance_reason=ROUNDING)
+def attention_dropout_register(query, key, value, bounds, key_mask, heads, settings, bias=None, window=None):
+    """Both products as register tiles; the zeros of four keys and NR queries at a time."""
+    bounds, *options = arguments_of(key, bounds, key_mask, settings, bias, window)
+    arrays = tuple(map(np.ascontiguousarray, (query, query, key, value)))  # the first is not read
+    context = empty(*query.shape)
+    run_tiles(context_tasks, arrays, bounds, heads, tuple(options), (context, context, context), len(bounds) - 1)
+    return context
+
+
+@variant("attention_grad", tolerance=4e-6, tolerance_reason=ROUNDING)
+def attention_grad_register(grad, query, key, value, bounds, key_mask, heads, settings=None, bias=None, window=None):
+    """Five products as register tiles. A task is one sequence and head, whose gradients no other task has; with a bias a head of
+    all sequences in turn, for these share its gradient. So it has the same bits on any number of threads."""
+    bounds, *options = arguments_of(key, bounds, key_mask, settings, bias, window)
+    arrays = tuple(map(np.ascontiguousarray, (grad, query, key, value)))
+    grads = empty(*query.shape), empty(*key.shape), empty(*key.shape)
+    if bias is None:
+        run_tiles(gradient_tasks, arrays, bounds, heads, tuple(options), grads, len(bounds) - 1)
+        return grads
+    bias_grad = np.zeros(bias.shape, np.float32)
+    run_tiles(gradient_tasks_biased, arrays, bounds, heads, (*options, bias_grad), grads, 1)
+    return *grads, bias_grad
+
+
+def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
+    """Run one of the kernels on threads: `groups` tasks for each head, each for as many sequences."""
+    lengths = np.diff(bounds)
+    longest, size = int(lengths.max(initial=0)), arrays[1].shape[1] // heads
+    rows, width = -(-longest // WIDTH) * WIDTH, -(-size // NR) * NR  # so that transposing needs no remainder
+    scratch = (
+        (2, longest, size),  # keys over √Dh, values
+        (2, longest * size),  # the same, packed for the microkernel
+        (3, size, NR),  # queries and gradients as columns, and a result
+        (2, NR, width),  # as rows
+        (3, rows, NR),  # p, s, t
+        (2, NR, rows),  # (s p)ᵀ, uᵀ
+        (2, longest, width),  # gradients of keys and values
+        (3, NR),  # maxima, sums, and the softmax's scratch
+        (2 * NR,),  # Σ p t in float64: in float32 the gradients' errors were 2 % larger
+    )
+    spans = query_bounds(arrays[1], bounds), bounds
+    run(kernel, groups * heads, arrays, spans, (heads, groups), options, results, scratch=scratch)
+
+
+@jit(nogil=True, error_model="numpy")
+def gradient_tasks(counter, scratch, arrays, spans, counts, options, results):
+    """Do one task after another until none is left: a head, and one sequence or all."""
+    thread, (heads, groups), sequences = fetch_add(counter[THREAD:]), counts, len(spans[1]) - 1
+    means = scratch[8][thread].view(np.float64)
+    memory = (
+        (scratch[0][thread], scratch[1][thread], scratch[2][thread], scratch[3][thread]),
+        (scratch[4][thread], scratch[5][thread], scratch[6][thread], scratch[7][thread], means),
+    )
+    task = fetch_add(counter)
+    while task < groups * heads:
+        first = task // heads
+        for sequence in range(first, first + 1 if groups > 1 else sequences):
+            sequence_task(memory, arrays, spans, (sequence, task % heads, heads), options, results)
+        task = fetch_add(counter)
+
+
+@jit(error_model="numpy")
+def sequence_gradients(memory, arrays, spans, at, options, results):
+    """One sequence and head: for each tile of queries its probabilities again, then what it adds to the gradients."""
+    (kv, packed, tiles, rows), (scores, transposes, sums, lane_sums, means) = memory
+    (grad, query, key, value), (sequence, head, heads) = arrays, at
+    (query_grad, key_grad, value_grad), (q_bounds, bounds) = results, spans
+    size, start, stop = kv.shape[2], bounds[sequence], bounds[sequence + 1]
+    left, right, count = head * size, head * size + size, stop - start
+    scale, padded = np.float32(1 / math.sqrt(size)), (count + WIDTH - 1) // WIDTH * WIDTH
+    pack_head(key[start:stop], value[start:stop], left, scale, kv, packed)
+    p, s, t = scores[0, :count], scores[1, :count], scores[2, :count]
+    frozen = options[2] < 0 and not options[0][start:stop].any()  # all masked: the scores are constants
+    for top in range(q_bounds[sequence], q_bounds[sequence + 1], NR):
+        end, first = min(top + NR, q_bounds[sequence + 1]), top == q_bounds[sequence]
+        load_tile(query[top:end], left, tiles[0], rows[0])
+        load_tile(grad[top:end], left, tiles[1], rows[1])
+        position = top - q_bounds[sequence]
+        probability_tile(tiles[0], packed[0], p, lane_sums, options, (start, head, position))
+        dropout_tile(s, options, (top, head, heads))
+        multiply_keys(t, packed[1], tiles[1], lane_sums)
+        score_gradients(p, s, t, frozen, means)  # p becomes s p, t becomes u
+        add_bias_gradient(t, options, (head, position, end - top))
+        for i in range(2):  # keys, then values
+            transpose(scores[2 - 2 * i, :padded], transposes[i][:, :padded])
+            add_products(sums[i], transposes[i], rows[i][: end - top], lane_sums, count, first)
+        multiply_lanes(tiles[2], kv[0, :count], t, lane_sums)
+        store_tile(tiles[2], rows[0], query_grad[top:end], left)
+    if q_bounds[sequence] == q_bounds[sequence + 1]:
+        clear_sums(sums, count)
+    for k in range(count):
+        copy_scaled(sums[0, k][:size], scale, key_grad[start + k][left:right])
+        copy_scaled(sums[1, k][:size], np.float32(1), value_grad[start + k][left:right])
+
+
+@jit(error_model="numpy")
+def sequence_context(memory, arrays, spans, at, options, results):
+    """One sequence and head: for each tile of queries its probabilities, their zeros, and the weighted sum of the values."""
+    (kv, packed, tiles, rows), (scores, _, _, lane_sums, _) = memory
+    (_, query, key, value), (sequence, head, heads), (q_bounds, bounds) = arrays, at, spans
+    size, start, stop, context = kv.shape[2], bounds[sequence], bounds[sequence + 1], results[0]
+    left, count = head * size, stop - start
+    pack_head(key[start:stop], value[start:stop], left, np.float32(1 / math.sqrt(size)), kv, packed)
+    p, s = scores[0, :count], scores[1, :count]
+    for top in range(q_bounds[sequence], q_bounds[sequence + 1], NR):
+        end = min(top + NR, q_bounds[sequence + 1])
+        load_tile(query[top:end], left, tiles[0], rows[0])
+        probability_tile(tiles[0], packed[0], p, lane_sums, options, (start, head, top - q_bounds[sequence]))
+        dropout_tile(s, options, (top, head, heads))
+        for k in range(count):
+            for lane in range(p.shape[1]):
+                p[k, lane] *= s[k, lane]
+        multiply_lanes(tiles[2], kv[1, :count], p, lane_sums)
+        store_tile(tiles[2], rows[0], context[top:end], left)
+
+
+@jit(error_model="numpy")
+def pack_head(key, value, left, scale, kv, packed):
+    """A head's keys over √Dh and its values to kv (2, L, Dh), and the same packed for the microkernel."""
+    size = kv.shape[2]
+    for k in range(len(key)):
+        copy_scaled(key[k][left : left + size], scale, kv[0, k])
+        copy_scaled(value[k][left : left + size], np.float32(1), kv[1, k])
+    for top in range(0, len(key), MR):
+        bottom = min(top + MR, len(key))
+        interleave_rows(kv[0, top:bottom], packed[0, top * size : bottom * size])
+        interleave_rows(kv[1, top:bottom], packed[1, top * size : bottom * size])
+
+
+@jit(error_model="numpy")
+def load_tile(source, left, columns, rows):
+    """A head's part of some rows (R, D), R up to NR, as rows (NR, ·) and as columns (Dh, NR). Lanes without a query keep what
+    they had: no lane reads another one."""
+    size = len(columns)
+    for r in range(len(source)):
+        copy_scaled(source[r][left : left + size], np.float32(1), rows[r][:size])
+    transpose(rows[:, :size], columns)
+
+
+@jit(error_model="numpy")
+def store_tile(columns, rows, target, left):
+    """columns (Dh, NR) to a head's part of some rows (R, D), by way of rows (NR, ·)."""
+    size = len(columns)
+    transpose(columns, rows[:, :size])
+    for r in range(len(target)):
+        copy_scaled(rows[r][:size], np.float32(1), target[r][left : left + size])
+
+
+@jit(error_model="numpy")
+def probability_tile(query, packed_keys, p, lane_sums, options, at):
+    """p (L, NR) = softmax(keys query) over the keys that each lane sees. `at`: the sequence's first key, the head, the first
+    query's position."""
+    multiply_keys(p, packed_keys, query, lane_sums)
+    adjust_tile(p, options, at)
+    softmax_lanes(p, lane_sums)
+    row_max, total = lane_sums[0], lane_sums[1]
+    for lane in range(len(total)):
+        total[lane] = np.float32(1) / total[lane] if row_max[lane] > MASKED else np.float32(0)
+    for k in range(len(p)):
+        row = p[k]
+        for lane in range(len(row)):
+            row[lane] *= total[lane]
+
+
+@jit(error_model="numpy")
+def adjust_tile(scores, options, at):
+    """Add the bias; MASKED for a key that a lane does not see. If a sequence's keys are all masked, and there is no window, all
+    get the same score."""
+    (unmasked, bias, window), (start, head, position) = options[:3], at
+    keys = unmasked[start : start + len(scores)]
+    if window < 0 and len(bias) == 0 and keys.all():
+        return
+    uniform = window < 0 and not keys.any()
+    for k in range(len(scores)):
+        for lane in range(scores.shape[1]):
+            i = position + lane
+            if uniform:
+                scores[k, lane] = 0
+            elif not keys[k] or (window >= 0 and abs(i - k) > window):
+                scores[k, lane] = MASKED
+            elif len(bias):
+                scores[k, lane] += bias[head, min(i, bias.shape[1] - 1), k]  # a lane without a query reads the last row
+
+
+@jit(error_model="numpy")
+def dropout_tile(s, options, at):
+    """s (L, NR) = 0 or 1 / (1 − rate) for each probability; 1 without dropout. `at`: the first query's row, the head of how
+    many."""
+    scale, numbers, (top, head, heads) = np.float32(options[3]), options[4], at
+    if scale == 0:
+        for k in range(len(s)):
+            for lane in range(s.shape[1]):
+                s[k, lane] = 1
+        return
+    least, last = np.uint32(numbers[0]), len(s) - 1
+    for k in range(0, len(s), 4):
+        s0, s1, s2, s3 = s[k], s[min(k + 1, last)], s[min(k + 2, last)], s[min(k + 3, last)]
+        for lane in range(len(s0)):
+            a, b, c, d = philox_words(k // 4, (top + lane) * heads + head, numbers)
+            # From the fourth to the first: past the end all are the last row, and the first that counts must come last.
+            s3[lane] = scale if np.uint32(d) >= least else np.float32(0)
+            s2[lane] = scale if np.uint32(c) >= least else np.float32(0)
+            s1[lane] = scale if np.uint32(b) >= least else np.float32(0)
+            s0[lane] = scale if np.uint32(a) >= least else np.float32(0)
+
+
+@jit(error_model="numpy")
+def score_gradients(p, s, t, frozen, means):
+    """From p, s and t (L, NR): t becomes u, 0 if `frozen`; p becomes s p. `means` (NR,) is scratch."""
+    for lane in range(len(means)):
+        means[lane] = 0
+    for k in range(len(p)):
+        for lane in range(len(means)):
+            t[k, lane] *= s[k, lane]
+            means[lane] += np.float64(p[k, lane]) * t[k, lane]
+    for k in range(len(p)):
+        for lane in range(len(means)):
+            t[k, lane] = np.float32(0) if frozen else p[k, lane] * np.float32(t[k, lane] - means[lane])
+            p[k, lane] *= s[k, lane]
+
+
+@jit(error_model="numpy")
+def ignore_bias(u, options, at):
+    """Without a bias there is nothing to do."""
+
+
+@jit(error_model="numpy")
+def add_to_bias(u, options, at):
+    """Add u (L, NR) to the bias's gradient. `at`: the head, the first query's position, how many queries."""
+    bias_grad, (head, position, queries) = options[5], at
+    for i in range(queries):
+        target = bias_grad[head, position + i]
+        for k in range(len(u)):
+            target[k] += u[k, i]
+
+
+@jit(error_model="numpy")
+def clear_sums(sums, count):
+    for i in range(2):
+        for k in range(count):
+            for j in range(sums.shape[2]):
+                sums[i, k, j] = 0
+
+
+# The products. `unread` is passed for what the microkernel does not read.
+
+
+@jit(error_model="numpy")
+def multiply_keys(scores, packed_keys, columns, unread):
+    """scores (L, NR) = keys columns, for packed keys and columns (Dh, NR)."""
+    for top in range(0, len(scores), MR):
+        args = top, min(MR, len(scores) - top), 0, top * len(columns), 0, 0, K_ACCUMULATE
+        microkernel_f32(scores, packed_keys, columns, columns, unread, unread, unread, unread, args, True, False)
+
+
+@jit(error_model="numpy")
+def multiply_lanes(result, keys, scores, unread):
+    """result (Dh, NR) = keysᵀ scores, for keys (L, Dh) and scores (L, NR)."""
+    for top in range(0, len(result), MR):
+        args = top, min(MR, len(result) - top), 0, top, 0, 0, K_ACCUMULATE
+        microkernel_f32(result, keys, scores, scores, unread, unread, unread, unread, args, True, False)
+
+
+@jit(error_model="numpy")
+def add_products(sums, transposed, rows, unread, count, first):
+    """sums (L, ·) += transposedᵀ rows, for transposed (NR, L) and rows (R, ·) of R queries; = if it is the first."""
+    for column in range(0, sums.shape[1], NR):
+        panel, target = rows[:, column : column + NR], sums[:, column : column + NR]
+        for top in range(0, count, MR):
+            args = top, min(MR, count - top), 0, top, 0, 0, K_ACCUMULATE
+            microkernel_f32(target, transposed, panel, panel, unread, unread, unread, unread, args, first, False)
+
+
+sequence_task = sequence_gradients  # what `gradient_tasks` does; the other kernels have other parts
+add_bias_gradient = ignore_bias  # of `sequence_gradients`
+sequence_gradients_biased = sequence_gradients.specialize("sequence_gradients_biased", add_bias_gradient=add_to_bias)
+gradient_tasks_biased = gradient_tasks.specialize("gradient_tasks_biased", sequence_task=sequence_gradients_biased)
+context_tasks = gradient_tasks.specialize("context_tasks", sequence_task=sequence_context)
