@@ -276,6 +276,15 @@ def test_the_best_weights_come_back_and_their_checkpoint_is_kept(tmp_path):
     assert same_tensors(trainer.model.tensors, best.tensors)
 
 
+def test_any_figure_is_better_than_one_that_is_no_number(tmp_path):
+    options = {"eval_strategy": "epoch", "metric_for_best_model": "figure", "num_train_epochs": 3}
+    trainer = trainer_of(tmp_path, **options)
+    figures = iter([float("nan"), 0.5, float("nan")])
+    trainer.compute_metrics = lambda prediction: {"figure": next(figures)}
+    trainer.train()
+    assert trainer.state.best_metric == 0.5 and trainer.state.best_global_step == 12
+
+
 def test_only_the_best_checkpoints_are_saved_if_asked(tmp_path):
     options = {"eval_strategy": "epoch", "save_strategy": "best", "num_train_epochs": 3}
     trainer = trainer_of(tmp_path, metric_for_best_model="step", greater_is_better=False, **options)
