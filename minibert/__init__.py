@@ -23,7 +23,13 @@ _LAZY_EXPORTS = {
         "warmup": ("warm_up",),
         "pipelines.reranking": ("Reranker",),
         "pipelines.sentence_encoder": ("SentenceEncoder",),
-        "tokenization": ("BatchEncoding", "PreTrainedTokenizerFast"),
+        "tokenization": (
+            "AddedToken",
+            "BatchEncoding",
+            "PreTrainedTokenizer",
+            "PreTrainedTokenizerBase",
+            "PreTrainedTokenizerFast",
+        ),
         "config": ("PreTrainedConfig",),
         "auto": (
             "AutoConfig",

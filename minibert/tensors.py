@@ -73,7 +73,7 @@ def like(values: Any, result: Any) -> Any:
 def to_torch(array: Any) -> Any:
     """A NumPy array or scalar -> a torch tensor, which shares its memory if it may be written. Imports torch.
 
-    InputError if torch is not installed.
+    InputError if torch is not installed, InputTypeError for an array of no numbers.
     """
     import numpy as np
 
@@ -85,7 +85,10 @@ def to_torch(array: Any) -> Any:
             "leave out return_tensors='pt' or convert_to_tensor=True."
         ) from None
     array = np.asarray(array)
-    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
+    try:
+        return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
+    except TypeError as error:
+        raise InputTypeError(f"a tensor must be of numbers; got an array of dtype {array.dtype}: {error!s:.200}") from None
 
 
 # --- Devices and dtypes ----------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ Reading order:
         call_arguments.py             checking of their arguments
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
         batch_encoding.py             the result of a call
-    classes.py                        BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
+        legacy_methods.py             rows from ids, and methods of transformers 4
+    classes.py, settings.py           BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
     files/                            loading from a checkpoint's files, and saving
 """
 
@@ -27,6 +28,8 @@ from .classes import (
     DistilBertTokenizerFast,
     MPNetTokenizer,
     MPNetTokenizerFast,
+    PreTrainedTokenizer,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 from .stages.added_tokens import AddedToken
@@ -40,5 +43,7 @@ __all__ = [
     "DistilBertTokenizerFast",
     "MPNetTokenizer",
     "MPNetTokenizerFast",
+    "PreTrainedTokenizer",
+    "PreTrainedTokenizerBase",
     "PreTrainedTokenizerFast",
 ]

@@ -9,7 +9,10 @@ from collections import UserDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from minibert.errors import InputError, InputTypeError, as_int, read_int, short_repr, strict_arguments
+from minibert.errors import InputError, InputTypeError, as_int, read_flag, read_int, short_repr, strict_arguments
+from minibert.tensors import as_array, check_device, holds_tensors, is_torch_tensor, to_torch
+
+TENSOR_TYPES = ("np", "pt")
 
 
 class CharSpan(NamedTuple):
@@ -33,7 +36,7 @@ class BatchEncoding(UserDict):
     """
 
     @strict_arguments
-    def __init__(self, data=None, encodings=None, tensor_type=None):
+    def __init__(self, data=None, encodings=None, tensor_type=None, prepend_batch_axis=False):
         if data is not None and type(data) is not dict and not isinstance(data, Mapping):
             raise InputTypeError(f"data must be a dictionary; got {type(data).__name__}: {short_repr(data)}.")
         if type(encodings) is not list and encodings is not None:
@@ -41,7 +44,7 @@ class BatchEncoding(UserDict):
         self.data = dict(data or {})  # UserDict.__init__ takes 4 µs
         self._encodings = encodings
         if tensor_type is not None:
-            self.convert_to_tensors(tensor_type)
+            self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getitem__(self, key):
         if isinstance(key, str):
@@ -70,12 +73,20 @@ class BatchEncoding(UserDict):
         return self.data.items()
 
     @strict_arguments
-    def convert_to_tensors(self, tensor_type="np"):
-        """Convert the lists to NumPy arrays, in place."""
-        check_tensor_type(tensor_type)
+    def convert_to_tensors(self, tensor_type=None, prepend_batch_axis=False):
+        """Convert the lists, in place: "np" to NumPy arrays, "pt" to torch tensors. prepend_batch_axis: (T,) -> (1, T)."""
+        tensor_type = read_tensor_type(tensor_type)
+        prepends = read_flag("prepend_batch_axis", prepend_batch_axis)
         if tensor_type is not None:
             for name, value in self.data.items():
-                self.data[name] = to_array(name, value)
+                self.data[name] = to_tensor(name, [value] if prepends else value, tensor_type)
+        return self
+
+    @strict_arguments
+    def to(self, device, *, non_blocking=False):
+        """The batch itself: `device` must be the CPU, where its arrays are. `non_blocking` has no effect."""
+        check_device(device)
+        read_flag("non_blocking", non_blocking)
         return self
 
     @property
@@ -167,19 +178,37 @@ def _as_span(span_type, pair):
     return None if pair is None else span_type(*pair)
 
 
-def check_tensor_type(tensor_type):
-    if tensor_type is not None and (not isinstance(tensor_type, str) or tensor_type != "np"):
+def read_tensor_type(tensor_type):
+    """return_tensors, also as transformers' TensorType -> "np", "pt" or None."""
+    if tensor_type is None:
+        return None
+    name = tensor_type if isinstance(tensor_type, type) else getattr(tensor_type, "value", tensor_type)
+    if not isinstance(name, str) or name not in TENSOR_TYPES:
         raise InputError(
-            f"return_tensors must be 'np' or left out: minibert works on NumPy arrays; got {short_repr(tensor_type)}. Use 'np'."
+            "return_tensors must be 'np' for NumPy arrays, 'pt' for torch tensors, or left out for lists; got"
+            f" {short_repr(tensor_type)}. Use 'np'."
         )
+    return name
+
+
+def to_tensor(name, value, tensor_type):
+    """A list of rows, an array or a tensor -> an array or a tensor: of int64, unless there are fractions in it."""
+    if is_torch_tensor(value) and tensor_type == "pt":
+        return value
+    array = to_array(name, value)
+    if tensor_type == "np":
+        return array
+    return to_torch(array if array is value or array.dtype != "float64" else array.astype("float32"))  # torch's default
 
 
 def to_array(name, value):
-    """A list of rows -> an int64 array (B, T, ...). Rows of different lengths are an InputError."""
+    """A list of rows -> an array (B, T, ...). Rows of different lengths are an InputError."""
     import numpy as np
 
     if isinstance(value, np.ndarray):
         return value
+    if holds_tensors(value):
+        return as_array(value, name)
     rows = value if isinstance(value, (list, tuple)) else ()
     if rows and isinstance(rows[0], (list, tuple)):
         lengths = {len(row) for row in rows if isinstance(row, (list, tuple))}
@@ -191,6 +220,9 @@ def to_array(name, value):
     if isinstance(value, (list, tuple)) and not value:
         return np.zeros((0, 0), np.int64)
     try:
-        return np.asarray(value, dtype=np.int64)
+        array = np.asarray(value)
+        if array.size and array.dtype.kind == "f":
+            return array
+        return array.astype(np.int64, casting="safe" if array.size else "unsafe", copy=False)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise InputTypeError(f"{name!r} must hold integers to be an array; got {short_repr(value)}: {error}") from None
+        raise InputTypeError(f"{name!r} must hold numbers to be an array; got {short_repr(value)}: {error}") from None

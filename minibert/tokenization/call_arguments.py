@@ -5,23 +5,30 @@
                                                         [("a", "b"), ("c", "d")]   the same
     ["a", "b"]                 with is_split_into_words=True: one text of two words
 
-The options mean what they mean in transformers, with one difference: an option that would do nothing is an error.
+The options mean what they mean in transformers, and what is ignored there is ignored here: `stride` without truncation,
+`pad_to_multiple_of` and `padding_side` without padding, and, with a warning, `max_length` with padding=True alone.
 """
 
 import os
+import sys
+import warnings
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 from minibert.errors import (
     InputError,
     InputTypeError,
+    MinibertWarning,
     ModelFileError,
     ModelNotFoundError,
+    check_option_names,
     is_bool,
     read_flag,
     read_int,
     short_repr,
 )
+from minibert.tensors import check_without_effect
 
 PADDINGS = {True: "longest", False: None, "longest": "longest", "max_length": "max_length", "do_not_pad": None}
 TRUNCATIONS = {
@@ -32,6 +39,13 @@ TRUNCATIONS = {
     "only_first": "only_first",
     "only_second": "only_second",
     "do_not_truncate": None,
+}
+REPLACED = {  # options of transformers before version 5
+    "pad_to_max_length": "padding='max_length'",
+    "truncation_strategy": "truncation='longest_first', 'only_first' or 'only_second'",
+    "is_pretokenized": "is_split_into_words",
+    "return_input_lengths": "return_length",
+    "max_len": "max_length",
 }
 UNLIMITED = 10**20  # a larger model_max_length means no limit
 MAX_PADDED_LENGTH = 2**31 - 1  # tokens
@@ -96,8 +110,8 @@ def _check_text(text, is_split_into_words):
 # --- truncation and padding ---
 
 
-def resolve(tokenizer, *, padding, truncation, max_length, stride, pad_to_multiple_of, padding_side, overflow):
-    """The options of a call -> Request."""
+def resolve(tokenizer, *, padding, truncation, max_length, stride=0, pad_to_multiple_of=None, padding_side=None, verbose=True):
+    """The options of a call -> Request. `verbose` is whether to warn of an ignored max_length."""
     is_default = padding is False and truncation is None and max_length is None and pad_to_multiple_of is None
     if is_default and padding_side is None and type(stride) is int and stride == 0:
         return Request(None, None, None, 0, None, tokenizer.padding_side)
@@ -109,7 +123,11 @@ def resolve(tokenizer, *, padding, truncation, max_length, stride, pad_to_multip
     padding, truncation = _choose("padding", padding, PADDINGS), _choose("truncation", truncation, TRUNCATIONS)
     only_length = max_length is not None and padding is False and truncation is None
     strategy, padding = "longest_first" if only_length else TRUNCATIONS[truncation], PADDINGS[padding]
-    _refuse_idle(strategy, padding, max_length, stride, pad_to_multiple_of, padding_side, overflow)
+    if max_length is not None and padding == "longest" and not strategy and verbose:
+        warn_caller(
+            f"max_length={short_repr(max_length)} is ignored, as in transformers: rows are padded to the longest and not"
+            " truncated. Pass truncation=True, or padding='max_length'."
+        )
     if max_length is None and tokenizer.model_max_length <= UNLIMITED:
         max_length = tokenizer.model_max_length if strategy or padding == "max_length" else None
     if max_length is None:
@@ -124,19 +142,43 @@ def resolve(tokenizer, *, padding, truncation, max_length, stride, pad_to_multip
     return Request(strategy, padding, max_length, stride, pad_to_multiple_of, padding_side or tokenizer.padding_side)
 
 
-def _refuse_idle(strategy, padding, max_length, stride, pad_to_multiple_of, padding_side, overflow):
-    """Raise InputError for an option that does nothing: its caller expects something else."""
-    if max_length is not None and not strategy and padding != "max_length":
-        raise InputError(
-            f"max_length={short_repr(max_length)} does nothing without truncation=True or padding='max_length'. Pass one of them."
+def warn_caller(message):
+    """A MinibertWarning at the line outside of minibert that made the call."""
+    level = 2
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "minibert":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MinibertWarning, stacklevel=level)
+
+
+def positional_options(function, values, names, options):
+    """Positional values as {name: value}; InputTypeError for more values than names, or a name that is in the options too."""
+    if len(values) > len(names):
+        raise InputTypeError(
+            f"{function}() takes at most {', '.join(names)} after the texts; got {len(values)} more arguments."
         )
-    if stride and not (strategy and overflow):
-        raise InputError(
-            f"stride={short_repr(stride)} does nothing without truncation=True and return_overflowing_tokens=True. Pass both."
-        )
-    for name, value in (("pad_to_multiple_of", pad_to_multiple_of), ("padding_side", padding_side)):
-        if value is not None and not padding:
-            raise InputError(f"{name}={short_repr(value)} does nothing without padding. Pass padding=True.")
+    positional = dict(zip(names, values))
+    for name in positional.keys() & options.keys():
+        raise InputTypeError(f"{function}() got {name!r} twice, by its position and by its name. Pass it by its name.")
+    return positional
+
+
+def refuse_unknown(function, unknown, known):
+    """InputTypeError for options that a call does not have; for those of transformers before version 5, with what to pass."""
+    for name in unknown.keys() & REPLACED.keys():
+        raise InputTypeError(f"transformers 5 has no {name}, nor has minibert. Pass {REPLACED[name]} instead.")
+    check_option_names(function, unknown, ("text", "text_pair", *known))
+
+
+def refuse_targets(text_target, text_pair_target, return_dict):
+    """InputError for texts of a decoder, and for return_dict=False."""
+    check_without_effect("return_dict", return_dict, (None, True), "The answer is always a BatchEncoding. Leave it out.")
+    for name, value in (("text_target", text_target), ("text_pair_target", text_pair_target)):
+        if value is not None:
+            raise InputError(
+                f"{name} must be None: minibert's models are encoders, with one or two texts as input; got {short_repr(value)}."
+                " Pass options by their names, and labels through a call of their own."
+            )
 
 
 def _choose(name, value, choices):

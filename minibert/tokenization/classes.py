@@ -10,48 +10,40 @@ They differ in what they take from a checkpoint's files, exactly as transformers
 Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
 """
 
-import os
 from functools import cached_property
 
-from minibert.errors import (
-    InputError,
-    InputTypeError,
-    VocabularyError,
-    as_int,
-    check_option_names,
-    is_bool,
-    short_repr,
-    strict_arguments,
-)
+from minibert.errors import InputError, InputTypeError, VocabularyError, check_option_names, short_repr, strict_arguments
+from minibert.tensors import check_without_effect
 
-from .call_arguments import as_file, as_list, check_side
+from .call_arguments import as_file, as_list
 from .encoding import pad
 from .files import loading, saving
 from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
-from .stages.added_tokens import AddedToken
+from .legacy_methods import LegacyMethods
+from .settings import SETTINGS
+from .stages.added_tokens import AddedToken, as_token, read_token
 from .stages.normalizer import Normalizer
 from .stages.template import RobertaTemplate, bert_template
 from .stages.wordpiece import WordPiece
-from .tokenizer import Tokenizer
-from .vocabulary import NAMED, check_token, is_named_token
+from .vocabulary import NAMED, is_named_token
 
-NO_LIMIT = 10**30
 REQUIRED = ("unk_token", "sep_token", "cls_token")  # of BERT's template and model
 
 
-class LoadableTokenizer(Tokenizer):
-    """The options of all classes, `from_pretrained`, `save_pretrained` and `pad`."""
+class PreTrainedTokenizerBase(LegacyMethods):
+    """What all classes have in common, for isinstance(): their options, `from_pretrained`, `save_pretrained` and `pad`."""
 
     described_by_tokenizer_json = False  # whether it takes everything from tokenizer.json
     reserved_positions = 0  # of the model's positions, those that no token has
     model_input_names = ["input_ids", "attention_mask"]
 
+    @strict_arguments
     def __init__(
         self,
-        normalizer,
-        model,
-        decoder,
-        special,
+        normalizer=None,
+        model=None,
+        decoder=None,
+        special=None,
         /,
         *,
         added_tokens=(),
@@ -62,11 +54,13 @@ class LoadableTokenizer(Tokenizer):
         truncation_side="right",
         model_input_names=None,
         clean_up_tokenization_spaces=False,
+        split_special_tokens=False,
         model_specific_special_tokens=None,
         **named_tokens,
     ):
         others = [name for name, token in named_tokens.items() if not is_named_token(name, token)]
         check_option_names(type(self).__name__, others, option_names(type(self)))
+        refuse_base(type(self))
         if not isinstance(model_specific_special_tokens, (dict, type(None))):
             value = short_repr(model_specific_special_tokens)
             raise InputTypeError(f"model_specific_special_tokens must be a dictionary of names and tokens; got {value}.")
@@ -76,6 +70,7 @@ class LoadableTokenizer(Tokenizer):
         self.padding_side, self.truncation_side = padding_side, truncation_side
         self.model_input_names = model_input_names
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.split_special_tokens = split_special_tokens
         for tokens in (extra_special_tokens, model_specific_special_tokens):
             named_tokens.update(tokens if isinstance(tokens, dict) else {})
         extra = [] if isinstance(extra_special_tokens, dict) else extra_special_tokens
@@ -85,18 +80,22 @@ class LoadableTokenizer(Tokenizer):
         """Check a setting when it is assigned, since it is read in every call."""
         check = SETTINGS.get(name)
         super().__setattr__(name, value if check is None else check(self, name, value))
+        if name == "split_special_tokens":
+            self.__dict__.pop("_pipeline", None)
+            self.__dict__.pop("_other_pipeline", None)
 
     def _add_first(self, added_tokens, special, extra):
         """Add the added tokens of the files, then the special tokens that are not among them."""
         extra = [] if extra is None else as_list(extra, "extra_special_tokens")
+        added_tokens = list(map(as_token, added_tokens))
         for token in added_tokens:
             if not isinstance(token, AddedToken):
                 raise InputTypeError(f"added_tokens must be AddedTokens; got {short_repr(token)}.")
-        for name, token in (*special.items(), *(("extra_special_tokens", token) for token in extra)):
+        for name in special:
             if not isinstance(name, str):
                 raise InputTypeError(f"the name of a special token must be a string; got {short_repr(name)}.")
-            if token is not None:
-                check_token(name, token)
+        special = {name: None if token is None else read_token(name, token) for name, token in special.items()}
+        extra = [read_token("extra_special_tokens", token) for token in extra]
         self._named.update({name: None if token is None else str(token) for name, token in special.items()})
         self._extra_special = [str(token) for token in extra]
         added = {token.content for token in added_tokens}
@@ -107,14 +106,41 @@ class LoadableTokenizer(Tokenizer):
     @strict_arguments
     def from_pretrained(cls, name_or_folder, *, revision=None, cache_dir=None, token=None, local_files_only=False, **overrides):
         """The tokenizer of a checkpoint: a folder or a name on the hub. Overrides replace values of tokenizer_config.json."""
+        refuse_base(cls)
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
         checkpoint, overrides = loading.locate(name_or_folder, location, overrides)
         return loading.load(cls, checkpoint, overrides)
 
     @strict_arguments
-    def save_pretrained(self, folder):
-        """Write tokenizer.json, tokenizer_config.json and vocab.txt; returns their paths."""
-        return saving.save(self, folder)
+    def save_pretrained(self, save_directory, legacy_format=None, filename_prefix=None, push_to_hub=False):
+        """Write tokenizer.json, tokenizer_config.json and vocab.txt to a folder; returns their paths.
+
+        The other arguments are transformers', and must be left as they are.
+        """
+        check_without_effect("legacy_format", legacy_format, (None, False))
+        check_without_effect("filename_prefix", filename_prefix, (None,), "Pass it to save_vocabulary, or rename the files.")
+        check_without_effect("push_to_hub", push_to_hub, (False, None), "Upload the folder with huggingface_hub.")
+        return saving.save(self, save_directory)
+
+    @strict_arguments
+    def save_vocabulary(self, save_directory, filename_prefix=None):
+        """Write vocab.txt, or <filename_prefix>-vocab.txt, to a folder; returns (its path,). Added tokens are not in it."""
+        return saving.save_vocabulary(self, save_directory, filename_prefix)
+
+    @property
+    def init_kwargs(self):
+        """The settings, by their names in tokenizer_config.json."""
+        return {**saving.tokenizer_config(self), "name_or_path": self.name_or_path}
+
+    @property
+    def max_len_single_sentence(self):
+        """The tokens of a text that fit into a row beside the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self):
+        """The tokens of two texts that fit into a row beside the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     @cached_property
     def _special_affixes(self):
@@ -137,11 +163,11 @@ class LoadableTokenizer(Tokenizer):
     ):
         """Pad rows of ids: a dictionary of rows or of one row, or a list of dictionaries of one row each -> BatchEncoding.
 
-        The rows that a call returns need no `pad`, only padding=True. `verbose` has no effect.
+        Arrays and tensors come back as what they are, unless return_tensors says otherwise. The rows that a call returns
+        need no `pad`, only padding=True.
         """
-        return pad(
-            self, encoded_inputs, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors
-        )
+        lengths = {"max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of, "padding_side": padding_side}
+        return pad(self, encoded_inputs, return_attention_mask, return_tensors, verbose, padding=padding, **lengths)
 
     def __repr__(self):
         added = "".join(f"\n\t{token_id}: {token}," for token_id, token in self.added_tokens_decoder.items())
@@ -153,7 +179,7 @@ class LoadableTokenizer(Tokenizer):
         )
 
 
-class BertTokenizer(LoadableTokenizer):
+class BertTokenizer(PreTrainedTokenizerBase):
     """BERT's tokenizer: `vocab` is {token: id} or the path of a vocab.txt; without one, the special tokens alone."""
 
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
@@ -180,7 +206,7 @@ class BertTokenizer(LoadableTokenizer):
         special = dict(zip(NAMED, tokens))
         for name, token in special.items():
             if token is not None or name in REQUIRED:
-                check_token(name, token)
+                special[name] = read_token(name, token)
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:
             first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
@@ -190,7 +216,7 @@ class BertTokenizer(LoadableTokenizer):
         self.strip_accents = strip_accents
         super().__init__(
             Normalizer(True, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case),
-            WordPiece(vocab, str(unk_token)),
+            WordPiece(vocab, str(special["unk_token"])),
             ("##", True),
             special,
             **options,
@@ -243,10 +269,10 @@ class MPNetTokenizer(BertTokenizer):
             **options,
         )
         self._template = RobertaTemplate(self.cls_token, self.cls_token_id, self.sep_token, self.sep_token_id)
-        self._pipeline = self._make_pipeline()  # which trims offsets
+        del self._pipeline  # the next one trims offsets
 
 
-class PreTrainedTokenizerFast(LoadableTokenizer):
+class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     """The tokenizer that a tokenizer.json fully describes: `tokenizer_file` is its path."""
 
     described_by_tokenizer_json = True
@@ -273,63 +299,25 @@ class PreTrainedTokenizerFast(LoadableTokenizer):
         )
 
 
+PreTrainedTokenizer = PreTrainedTokenizerBase  # transformers' name for tokenizers without a tokenizer.json
+
+
+def refuse_base(cls):
+    """InputTypeError for the class that is no tokenizer by itself."""
+    if cls is PreTrainedTokenizerBase:
+        raise InputTypeError(
+            "PreTrainedTokenizerBase is what all tokenizers have in common, for isinstance(); it is none itself."
+            " Call AutoTokenizer.from_pretrained, or a class such as BertTokenizer."
+        )
+
+
 def option_names(cls):
     """The options of a class, for an error."""
     code = cls.__init__.__wrapped__.__code__
-    names = code.co_varnames[1 : code.co_argcount] or ("tokenizer_file",)
-    common = LoadableTokenizer.__init__.__kwdefaults__ or {}
+    names = code.co_varnames[1 + code.co_posonlyargcount : code.co_argcount] or ("tokenizer_file",)
+    common = PreTrainedTokenizerBase.__init__.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     return (*names, *(name for name in common if name not in names))
 
-
-def read_bool(name, value):
-    """A setting that is on or off. Unlike an option of a call, it may come from a file, where 0 and 1 are not booleans."""
-    if not is_bool(value):
-        raise InputError(f"{name} must be True or False; got {short_repr(value)}.")
-    return bool(value)
-
-
-def read_length(length):
-    """model_max_length as an int; files write 1e30 for no limit."""
-    limit = as_int(length) if not isinstance(length, float) else length
-    if length is None:
-        return NO_LIMIT
-    if limit is None or not limit >= 1:
-        raise InputError(f"model_max_length must be a number, 1 or more; got {short_repr(length)}.")
-    return int(min(limit, NO_LIMIT))
-
-
-def read_input_names(names):
-    """model_input_names as a list. Without attention_mask, padding would be read as text."""
-    allowed = LoadableTokenizer.model_input_names, BertTokenizer.model_input_names
-    is_list_of_names = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    if not is_list_of_names or sorted(names) not in list(map(sorted, allowed)):
-        raise InputError(f"model_input_names must be {' or '.join(map(str, allowed))}; got {short_repr(names)}.")
-    return list(names)
-
-
-def read_side(name, value):
-    check_side(name, value)
-    return str(value)
-
-
-def read_name(value):
-    """name_or_path, which is only informative."""
-    if not isinstance(value, (str, os.PathLike)):
-        raise InputTypeError(f"name_or_path must be a name or a path; got {short_repr(value)}.")
-    return os.fspath(value)
-
-
-SETTINGS = {
-    "padding_side": lambda self, name, value: read_side(name, value),
-    "truncation_side": lambda self, name, value: read_side(name, value),
-    "do_lower_case": lambda self, name, value: read_bool(name, value),
-    "tokenize_chinese_chars": lambda self, name, value: read_bool(name, value),
-    "strip_accents": lambda self, name, value: None if value is None else read_bool(name, value),
-    "clean_up_tokenization_spaces": lambda self, name, value: read_bool(name, value),
-    "model_max_length": lambda self, name, value: read_length(value),
-    "model_input_names": lambda self, name, value: read_input_names(type(self).model_input_names if value is None else value),
-    "name_or_path": lambda self, name, value: read_name(value),
-}
 
 BertTokenizerFast = BertTokenizer
 DistilBertTokenizerFast = DistilBertTokenizer

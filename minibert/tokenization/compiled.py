@@ -86,16 +86,7 @@ def row_limits(tokenizer, add_special_tokens, truncation, max_length):
     from minibert.kernels.tokenizer import cpython_strings
 
     pipeline = tokenizer._pipeline
-    request = resolve(
-        tokenizer,
-        padding=False,
-        truncation=truncation,
-        max_length=max_length,
-        stride=0,
-        pad_to_multiple_of=None,
-        padding_side=None,
-        overflow=False,
-    )
+    request = resolve(tokenizer, padding=False, truncation=truncation, max_length=max_length)
     before, after = tokenizer._special_affixes if add_special_tokens else ([-1], [-1])
     is_supported = (
         pipeline.splits_at_spaces

@@ -7,6 +7,12 @@ punctuation are removed token by token; those inside "don ' t" remain: `clean_up
 them, as it works on the whole string.
 """
 
+from minibert.errors import InputError, InputTypeError, short_repr, strict_arguments
+
+from .call_arguments import as_flag, as_list, as_python
+from .vocabulary import Vocabulary, as_id
+
+MAX_DEPTH = 8  # of nested lists of ids
 CONTRACTIONS = ((" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
 PUNCTUATION = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","))
 
@@ -34,3 +40,61 @@ def _replace(text, rules):
     for old, new in rules:
         text = text.replace(old, new)
     return text
+
+
+class Decoder(Vocabulary):
+    """The methods of a tokenizer that go back to text."""
+
+    @strict_arguments
+    def decode(
+        self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None, spaces_between_special_tokens=None
+    ):
+        """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are skipped.
+
+        As in transformers 5, spaces_between_special_tokens has no effect.
+        """
+        as_flag("spaces_between_special_tokens", spaces_between_special_tokens)
+        skipped = self._specials if as_flag("skip_special_tokens", skip_special_tokens) else ()
+        tidy = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        return self._decode(_ids_of(token_ids), skipped, as_flag("clean_up_tokenization_spaces", tidy))
+
+    def _decode(self, ids, skipped, tidy, depth=0):
+        """Nested rows -> nested lists of strings."""
+        ids = as_python(ids, "token ids")
+        ids = as_list(ids, "token ids") if hasattr(ids, "__iter__") else [ids]
+        ids = [as_python(row, "token ids") for row in ids]  # of a tensor without axes an integer
+        if any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
+            if depth == MAX_DEPTH:
+                raise InputTypeError(f"token ids must be an integer, a row, or rows; got lists nested {MAX_DEPTH} deep.")
+            return [self._decode(row, skipped, tidy, depth + 1) for row in ids]
+        tokens = [self._token(as_id(token_id)) for token_id in ids]
+        text = join_tokens([token for token in tokens if token is not None and token not in skipped], *self._decoder)
+        return clean_up(text) if tidy else text
+
+    @strict_arguments
+    def batch_decode(
+        self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, spaces_between_special_tokens=None
+    ):
+        """Rows of ids -> a list of strings; as in transformers 5, one row of ids -> a list of one string."""
+        rows = as_list(_ids_of(sequences), "rows of token ids")
+        if not rows:
+            return []
+        texts = self.decode(rows, skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
+        return [texts] if isinstance(texts, str) else texts
+
+    @strict_arguments
+    def convert_tokens_to_string(self, tokens):
+        """Tokens -> a string."""
+        tokens = as_list(tokens, "tokens")
+        if not all(isinstance(token, str) for token in tokens):
+            raise InputTypeError(f"tokens must be strings; got {short_repr(tokens)}.")
+        return join_tokens(tokens, *self._decoder)
+
+
+def _ids_of(value):
+    """The ids of a BatchEncoding or dictionary; anything else as it is."""
+    if isinstance(value, type) or not hasattr(value, "keys"):
+        return value
+    if "input_ids" not in value:
+        raise InputError(f"a dictionary to be decoded must have 'input_ids'; got {', '.join(map(str, value)) or 'nothing'}.")
+    return value["input_ids"]

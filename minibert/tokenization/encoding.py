@@ -14,9 +14,10 @@ Read next: tokenizer.py.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from minibert.errors import InputError, InputTypeError, as_int, is_bool, short_repr
+from minibert.errors import InputError, InputTypeError, as_int, is_bool, read_flag, short_repr
+from minibert.tensors import holds_tensors
 
-from .batch_encoding import BatchEncoding, check_tensor_type
+from .batch_encoding import BatchEncoding, read_tensor_type
 from .call_arguments import as_list, padded_length, resolve
 
 COLUMNS = ("ids", "type_ids", "tokens", "offsets", "word_ids", "sequence_ids", "special_tokens_mask", "attention_mask")
@@ -210,25 +211,14 @@ class Encoding:
 PADDED_COLUMNS = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask"}
 
 
-def pad(
-    tokenizer, encoded_inputs, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors
-):
-    """As `LoadableTokenizer.pad`."""
-    check_tensor_type(return_tensors)
+def pad(tokenizer, encoded_inputs, return_attention_mask, return_tensors, verbose, **options):
+    """As `PreTrainedTokenizerBase.pad`; options as of `resolve`."""
+    return_tensors = read_tensor_type(return_tensors)
     encoded_inputs = _columns(encoded_inputs)
-    if return_tensors is None and any(hasattr(value, "tolist") for value in encoded_inputs.values()):
-        return_tensors = "np"
+    if return_tensors is None:
+        return_tensors = _tensor_type_of(encoded_inputs["input_ids"])
     data = {name: _to_list(value, name) for name, value in encoded_inputs.items()}
-    request = resolve(
-        tokenizer,
-        padding=padding,
-        truncation=False,
-        max_length=max_length,
-        stride=0,
-        pad_to_multiple_of=pad_to_multiple_of,
-        padding_side=padding_side,
-        overflow=False,
-    )
+    request = resolve(tokenizer, truncation=False, verbose=read_flag("verbose", verbose), **options)
     data["input_ids"] = as_list(data["input_ids"], "input_ids")
     is_one_row = bool(data["input_ids"]) and not isinstance(data["input_ids"][0], (list, tuple))
     if is_one_row:
@@ -239,6 +229,14 @@ def pad(
     if request.padding:
         _pad_rows(tokenizer, data, request)
     return BatchEncoding({name: value[0] for name, value in data.items()} if is_one_row else data, None, return_tensors)
+
+
+def _tensor_type_of(rows):
+    """The type of tensors in which ids came: "pt", "np", or None for lists."""
+    if holds_tensors(rows):
+        return "pt"
+    first = rows[0] if isinstance(rows, (list, tuple)) and rows else rows
+    return "np" if hasattr(first, "tolist") and not isinstance(first, type) else None
 
 
 def _columns(encoded_inputs):

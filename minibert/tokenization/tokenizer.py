@@ -12,20 +12,27 @@ the reference crashes, overflows, or silently ignores something:
 - max_length below the number of special tokens, and a stride that is no less than a window: InputError;
 - an added token that is empty after normalization: InputError (there it matches between any two characters);
 - rows of different lengths with return_tensors: InputError that names padding=True;
-- options that would do nothing: InputError; split_special_tokens=True, which is not supported: InputError;
-- `tokenizer([])` is an empty batch.
+- an option that is not known: InputTypeError; text_target, which encoders do not have: InputError;
+- `tokenizer([])` is an empty batch, and `batch_decode([])` an empty list.
 """
 
-import warnings
+from minibert.errors import check_option_names, strict_arguments
 
-from minibert.errors import InputError, InputTypeError, MinibertWarning, check_option_names, short_repr, strict_arguments
-
-from .batch_encoding import BatchEncoding, check_tensor_type
-from .call_arguments import as_flag, as_list, as_python, max_text_tokens, padded_length, read_texts, resolve
-from .decoding import clean_up, join_tokens
+from .batch_encoding import BatchEncoding, read_tensor_type
+from .call_arguments import (
+    as_flag,
+    max_text_tokens,
+    padded_length,
+    positional_options,
+    read_texts,
+    refuse_targets,
+    refuse_unknown,
+    resolve,
+    warn_caller,
+)
+from .decoding import Decoder
 from .encoding import Encoding, Padding, Sequence
 from .stages.template import combine, parts_for, truncate
-from .vocabulary import Vocabulary, as_id
 
 # A key of the result -> the column of an Encoding that it holds.
 COLUMNS = {
@@ -43,11 +50,10 @@ FLAGS = (
     "return_offsets_mapping",
     "return_length",
     "verbose",
-    "split_special_tokens",
 )
 
 
-class Tokenizer(Vocabulary):
+class Tokenizer(Decoder):
     """All methods of a tokenizer. The classes of classes.py differ in how they are constructed."""
 
     is_fast = True
@@ -58,7 +64,8 @@ class Tokenizer(Vocabulary):
         self,
         text,
         text_pair=None,
-        *,
+        text_target=None,
+        text_pair_target=None,
         add_special_tokens=True,
         padding=False,
         truncation=None,
@@ -75,16 +82,25 @@ class Tokenizer(Vocabulary):
         return_offsets_mapping=False,
         return_length=False,
         verbose=True,
-        split_special_tokens=False,
+        split_special_tokens=None,
+        return_dict=None,
+        **unknown,
     ):
         """A text, a pair, or a list of either -> BatchEncoding; the forms of texts are listed in call_arguments.py.
 
         padding: True pads rows to the longest, "max_length" to max_length or, if there is none, to the model's limit.
         truncation: True truncates to max_length or the model's limit; "only_first" and "only_second" one text of a pair.
         return_overflowing_tokens: the truncated tokens are further rows, each sharing `stride` tokens with the one before.
+        return_tensors: "np" for NumPy arrays, "pt" for torch tensors.
+        split_special_tokens: True splits [MASK] in a text like other text; None is the tokenizer's setting.
+        return_dict has no effect. Arguments have transformers' order; text_target and text_pair_target are refused.
         """
+        if unknown:
+            refuse_unknown("__call__", unknown, CALL_OPTIONS)
+        if text_target is not None or text_pair_target is not None or return_dict is not None:
+            refuse_targets(text_target, text_pair_target, return_dict)
         if return_tensors is not None:
-            check_tensor_type(return_tensors)
+            return_tensors = read_tensor_type(return_tensors)
         if not (
             add_special_tokens is True
             and is_split_into_words is False
@@ -93,7 +109,6 @@ class Tokenizer(Vocabulary):
             and return_offsets_mapping is False
             and return_length is False
             and verbose is True
-            and split_special_tokens is False
         ):
             flags = (
                 add_special_tokens,
@@ -103,7 +118,6 @@ class Tokenizer(Vocabulary):
                 return_offsets_mapping,
                 return_length,
                 verbose,
-                split_special_tokens,
             )
             (
                 add_special_tokens,
@@ -113,13 +127,7 @@ class Tokenizer(Vocabulary):
                 return_offsets_mapping,
                 return_length,
                 verbose,
-                split_special_tokens,
             ) = map(as_flag, FLAGS, flags)
-            if split_special_tokens:
-                raise InputError(
-                    "split_special_tokens must be False: a special token in a text is always that token, and is never"
-                    " split; got True. Leave it out, or remove such tokens from the text."
-                )
         request = resolve(
             self,
             padding=padding,
@@ -128,10 +136,11 @@ class Tokenizer(Vocabulary):
             stride=stride,
             pad_to_multiple_of=pad_to_multiple_of,
             padding_side=padding_side,
-            overflow=return_overflowing_tokens,
+            verbose=verbose,
         )
         rows, batched = read_texts(text, text_pair, is_split_into_words)
-        encodings = [self._encode(row, request, add_special_tokens, return_offsets_mapping) for row in rows]
+        pipeline = self._pipeline if split_special_tokens is None else self._pipeline_for(split_special_tokens)
+        encodings = [self._encode(pipeline, row, request, add_special_tokens, return_offsets_mapping) for row in rows]
         if request.padding:
             self._pad(encodings, request)
         returns = {
@@ -143,19 +152,20 @@ class Tokenizer(Vocabulary):
             "overflow_to_sample_mapping": return_overflowing_tokens,
         }
         if max_length is None and verbose:
-            self._warn_of_length(max(map(len, encodings), default=0), 4)  # 4: over the decorator
+            self._warn_of_length(max(map(len, encodings), default=0))
         is_one_row = not batched and return_tensors is None and not return_overflowing_tokens
         return _collect(encodings, returns, is_one_row, return_tensors)
 
-    def encode(self, text, text_pair=None, *, verbose=True, **options):
+    def encode(self, text, text_pair=None, *positional, verbose=True, **options):
         """The ids of a text or a pair, as a list; options as of a call, which checks them (`strict_arguments` would take
-        a tenth of the time of a short text)."""
-        if text_pair is None and not options and type(text) is str and (verbose is True or verbose is False):
+        a tenth of the time of a short text). Those of ENCODE_ORDER may be positional, as in transformers."""
+        if text_pair is None and not options and not positional and type(text) is str and (verbose is True or verbose is False):
             before, after = self._special_affixes
             ids = [*before, *self._pipeline.ids(text), *after]
             if verbose and len(ids) > self.model_max_length:
-                self._warn_of_length(len(ids), 3)
+                self._warn_of_length(len(ids))
             return ids
+        options |= positional_options("encode", positional, ENCODE_ORDER, options)
         return self(text, text_pair, verbose=verbose, **options)["input_ids"]
 
     @strict_arguments
@@ -176,27 +186,36 @@ class Tokenizer(Vocabulary):
     def tokenize(self, text, pair=None, add_special_tokens=False, **options):
         """The tokens of a text or a pair, as strings; by default without [CLS] and [SEP].
 
-        Of a call's other options only is_split_into_words has an effect: as in transformers, tokens are neither truncated
-        nor padded.
+        Of a call's other options only is_split_into_words and split_special_tokens have an effect: as in transformers,
+        tokens are neither truncated nor padded.
         """
         check_option_names("tokenize", options, ("text", "pair", *CALL_OPTIONS))
-        words = options.get("is_split_into_words", False)
-        batch = self(text, pair, add_special_tokens=add_special_tokens, is_split_into_words=words, verbose=False)
+        used = {name: options[name] for name in ("is_split_into_words", "split_special_tokens") if name in options}
+        batch = self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **used)
         return batch.tokens() if batch.encodings else []
 
-    def _encode(self, texts, request, add_special_tokens, return_offsets):
+    def _pipeline_for(self, split_special_tokens):
+        """The pipeline that splits special tokens in a text, or the one that does not."""
+        splits = as_flag("split_special_tokens", split_special_tokens)
+        return self._pipeline if splits == self.split_special_tokens else self._other_pipeline
+
+    def _encode(self, pipeline, texts, request, add_special_tokens, return_offsets):
         """One text or pair -> Encoding, with the truncated tokens as its overflow."""
-        pipeline = self._pipeline
         sequences = [Sequence(pipeline, text) for text in texts]
         if return_offsets:
             for sequence in sequences:
                 sequence.locate()  # which computes the ids too
-        parts = self._template.parts(len(texts) == 2, add_special_tokens)
+        return self._row(sequences, request, add_special_tokens)
+
+    def _row(self, sequences, request, add_special_tokens):
+        """One sequence or two -> Encoding."""
+        is_pair = len(sequences) == 2
+        parts = self._template.parts(is_pair, add_special_tokens)
         lengths = [len(sequence.ids) for sequence in sequences]
         if not request.truncation:
             return Encoding(sequences, [(0, length) for length in lengths], parts)
         special_count = self._template.special_count
-        special_tokens = special_count(len(texts) == 2) if add_special_tokens else 0
+        special_tokens = special_count(is_pair) if add_special_tokens else 0
         limit = max_text_tokens(request.max_length, special_tokens, request.stride, special_count(False))
         windows = truncate(lengths, limit, request.truncation, request.stride, self.truncation_side)
         choices = combine(windows, self._template.second_first)
@@ -215,14 +234,12 @@ class Tokenizer(Vocabulary):
         """Whether the result has this key: the option return_<name> or, if that is None, the tokenizer's input names."""
         return name in self.model_input_names if option is None else as_flag(f"return_{name}", option)
 
-    def _warn_of_length(self, length, stacklevel):
+    def _warn_of_length(self, length):
         """Warn once if a row is longer than the model accepts; the model itself raises an error."""
         if length > self.model_max_length and not self._warned:
             self._warned = True
-            warnings.warn(
-                f"a row has {length} tokens and the model accepts {self.model_max_length} at most. Pass truncation=True.",
-                MinibertWarning,
-                stacklevel=stacklevel,
+            warn_caller(
+                f"a row has {length} tokens and the model accepts {self.model_max_length} at most. Pass truncation=True."
             )
 
     @strict_arguments
@@ -230,53 +247,10 @@ class Tokenizer(Vocabulary):
         """The number of special tokens that a call adds to a text or to a pair."""
         return self._template.special_count(as_flag("pair", pair))
 
-    # --- back to text ---
 
-    @strict_arguments
-    def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None):
-        """Ids -> a string; rows of ids -> a list of strings. Ids that are not in the vocabulary are skipped."""
-        skipped = self._specials if as_flag("skip_special_tokens", skip_special_tokens) else ()
-        tidy = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        return self._decode(_ids_of(token_ids), skipped, as_flag("clean_up_tokenization_spaces", tidy))
-
-    def _decode(self, ids, skipped, tidy, depth=0):
-        """Nested rows -> nested lists of strings."""
-        ids = as_python(ids, "token ids")
-        ids = as_list(ids, "token ids") if hasattr(ids, "__iter__") else [ids]
-        if any(hasattr(row, "__iter__") and not isinstance(row, str) for row in ids):
-            if depth == MAX_DEPTH:
-                raise InputTypeError(f"token ids must be an integer, a row, or rows; got lists nested {MAX_DEPTH} deep.")
-            return [self._decode(row, skipped, tidy, depth + 1) for row in ids]
-        tokens = [self._token(as_id(token_id)) for token_id in ids]
-        text = join_tokens([token for token in tokens if token is not None and token not in skipped], *self._decoder)
-        return clean_up(text) if tidy else text
-
-    @strict_arguments
-    def batch_decode(self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None):
-        """Rows of ids -> a list of strings."""
-        rows = as_list(_ids_of(sequences), "rows of token ids")
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
-
-    @strict_arguments
-    def convert_tokens_to_string(self, tokens):
-        """Tokens -> a string."""
-        tokens = as_list(tokens, "tokens")
-        if not all(isinstance(token, str) for token in tokens):
-            raise InputTypeError(f"tokens must be strings; got {short_repr(tokens)}.")
-        return join_tokens(tokens, *self._decoder)
-
-
-CALL_OPTIONS = tuple(Tokenizer.__call__.__wrapped__.__kwdefaults__)  # type: ignore[attr-defined]  # set by functools.wraps
-MAX_DEPTH = 8  # of nested lists of ids
-
-
-def _ids_of(value):
-    """The ids of a BatchEncoding or dictionary; anything else as it is."""
-    if isinstance(value, type) or not hasattr(value, "keys"):
-        return value
-    if "input_ids" not in value:
-        raise InputError(f"a dictionary to be decoded must have 'input_ids'; got {', '.join(map(str, value)) or 'nothing'}.")
-    return value["input_ids"]
+_CALL = Tokenizer.__call__.__wrapped__.__code__  # type: ignore[attr-defined]  # set by functools.wraps
+CALL_OPTIONS = _CALL.co_varnames[5 : _CALL.co_argcount]  # from add_special_tokens on
+ENCODE_ORDER = ("add_special_tokens", "padding", "truncation", "max_length", "stride", "padding_side", "return_tensors")
 
 
 def _collect(encodings, returns, is_one_row, return_tensors):

@@ -13,9 +13,17 @@ from minibert.errors import InputError, InputTypeError, as_int, short_repr, stri
 
 from .call_arguments import as_flag, as_list, as_python
 from .fast_pipeline import FastPipeline
-from .stages.added_tokens import AddedToken, Matcher
+from .stages.added_tokens import AddedToken, Matcher, as_token, read_token
 from .stages.pre_tokenizer import BERT
 
+NOT_HERE = {  # attributes of transformers' tokenizers -> what there is instead
+    "backend_tokenizer": ": all of it is Python. For one of the tokenizers library, tokenizer.save_pretrained(folder) and"
+    " tokenizers.Tokenizer.from_file(folder + '/tokenizer.json')",
+    "train_new_from_iterator": ": vocabularies are trained by the tokenizers library",
+    "additional_special_tokens": ": it is extra_special_tokens, as in transformers 5",
+    "additional_special_tokens_ids": ": it is extra_special_tokens_ids, as in transformers 5",
+    "push_to_hub": ": save_pretrained(folder), and upload the folder with huggingface_hub",
+}
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -24,6 +32,7 @@ class Vocabulary:
 
     _pre_tokenizer = BERT
     _template: Any = None  # of special tokens; a RobertaTemplate trims offsets
+    split_special_tokens = False  # whether [MASK] in a text is split like other text
 
     def __init__(self, normalizer, model):
         self._normalizer, self._model = normalizer, model
@@ -42,16 +51,18 @@ class Vocabulary:
         """Add a token, or a list of them (str or AddedToken); returns how many were new or changed."""
         if new_tokens is None:
             return 0
+        new_tokens = as_token(new_tokens)
         new_tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else as_list(new_tokens, "added tokens")
         special = as_flag("special_tokens", special_tokens)
         tokens = [_resolve(token, special) for token in new_tokens]
         before = dict(self._added), dict(self._added_ids), dict(self._specials), dict(self._others), self._next_id
         changed = [token for token in tokens if self._add(token)]
         try:
-            self._pipeline = self._make_pipeline()
+            self._pipeline = self._make_pipeline(self.split_special_tokens)
         except InputError:
             self._added, self._added_ids, self._specials, self._others, self._next_id = before
             raise
+        self.__dict__.pop("_other_pipeline", None)
         return len(changed)
 
     @strict_arguments
@@ -83,8 +94,8 @@ class Vocabulary:
             extra = named["extra_special_tokens"]
             named["extra_special_tokens"] = [] if extra is None else as_list(extra, "extra_special_tokens")
         for name, value in named.items():
-            for token in value if name == "extra_special_tokens" else [value]:
-                check_token(name, token)
+            is_list = name == "extra_special_tokens"
+            named[name] = [read_token(name, token) for token in value] if is_list else read_token(name, value)
         return named
 
     def _add(self, token):
@@ -104,13 +115,13 @@ class Vocabulary:
             self._others.setdefault(token.content)
         return True
 
-    def _make_pipeline(self):
+    def _make_pipeline(self, splits_special_tokens):
         targets: dict[bool, dict] = {False: {}, True: {}}
         for content in (*self._specials, *self._others):
             token_id = self._token_id(content)
             token = self._added[token_id]
             targets[token.normalized].setdefault(self._written_form(token), (token_id, token))
-        raw_matcher, normalized_matcher = Matcher(targets[False]), Matcher(targets[True])
+        raw_matcher, normalized_matcher = (Matcher(targets[normalized], splits_special_tokens) for normalized in (False, True))
         self._written = {token_id: self._written_form(token) for token_id, token in self._added.items()}
         trim = self._template.trim if getattr(self._template, "trim_offsets", False) else None
         return FastPipeline(self._normalizer, self._model, raw_matcher, normalized_matcher, self._pre_tokenizer, trim)
@@ -121,7 +132,12 @@ class Vocabulary:
 
     @cached_property
     def _pipeline(self):
-        return self._make_pipeline()
+        return self._make_pipeline(self.split_special_tokens)
+
+    @cached_property
+    def _other_pipeline(self):
+        """Of calls with the other value of split_special_tokens."""
+        return self._make_pipeline(not self.split_special_tokens)
 
     # --- tokens and ids ---
 
@@ -187,6 +203,8 @@ class Vocabulary:
 
     # --- special tokens ---
 
+    pad_token_type_id = 0
+
     @property
     def special_tokens_map(self):
         return {name: token for name, token in self._named.items() if token is not None}
@@ -198,9 +216,7 @@ class Vocabulary:
     @extra_special_tokens.setter
     def extra_special_tokens(self, tokens):
         tokens = [] if tokens is None else as_list(tokens, "extra_special_tokens")
-        for token in tokens:
-            check_token("extra_special_tokens", token)
-        self._extra_special = [str(token) for token in tokens]
+        self._extra_special = [str(read_token("extra_special_tokens", token)) for token in tokens]
 
     @property
     def extra_special_tokens_ids(self):
@@ -210,7 +226,7 @@ class Vocabulary:
         """Special tokens with custom names: extra_special_tokens={"image": "<x>"} gives `image` and `image_id`."""
         named = self.__dict__.get("_named", {})
         if name not in named and name.removesuffix("_id") not in named:
-            raise AttributeError(f"a {type(self).__name__} has no {name!r}")
+            raise AttributeError(f"a {type(self).__name__} has no {name!r}{NOT_HERE.get(name, '')}")
         if name in named:
             return named[name]
         token = named[name.removesuffix("_id")]
@@ -232,9 +248,7 @@ def _named_properties(name):
         return self._named[name]
 
     def set_token(self, token):
-        if token is not None:
-            check_token(name, token)
-        self._named[name] = None if token is None else str(token)
+        self._named[name] = None if token is None else str(read_token(name, token))
 
     def token_id(self):
         return None if self._named[name] is None else self.convert_tokens_to_ids(self._named[name])
@@ -260,12 +274,7 @@ def as_id(value):
 
 def is_named_token(name, token):
     """Whether an option is a special token with a custom name: image_token="<image>"."""
-    return name.endswith("_token") and name not in NAMED and isinstance(token, (str, AddedToken))
-
-
-def check_token(name, token):
-    if not isinstance(token, (str, AddedToken)):
-        raise InputTypeError(f"{name} must be a string or an AddedToken; got {short_repr(token)}.")
+    return name.endswith("_token") and name not in NAMED and isinstance(as_token(token), (str, AddedToken))
 
 
 def _special(token):
@@ -274,7 +283,7 @@ def _special(token):
 
 def _resolve(token, special):
     """A str or AddedToken -> an AddedToken with every field set."""
-    check_token("an added token", token)
+    token = read_token("an added token", token)
     if isinstance(token, str):
         return AddedToken(token, special=special, normalized=not special)
     special = special or token.special

@@ -219,9 +219,9 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "Tokenizer.encode": [{"text": "a good movie"}, {"text": "a", "truncation": True, "max_length": 8}],
     "Tokenizer.tokenize": [{"text": "a good movie"}],
     "Tokenizer.encode_packed": [{"texts": TEXTS}, {"texts": TEXTS, "truncation": True, "max_length": 8}],
-    "Tokenizer.decode": [{"token_ids": IDS[0]}],
-    "Tokenizer.batch_decode": [{"sequences": IDS}],
-    "Tokenizer.convert_tokens_to_string": [{"tokens": ["a", "movie"]}],
+    "Decoder.decode": [{"token_ids": IDS[0]}],
+    "Decoder.batch_decode": [{"sequences": IDS}],
+    "Decoder.convert_tokens_to_string": [{"tokens": ["a", "movie"]}],
     "Vocabulary.convert_tokens_to_ids": [{"tokens": ["a", "movie"]}],
     "Vocabulary.convert_ids_to_tokens": [{"ids": IDS[0]}],
     "Vocabulary.add_tokens": [{"new_tokens": ["<x>"]}],
@@ -229,17 +229,35 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {"special_tokens_dict": {"cls_token": "<x>"}},
         {"special_tokens_dict": {"extra_special_tokens": ["<x>"]}},
     ],
-    "LoadableTokenizer.pad": [
+    "Tokenizer.num_special_tokens_to_add": [{"pair": True}],
+    "LegacyMethods.encode_plus": [{"text": "a good movie"}, {"text": "a", "pad_to_max_length": True, "max_length": 8}],
+    "LegacyMethods.batch_encode_plus": [{"batch_text_or_text_pairs": TEXTS, "pad_to_max_length": True}],
+    "LegacyMethods.prepare_for_model": [
+        {"ids": [5, 6]},
+        {"ids": [5], "pair_ids": [6, 7], "truncation": True, "padding": "max_length", "max_length": 8, "return_tensors": "np"},
+    ],
+    **{
+        f"LegacyMethods.{name}": [{"token_ids_0": [5, 6], "token_ids_1": [7]}]
+        for name in ("build_inputs_with_special_tokens", "create_token_type_ids_from_sequences")
+    },
+    "LegacyMethods.get_special_tokens_mask": [
+        {"token_ids_0": [5, 6], "token_ids_1": [7]},
+        {"token_ids_0": IDS[0], "already_has_special_tokens": True},
+    ],
+    "LegacyMethods.apply_chat_template": [],
+    **{f"PreTrainedTokenizerBase.{name}": [{"save_directory": "saved"}] for name in ("save_pretrained", "save_vocabulary")},
+    "PreTrainedTokenizerBase.pad": [
         {"encoded_inputs": {"input_ids": IDS}},
         {"encoded_inputs": [{"input_ids": IDS[0]}, {"input_ids": [5]}], "padding": True},
     ],
     "BertTokenizer.__init__": [{}, {"vocab": VOCABULARY}],
     "PreTrainedTokenizerFast.__init__": lambda bench, owner: [{"tokenizer_file": bench.folder() / "tokenizer.json", **SPECIAL}],
-    "LoadableTokenizer.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
+    "PreTrainedTokenizerBase.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
     "AutoTokenizer.from_pretrained": lambda bench, owner: [{"name_or_folder": bench.folder()}],
     "AddedToken.__init__": [{"content": "<x>"}],
     "BatchEncoding.__init__": [{}, {"data": {"input_ids": IDS}, "tensor_type": "np"}],
     "BatchEncoding.__getitem__": [{"key": "input_ids"}],
+    "BatchEncoding.to": [{"device": "cpu"}],
     **{
         f"BatchEncoding.{source}_to_{target}": [{f"row_or_{source}": 1}, {f"row_or_{source}": 1, source: 1}]
         for source, target in (
@@ -404,7 +422,8 @@ PARTS = {  # attributes that are no settings: what an object consists of
     "BatchEncoding": "data",
     "AddedToken": "content lstrip normalized rstrip single_word special",  # frozen
 }
-KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; the base class cannot know the keys, and points to AutoConfig
+KEEPS_UNKNOWN_KEYS = (  # their constructors, as the docstring says; a base class cannot know the keys, and points to the Auto class
+    "PreTrainedTokenizerBase.from_pretrained",
     "PreTrainedConfig",
     "PreTrainedConfig.from_pretrained",
     *(f"{family.prefix}Config" for family in FAMILIES.values()),
@@ -416,5 +435,6 @@ PUBLIC |= {"SentenceTransformer": SentenceTransformer, "CrossEncoder": CrossEnco
     name: getattr(util, name) for name in util.__all__
 }
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
+BASES = ("PreTrainedConfig", "PreTrainedTokenizerBase")  # of classes; by themselves they load and construct nothing
 # Exceptions and warnings Python constructs, members of an Enum its class.
 NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum))]

@@ -125,8 +125,7 @@ def call_of_setting(owner: type, name: str) -> Call:
 
 # What a method passes its **options on to, if that is no method of the same name.
 FURTHER = {
-    "Tokenizer.encode": [Tokenizer.__call__],
-    "Tokenizer.tokenize": [Tokenizer.__call__],
+    **{f"Tokenizer.{name}": [Tokenizer.__call__] for name in ("encode", "tokenize", "encode_plus", "batch_encode_plus")},
     "SentenceEncoder.encode_query": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.encode_document": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.stream": [minibert.SentenceEncoder.answered],

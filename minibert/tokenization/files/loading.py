@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minibert.errors import InputError, VocabularyError, check_option_names, short_repr
 
-from ..stages.added_tokens import AddedToken
+from ..stages.added_tokens import AddedToken, as_token
 from ..vocabulary import NAMED, is_named_token
 from .parsing import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
 
@@ -20,6 +20,7 @@ OPTIONS = (
     "truncation_side",
     "model_input_names",
     "clean_up_tokenization_spaces",
+    "split_special_tokens",
     "extra_special_tokens",
     "model_specific_special_tokens",
     *NAMED,
@@ -51,7 +52,7 @@ def load(cls, checkpoint, overrides):
     options = {**sides, **options, "model_max_length": _limit(checkpoint, config, cls.reserved_positions), **overrides}
     added_by_content = {token.content: token for token in added}
     for name in NAMED:
-        if isinstance(options.get(name), (str, AddedToken)):
+        if isinstance(as_token(options.get(name)), (str, AddedToken)):
             options[name] = added_by_content.get(str(options[name]), options[name])
     options.update(name_or_path=checkpoint.name, added_tokens=added)
     try:

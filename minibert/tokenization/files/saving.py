@@ -4,11 +4,12 @@ Each file is written under another name and then renamed, so no file is ever inc
 """
 
 import json
+import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from minibert.errors import InputError
+from minibert.errors import InputError, InputTypeError, short_repr
 
 from ..call_arguments import as_path
 from ..pipeline import SURROGATE
@@ -20,18 +21,42 @@ NULL_IF_NONE = ("pad_token", "mask_token")  # if the file does not name them, a 
 
 def save(tokenizer, folder):
     """Write the files; returns their paths."""
+    folder = as_path("save_directory", folder)
+    contents = {"tokenizer.json": _json(tokenizer_json(tokenizer)), "tokenizer_config.json": _json(tokenizer_config(tokenizer))}
+    vocabulary = vocab_txt(tokenizer)
+    return write_texts(folder, contents if vocabulary is None else {**contents, "vocab.txt": vocabulary})
+
+
+def save_vocabulary(tokenizer, folder, prefix):
+    """Write vocab.txt alone; returns (its path,)."""
+    folder, vocabulary = as_path("save_directory", folder), vocab_txt(tokenizer)
+    if not isinstance(prefix, (str, type(None))) or "/" in (prefix or "") or os.sep in (prefix or ""):
+        raise InputTypeError(f"filename_prefix must be the beginning of a file's name; got {short_repr(prefix)}.")
+    if vocabulary is None:
+        raise InputError(
+            "ids must be 0, 1, 2 and so on to be the lines of a vocab.txt; those of this tokenizer are not. Call save_pretrained."
+        )
+    return write_texts(folder, {f"{prefix}-vocab.txt" if prefix else "vocab.txt": vocabulary})
+
+
+def vocab_txt(tokenizer):
+    """The text of vocab.txt, a token a line; None if ids are not those of lines."""
+    tokens = [token for token, _ in sorted(tokenizer._model.vocab.items(), key=lambda item: item[1])]
+    if [tokenizer._model.vocab[token] for token in tokens] != list(range(len(tokens))):
+        return None
+    return "".join(f"{token}\n" for token in tokens)
+
+
+def write_texts(folder, contents):
+    """{name: text} -> files in a folder; returns their paths."""
     from minibert.files import atomic_write
 
-    folder = as_path("folder", folder)
-    contents = {"tokenizer.json": _json(tokenizer_json(tokenizer)), "tokenizer_config.json": _json(tokenizer_config(tokenizer))}
-    tokens = [token for token, _ in sorted(tokenizer._model.vocab.items(), key=lambda item: item[1])]
-    if [tokenizer._model.vocab[token] for token in tokens] == list(range(len(tokens))):
-        contents["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
     for text in contents.values():
         if match := SURROGATE.search(text):
             half = ascii(match.group())
             raise InputError(f"a token must hold whole characters to be saved; one has {half}, half of a surrogate pair.")
     for name, text in contents.items():
+        as_path("filename_prefix", name)
         atomic_write(folder / name, partial(Path.write_bytes, data=text.encode()))
     return tuple(str(folder / name) for name in contents)
 
@@ -57,6 +82,8 @@ def tokenizer_config(tokenizer):
     named_tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
     if named_tokens:  # as transformers 5 writes them
         config["model_specific_special_tokens"] = named_tokens
+    if tokenizer.split_special_tokens:
+        config["split_special_tokens"] = True
     for name in NULL_IF_NONE:
         if getattr(tokenizer, name) is None:
             config[name] = None

@@ -49,16 +49,34 @@ class AddedToken:
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
-class Matcher:
-    """Finds tokens in a text. targets: {the string to match: (id, AddedToken)}."""
+def as_token(value):
+    """An AddedToken of the tokenizers library, which is recognized by its fields -> ours; anything else as it is."""
+    if isinstance(value, (str, AddedToken, type)) or not all(hasattr(value, name) for name in ("content", *FLAGS)):
+        return value
+    return AddedToken(value.content, *(getattr(value, name) for name in FLAGS))
 
-    def __init__(self, targets):
+
+def read_token(name, value):
+    """A token -> a str or an AddedToken. InputTypeError if it is neither."""
+    token = as_token(value)
+    if not isinstance(token, (str, AddedToken)):
+        raise InputTypeError(f"{name} must be a string or an AddedToken; got {short_repr(value)}.")
+    return token
+
+
+class Matcher:
+    """Finds tokens in a text. targets: {the string to match: (id, AddedToken)}.
+
+    With `splits_special_tokens`, special tokens are text like any other.
+    """
+
+    def __init__(self, targets, splits_special_tokens=False):
         if "" in targets:
             raise InputError(
                 f"an added token must not be empty after normalization; {targets[''][1].content!r} is."
                 " Add it with normalized=False."
             )
-        self.targets = targets
+        self.targets, self.splits_special_tokens = targets, splits_special_tokens
         longest_first = sorted(targets, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first))) if targets else None
 
@@ -68,6 +86,8 @@ class Matcher:
         for match in self.pattern.finditer(text) if self.pattern else ():
             token_id, token = self.targets[match.group()]
             start, end = match.span()
+            if token.special and self.splits_special_tokens:
+                continue
             if token.single_word and (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])):
                 continue
             if token.lstrip:
