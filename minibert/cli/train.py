@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import ConfigError, InputError
 from ..loading import ModelOptions
 from .run import SIGTERM_STATUS
 from .shared import command, eprint
+from .train_card import write_card
 from .train_options import add_arguments, check_options
 
 
@@ -179,6 +178,7 @@ def training_arguments(options: argparse.Namespace, task: Any, weights: list[flo
         distillation_temperature=options.temperature,
         distillation_weight=options.distillation_weight,
         seed=options.seed,
+        bf16=options.bf16,
         disable_tqdm=True,  # the command shows it itself
         logging_steps=10,
         save_strategy=strategy,
@@ -255,42 +255,3 @@ def solve(options: argparse.Namespace, trainer: Any) -> None:
     trainer.log({"train_loss": solution.loss, "iterations": solution.iterations})
     if options.eval:
         trainer.evaluate()
-
-
-# --- Afterwards ------------------------------------------------------------------------------------------------------
-
-
-def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] | None) -> None:
-    """FOLDER/README.md."""
-    from ..training.model_card import model_card, write_model_card
-
-    state, config = trainer.state, trainer.model.config
-    data = {"trained on": f"{Path(options.train).name}, {len(trainer.train_rows):,} rows"}
-    if options.eval:
-        data["evaluated on"] = f"{Path(options.eval).name}, {len(trainer.eval_rows):,} rows"
-    if trainer.model.loss_heads(config)[0].form in ("sequence", "token"):
-        data["labels"] = ", ".join(map(str, config.id2label.values()))
-    names = ("epochs", "lr", "batch_size", "accumulate", "schedule", "warmup", "weight_decay", "layer_decay", "label_smoothing")
-    recipe = {
-        "started from": options.model or f"random weights of {options.config}",
-        "task": options.task,
-        "seed": options.seed,
-    }
-    if options.head_only:
-        recipe |= {"trained": "the head alone, by L-BFGS", "weight_decay": options.weight_decay}
-    else:
-        recipe |= {name: getattr(options, name) for name in names} | {
-            "steps": state.global_step,
-            "frozen layers": options.freeze,
-        }
-    if options.teacher:
-        recipe["teacher"] = f"{options.teacher}, weight {options.distillation_weight:g}, temperature {options.temperature:g}"
-    if options.lora:
-        recipe["LoRA"] = f"rank {options.lora}; adapter/ holds PEFT's files"
-    if weights:
-        recipe["class weights"] = ", ".join(f"{weight:.3g}" for weight in weights)
-    recipe["minibert"] = __version__
-    evaluations = [entry for entry in state.log_history if "eval_loss" in entry]
-    command_line = shlex.join(["minibert", "train", *options.arguments])
-    tables = {"Data": data, "Recipe": recipe}
-    write_model_card(Path(options.output), model_card(Path(options.output).name, tables, evaluations, command_line))

@@ -48,6 +48,7 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     add("--epochs", type=number, default=3.0, metavar="N", help="times that each row is seen (3)")
     add("--lr", type=number, default=5e-5, metavar="RATE", help="the largest learning rate (5e-5)")
     add("--batch-size", type=at_least_one, default=32, metavar="N", help="rows of a batch (32)")
+    add("--bf16", action="store_true", help="products of numbers rounded to bf16; weights and their updates stay float32")
     add("--accumulate", type=at_least_one, default=1, metavar="N", help="batches of a step (1)")
     add("--max-length", type=at_least_one, metavar="N", help="tokens of a row; longer ones are cut (the model's limit)")
     add("--group-by-length", action="store_true", help="batches of rows of like lengths: faster, less random")

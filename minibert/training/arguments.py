@@ -88,11 +88,11 @@ READERS: dict[str, Reader] = {  # an option -> what reads it; the defaults are i
     "train_sampling_strategy": choice(*SAMPLING),
     "group_by_length": read_flag,
     "disable_tqdm": optional(read_flag),
+    "bf16": lambda name, value: value is not None and read_flag(name, value),
     "class_weights": optional(read_numbers),
     "layerwise_lr_decay": real(above=0),
     "freeze_layers": optional(count(0)),
     "kernels": choice("auto", "reference", "fast", "bf16"),
-    "bf16": read_flag,
     "distillation_temperature": real(above=0),
     "distillation_weight": real(below=1.0 + 1e-9),
 }
@@ -158,9 +158,9 @@ class TrainingArguments:
 
     Of minibert alone: `class_weights`, one number for each class; `layerwise_lr_decay`, by which factor the learning rate of
     each layer is smaller than that of the layer above (1: all the same); `freeze_layers=n` trains neither the embeddings nor
-    the first n layers, and computes no gradient below; `kernels` are a preset ("auto": the fastest in float32), and `bf16=True`
-    is `kernels="bf16"`, products of 8-bit precision with float32 weights; `distillation_weight` is the share of the loss against a teacher's
-    logits, at `distillation_temperature`. `group_by_length=True` is
+    the first n layers, and computes no gradient below; `kernels` is a preset ("auto": the fastest in float32), and with
+    `bf16=True` "auto" is "bf16": products of 8-bit precision, float32 weights; `distillation_weight` is the share of the
+    loss against a teacher's logits, at `distillation_temperature`. `group_by_length=True` is
     `train_sampling_strategy="group_by_length"`, and `warmup_ratio` a `warmup_steps` below 1, as in transformers 4.
     """
 
@@ -201,11 +201,11 @@ class TrainingArguments:
         train_sampling_strategy: str = "random",
         group_by_length: bool = False,
         disable_tqdm: bool | None = None,
+        bf16: bool = False,
         class_weights: Any = None,
         layerwise_lr_decay: float = 1.0,
         freeze_layers: int | None = None,
         kernels: str = "auto",
-        bf16: bool = False,
         distillation_temperature: float = 2.0,
         distillation_weight: float = 0.5,
         **without_effect: Any,

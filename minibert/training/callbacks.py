@@ -10,6 +10,7 @@ Next: `trainer.py`, which calls them.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field, fields
@@ -160,6 +161,8 @@ def metric_key(name: str) -> str:
 
 def is_better(args: Any, value: float, best: float, threshold: float = 0.0) -> bool:
     """Whether an evaluation's figure is better: larger, but smaller if it is a loss or greater_is_better is False."""
+    if math.isnan(best) or math.isnan(value):  # of a correlation with a column that is constant
+        return math.isnan(best) and not math.isnan(value)
     greater = args.greater_is_better
     if greater is None:
         greater = not args.metric_for_best_model.endswith("loss")

@@ -51,11 +51,11 @@ def loss_and_gradients(
     dropout_seed: int | None = None,
     dropout_step: int = 0,
     parameters: Mapping[str, np.ndarray] | None = None,
-    kernels: str = "auto",
     freeze_layers: int | None = None,
     teacher_logits: Any = None,
     temperature: float = 1.0,
     distillation_weight: float = 0.5,
+    kernels: str = "auto",
 ) -> tuple[float, dict[str, np.ndarray]]:
     """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
     {name in `model.tensors`: the loss's gradient by that tensor, of its shape}. The model is left as it is.
@@ -64,7 +64,8 @@ def loss_and_gradients(
     computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
     the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
     With `teacher_logits`, as another model returned them for this batch, `distillation_weight` is the share of the loss against
-    them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed below them.
+    them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have
+    no gradient, and nothing is computed below them.
 
     `kernels` is "fast" (compiled, in float32), "bf16" (the same, but the layers' products are of numbers rounded to bf16),
     "reference" (NumPy), or "auto": "fast" for float32 if Numba is installed, else "reference". Each has the same bits on any

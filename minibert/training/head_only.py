@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.kernels.catalog import make_training_ops
-
 from ..errors import InputError, TrainingError
 from ..models.base import PreTrainedModel
 from ..models.labels import as_labels, token_labels
@@ -21,6 +19,7 @@ from .backward import Gradients
 from .data import Rows, load_batch, split
 from .forward import Network
 from .heads import head_backward, head_forward
+from .operations import choose_ops
 
 MEMORY = 10  # steps that L-BFGS remembers
 SMALLEST_STEP = 1e-10
@@ -92,7 +91,9 @@ def head_function(
 ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """-> a function from the head's parameters in one vector to the loss and its gradient, without dropout."""
     config, head = model.config, model.loss_heads(model.config)[0]
-    base = Network({}, model.encoder_names, config.architecture, make_training_ops(), config.dropout_rates, None)
+    base = Network(
+        {}, model.encoder_names, config.architecture, choose_ops("auto", np.dtype(np.float32)), config.dropout_rates, None
+    )
 
     def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
         parameters = unflatten(flat, start)
@@ -122,7 +123,7 @@ def minimize(function: Callable, x: np.ndarray, max_iterations: int, on_progress
         if stalled or np.abs(grad).max() < 1e-5:
             return x, loss, iteration
         direction = -two_loops(grad, steps)
-        slope = float(grad @ direction)
+        slope = dot(grad, direction)
         size = 1.0 if steps else min(1.0, 1.0 / float(np.abs(grad).sum()))
         while True:
             candidate = x + size * direction
@@ -133,7 +134,7 @@ def minimize(function: Callable, x: np.ndarray, max_iterations: int, on_progress
             if size < SMALLEST_STEP:  # float32 cannot tell better from worse any more
                 return x, loss, iteration
         change = candidate - x, new_grad - grad
-        if change[0] @ change[1] > 0:
+        if dot(*change) > 0:
             steps = [*steps[-MEMORY + 1 :], change]
         x, loss, grad = candidate, new_loss, new_grad
         losses.append(loss)
@@ -146,15 +147,20 @@ def two_loops(grad: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray]]) -> n
     """The gradient times an approximation of the inverse Hessian (algorithm 7.4)."""
     result, factors = grad.copy(), []
     for change, grad_change in reversed(steps):
-        factor = (change @ result) / (change @ grad_change)
+        factor = dot(change, result) / dot(change, grad_change)
         factors.append(factor)
         result -= factor * grad_change
     if steps:
         change, grad_change = steps[-1]
-        result *= (change @ grad_change) / (grad_change @ grad_change)
+        result *= dot(change, grad_change) / dot(grad_change, grad_change)
     for (change, grad_change), factor in zip(steps, reversed(factors)):
-        result += change * (factor - (grad_change @ result) / (change @ grad_change))
+        result += change * (factor - dot(grad_change, result) / dot(change, grad_change))
     return result
+
+
+def dot(x: np.ndarray, y: np.ndarray) -> float:
+    """A sum whose bits do not depend on threads, as BLAS's may."""
+    return float(np.einsum("i,i->", x, y))
 
 
 def flatten(tensors: dict[str, np.ndarray]) -> np.ndarray:

@@ -4,6 +4,7 @@ The passes know nothing of it: they compute with the sum, and the chain rule tak
 
     dA = (alpha / r) Bᵀ dW        dB = (alpha / r) dW Aᵀ
 
+These products are NumPy's: their bits may depend on how many threads its BLAS has, unlike those of a training without LoRA.
 `save_adapter` writes PEFT's files. Next: `steps.py`, which trains A and B in the place of W.
 """
 

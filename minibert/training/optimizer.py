@@ -65,7 +65,8 @@ class AdamW:
             decay = self.weight_decay if decays(name, parameter) else 0.0
             scaled_rate = rate * self.lr_scales.get(name, 1.0)
             settings = AdamWSettings(self.steps, scaled_rate, *self.betas, self.eps, decay, grad_scale)
-            update = choose_ops(self.kernels, parameter.dtype).adamw_step
+            kernels = self.kernels if parameter.flags.c_contiguous else "reference"  # compiled ones write rows in one piece
+            update = choose_ops(kernels, parameter.dtype).adamw_step
             update(parameter, np.asarray(grad, parameter.dtype), *self.moments[name], settings)
 
     def check_gradients(self, gradients: Mapping[str, np.ndarray]) -> None:

@@ -218,6 +218,7 @@ OPTIONS = {  # options -> others that both trainings have; all must change the w
     ("--epochs", "2"): (),
     ("--lr", "0.001"): (),
     ("--batch-size", "8"): (),
+    ("--bf16",): (),
     ("--accumulate", "2"): (),
     ("--max-length", "4"): (),
     ("--group-by-length",): (),

@@ -65,6 +65,7 @@ MAY_IMPORT = {
         "families",
         "hub",
         "kernels",
+        "loading",
         "pipelines",
         "quantize",
         "models",

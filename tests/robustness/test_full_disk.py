@@ -4,14 +4,16 @@ The disk is a tmpfs of a megabyte, where this machine lets one be mounted; elsew
 """
 
 import os
+import shutil
 import subprocess
 
 import pytest
 from checkpoints import make_checkpoint, small_model
 from hub_client import CONFIG, FILES, LOADED, WEIGHTS, Client
 from hub_server import HubServer
+from training_rows import same_tensors, trainer_of
 
-from minibert import AutoModel, AutoTokenizer, ModelFileError
+from minibert import AutoModel, AutoTokenizer, ModelFileError, TrainerCallback
 from minibert.files import atomic_write
 
 SIZE = 1 << 20
@@ -82,3 +84,28 @@ def test_a_folder_that_is_a_file_is_one_error(tmp_path):
     for saved in (small_model(), AutoTokenizer.from_pretrained("minibert-sst2"), small_model().config):
         with pytest.raises(ModelFileError, match="cannot be written: (File exists|Not a directory)"):
             saved.save_pretrained(tmp_path / "file")
+
+
+def test_a_training_on_a_full_disk_keeps_its_checkpoints_and_goes_on_when_there_is_room(disk):
+    whole = trainer_of(disk / "whole", save_steps=3)
+    whole.train()
+    shutil.rmtree(disk / "whole")
+    trainer = trainer_of(disk / "out", save_steps=3, callbacks=[FillAt(disk, step=5)])
+    with pytest.raises(ModelFileError, match="checkpoint .*checkpoint-6 cannot be written: .*No space left on device"):
+        trainer.train()
+    assert [path.name for path in (disk / "out").iterdir()] == ["checkpoint-3"]
+    (disk / "filler").unlink()
+    again = trainer_of(disk / "out", save_steps=3)
+    again.train(resume_from_checkpoint=True)
+    assert same_tensors(again.model.tensors, whole.model.tensors)
+
+
+class FillAt(TrainerCallback):
+    """Leave no room for a checkpoint after this step."""
+
+    def __init__(self, disk, step):
+        self.disk, self.step = disk, step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            fill(self.disk, 8192)

@@ -43,6 +43,18 @@ def test_the_same_options_give_the_same_bits(tmp_path):
     assert same_tensors(trained(tmp_path), trained(tmp_path))
 
 
+def test_the_same_bits_on_one_thread_and_on_two(tmp_path):
+    threads = minibert.get_num_threads()
+    try:
+        weights = []
+        for count in (1, 2):
+            minibert.set_num_threads(count)
+            weights.append(trained(tmp_path, model=tiny_model("bert", hidden_size=48, intermediate_size=100)))
+    finally:
+        minibert.set_num_threads(threads)
+    assert same_tensors(*weights)
+
+
 OPTIONS = {  # an option -> a value that must change the weights, and options that both trainings have
     "learning_rate": (1e-3, {}),
     "num_train_epochs": (1, {}),
@@ -66,6 +78,7 @@ OPTIONS = {  # an option -> a value that must change the weights, and options th
     "class_weights": ([1, 2, 9], {}),
     "layerwise_lr_decay": (0.5, {}),
     "freeze_layers": (1, {}),
+    "bf16": (True, {}),
     "load_best_model_at_end": (True, {"eval_strategy": "epoch", "save_strategy": "epoch", "num_train_epochs": 4}),
 }
 
@@ -263,6 +276,15 @@ def test_the_best_weights_come_back_and_their_checkpoint_is_kept(tmp_path):
     assert same_tensors(trainer.model.tensors, best.tensors)
 
 
+def test_any_figure_is_better_than_one_that_is_no_number(tmp_path):
+    options = {"eval_strategy": "epoch", "metric_for_best_model": "figure", "num_train_epochs": 3}
+    trainer = trainer_of(tmp_path, **options)
+    figures = iter([float("nan"), 0.5, float("nan")])
+    trainer.compute_metrics = lambda prediction: {"figure": next(figures)}
+    trainer.train()
+    assert trainer.state.best_metric == 0.5 and trainer.state.best_global_step == 12
+
+
 def test_only_the_best_checkpoints_are_saved_if_asked(tmp_path):
     options = {"eval_strategy": "epoch", "save_strategy": "best", "num_train_epochs": 3}
     trainer = trainer_of(tmp_path, metric_for_best_model="step", greater_is_better=False, **options)
@@ -415,7 +437,7 @@ def test_the_names_and_defaults_are_those_of_transformers():
     from minibert.training.arguments import READERS, WITHOUT_EFFECT
 
     args, own = TrainingArguments(), {"class_weights", "layerwise_lr_decay", "freeze_layers", "group_by_length", "warmup_ratio"}
-    own |= {"distillation_temperature", "distillation_weight"}
+    own |= {"distillation_temperature", "distillation_weight", "kernels"}
     theirs = transformers.TrainingArguments("trainer_output", use_cpu=True)
     names = {field.name for field in fields(theirs)}
     assert set(READERS) - own <= names
