@@ -1,8 +1,8 @@
 """Every operation of the encoder in NumPy, each with its gradient below it: the formulas, to be read first and believed.
 
 Each is written for any floating type: given float64 arrays it is the oracle that the tests hold every other variant
-(and its own float32 self) against. The compiled variants of an operation stand in the file of its name (`linear.py`,
-`softmax.py`, ...), slowest first.
+(and its own float32 self) against. The compiled variants of an operation are in the files of `ops/` with its name, slowest first:
+`linear_naive.py` begins the ladder of `linear`.
 
 A gradient function's first argument, `grad`, is the loss's gradient by the operation's result, of the result's shape; it
 returns the loss's gradients by the operation's inputs, of their shapes. That is the chain rule, one step of it.

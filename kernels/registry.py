@@ -2,7 +2,7 @@
 
     @reference                                        in reference.py: defines an operation
     @composition("linear", "gelu")                    in composed.py: defines one made of others
-    @variant("linear", tolerance=1e-6, tolerance_reason="...")     in ops/linear.py: another way to do it
+    @variant("linear", tolerance=1e-6, tolerance_reason="...")     in ops/linear_naive.py: another way to do it
 
 The operations that only training needs, gradients, dropout and the optimizer's step, are registered in the same way, in a list
 of their own. Next: `catalog.py`, the table of one function for each operation that a model is loaded with.

@@ -1,4 +1,4 @@
-"""minibert: BERT, DistilBERT and ELECTRA on a CPU, from text to label, with nothing between that a reader cannot open.
+"""minibert: BERT-family encoders on a CPU, from text to label, with nothing between that a reader cannot open.
 
     from minibert import pipeline
     pipeline("sentiment-analysis")("I've been waiting for a HuggingFace course my whole life.")

@@ -1,7 +1,7 @@
 """The ladders: each operation's variants, the plain loops first, one idea more from one to the next.
 
-    linear.py         naive, tiled, packed, blocked, threads  linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
-    attention.py      naive, transposed, online, lanes            attention_f32.py, attention_bf16.py                 the top rungs
+    linear_naive.py       naive, tiled, packed, blocked, threads      linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
+    attention_naive.py    naive, transposed, online, lanes            attention_f32.py, attention_bf16.py             the top rungs
     softmax.py  layer_norm.py  activations.py  embed.py       naive, vector
     epilogues.py      a product with what follows it          quantization.py   int8 in NumPy: the formulas
 
@@ -14,12 +14,12 @@ The formulas are in `../reference.py` and `../composed.py`. The machinery of the
 """
 
 LADDERS = (  # in the order in which tables show them; a file that is not here comes after these
-    "linear",
+    "linear_naive",
     "linear_f32",
     "linear_int8",
     "linear_bf16",
     "softmax",
-    "attention",
+    "attention_naive",
     "attention_f32",
     "attention_bf16",
     "layer_norm",

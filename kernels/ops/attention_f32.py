@@ -1,5 +1,5 @@
 """Attention with both products as register tiles, on threads. The formula is `composed.attention`; the rungs below are in
-`attention.py`."""
+`attention_naive.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..simd.emit import fetch_add
 from ..simd.scalar_math import exp_nonpositive
 from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave_rows
-from .attention import ROUNDING
+from .attention_naive import ROUNDING
 
 QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
 

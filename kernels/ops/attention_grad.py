@@ -23,7 +23,7 @@ from ..compiler.jit import jit
 from ..composed import query_bounds
 from ..philox import DropoutSettings
 from ..registry import variant
-from .attention import ROUNDING
+from .attention_naive import ROUNDING
 from .dropout import U64, dropout_arguments, philox_words
 
 NO_DROPOUT = (0, 0, 0, 0, 0)

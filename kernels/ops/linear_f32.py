@@ -1,4 +1,4 @@
-"""x weightᵀ + bias in float32 at the machine's speed: the top rung of the ladder in `linear.py`.
+"""x weightᵀ + bias in float32 at the machine's speed: the top rung of the ladder in `linear_naive.py`.
 
 A panel's row is one value of k for NR outputs. The loops are in `../gemm/gemm.py`, the register tile in
 `../gemm/microkernel.py`.

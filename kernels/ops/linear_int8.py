@@ -44,7 +44,7 @@ from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave_rows
 from .epilogues import register_fused
-from .linear import OUTPUTS, ROWS
+from .linear_naive import OUTPUTS, ROWS
 from .quantization import F, quantize_rows, quantize_weight, quantized_matmul, zero_point_correction
 
 X_DTYPE = np.dtype(INT8_ISA.x_dtype)  # of a quantized row of x
