@@ -26,9 +26,9 @@ from ..runtime.threads import THREAD, run
 from ..simd.emit import fetch_add
 from ..simd.shapes import MR, NR, WIDTH
 from ..simd.shuffle import interleave_rows
-from .attention_naive import ROUNDING
 from .attention_f32 import MASKED, copy_scaled, softmax_lanes
 from .attention_grad import arguments_of
+from .attention_naive import ROUNDING
 from .dropout import philox_words
 
 

@@ -21,9 +21,9 @@ from ..gemm.gemm import Weights
 from ..gemm.packing import as_weights, pack_columns_of, sum_of_rows, transposed
 from ..registry import Variant, register, variant
 from ..simd.scalar_math import NO_ACTIVATION
-from .linear_naive import BLOCKED_TOLERANCE, linear_threads
 from .linear_bf16 import BF16_TOLERANCE, gemm_bf16, pack_columns_of_bf16
 from .linear_f32 import F32_TOLERANCE, gemm_f32
+from .linear_naive import BLOCKED_TOLERANCE, linear_threads
 
 WITHOUT_BIAS = (np.zeros(0, np.float32),)
 
