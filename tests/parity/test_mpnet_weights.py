@@ -2,15 +2,21 @@
 
 import numpy as np
 import pytest
+from paths import SST2
 
 from minibert import AutoTokenizer, SentenceEncoder
 
+STARTS = ["The film is", "It was, I must say,", "Nobody told me that this café is", "42 % of the plot:"]
+ENDS = ["great.", "a waste of two hours!", "not bad at all", "unfathomably, incontrovertibly long-winded ...", "<mask>", "中国"]
 pytestmark = [pytest.mark.parity, pytest.mark.mpnet]
 
 
 @pytest.fixture(scope="module")
-def texts(sst2):
-    return [line.split("\t")[1] for line in (sst2 / "dev.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
+def texts():
+    """SST-2's dev sentences; without them, a few of our own."""
+    if not (SST2 / "dev.tsv").is_file():
+        return [f"{start} {end}" for start in STARTS for end in ENDS]
+    return [line.split("\t")[1] for line in (SST2 / "dev.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
 
 
 @pytest.fixture(scope="module")
