@@ -18,20 +18,19 @@ All files of one load come from one commit. A branch stands still once it is cac
 Read next: minibert/_download.py, for what the cache cannot answer; then minibert/config.py.
 """
 
-import json
 import os
 import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from minibert import _download
+from minibert import _download, _hub_cache
 from minibert.errors import InputError, InputTypeError, ModelFileError, ModelNotFoundError, read_flag, short_repr
 
 BUNDLED = Path(__file__).parent / "bundled"
-COMMIT = re.compile("[0-9a-f]{40}")
+COMMIT = _hub_cache.COMMIT
 MODULE = re.compile(r"\A([0-9]{1,3}_[A-Za-z]{1,32}/)?(onnx/)?")  # the folders in a model: sentence-transformers' and ONNX's
 
 # The hub's rule for a name, which is also what keeps it from naming a folder outside the cache.
@@ -70,7 +69,7 @@ class Repository:
 
     def conversion(self, commit: str) -> str | None:
         """The commit of the bot's conversion of a commit, or None. What the hub says is kept in `.conversions/`."""
-        converted = _recorded_conversion(self.folder, commit)
+        converted = _hub_cache.recorded_conversion(self.folder, commit)
         if converted is None and not self.offline:
             converted = _download.find_conversion(self.name, commit, token=self.token)
             record = self.folder / ".conversions" / commit
@@ -92,7 +91,9 @@ class Repository:
         except ModelFileError as error:
             # A failed update moves refs/main before the new weights arrive; the commit before it is still whole.
             current = self.cached_commit(revision)
-            complete = [model.commit for model in _snapshots(self.folder) if model.whole and model.commit != current]
+            complete = [
+                model.commit for model in _hub_cache.snapshots(self.folder) if model.complete and model.commit != current
+            ]
             if complete:
                 error.args = (f"{error} Another commit of it is whole in the cache: revision={complete[0]!r}.",)
             raise
@@ -133,7 +134,7 @@ class Checkpoint:
         if os.path.isfile(path):
             _download.finish_check(self.folder, filename)
             return path
-        return None if _known_absent(self.folder, filename) else self.repository.fetch(filename, self.commit)
+        return None if _hub_cache.known_absent(self.folder, filename) else self.repository.fetch(filename, self.commit)
 
     def has(self, filename: str) -> bool:
         """Whether the model has a file, without fetching it; False as well when the hub may not be asked."""
@@ -141,7 +142,7 @@ class Checkpoint:
         path = self.folder / filename
         if self.repository is None or self.commit is None or os.path.isfile(path):
             return os.path.isfile(path)
-        absent = self.repository.offline or _known_absent(self.folder, filename)
+        absent = self.repository.offline or _hub_cache.known_absent(self.folder, filename)
         return not absent and self.repository.lists(filename, self.commit)
 
     def is_cached(self, filename: str) -> bool:
@@ -192,7 +193,7 @@ def locate(
     repository = Repository(name, _cache_folder(cache_dir), token, offline)
     first = f"{inner}config.json"
     commit = None if ask else repository.cached_commit(revision)
-    if commit is None or not (offline or _is_known(repository.snapshot(commit), first)):
+    if commit is None or not (offline or _hub_cache.is_known(repository.snapshot(commit), first)):
         path = repository.fetch(first, revision)
         commit = path.parents[inner.count("/")].name if path else repository.cached_commit(revision)
     if commit is None:
@@ -205,18 +206,10 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
-class CachedModel(NamedTuple):
-    name: str
-    commit: str
-    folder: Path
-    size: int  # bytes
-    whole: bool  # its configuration and all its weights are there
-
-
-def cached_models(cache_dir: str | os.PathLike | None = None) -> list[CachedModel]:
+def cached_models(cache_dir: str | os.PathLike | None = None) -> list[_hub_cache.CachedModel]:
     """Every commit of every model in the hub's cache, minibert's or not, read without the network."""
-    folders = _sorted_glob(_cache_folder(cache_dir), "models--*")
-    return [model for folder in folders for model in _snapshots(folder)]
+    folders = _hub_cache.sorted_glob(_cache_folder(cache_dir), "models--*")
+    return [model for folder in folders for model in _hub_cache.snapshots(folder)]
 
 
 def cached_snapshots(name: str, *, revision: str | None = None, cache_dir: str | os.PathLike | None = None) -> list[Path]:
@@ -225,76 +218,13 @@ def cached_snapshots(name: str, *, revision: str | None = None, cache_dir: str |
         raise InputError(f"a model in the hub's cache has hashes; {os.fspath(name)!r} is a folder or bundled, without any.")
     _check_arguments(name, "main" if revision is None else revision, None)
     repository = Repository(name, _cache_folder(cache_dir), None, "")
-    folders = [path for path in _sorted_glob(repository.folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
+    folders = [path for path in _hub_cache.sorted_glob(repository.folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
     if revision is not None:
         folders = [path for path in folders if path.name == repository.cached_commit(revision)]
     if not folders:
         of_revision = "" if revision is None else f" (revision {revision!r})"
         raise ModelNotFoundError(f"{name!r}{of_revision} is not in the cache {repository.cache}.")
     return folders
-
-
-def _snapshots(folder: Path) -> list[CachedModel]:
-    """What the cache holds of one repository, the newest first."""
-    name = folder.name.removeprefix("models--").replace("--", "/")
-    commits = [path for path in _sorted_glob(folder, "snapshots/*") if COMMIT.fullmatch(path.name)]
-    commits.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [CachedModel(name, path.name, path, _size(path), _is_whole(path)) for path in commits]
-
-
-def _sorted_glob(folder: Path, pattern: str) -> list[Path]:
-    return sorted(folder.glob(pattern)) if os.path.isdir(folder) else []  # on a name that is too long, glob raises
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if os.path.isfile(path))
-
-
-def _is_whole(snapshot: Path) -> bool:
-    if not os.path.isfile(snapshot / "config.json"):
-        return False
-    converted = _recorded_conversion(snapshot.parents[1], snapshot.name)
-    return _has_weights(snapshot) or (converted is not None and _has_weights(snapshot.with_name(converted)))
-
-
-def _recorded_conversion(folder: Path, commit: str) -> str | None:
-    """The commit that the hub was seen to have as the conversion of this one, or None."""
-    try:
-        text = (folder / ".conversions" / commit).read_text("ascii")
-    except (OSError, ValueError):
-        return None
-    return text if COMMIT.fullmatch(text) else None
-
-
-def _has_weights(snapshot: Path) -> bool:
-    """Whether a snapshot has a file of weights, or an index of weights and all its shards."""
-    if any(os.path.isfile(snapshot / name) for name in ("model.safetensors", "pytorch_model.bin")):
-        return True
-    return any(map(_has_shards, (snapshot / f"{name}.index.json" for name in ("model.safetensors", "pytorch_model.bin"))))
-
-
-def _has_shards(index: Path) -> bool:
-    try:
-        shards = set(json.loads(index.read_bytes())["weight_map"].values())
-        return bool(shards) and all(os.path.isfile(index.with_name(_plain(shard))) for shard in shards)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return False
-
-
-def _is_known(snapshot: Path, filename: str) -> bool:
-    return os.path.isfile(snapshot / filename) or _known_absent(snapshot, filename)
-
-
-def _known_absent(snapshot: Path, filename: str) -> bool:
-    """Whether the cache says that the commit of this snapshot has no such file."""
-    folder, commit = snapshot.parents[1], snapshot.name
-    if os.path.isfile(folder / ".no_exist" / commit / filename):
-        return True
-    try:
-        listing = json.loads((folder / "trees" / f"{commit}.json").read_bytes())
-        return listing["format_version"] == 1 and filename not in listing["files"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return False  # no listing, or not one that can be read: nothing is known
 
 
 def _is_readable(path: Path) -> bool:

@@ -52,7 +52,7 @@ def list_models(options: argparse.Namespace) -> None:
     models: list[dict] = [{"name": name, "where": "bundled"} for name in hub.bundled_models()]
     for cached in hub.cached_models():
         if runs_here(cached.folder / "config.json"):
-            where = "cached" if cached.whole else "in part"
+            where = "cached" if cached.complete else "in part"
             models.append({"name": cached.name, "where": where, "commit": cached.commit, "bytes": cached.size})
     for model in models:
         if options.json:

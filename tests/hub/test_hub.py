@@ -297,12 +297,12 @@ def test_cached_models_tells_the_whole_from_the_broken(tmp_path):
     write(tmp_path / "datasets--x" / "snapshots" / COMMIT, FILES)
     os.utime(tmp_path / "models--bert" / "snapshots" / COMMIT, (1, 1))
     models = cached_models(tmp_path)
-    assert [(model.name, model.commit, model.whole) for model in models if not model.name.startswith("c/")] == [
+    assert [(model.name, model.commit, model.complete) for model in models if not model.name.startswith("c/")] == [
         ("a/sharded", COMMIT, True),
         ("a/short-of-one", COMMIT, False),
         ("bert", OTHER_COMMIT, True),
         ("bert", COMMIT, False),
     ]
-    assert not any(model.whole for model in models if model.name.startswith("c/"))
+    assert not any(model.complete for model in models if model.name.startswith("c/"))
     assert models[0].size == 2 + len(index) + 2 and models[0].folder.is_dir()
     assert cached_models(tmp_path / "nowhere") == []

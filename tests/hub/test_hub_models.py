@@ -91,7 +91,7 @@ def test_a_ready_conversion_is_used_and_the_pickle_stays_on_the_hub(server, pick
             assert client.classify("tiny/pickled", TEXT) == server.answer
             assert not client.has_imported("huggingface_hub")
     assert server.requests == []
-    assert [(model.name, model.whole) for model in hub.cached_models(tmp_path / "cache") if model.whole] == [
+    assert [(model.name, model.complete) for model in hub.cached_models(tmp_path / "cache") if model.complete] == [
         ("tiny/pickled", True)
     ]
 
