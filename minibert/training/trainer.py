@@ -72,7 +72,10 @@ class Trainer:
         **others: Any,
     ):
         check_option_names("Trainer", others, (*OTHERS, "tokenizer"))
-        processing_class = others.pop("tokenizer", None) if processing_class is None else processing_class
+        former = others.pop("tokenizer", None)
+        if former is not None and processing_class is not None:
+            raise InputTypeError("tokenizer is the former name of processing_class; got both. Leave tokenizer out.")
+        processing_class = former if processing_class is None else processing_class
         for name, value in others.items():
             check_without_effect(name, value, OTHERS[name])
         self.model, self.args = check_model(model), check_args(args)

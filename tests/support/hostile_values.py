@@ -177,7 +177,15 @@ def sample(owner: type):
         return AddedToken("<x>")
     if issubclass(owner, minibert.Trainer):
         args = minibert.TrainingArguments("saved", max_steps=1, save_strategy="no", disable_tqdm=True)
-        return owner(sample(minibert.BertForSequenceClassification), args, train_dataset=ROWS, eval_dataset=ROWS)
+        trainer = owner(
+            sample(minibert.BertForSequenceClassification),
+            args,
+            train_dataset=ROWS,
+            eval_dataset=ROWS,
+            peft_config=minibert.LoraConfig(r=1),
+        )
+        trainer.train()  # so that there is an adapter to save
+        return trainer
     if owner is minibert.AdamW:
         return owner({"x": np.zeros(3)})
     if owner is minibert.DataCollatorForLanguageModeling:
@@ -427,7 +435,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "Trainer.add_callback": [{"callback": minibert.EarlyStoppingCallback}],
     "Trainer.predict": [{"test_dataset": ROWS}],
     "Trainer.save_model": [{"output_dir": "saved"}],
-    "Trainer.save_adapter": [],  # after a training with a peft_config only
+    "Trainer.save_adapter": [{"output_dir": "saved"}],
     "DataCollatorWithPadding.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
     "DataCollatorWithPadding.__call__": [{"features": ROWS}],
     "DataCollatorForLanguageModeling.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],

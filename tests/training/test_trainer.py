@@ -470,6 +470,7 @@ TRAINERS = {
     "no callback": ({"callbacks": [5]}, InputTypeError, "a callback has methods such as on_log"),
     "no function": ({"compute_metrics": 5}, InputTypeError, "compute_metrics must be a function; got 5"),
     "an optimizer": ({"optimizers": (1, 2)}, InputError, "optimizers must be"),
+    "two tokenizers": ({"tokenizer": print, "processing_class": print}, InputTypeError, "former name of processing_class; got"),
     "an unknown one": ({"optimiser": None}, InputTypeError, "unexpected keyword argument 'optimiser'"),
 }
 
