@@ -36,7 +36,7 @@ from .startup import run_program
 ROWS, MAX_LENGTH, SORTED_FROM = 32, 128, 20  # batches of like lengths are cut from as many random ones
 RANDOM, ALIKE, FULL = "SST-2 by 32, random", "SST-2 by 32, like lengths", "16×64, no padding"
 GOALS = {RANDOM: 2.4, ALIKE: 1.2, FULL: 1.0}  # times torch fp32
-MAX_ERROR = {"fp32": 1e-4, "bf16": 0.1}
+MAX_ERROR = {"fp32": 1e-4, "bf16": 0.3}  # of 8 bits: torch's autocast is 0.2 off at random weights
 SETTINGS = {"lr": 2e-5}
 PEAK = """
 from benchmarks import training
