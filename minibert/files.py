@@ -77,7 +77,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file as `atomic_write` does."""
     text = json.dumps(content, indent=2) + "\n"
-    atomic_write(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda tmp_path: tmp_path.write_text(text, encoding="utf-8"))
 
 
 def current_umask() -> int:

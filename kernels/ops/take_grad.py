@@ -12,7 +12,7 @@ from ..runtime.threads import run
 from ..simd.emit import fetch_add
 
 ZEROS_TASK_VALUES = 1 << 16  # 256 KiB
-STRIPE = 32  # columns of a task: two cache lines of each row
+TASK_COLUMNS = 32  # columns of a task: two cache lines of each row
 
 
 @variant("take_grad", tolerance=1e-6, tolerance_reason="one float32 sum of all rows that were taken from the same")
@@ -33,7 +33,7 @@ def take_grad_vector(grad, rows, count):
     grad, rows = np.ascontiguousarray(grad), np.ascontiguousarray(rows, np.int64)
     x_grad = empty(count, grad.shape[1])
     run(fill_with_zeros, -(-x_grad.size // ZEROS_TASK_VALUES), x_grad.reshape(-1))
-    run(add_rows, -(-grad.shape[1] // STRIPE), grad, rows, x_grad)
+    run(add_rows, -(-grad.shape[1] // TASK_COLUMNS), grad, rows, x_grad)
     return x_grad
 
 
@@ -49,10 +49,10 @@ def fill_with_zeros(counter, values):
 
 @jit(nogil=True, error_model="numpy")
 def add_rows(counter, grad, rows, x_grad):
-    left = fetch_add(counter) * STRIPE
+    left = fetch_add(counter) * TASK_COLUMNS
     while left < grad.shape[1]:
         for n in range(len(rows)):
-            source, target = grad[n][left : left + STRIPE], x_grad[rows[n]][left : left + STRIPE]
+            source, target = grad[n][left : left + TASK_COLUMNS], x_grad[rows[n]][left : left + TASK_COLUMNS]
             for i in range(len(source)):
                 target[i] += source[i]
-        left = fetch_add(counter) * STRIPE
+        left = fetch_add(counter) * TASK_COLUMNS

@@ -56,33 +56,33 @@ def checkpoint_folders(output_dir: Path) -> list[Path]:
 
 def write_checkpoint(folder: Path, save_model: Callable[[Path], None], checkpoint: Checkpoint) -> None:
     """Write a checkpoint's folder, all of it or nothing. ModelFileError if the disk is full."""
-    with unfinished(folder) as aside:
-        save_model(aside)
-        save_tensors(aside / OPTIMIZER, checkpoint.moments)
-        write_json(aside / STATE, checkpoint.state.to_dict())
+    with unfinished(folder) as tmp_path:
+        save_model(tmp_path)
+        save_tensors(tmp_path / OPTIMIZER, checkpoint.moments)
+        write_json(tmp_path / STATE, checkpoint.state.to_dict())
         content = {"fingerprint": checkpoint.fingerprint, "progress": checkpoint.progress}
-        checksums = {path.name: checksum_of(path) for path in sorted(aside.iterdir())}
-        write_json(aside / RESUME, {**content, "checksums": {**checksums, RESUME: checksum_of_json(content)}})
+        checksums = {path.name: checksum_of(path) for path in sorted(tmp_path.iterdir())}
+        write_json(tmp_path / RESUME, {**content, "checksums": {**checksums, RESUME: checksum_of_json(content)}})
 
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
     """A folder beside the one that is to be, which takes its name at the end, or is removed after an error."""
-    aside = folder.with_name(UNFINISHED + folder.name)
+    tmp_path = folder.with_name(UNFINISHED + folder.name)
     try:
-        remove(aside)
-        aside.mkdir(parents=True)
-        yield aside
-        for path in aside.iterdir():
+        remove(tmp_path)
+        tmp_path.mkdir(parents=True)
+        yield tmp_path
+        for path in tmp_path.iterdir():
             flush_to_disk(path)
         remove(folder)  # of the same training, if it had been killed after this point and was resumed from an earlier one
-        os.replace(aside, folder)
+        os.replace(tmp_path, folder)
     except OSError as error:
         if isinstance(error, ModelFileError):
             raise ModelFileError(f"checkpoint {folder} cannot be written: {error}") from error
         raise ModelFileError(f"checkpoint {folder} cannot be written: {error.strerror or error}.") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -93,10 +93,10 @@ def flush_to_disk(path: Path) -> None:
 def remove(folder: Path) -> None:
     """Delete a checkpoint; it loses its name first, so that half of one never has it."""
     if folder.exists():
-        aside = folder.with_name(f"{UNFINISHED}old-{folder.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(folder, aside)
-        shutil.rmtree(aside)
+        tmp_path = folder.with_name(f"{UNFINISHED}old-{folder.name}")
+        shutil.rmtree(tmp_path, ignore_errors=True)
+        os.replace(folder, tmp_path)
+        shutil.rmtree(tmp_path)
 
 
 def remove_unfinished(output_dir: Path) -> None:

@@ -30,4 +30,4 @@ def plot_losses(log_history: list[dict[str, Any]], path: Path) -> None:
             axes.plot(*zip(*points), style, label=label)
     axes.legend()
     canvas = FigureCanvasAgg(figure)
-    atomic_write(path, lambda aside: canvas.print_figure(aside, format="png", metadata={"Software": None}))
+    atomic_write(path, lambda tmp_path: canvas.print_figure(tmp_path, format="png", metadata={"Software": None}))
