@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError, TrainingError
 from ..models.base import PreTrainedModel
 from .arguments import TrainingArguments
-from .data import Rows, label_count, load_batch
+from .data import TEACHER, Rows, label_count, load_batch
 from .freezing import frozen_tensors, learning_rate_scales
 from .gradients import loss_and_gradients
 from .lora import Adapter, LoraConfig
@@ -104,12 +104,14 @@ class Stepper:
         loaded = []
         for index, batch in enumerate(batches):
             micro_step = number * args.gradient_accumulation_steps + index
-            inputs, labels = load_batch(self.rows, batch, self.collator, self.label_names, (args.seed, TRAINING, micro_step))
-            loaded.append((micro_step, inputs, labels, label_count(labels, args.class_weights)))
+            names = (*self.label_names, TEACHER)
+            inputs, labels = load_batch(self.rows, batch, self.collator, names, (args.seed, TRAINING, micro_step))
+            teacher_logits = self.teacher_logits(inputs, labels.pop(TEACHER, None))
+            loaded.append((micro_step, inputs, labels, teacher_logits, label_count(labels, args.class_weights)))
         total = sum(count for *_, count in loaded)
         mean_loss = 0.0
         gradients: dict[str, np.ndarray] = {}
-        for micro_step, inputs, labels, count in loaded:
+        for micro_step, inputs, labels, teacher_logits, count in loaded:
             if not count:  # no token of it has a label
                 continue
             loss, micro_gradients = loss_and_gradients(
@@ -123,13 +125,21 @@ class Stepper:
                 parameters=self.parameters,
                 freeze_layers=args.freeze_layers,
                 kernels=args.preset,
-                teacher_logits=None if self.teacher is None else self.teacher(**inputs).logits,
+                teacher_logits=teacher_logits,
                 temperature=args.distillation_temperature,
                 distillation_weight=args.distillation_weight,
             )
             mean_loss += loss * (count / total)
             add_scaled(gradients, micro_gradients, count / total)
         return mean_loss, gradients
+
+    def teacher_logits(self, inputs: Mapping, from_rows: np.ndarray | None) -> np.ndarray | None:
+        """A batch's, computed by the teacher or read from its rows; None without either."""
+        if self.teacher is None:
+            return from_rows
+        if from_rows is not None:
+            raise InputError(f"the rows of {self.rows.name} have {TEACHER}, and there is a teacher too; pass one of them.")
+        return self.teacher(**inputs).logits
 
 
 def scales_of(trainable: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> dict[str, float]:

@@ -53,7 +53,7 @@ class Trainer:
     a tokenizer gives them, and `labels` or `label` (`start_positions` and so on for other heads). `processing_class` is the
     tokenizer: it pads, and is saved with the model. `compute_metrics` takes (predictions, labels) and returns figures by name.
     `peft_config`, a LoraConfig, trains low-rank changes of the weights, and the head; `teacher`, a model of the same tokens
-    and labels, adds a loss against its logits (`distillation_weight`).
+    and labels, adds a loss against its logits (`distillation_weight`); so do rows that have them, as `teacher_logits` (C,).
     """
 
     @strict_arguments
