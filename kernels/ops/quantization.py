@@ -34,6 +34,13 @@ def rotate(x):
     return hadamard16(parts.reshape(-1, ROTATION, 1)).reshape(x.shape)
 
 
+def rotate_back(x):
+    """x (M, K), K a multiple of 16 -> x Rᵀ, where `rotate` is R: 256 x, if x was rotated. The same two steps in reverse; each
+    is symmetric."""
+    x = hadamard16(x.reshape(-1, ROTATION, 1)).reshape(len(x), ROTATION, -1)
+    return hadamard16(x).reshape(len(x), -1)
+
+
 def hadamard16(x):
     """x (R, 16, ·) -> H x, where H is a Hadamard matrix of order 16: ones and minus ones, H Hᵀ = 16 I.
 
@@ -56,6 +63,27 @@ def quantize_weight(weight):
     scales = [np.maximum(np.abs(group).max(axis=1), F(1e-30)) / F(127) for group in groups(rotated)]
     values = [np.rint(group / scale[:, None]).astype(np.int8) for group, scale in zip(groups(rotated), scales)]
     return np.concatenate(values, axis=1), np.stack(scales) / F(ROTATION**2)
+
+
+def dequantize_weight(values, scales, inputs):
+    """The results of `quantize_weight` for a weight (N, inputs) -> a float32 weight of that shape, near the one it was."""
+    rotated = [group * scale[:, None] for group, scale in zip(groups(values), scales)]
+    return np.ascontiguousarray(rotate_back(np.concatenate(rotated, axis=1))[:, :inputs])
+
+
+def quantize_table(table):
+    """A table of embeddings (V, E) -> int8 (V, E), and a scale of each row (V,).
+
+    A scale has 16 significant bits. So 127 times it is exact, and a table that was rounded comes out as it is.
+    """
+    largest = np.maximum(np.abs(table).max(axis=1), F(1e-30)) / F(127)
+    scales = ((largest.view(np.uint32) + np.uint32(0xFF)) & np.uint32(0xFFFFFF00)).view(F)  # rounded up
+    return np.rint(table / scales[:, None]).astype(np.int8), scales
+
+
+def dequantize_table(values, scales):
+    """The results of `quantize_table` -> a float32 table."""
+    return values * scales[:, None]
 
 
 def groups(x):

@@ -131,7 +131,7 @@ def starting_model(options: argparse.Namespace, task: Any, config: Any, checkpoi
     model_class: Any = family.load(task.head)
     if checkpoint is None:
         return model_class(config, seed=options.seed)
-    return model_class.from_checkpoint(checkpoint, config, ModelOptions(new_head_seed=options.seed))
+    return model_class.from_checkpoint(checkpoint, config, ModelOptions("fast", new_head_seed=options.seed))
 
 
 def starting_tokenizer(options: argparse.Namespace, model: Any, checkpoint: Any) -> Any:

@@ -35,12 +35,15 @@ from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
     VERSION,
-    check_kernels,
     computes_in_int8,
+    dequantized_tensors,
+    int8_names,
     is_quantized,
     kernels_for,
     quantized_shapes,
     quantized_tensors,
+    with_float_tables,
+    without_quantization,
 )
 from .random_weights import generator, init_tensor
 
@@ -158,8 +161,6 @@ class PreTrainedModel(Module):
         """A located checkpoint and its configuration -> the model."""
         names, arch = cls.encoder_names, config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, options.kernels)
-        if quantized:
-            check_kernels(make_ops(kernels), arch, checkpoint.name)
         stored = canonical(open_weights(checkpoint, options.safetensors_only), names.prefix)
         if not options.pooler:
             if cls.has_head:
@@ -178,8 +179,13 @@ class PreTrainedModel(Module):
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
-        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads)
+        int8 = int8_names(shapes, names) if quantized else set()
+        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads, int8)
         tensors = {name: stored[name].array() for name in shapes}
+        if quantized:
+            tensors = with_float_tables(tensors, names)
+            if not computes_in_int8(make_ops(kernels), arch):
+                tensors, config = dequantized_tensors(tensors, names, arch), without_quantization(config)
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
             if options.new_head_seed is None:

@@ -216,7 +216,7 @@ def check_model(model: Any, name: str = "model") -> PreTrainedModel:
     if not model.loss_heads(model.config):
         raise InputError(f"a {type(model).__name__} has no head to train; take AutoModelForSequenceClassification or its like.")
     if is_quantized(model.config):
-        raise InputError("8-bit weights cannot be trained; load the original checkpoint.")
+        raise InputError("8-bit weights cannot be trained; load the model with kernels='fast', which makes floats of them.")
     return model
 
 
