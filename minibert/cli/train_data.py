@@ -93,7 +93,12 @@ def encode_file(file: LabeledFile, tokenizer: Any, task: TrainingTask, options: 
             file.leave_out(line, error)
     if not rows:
         raise InputError(f"{file.name} must have a row that can be used; {file.bad[0]}")
+    report_left_out(file)
+    return rows
+
+
+def report_left_out(file: LabeledFile) -> None:
+    """A line on stderr, if rows of the file cannot be used."""
     if file.bad:
         more = "; ..." if len(file.bad) > MAX_REASONS else ""
         eprint(f"{len(file.bad):,} rows of {file.name} are left out. {'; '.join(file.bad[:MAX_REASONS])}{more}")
-    return rows

@@ -328,10 +328,11 @@ class PreTrainedModel(Module):
     @strict_arguments
     def with_tensors(self: M, tensors: Mapping[str, np.ndarray]) -> M:
         """A model of the same class, configuration and kernels with other weights: arrays of the names and shapes of
-        `model.tensors`. float32 arrays are not copied: do not change them while it is in use."""
+        `model.tensors`. Arrays of their types, float32 or an int8 checkpoint's int8, are not copied: do not change them while
+        it is in use."""
         check_same_tensors("tensors", tensors, self.tensors)
-        single = {name: np.ascontiguousarray(tensors[name], np.float32) for name in self.tensors}
-        return rebuild(type(self), self.config, single, self.kernels.spec)
+        arrays = {name: np.ascontiguousarray(tensors[name], own.dtype) for name, own in self.tensors.items()}
+        return rebuild(type(self), self.config, arrays, self.kernels.spec)
 
     def __repr__(self) -> str:
         arch = self.architecture
