@@ -14,6 +14,8 @@ Next: `linear_int8.py`, the kernels, and what 8 bits cost in accuracy.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..gemm.int8_layout import ROTATION, group_size
@@ -71,19 +73,26 @@ def dequantize_weight(values, scales, inputs):
     return np.ascontiguousarray(rotate_back(np.concatenate(rotated, axis=1))[:, :inputs])
 
 
+class Int8Table(NamedTuple):
+    """A table of embeddings in 8 bits."""
+
+    values: np.ndarray  # int8 (V, E)
+    scales: np.ndarray  # float32 (V,): of each row
+
+
 def quantize_table(table):
-    """A table of embeddings (V, E) -> int8 (V, E), and a scale of each row (V,).
+    """A table of embeddings (V, E) -> an Int8Table.
 
     A scale has 16 significant bits. So 127 times it is exact, and a table that was rounded comes out as it is.
     """
     largest = np.maximum(np.abs(table).max(axis=1), F(1e-30)) / F(127)
     scales = ((largest.view(np.uint32) + np.uint32(0xFF)) & np.uint32(0xFFFFFF00)).view(F)  # rounded up
-    return np.rint(table / scales[:, None]).astype(np.int8), scales
+    return Int8Table(np.rint(table / scales[:, None]).astype(np.int8), scales)
 
 
-def dequantize_table(values, scales):
-    """The results of `quantize_table` -> a float32 table."""
-    return values * scales[:, None]
+def dequantize_table(table):
+    """An Int8Table -> a float32 table."""
+    return table.values * table.scales[:, None]
 
 
 def groups(x):

@@ -35,15 +35,13 @@ from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
     VERSION,
+    adapt,
     computes_in_int8,
-    dequantized_tensors,
     int8_names,
     is_quantized,
     kernels_for,
     quantized_shapes,
     quantized_tensors,
-    with_float_tables,
-    without_quantization,
 )
 from .random_weights import generator, init_tensor
 
@@ -183,9 +181,7 @@ class PreTrainedModel(Module):
         check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads, int8)
         tensors = {name: stored[name].array() for name in shapes}
         if quantized:
-            tensors = with_float_tables(tensors, names)
-            if not computes_in_int8(make_ops(kernels), arch):
-                tensors, config = dequantized_tensors(tensors, names, arch), without_quantization(config)
+            tensors, config = adapt(tensors, config, names, make_ops(kernels), bool(tied))
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
             if options.new_head_seed is None:

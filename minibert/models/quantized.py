@@ -9,7 +9,8 @@ arrays, which the int8 kernels use as they are in the mapped file:
     transformer.layer.0.query_key_value.columns    float32  each output's bias, and the sum of its weights
     ... attention_out, feed_forward_in, feed_forward_out
 
-Tables of words and of positions are int8 too, each row with a scale of its own, and become float32 when they are read:
+Tables of words and of positions are int8 too, each row with a scale of its own. Positions become float32 when they are read;
+words stay in the mapped file, if the kernels read their rows as they are (`adapt`):
 
     embeddings.word_embeddings.weight              int8     (V, E)
     embeddings.word_embeddings.scales              float32  (V,)
@@ -27,7 +28,7 @@ import numpy as np
 
 from minibert.kernels.catalog import Ops
 from minibert.kernels.gemm.int8_layout import packed_shapes, unpack_panels
-from minibert.kernels.ops.quantization import dequantize_table, dequantize_weight, quantize_table
+from minibert.kernels.ops.quantization import Int8Table, dequantize_table, dequantize_weight, quantize_table
 
 from ..config import Architecture, PreTrainedConfig, short_repr
 from ..errors import ConfigError
@@ -72,6 +73,18 @@ def computes_in_int8(ops: Ops, arch: Architecture) -> bool:
     return all(ops.names[name] == "int8" for name in names)
 
 
+def adapt(
+    tensors: Mapping[str, np.ndarray], config: PreTrainedConfig, names: EncoderNames, ops: Ops, tied: bool
+) -> tuple[dict[str, np.ndarray], PreTrainedConfig]:
+    """The tensors of an int8 checkpoint and its configuration -> those of a model with these kernels. `tied`: a head
+    multiplies by the words."""
+    if computes_in_int8(ops, config.architecture):
+        stay = ops.names["embed"] == "vector" and not tied
+        return with_float_tables(tensors, (names.positions,) if stay else tables(names)), config
+    read = with_float_tables(tensors, tables(names))
+    return dequantized_tensors(read, names, config.architecture), without_quantization(config)
+
+
 def without_quantization(config: PreTrainedConfig) -> PreTrainedConfig:
     """The configuration of the same model with float weights."""
     return config.from_dict({name: value for name, value in config.to_dict().items() if name != "quantization_config"})
@@ -96,7 +109,8 @@ def quantized_tensors(tensors: Mapping[str, np.ndarray], layers: list, names: En
     """A model's tensors and its prepared layers -> the tensors of its int8 checkpoint."""
     saved = dict(tensors)
     for table in tables(names):
-        saved[f"{table}.weight"], saved[f"{table}.scales"] = quantize_table(tensors[f"{table}.weight"])
+        if f"{table}.scales" not in tensors:
+            saved[f"{table}.weight"], saved[f"{table}.scales"] = quantize_table(tensors[f"{table}.weight"])
     for index, layer in enumerate(layers):
         for product, (modules, _) in QUANTIZED_LINEARS.items():
             for module in modules:
@@ -117,12 +131,22 @@ def int8_names(shapes: Mapping, names: EncoderNames) -> set[str]:
     return {f"{table}.weight" for table in tables(names)} | {name for name in shapes if name.endswith(".panels")}
 
 
-def with_float_tables(tensors: Mapping[str, np.ndarray], names: EncoderNames) -> dict[str, np.ndarray]:
-    """The tensors of an int8 checkpoint -> the same with float32 tables, and without their scales."""
+def with_float_tables(tensors: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The tensors of an int8 checkpoint -> the same with float32 tables of these names, and without their scales."""
     read = dict(tensors)
-    for table in tables(names):
-        read[f"{table}.weight"] = dequantize_table(tensors[f"{table}.weight"], read.pop(f"{table}.scales"))
+    for name in names:
+        read[f"{name}.weight"] = dequantize_table(Int8Table(tensors[f"{name}.weight"], read.pop(f"{name}.scales")))
     return read
+
+
+def word_table(tensors: Mapping[str, np.ndarray], words: str) -> np.ndarray | Int8Table:
+    """A model's table of word embeddings: an int8 one, if `adapt` left it so."""
+    scales = tensors.get(f"{words}.scales")
+    return tensors[f"{words}.weight"] if scales is None else Int8Table(tensors[f"{words}.weight"], scales)
+
+
+def as_floats(table: np.ndarray | Int8Table) -> np.ndarray:
+    return dequantize_table(table) if isinstance(table, Int8Table) else table
 
 
 def dequantized_tensors(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: Architecture) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ def round_tables(tensors):
     """Embeddings as they come out of 8 bits."""
     for name in tensors:
         if name.endswith(("word_embeddings.weight", "position_embeddings.weight")):
-            tensors[name] = dequantize_table(*quantize_table(tensors[name]))
+            tensors[name] = dequantize_table(quantize_table(tensors[name]))
 
 
 @pytest.fixture
@@ -91,13 +91,46 @@ def test_tables_take_a_quarter_of_the_bytes_and_a_scale_for_each_row(folder):
     assert np.abs(table - original).max() > 0 and (np.abs(table - original) <= 0.51 * steps).all()
 
 
+def test_words_stay_in_the_file_and_give_the_same_bits_as_floats_of_them(folder):
+    model = load(folder)
+    words = model.encoder.tables[0]
+    assert words.values.dtype == np.int8 and not words.values.flags.owndata and not words.values.flags.writeable
+    floats = model.with_tensors(dict(model.tensors))
+    floats.encoder = floats.encoder._replace(tables=(dequantize_table(words), *floats.encoder.tables[1:]))
+    for ids in (IDS, IDS[:1, :3], np.arange(15)[None].repeat(9, axis=0)):
+        assert np.array_equal(model(ids).logits, floats(ids).logits)
+    table = model.get_input_embeddings()
+    assert np.array_equal(table.weight, dequantize_table(words)) and table.num_embeddings == len(words.values)
+    by_embeddings = model(inputs_embeds=table(IDS)).logits
+    assert np.array_equal(by_embeddings, model(IDS).logits)
+
+
+def test_a_head_that_multiplies_by_the_words_has_floats_of_them(tmp_path):
+    quantize(make_checkpoint(tmp_path / "float", "bert", "ForMaskedLM"), tmp_path / "int8")
+    model = minibert.BertForMaskedLM.from_pretrained(tmp_path / "int8")
+    assert model.encoder.tables[0].dtype == np.float32
+    assert np.array_equal(model.get_output_embeddings().weight, model.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize("embed", ["naive", "vector"])
+def test_int8_products_beside_any_variant_of_the_embeddings(folder, embed):
+    kernels = {**load(folder).kernels.names, "embed": embed}
+    mapping = {name: variant for name, variant in kernels.items() if " + " not in variant}
+    model = load(folder, mapping)
+    assert computes_in_int8(model.kernels, model.architecture) and isinstance(model.encoder.tables[0], tuple) == (
+        embed == "vector"
+    )
+    expected = load(folder)(IDS).logits
+    assert np.abs(model(IDS).logits - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_a_table_that_was_rounded_is_rounded_to_itself():
     table = (
         np.random.default_rng(0).normal(size=(500, 24)).astype(np.float32)
         * np.logspace(-30, 30, 500, dtype=np.float32)[:, None]
     )
     table[7] = 0
-    rounded = dequantize_table(*quantize_table(table))
+    rounded = dequantize_table(quantize_table(table))
     assert rounded.dtype == np.float32 and not np.array_equal(rounded, table)
     for again, once in zip(quantize_table(rounded), quantize_table(table)):
         assert np.array_equal(again, once)
