@@ -226,8 +226,8 @@ class BertTokenizer(PreTrainedTokenizerBase):
             special,
             **options,
         )
-        special = self.cls_token, self.cls_token_id, self.sep_token, self.sep_token_id
-        self._template = bert_template(*special, self.cls_token_type_id)
+        cls, sep = (self.cls_token, self.cls_token_id), (self.sep_token, self.sep_token_id)
+        self._template = bert_template(*cls, *sep, self.cls_token_type_id)
 
 
 class DistilBertTokenizer(BertTokenizer):
