@@ -12,6 +12,8 @@ in their order; one whose result is in the folder of --work is skipped, and a tr
     scores      the teacher's for each text
     lessons     labels and scores of each text
     student     all-MiniLM-L6-v2 learns both
+    more        more recombined sentences, from longer ones; the teacher's scores of them
+    polished    the student learns those, and once more all lessons of eight words and more, and of templates
     int8        its vocabulary cut, its weights quantized, its scores calibrated on the half to choose
     frontier    smaller students, trained for less long: the card's second table
     report      the card's figures: on the half to report, on dev, on single sentences and on neutral text
@@ -28,6 +30,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -36,18 +39,19 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from .bundled_report import report, report_frontier
-from .bundled_rows import LABELS, as_people_write, read_rows, recombined, split, write_rows
+from .bundled_rows import COMPOSED, LABELS, as_people_write, read_rows, recombined, split, write_rows
 from .bundled_sentences import NEUTRAL, sentences
 
-PIECES = 30522  # of BERT's uncased vocabulary, the most frequent first
-RECOMBINED, JOINED, AS_WRITTEN = 15_000, 1_500, 5_000  # texts composed of SST-2's rows
+ALL_PIECES = 30522  # of BERT's uncased vocabulary
+PIECES = 29612  # of them; after these come single characters inside of words, not Latin ones, or ones that are never inside
 UNLABELED = "?"
 LAYERS = {6: [0, 1, 2, 3, 4, 5], 4: [0, 2, 4, 5], 3: [0, 2, 5]}  # which of the six a student keeps
 TEACHER = "--epochs 1 --lr 2e-5 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 100"
 STUDENT = (
-    "--epochs 4 --lr 7e-5 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 500 "
+    "--epochs 3 --lr 7e-5 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 500 "
     "--teacher-column labels --distillation-weight 0.7 --temperature 2"
 )
+POLISH = STUDENT.replace("--epochs 3", "--epochs 1").replace("7e-5", "5e-5")
 DISTILBERT_NAMES = [  # BERT's name of a part, DistilBERT's; in this order, as "output.dense" ends two of them
     ("encoder.layer", "transformer.layer"),
     ("attention.self.query", "attention.q_lin"),
@@ -94,41 +98,48 @@ def make_texts(work: Path, options: argparse.Namespace) -> None:
     rows, generator = read_rows(work / "long.tsv"), random.Random(1)
     as_written = [(as_people_write(text), label) for text, label in rows if len(text.split()) >= 8]
     joined = []
-    for _ in range(JOINED):
+    for _ in range(COMPOSED["joined"]):
         label = generator.choice(LABELS)
         of_label = generator.sample([text for text, of in as_written if of == label], generator.choice([2, 3]))
         joined.append((" ".join(text.rstrip(" .") + "." for text in of_label), label))
-    texts = rows + generator.sample(as_written, AS_WRITTEN) + joined + sentences()
-    texts += [(text, UNLABELED) for text in recombined(rows, RECOMBINED)]
+    texts = rows + generator.sample(as_written, COMPOSED["as_written"]) + joined + sentences()
+    texts += [(text, UNLABELED) for text in recombined(rows, COMPOSED["recombined"])]
     write_rows(work / "texts.tsv", texts)
 
 
 def make_scores(work: Path, options: argparse.Namespace) -> None:
-    where = [
-        "--text-column",
-        "sentence",
-        "-o",
-        work / "scores.jsonl",
-        *(["--resume"] if any(work.glob("scores.jsonl*")) else []),
-    ]
-    minibert("run", "--model", work / "teacher", "--kernels", "bf16", "--top-k", 2, *where, work / "texts.tsv")
+    score(work, "texts.tsv", "scores.jsonl")
+
+
+def score(work: Path, texts: str, output: str) -> None:
+    """`minibert run` with the teacher, resumed if it was killed."""
+    resume = ["--resume"] if any(work.glob(f"{output}*")) else []
+    where = ["--text-column", "sentence", "-o", work / output, *resume]
+    minibert("run", "--model", work / "teacher", "--kernels", "int8", "--top-k", 2, *where, work / texts)
 
 
 def make_lessons(work: Path, options: argparse.Namespace) -> None:
+    write_lessons(work / "lessons.jsonl", lessons(work / "scores.jsonl"))
+
+
+def lessons(path: Path) -> Iterator[dict[str, Any]]:
     """What the student learns of each text: a label, and a score of each. Of a template the author knows better than a
     teacher of film reviews: if they disagree, the teacher's scores are swapped. Neutral text is half of each."""
     written, generator = dict(sentences()), random.Random(2)
-    with (work / "scores.jsonl").open(encoding="utf-8") as rows, (work / "lessons.jsonl").open("w", encoding="utf-8") as out:
-        for row in map(json.loads, rows):
-            best, other = (answer["label"] for answer in row["labels"])
-            scores = [answer["score"] for answer in row["labels"]]
-            label = best if row["label"] == UNLABELED else row["label"]
-            if label == NEUTRAL:
-                label, scores = generator.choice(LABELS), [0.5, 0.5]
-            elif row["sentence"] in written and label != best:
-                best, other = other, best
-            labels = [{"label": best, "score": scores[0]}, {"label": other, "score": scores[1]}]
-            out.write(json.dumps({"sentence": row["sentence"], "label": label, "labels": labels}) + "\n")
+    for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        best, other = (answer["label"] for answer in row["labels"])
+        scores = [answer["score"] for answer in row["labels"]]
+        label = best if row["label"] == UNLABELED else row["label"]
+        if label == NEUTRAL:
+            label, scores = generator.choice(LABELS), [0.5, 0.5]
+        elif row["sentence"] in written and label != best:
+            best, other = other, best
+        labels = [{"label": best, "score": scores[0]}, {"label": other, "score": scores[1]}]
+        yield {"sentence": row["sentence"], "label": label, "labels": labels}
+
+
+def write_lessons(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def make_start(folder: Path, layers: int) -> None:
@@ -149,7 +160,7 @@ def make_start(folder: Path, layers: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(renamed, folder / "model.safetensors")
     config = {"model_type": "distilbert", "architectures": ["DistilBertModel"], "activation": "gelu", "dim": 384}
-    config |= {"n_heads": 12, "hidden_dim": 1536, "n_layers": layers, "vocab_size": PIECES, "max_position_embeddings": 512}
+    config |= {"n_heads": 12, "hidden_dim": 1536, "n_layers": layers, "vocab_size": ALL_PIECES, "max_position_embeddings": 512}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     shutil.copy(source / "vocab.txt", folder / "vocab.txt")
     settings = {"tokenizer_class": "DistilBertTokenizer", "do_lower_case": True, "model_max_length": 512}
@@ -168,6 +179,20 @@ def make_student(work: Path, options: argparse.Namespace) -> None:
     train(work, "student", work / "start", "lessons.jsonl", STUDENT)
 
 
+def make_more(work: Path, options: argparse.Namespace) -> None:
+    known = dict(read_rows(work / "texts.tsv"))
+    new = recombined(read_rows(work / "long.tsv"), COMPOSED["more"], seed=4, least=12)
+    write_rows(work / "more.tsv", [(text, UNLABELED) for text in new if text not in known])
+    score(work, "more.tsv", "more_scores.jsonl")
+
+
+def make_polished(work: Path, options: argparse.Namespace) -> None:
+    written = dict(sentences())
+    known = [row for row in lessons(work / "scores.jsonl") if len(row["sentence"].split()) >= 8 or row["sentence"] in written]
+    write_lessons(work / "polish.jsonl", [*lessons(work / "more_scores.jsonl"), *known])
+    train(work, "polished", work / "student", "polish.jsonl", POLISH)
+
+
 def cut_vocabulary(source: Path, folder: Path, pieces: int) -> Path:
     """A checkpoint with the first `pieces` of its vocabulary, so that their ids stay. What goes is rare, or not Latin."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,16 +209,18 @@ def cut_vocabulary(source: Path, folder: Path, pieces: int) -> Path:
 
 
 def make_int8(work: Path, options: argparse.Namespace) -> None:
-    cut_vocabulary(work / "student", work / "cut", options.pieces)
+    cut_vocabulary(work / "polished", work / "cut", options.pieces)
     minibert("quantize", work / "cut", work / "rounded")
     minibert("calibrate", work / "rounded", work / "int8", "--rows", work / "choose.tsv", "--text-column", "sentence")
 
 
 def make_frontier(work: Path, options: argparse.Namespace) -> None:
-    """Students of fewer layers learn one epoch of SST-2's rows, and one of all layers for comparison."""
+    """Students of fewer layers, and for comparison one of all, learn a quarter of the lessons once."""
+    lines = (work / "lessons.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (work / "quarter.jsonl").write_text("".join(random.Random(3).sample(lines, len(lines) // 4)), encoding="utf-8")
     for layers in LAYERS:
         make_start(work / f"start{layers}", layers)
-        train(work, f"layers{layers}", work / f"start{layers}", "lessons.jsonl", STUDENT.replace("--epochs 4", "--epochs 1"))
+        train(work, f"layers{layers}", work / f"start{layers}", "quarter.jsonl", STUDENT.replace("--epochs 3", "--epochs 1"))
     report_frontier(work, cut_vocabulary)
 
 
@@ -208,6 +235,8 @@ PARTS = {  # a part -> its function, and the file whose presence says that it is
     "scores": (make_scores, "scores.jsonl"),
     "lessons": (make_lessons, "lessons.jsonl"),
     "student": (make_student, "student/model.safetensors"),
+    "more": (make_more, "more_scores.jsonl"),
+    "polished": (make_polished, "polished/model.safetensors"),
     "int8": (make_int8, "int8/model.safetensors"),
     "frontier": (make_frontier, "frontier.json"),
     "report": (make_report, "report.json"),

@@ -16,10 +16,11 @@ import numpy as np
 from minibert import pipeline
 from minibert.calibrate import calibration_error
 
-from .bundled_rows import LABELS, Rows, read_rows
+from .bundled_rows import COMPOSED, LABELS, Rows, read_rows
+from .bundled_sentences import sentences
 
 CARD = Path(__file__).with_name("bundled_card.md")
-FRONTIER_PIECES = (30522, 25000, 20000, 15000, 10000)
+FRONTIER_PIECES = (30522, 29612, 25000, 20000, 15000, 10000)
 EXAMPLES = [  # what a reader of each expects
     ("I've been waiting for a HuggingFace course my whole life.", "POSITIVE"),
     ("I hate this so much!", "NEGATIVE"),
@@ -84,11 +85,18 @@ def report(work: Path, data: Path) -> None:
         "dev": read_rows(data / "dev.tsv"),
     }
     figures: dict[str, Any] = {"bytes": (work / "int8" / "model.safetensors").stat().st_size}
+    figures["pieces"] = json.loads((work / "int8" / "config.json").read_text())["vocab_size"]
+    figures["epochs"] = round(json.loads((work / "student" / "trainer_state.json").read_text())["epoch"])
+    figures["long_rows"], figures["template_rows"] = len(read_rows(work / "long.tsv")), len(sentences())
+    figures |= {f"{name}_rows": count for name, count in COMPOSED.items()}
+    learned = dict(read_rows(work / "texts.tsv"))
+    if any(text in learned for text, _ in EXAMPLES):
+        raise SystemExit("a sentence of the card was trained on")
     for name in ("choose", "report", "dev"):
         right, error = measure(work / "int8", rows[name])
         figures |= {f"{name}_right": right, f"{name}_rows": len(rows[name]), f"{name}_error": error}
     figures["before_error"] = measure(work / "rounded", rows["report"])[1]
-    figures["teacher_right"] = measure(work / "teacher", rows["report"], "bf16")[0]
+    figures["teacher_right"] = measure(work / "teacher", rows["report"], "int8")[0]
     for kernels in ("fast", "bf16"):
         figures[f"{kernels}_right"] = measure(work / "cut", rows["dev"], kernels)[0]
     examples = positive_scores(work / "int8", [text for text, _ in EXAMPLES])
@@ -108,13 +116,13 @@ def labeled(score: float) -> tuple[str, float]:
 def report_frontier(work: Path, cut: Callable[[Path, Path, int], Path]) -> None:
     """Write work/frontier.json: the half to choose, by students of fewer layers, and by the student with fewer pieces."""
     rows, table = read_rows(work / "choose.tsv"), []
-    smaller = [(f"layers{layers}", 1, layers, FRONTIER_PIECES[0]) for layers in (6, 4, 3)]
-    for name, epochs, layers, pieces in [*smaller, *(("student", 0, 6, pieces) for pieces in FRONTIER_PIECES)]:
+    smaller = [(f"layers{layers}", "a quarter, once", layers, FRONTIER_PIECES[0]) for layers in (6, 4, 3)]
+    for name, learned, layers, pieces in [*smaller, *(("polished", "all", 6, pieces) for pieces in FRONTIER_PIECES)]:
         folder = cut(work / name, work / f"{name}.{pieces}", pieces)
         right, _ = measure(folder, rows, "fast")
         weights = 384 * pieces + layers * (4 * 384 * 384 + 2 * 384 * 1536)
         table.append(
-            {"epochs": epochs, "layers": layers, "pieces": pieces, "bytes": weights, "right": right, "rows": len(rows)}
+            {"learned": learned, "layers": layers, "pieces": pieces, "bytes": weights, "right": right, "rows": len(rows)}
         )
         print(table[-1], flush=True)
     (work / "frontier.json").write_text(json.dumps(table, indent=2) + "\n")
@@ -125,7 +133,7 @@ def card(figures: dict[str, Any], frontier: list[dict[str, Any]]) -> str:
     lines = {
         "examples": [f"| `{text}` | {label} | {score:.3f} |" for text, _, label, score in figures["examples"]],
         "frontier": [
-            f"| {row['layers']} | {row['pieces']:,} | {row['epochs'] or 'all'} | {row['bytes'] / 1e6:.1f} MB "
+            f"| {row['layers']} | {row['pieces']:,} | {row['learned']} | {row['bytes'] / 1e6:.1f} MB "
             f"| {row['right'] / row['rows']:.1%} |"
             for row in frontier
         ],
@@ -138,5 +146,7 @@ def card(figures: dict[str, Any], frontier: list[dict[str, Any]]) -> str:
     values |= {"neutral_count": len(scores), "neutral_positive": int((scores > 0.5).sum())}
     values |= {"neutral_mean": f"{np.maximum(scores, 1 - scores).mean():.2f}"}
     values |= {"neutral_sure": int((np.maximum(scores, 1 - scores) > 0.9).sum()), "bytes": f"{figures['bytes']:,}"}
-    numbers = {name: value for name, value in figures.items() if name.endswith(("_right", "_rows"))}
+    wrong = [f"`{text}`" for text, expected, label, _ in figures["examples"] if label != expected]
+    values["mistakes"] = f"Wrong: {', '.join(wrong)}." if wrong else "All of them are right."
+    numbers = {name: f"{value:,}" for name, value in figures.items() if name.endswith(("_right", "_rows", "pieces", "epochs"))}
     return CARD.read_text(encoding="utf-8").format(**{**numbers, **values})

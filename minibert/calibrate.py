@@ -46,9 +46,9 @@ def calibrate(
     """A classifier, texts (or pairs) it has not seen and their labels -> the same classifier in `folder`, calibrated: an int8
     checkpoint of one, else of floats. The other arguments are those of `from_pretrained`."""
     folder = as_folder(folder)
-    location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-    options = {"top_k": None, "function_to_apply": "none", "truncation": True}
-    pipe = pipeline("text-classification", name, **location, **options)
+    location: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "token": token}
+    options: dict[str, Any] = {"top_k": None, "function_to_apply": "none", "truncation": True}
+    pipe = pipeline("text-classification", name, local_files_only=local_files_only, **location, **options)
     model, config = pipe.model, pipe.model.config
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         raise InputError(f"only classes of which a text has one have scores to calibrate; {short_repr(name)} has others.")
