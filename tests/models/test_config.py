@@ -20,6 +20,7 @@ from minibert import (
     InputTypeError,
     MinibertError,
     MPNetConfig,
+    RobertaConfig,
     PreTrainedConfig,
 )
 
@@ -81,11 +82,12 @@ def test_an_alias_sets_and_reads_the_size_and_may_not_disagree_with_it(alias, na
 
 
 def test_the_defaults_are_the_published_base_models():
-    configs = BertConfig(), DistilBertConfig(), ElectraConfig(), MPNetConfig()
-    bert, distilbert, electra, mpnet = (config.architecture for config in configs)
+    configs = BertConfig(), DistilBertConfig(), ElectraConfig(), RobertaConfig(), MPNetConfig()
+    bert, distilbert, electra, roberta, mpnet = (config.architecture for config in configs)
     assert bert == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12, 768, None, 0)
     assert distilbert == (6, 768, 12, 3072, 30522, 512, 1, "gelu", 1e-12, 768, None, 0)
     assert electra == (12, 256, 4, 1024, 30522, 512, 2, "gelu", 1e-12, 128, None, 0)
+    assert roberta == (12, 768, 12, 3072, 50265, 512, 2, "gelu", 1e-12, 768, 1, 0)
     assert mpnet == (12, 768, 12, 3072, 30527, 512, 1, "gelu", 1e-12, 768, 1, 32)
 
 
@@ -222,7 +224,7 @@ def test_the_class_of_another_model_type_is_refused(tmp_path):
 @pytest.mark.parametrize("stated", ["gpt2", 5, ["bert"], None])
 def test_a_model_type_that_there_is_no_encoder_for_is_refused(stated, tmp_path):
     rewrite_config(make_checkpoint(tmp_path), model_type=stated)
-    with pytest.raises(ConfigError, match="runs models of type bert, distilbert, electra, mpnet; .*config.json says"):
+    with pytest.raises(ConfigError, match="runs models of type bert, distilbert, electra, roberta, mpnet; .*config.json says"):
         AutoConfig.from_pretrained(tmp_path)
 
 

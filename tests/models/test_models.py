@@ -184,7 +184,7 @@ def test_a_model_wants_its_own_configuration_in_a_state_that_fits():
         DistilBertModel(config)
     with pytest.raises(
         ConfigError,
-        match="AutoModel takes a configuration of class BertConfig, DistilBertConfig, ElectraConfig, MPNetConfig; got dict",
+        match="AutoModel takes a configuration of class BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig, MPNetConfig; got dict",
     ):
         AutoModel.from_config({})
 

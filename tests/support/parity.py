@@ -18,7 +18,13 @@ SPACING = 2.0**-22  # two of float32's: the few numbers of tiny models cannot be
 BERT = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37)
 DISTILBERT = dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37)
 ELECTRA = {**BERT, "embedding_size": 16}
-DEFAULTS = {"BertConfig": BERT, "DistilBertConfig": DISTILBERT, "ElectraConfig": ELECTRA, "MPNetConfig": BERT}
+DEFAULTS = {
+    "BertConfig": BERT,
+    "DistilBertConfig": DISTILBERT,
+    "ElectraConfig": ELECTRA,
+    "RobertaConfig": BERT,
+    "MPNetConfig": BERT,
+}
 
 
 def make_pair(folder, class_name, kernels="auto", noise=0.1, **sizes):

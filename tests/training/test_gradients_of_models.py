@@ -114,7 +114,7 @@ def test_a_decoder_that_is_not_tied(double, name):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("family", ["Bert", "DistilBert", "Electra", "MPNet"])
+@pytest.mark.parametrize("family", ["Bert", "DistilBert", "Electra", "Roberta", "MPNet"])
 @pytest.mark.parametrize(
     ("problem", "num_labels"),
     [("regression", 1), ("regression", 3), (None, 1), ("multi_label_classification", 3), ("single_label_classification", 3)],
