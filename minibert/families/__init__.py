@@ -4,6 +4,7 @@
     distilbert.py    the same encoder under other names, without token types
     electra.py       embeddings that may be narrower than the hidden states, a discriminator and a generator
     roberta.py       positions that leave out padding, other heads
+    longformer.py    RoBERTa with a window for each layer, and tokens that see all
     mpnet.py         RoBERTa's positions and special tokens, attention with a bias for distances
 
 The entry makes the family known: the public names of `minibert`, the Auto classes (`minibert/auto.py`) and the tasks
@@ -88,6 +89,9 @@ FAMILIES = {
         purposes={"ForPreTraining": "replaced token detection"},
     ),
     "roberta": Family(module="roberta", prefix="Roberta", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"),
+    "longformer": Family(
+        module="longformer", prefix="Longformer", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
+    ),
     "mpnet": Family(
         module="mpnet", prefix="MPNet", tokenizer="MPNetTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
     ),

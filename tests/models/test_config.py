@@ -20,8 +20,8 @@ from minibert import (
     InputTypeError,
     MinibertError,
     MPNetConfig,
-    RobertaConfig,
     PreTrainedConfig,
+    RobertaConfig,
 )
 
 NO_SIZES = [0, -1, 2**31, 2**63, 10**400, True, False, 2.0, 0.5, math.nan, math.inf, "8", "", None, [8], {}]
