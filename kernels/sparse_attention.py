@@ -95,7 +95,7 @@ def global_attention(
 ) -> np.ndarray:
     """hidden (N, D), rows (G,) of it that are global tokens, rising, and three pairs of weight (D, D), bias (D,) -> (G, D).
 
-    Each row's query attends to all unmasked tokens of its sequence."""
+    Each row's query attends to all unmasked tokens of its sequence, of which there must be one."""
     queries, keys, values = ops.linear(hidden[rows], *query), ops.linear(hidden, *key), ops.linear(hidden, *value)
     return block_attention(ops, queries, keys, values, global_blocks(rows, bounds, key_mask), heads)
 

@@ -197,7 +197,7 @@ def test_a_model_or_a_tokenizer_that_is_none_is_refused(encoder):
     for wrong in (None, "name", np.arange(2), encoder):
         with pytest.raises(
             InputTypeError,
-            match="a SentenceEncoder has a BertModel or DistilBertModel or ElectraModel or RobertaModel or MPNetModel; got",
+            match="a SentenceEncoder has a BertModel or DistilBertModel or ElectraModel or RobertaModel or LongformerModel or MPNetModel; got",
         ):
             SentenceEncoder(wrong, encoder.tokenizer)
         with pytest.raises(InputTypeError, match="tokenizer must be a loaded one; got"):

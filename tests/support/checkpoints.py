@@ -50,7 +50,14 @@ WORDS = [
     "'",
     "course",
 ]
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "mpnet": "MPNet"}
+NAMES = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "electra": "Electra",
+    "roberta": "Roberta",
+    "longformer": "Longformer",
+    "mpnet": "MPNet",
+}
 SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
 ROBERTA = {  # two positions are of no token
     **SMALL,
@@ -72,9 +79,10 @@ SIZES = {
         "num_hidden_layers": 2,
     },
     "roberta": ROBERTA,
+    "longformer": {**ROBERTA, "attention_window": 4, "sep_token_id": None},  # IDS are no pair of texts
     "mpnet": ROBERTA,
 }
-ROBERTA_LIKE = ("roberta", "mpnet")  # families with RoBERTa's special tokens; here all have MPNet's tokenizer
+ROBERTA_LIKE = ("roberta", "longformer", "mpnet")  # families with RoBERTa's special tokens; here all have MPNet's tokenizer
 MPNET_WORDS = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *WORDS[5:]]
 MODEL_TYPES = list(NAMES)
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])  # a batch for any of them
@@ -97,7 +105,8 @@ def small_model(model_type="distilbert", head="ForSequenceClassification", seed=
 
 def make_checkpoint(folder, model_type="distilbert", head="ForSequenceClassification", seed=0, **changes):
     """Write a model at random and its tokenizer into `folder`, and return it."""
-    small_model(model_type, head, seed, **changes).save_pretrained(folder)
+    separators = {"sep_token_id": 2} if model_type == "longformer" else {}
+    small_model(model_type, head, seed, **{**separators, **changes}).save_pretrained(folder)
     return write_tokenizer(folder, model_type)
 
 
