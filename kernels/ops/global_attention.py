@@ -22,7 +22,7 @@ from ..simd.scalar_math import NO_ACTIVATION
 from .linear_f32 import gemm_f32, pack_f32
 from .softmax import softmax_vector
 
-NO_BIAS = np.zeros(0, np.float32)
+EMPTY_BIAS = np.zeros(0, np.float32)
 
 
 def pack_absorbed(query_weight, query_bias, key_weight, key_bias, value_weight, value_bias):
@@ -69,7 +69,7 @@ def by_head(queries, heads):
 
 def weighted_sums(queries, hidden, mask):
     """queries (R, D), hidden (L, D) -> softmax(queries hiddenᵀ) hidden (R, D), over the unmasked tokens."""
-    scores = gemm_f32(NO_ACTIVATION, hidden, *as_weights(pack_rows_of(queries), (NO_BIAS,), len(queries)))[0]  # (L, R)
+    scores = gemm_f32(NO_ACTIVATION, hidden, *as_weights(pack_rows_of(queries), (EMPTY_BIAS,), len(queries)))[0]  # (L, R)
     probabilities = softmax_vector(transposed(scores), mask)  # (R, L)
-    columns = as_weights(pack_columns_of(hidden), (NO_BIAS,), hidden.shape[1])
+    columns = as_weights(pack_columns_of(hidden), (EMPTY_BIAS,), hidden.shape[1])
     return gemm_f32(NO_ACTIVATION, probabilities, *columns)[0]
