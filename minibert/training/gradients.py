@@ -25,6 +25,7 @@ from ..models.labels import as_labels
 from ..models.losses import LossHead, LossOptions, check_label_names
 from ..models.packing import Packed
 from ..models.quantized import is_quantized
+from ..models.window_layers import with_global_mask
 from ..tensors import as_array
 from .backward import Gradients, encode_backward
 from .forward import DropoutKey, Network, encode_for_training
@@ -42,6 +43,7 @@ def loss_and_gradients(
     token_type_ids: Any = None,
     position_ids: Any = None,
     *,
+    global_attention_mask: Any = None,
     labels: Any = None,
     next_sentence_label: Any = None,
     start_positions: Any = None,
@@ -66,6 +68,8 @@ def loss_and_gradients(
     With `teacher_logits`, as another model returned them for this batch, `distillation_weight` is the share of the loss against
     them, at this temperature (`minibert/models/losses.py`). With `freeze_layers=n` the embeddings and the first n layers have
     no gradient, and nothing is computed below them.
+
+    `global_attention_mask` is of Longformer alone, as in its call.
 
     `kernels` is "fast" (compiled, in float32), "bf16" (the same, but the layers' products are of numbers rounded to bf16),
     "reference" (NumPy), or "auto": "fast" for float32 if Numba is installed, else "reference". Each has the same bits on any
@@ -92,7 +96,8 @@ def loss_and_gradients(
     frozen = frozen_tensors(model, freeze_layers)
     network = make_network(model, parameters, read_dropout_key(dropout_seed, dropout_step), heads, kernels)
     network = network._replace(frozen_layers=freeze_layers)
-    packed = model.pack(input_ids, attention_mask, token_type_ids, position_ids)
+    masks = with_global_mask(model, attention_mask, global_attention_mask)
+    packed = model.pack(input_ids, masks, token_type_ids, position_ids)
     if packed.score_bias is not None:
         raise InputError("training takes one mask for all queries: attention_mask must have the shape of input_ids, (B, T).")
     training_heads = [TrainingHead(head, model, passed, packed) for head in heads]

@@ -9,7 +9,7 @@ from training_rows import labeled_rows, same_tensors, tiny_model, trainer_of
 from minibert import InputError, InputTypeError, LoraConfig, Trainer, TrainingArguments, loss_and_gradients
 from minibert.training.lora import Adapter
 
-FAMILIES = ["bert", "distilbert", "electra", "mpnet"]
+FAMILIES = ["bert", "distilbert", "electra", "roberta", "longformer", "mpnet"]
 
 
 def lora_trainer(folder, model, config, **options):
