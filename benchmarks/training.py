@@ -121,10 +121,10 @@ ENGINES = {
 }
 
 
-def sentences(data: Path) -> tuple[list[str], np.ndarray]:
-    path = data / "train.tsv"
+def sentences(data: Path, name: str = "train.tsv") -> tuple[list[str], np.ndarray]:
+    path = data / name
     if not path.is_file():
-        raise SystemExit(f"--data must be a folder that holds SST-2's train.tsv; {path} is not there.")
+        raise SystemExit(f"--data must be a folder that holds SST-2's {name}; {path} is not there.")
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
     return [text for _, text in rows], np.array([int(label) for label, _ in rows])
 

@@ -95,6 +95,7 @@ READERS: dict[str, Reader] = {  # an option -> what reads it; the defaults are i
     "kernels": choice("auto", "reference", "fast", "bf16"),
     "distillation_temperature": real(above=0),
     "distillation_weight": real(below=1.0 + 1e-9),
+    "distillation_hidden_weight": real(),
 }
 OTHER_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")  # the same formula
 WITHOUT_EFFECT: dict[str, tuple | None] = {  # an option of transformers -> the values that change nothing here; None: any
@@ -160,7 +161,8 @@ class TrainingArguments:
     each layer is smaller than that of the layer above (1: all the same); `freeze_layers=n` trains neither the embeddings nor
     the first n layers, and computes no gradient below; `kernels` is a preset ("auto": the fastest in float32), and with
     `bf16=True` "auto" is "bf16": products of 8-bit precision, float32 weights; `distillation_weight` is the share of the
-    loss against a teacher's logits, at `distillation_temperature`. `group_by_length=True` is
+    loss against a teacher's logits, at `distillation_temperature`; `distillation_hidden_weight` times the error of its layers
+    is added (`hidden_states.py`). `group_by_length=True` is
     `train_sampling_strategy="group_by_length"`, and `warmup_ratio` a `warmup_steps` below 1, as in transformers 4.
     """
 
@@ -208,6 +210,7 @@ class TrainingArguments:
         kernels: str = "auto",
         distillation_temperature: float = 2.0,
         distillation_weight: float = 0.5,
+        distillation_hidden_weight: float = 0.0,
         **without_effect: Any,
     ):
         options = dict(locals())

@@ -64,7 +64,7 @@ class Adapter:
     def trainable(self, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {**self.matrices, **{name: parameters[name] for name in self.head}}
 
-    def gradients(self, gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def gradients(self, gradients: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the sums -> those of A, B and the head."""
         result = {}
         for name in self.targets:
