@@ -29,7 +29,7 @@ from .backward import Gradients, encode_backward
 from .forward import DropoutKey, Network, encode_for_training
 from .freezing import frozen_tensors
 from .heads import TrainingHead
-from .hidden_states import HiddenTargets, hidden_loss, read_hidden_targets
+from .hidden_states import PROJECTION, HiddenTargets, hidden_loss, read_hidden_targets
 from .lazy_rows import RowGradient
 from .operations import choose_ops
 from .option_readers import read_real
@@ -58,6 +58,8 @@ def loss_and_gradients(
     distillation_weight: float = 0.5,
     teacher_hidden_states: Any = None,
     hidden_weight: float = 1.0,
+    hidden_layers: Any = None,
+    hidden_projection: Any = None,
     kernels: str = "auto",
 ) -> tuple[float, dict[str, np.ndarray]]:
     """A batch and its labels, as transformers' class of the same name takes them -> the loss that it returns, and
@@ -67,9 +69,11 @@ def loss_and_gradients(
     computed. A tensor that the loss does not depend on has no gradient. Without `dropout_seed` there is no dropout; with one,
     the configuration's rates hold, and the zeros depend on seed and step alone. Padding is no part of any loss.
     With `teacher_logits`, as another model returned them for this batch, `distillation_weight` is the share of the loss against
-    them, at this temperature (`minibert/models/losses.py`). With `teacher_hidden_states`, as a model of the same width returned
-    them, `hidden_weight` times the error of the layers is added (`hidden_states.py`). With `freeze_layers=n` the embeddings and
-    the first n layers have no gradient, and nothing is computed below them.
+    them, at this temperature (`minibert/models/losses.py`). With `teacher_hidden_states`, as another model returned them,
+    `hidden_weight` times the error of the layers is added; `hidden_layers` are those of the teacher that the layers learn, and
+    `hidden_projection` (teacher's width, width), which gets a gradient too, takes the model's states to the teacher's width
+    (`hidden_states.py`). With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed
+    below them.
 
     `kernels` is "fast" (compiled, in float32), "bf16" (the same, but the layers' products are of numbers rounded to bf16),
     "reference" (NumPy), or "auto": "fast" for float32 if Numba is installed, else "reference". Each has the same bits on any
@@ -97,7 +101,8 @@ def loss_and_gradients(
         options = with_teacher_options(options, teacher_logits, temperature, distillation_weight)
     targets = None
     if teacher_hidden_states is not None:
-        targets = read_hidden_targets(teacher_hidden_states, read_real("hidden_weight", hidden_weight))
+        weight = read_real("hidden_weight", hidden_weight)
+        targets = read_hidden_targets(teacher_hidden_states, weight, hidden_layers, hidden_projection)
     freeze_layers = None if freeze_layers is None else read_int("freeze_layers", freeze_layers)
     settings = BatchSettings(read_dropout_key(dropout_seed, dropout_step), parameters, freeze_layers, kernels, targets)
     loss, gradients = loss_and_row_gradients(model, inputs, labels_by_name, options, settings)
@@ -137,8 +142,10 @@ def loss_and_row_gradients(
         layer_grads = None
         if targets is not None:
             outputs = [*(layer.hidden for layer in record.layers[1:]), hidden]
-            layer_loss, layer_grads = hidden_loss(outputs, targets, packed)
+            layer_loss, layer_grads, projection_grad = hidden_loss(outputs, targets, packed, network.ops)
             loss += layer_loss
+            if projection_grad is not None:
+                gradients.accumulate_tensor(PROJECTION, projection_grad)
         encode_backward(grad, record, packed, network, gradients, padding_id_of(model, network), layer_grads)
     return loss, {name: gradient for name, gradient in gradients.items() if name not in frozen}
 

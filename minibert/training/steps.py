@@ -19,7 +19,7 @@ from .data import Rows, label_count, load_batch
 from .forward import DropoutKey
 from .freezing import frozen_tensors, learning_rate_scales
 from .gradients import BatchSettings, loss_and_row_gradients, with_teacher_options
-from .hidden_states import HiddenTargets
+from .hidden_states import PROJECTION, HiddenTargets, new_projection
 from .lazy_rows import RowGradient, add_rows
 from .lora import Adapter, LoraConfig
 from .optimizer import AdamW, clip_factor, gradient_norm
@@ -53,42 +53,50 @@ class Stepper:
         self.total_steps, self.warmup = total_steps, args.warmup_of(total_steps)
         self.label_names = [name for head in model.loss_heads(model.config) for name in head.labels]
         self.parameters = {name: np.array(tensor, np.float32) for name, tensor in model.tensors.items()}
-        self.adapter = None if peft_config is None else Adapter(model, peft_config, args.seed, args.freeze_layers)
+        kernels = "reference" if args.preset == "reference" else "auto"
+        self.adapter = None if peft_config is None else Adapter(model, peft_config, args.seed, args.freeze_layers, kernels)
         if self.adapter is None:
             frozen = frozen_tensors(model, args.freeze_layers)
             trainable = {name: array for name, array in self.parameters.items() if name not in frozen}
         else:
             trainable = self.adapter.trainable(self.parameters)
+        scales = scales_of(trainable, learning_rate_scales(model, args.layerwise_lr_decay))
+        self.projection = projection_of(model, teacher, args)
         self.optimizer = AdamW(
-            trainable,
+            {**trainable, **self.projection},
             betas=(args.adam_beta1, args.adam_beta2),
             eps=args.adam_epsilon,
             weight_decay=args.weight_decay,
             kernels=args.preset,
-            lr_scales=scales_of(trainable, learning_rate_scales(model, args.layerwise_lr_decay)),
+            lr_scales=scales,
         )
 
     def load(self, tensors: Mapping[str, np.ndarray], moments: Mapping[str, np.ndarray], steps: int) -> None:
         """Continue from a checkpoint. InputError if LoRA's matrices do not give its weights, on the model they began with."""
         for name, array in self.parameters.items():
             array[...] = tensors[name]
-        matrices = {} if self.adapter is None else self.adapter.matrices
-        self.optimizer.load_state_dict({name: array for name, array in moments.items() if name not in matrices}, steps)
+        others = self.other_arrays()
+        self.optimizer.load_state_dict({name: array for name, array in moments.items() if name not in others}, steps)
+        for name, array in others.items():
+            array[...] = moments[name]
         if self.adapter is not None:
-            self.adapter.load(moments)
             self.adapter.apply(self.parameters)
             if any(not np.array_equal(array, tensors[name]) for name, array in self.parameters.items()):
                 raise InputError("a training with LoRA is resumed on the model that it began with; the weights are others.")
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `load` takes as moments: those of the optimizer, and LoRA's matrices."""
-        return self.optimizer.state_dict() | ({} if self.adapter is None else self.adapter.matrices)
+        """What `load` takes as moments: those of the optimizer, and what is trained but no part of the model."""
+        return self.optimizer.state_dict() | self.other_arrays()
+
+    def other_arrays(self) -> dict[str, np.ndarray]:
+        """LoRA's matrices, and the projection of hidden states."""
+        return {**({} if self.adapter is None else self.adapter.matrices), **self.projection}
 
     def step(self, number: int, batches: Sequence[np.ndarray]) -> StepResult:
         """The step after `number` others, on the rows of these micro-batches. TrainingError if its loss is NaN or infinite."""
         loss, gradients = self.loss_and_gradients(number, batches)
         if self.adapter is not None:
-            gradients = self.adapter.gradients(gradients)
+            gradients = self.adapter.gradients(gradients) | {name: gradients[name] for name in self.projection}
         grad_norm = gradient_norm(gradients, self.args.preset)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             rows = [int(index) for batch in batches for index in batch]
@@ -131,7 +139,8 @@ class Stepper:
             weight = args.distillation_hidden_weight
             output = self.teacher(**inputs, output_hidden_states=weight > 0)
             options = with_teacher_options(options, output.logits, args.distillation_temperature, args.distillation_weight)
-            targets = HiddenTargets(output.hidden_states, weight) if weight else None
+            projection = self.projection.get(PROJECTION)
+            targets = HiddenTargets(output.hidden_states, weight, args.distillation_layers, projection) if weight else None
         dropout_key = DropoutKey(args.seed, micro_step)
         settings = BatchSettings(dropout_key, self.parameters, args.freeze_layers, args.preset, targets, self.catch_up)
         return options, settings
@@ -139,6 +148,15 @@ class Stepper:
     def catch_up(self, token_ids: np.ndarray) -> None:
         """Before a batch reads the embeddings of these tokens: `lazy_rows.py`."""
         self.optimizer.catch_up(f"{self.model.encoder_names.words}.weight", np.unique(token_ids))
+
+
+def projection_of(model: PreTrainedModel, teacher: PreTrainedModel | None, args: TrainingArguments) -> dict[str, np.ndarray]:
+    """The matrix from the model's hidden states to the teacher's, by its name; nothing if it is not needed."""
+    width = model.config.architecture.width
+    teacher_width = width if teacher is None else teacher.config.architecture.width
+    if not args.distillation_hidden_weight or teacher_width == width:
+        return {}
+    return {PROJECTION: new_projection(width, teacher_width, args.seed)}
 
 
 def loss_options(args: TrainingArguments) -> LossOptions:

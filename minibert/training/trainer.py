@@ -25,6 +25,7 @@ from .callbacks import ProgressCallback, TrainerCallback, TrainerControl, Traine
 from .checkpoints import STATE, chosen_checkpoint
 from .data import DataCollatorWithPadding, Rows
 from .evaluation import EvalPrediction, Evaluation, PredictionOutput, check_metrics, evaluate_rows
+from .hidden_states import teacher_layers
 from .loop import TrainingLoop
 from .lora import Adapter, LoraConfig
 from .steps import loss_options
@@ -226,12 +227,7 @@ def check_teacher(teacher: Any, model: PreTrainedModel, args: TrainingArguments)
         )
     if teacher.config.id2label != model.config.id2label and forms[1][0] != "choice":
         raise InputError("teacher must have the labels of the model, in the same order: set id2label of the model to its own.")
-    widths = teacher.config.architecture.width, model.config.architecture.width
-    if args.distillation_hidden_weight and widths[0] != widths[1]:
-        raise InputError(
-            f"a teacher's hidden states must be as wide as the model's; got {widths[0]} and {widths[1]}. "
-            "Leave distillation_hidden_weight out: logits have no width."
-        )
+    teacher_layers(args.distillation_layers, model.config.architecture.layers, teacher.config.architecture.layers)
     return teacher
 
 
