@@ -5,7 +5,7 @@ their rows on. Here a step updates the rows that it has a gradient of, and notes
 is replayed, in order, before they are next read, clipped or saved (`reference.adamw_replay`). The bits are those of updating
 all rows in every step.
 
-    grad = RowGradient(rows, values, count)     what `gradients.py` has of the word embeddings
+    grad = RowGradient(rows, values, height)     what `gradients.py` has of the word embeddings
     lazy.catch_up(rows)                         before a batch reads these rows
     lazy.update(grad, settings, ops)            one step
     lazy.flush()                                before all rows are read: an evaluation, a checkpoint
@@ -30,11 +30,11 @@ class RowGradient(NamedTuple):
 
     rows: np.ndarray  # (R,), ascending, each once
     values: np.ndarray  # (R, D)
-    count: int  # V, the table's rows
+    height: int  # V, the table's rows
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.count, self.values.shape[1]
+        return self.height, self.values.shape[1]
 
     def dense(self) -> np.ndarray:
         table = np.zeros(self.shape, self.values.dtype)
@@ -48,7 +48,7 @@ def add_rows(sums: Any, grad: RowGradient) -> RowGradient:
     values, addend = np.zeros((2, len(rows), grad.values.shape[1]), grad.values.dtype)
     values[np.searchsorted(rows, sums.rows)] = sums.values
     addend[np.searchsorted(rows, grad.rows)] = grad.values
-    return RowGradient(rows, values + addend, grad.count)
+    return RowGradient(rows, values + addend, grad.height)
 
 
 class LazyRows:
