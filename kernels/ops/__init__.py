@@ -9,7 +9,7 @@
     For training:
     linear_grad.py  layer_norm_grad.py  softmax_grad.py  activation_grads.py  take_grad.py       naive, and the top rung
     attention_grad.py  attention_training.py      naive; the top rung, and attention with dropout
-    dropout.py  adamw.py                          naive, vector
+    dropout.py  squared_sums.py  adamw.py         naive, vector
 
 The formulas are in `../reference.py`, `../composed.py` and `../sparse_attention.py`. The machinery of the top rungs is in `../gemm/`.
 """
@@ -36,5 +36,6 @@ LADDERS = (  # in the order in which tables show them; a file that is not here c
     "dropout",
     "attention_grad",
     "attention_training",
+    "squared_sums",
     "adamw",
 )
