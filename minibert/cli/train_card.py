@@ -47,6 +47,8 @@ def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] |
     if options.teacher or options.teacher_column:
         source = options.teacher or f"the column {options.teacher_column}"
         recipe["teacher"] = f"{source}, weight {options.distillation_weight:g}, temperature {options.temperature:g}"
+        if options.hidden_weight:
+            recipe["teacher"] += f", hidden weight {options.hidden_weight:g}"
     if options.lora:
         recipe["LoRA"] = f"rank {options.lora}; adapter/ holds PEFT's files"
     if weights:
