@@ -12,8 +12,6 @@ in their order; one whose result is in the folder of --work is skipped, and a tr
     scores      the teacher's for each text
     lessons     labels and scores of each text
     student     all-MiniLM-L6-v2 learns both
-    more        more recombined sentences, from longer ones; the teacher's scores of them
-    polished    the student learns those, and once more all lessons of eight words and more, and of templates
     int8        its vocabulary cut, its weights quantized, its scores calibrated on the half to choose
     frontier    smaller students, trained for less long: the card's second table
     report      the card's figures: on the half to report, on dev, on single sentences and on neutral text
@@ -51,7 +49,6 @@ STUDENT = (
     "--epochs 3 --lr 7e-5 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 500 "
     "--teacher-column labels --distillation-weight 0.7 --temperature 2"
 )
-POLISH = STUDENT.replace("--epochs 3", "--epochs 1").replace("7e-5", "5e-5")
 DISTILBERT_NAMES = [  # BERT's name of a part, DistilBERT's; in this order, as "output.dense" ends two of them
     ("encoder.layer", "transformer.layer"),
     ("attention.self.query", "attention.q_lin"),
@@ -179,20 +176,6 @@ def make_student(work: Path, options: argparse.Namespace) -> None:
     train(work, "student", work / "start", "lessons.jsonl", STUDENT)
 
 
-def make_more(work: Path, options: argparse.Namespace) -> None:
-    known = dict(read_rows(work / "texts.tsv"))
-    new = recombined(read_rows(work / "long.tsv"), COMPOSED["more"], seed=4, least=12)
-    write_rows(work / "more.tsv", [(text, UNLABELED) for text in new if text not in known])
-    score(work, "more.tsv", "more_scores.jsonl")
-
-
-def make_polished(work: Path, options: argparse.Namespace) -> None:
-    written = dict(sentences())
-    known = [row for row in lessons(work / "scores.jsonl") if len(row["sentence"].split()) >= 8 or row["sentence"] in written]
-    write_lessons(work / "polish.jsonl", [*lessons(work / "more_scores.jsonl"), *known])
-    train(work, "polished", work / "student", "polish.jsonl", POLISH)
-
-
 def cut_vocabulary(source: Path, folder: Path, pieces: int) -> Path:
     """A checkpoint with the first `pieces` of its vocabulary, so that their ids stay. What goes is rare, or not Latin."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +192,7 @@ def cut_vocabulary(source: Path, folder: Path, pieces: int) -> Path:
 
 
 def make_int8(work: Path, options: argparse.Namespace) -> None:
-    cut_vocabulary(work / "polished", work / "cut", options.pieces)
+    cut_vocabulary(work / "student", work / "cut", options.pieces)
     minibert("quantize", work / "cut", work / "rounded")
     minibert("calibrate", work / "rounded", work / "int8", "--rows", work / "choose.tsv", "--text-column", "sentence")
 
@@ -235,8 +218,6 @@ PARTS = {  # a part -> its function, and the file whose presence says that it is
     "scores": (make_scores, "scores.jsonl"),
     "lessons": (make_lessons, "lessons.jsonl"),
     "student": (make_student, "student/model.safetensors"),
-    "more": (make_more, "more_scores.jsonl"),
-    "polished": (make_polished, "polished/model.safetensors"),
     "int8": (make_int8, "int8/model.safetensors"),
     "frontier": (make_frontier, "frontier.json"),
     "report": (make_report, "report.json"),

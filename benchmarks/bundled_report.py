@@ -117,7 +117,7 @@ def report_frontier(work: Path, cut: Callable[[Path, Path, int], Path]) -> None:
     """Write work/frontier.json: the half to choose, by students of fewer layers, and by the student with fewer pieces."""
     rows, table = read_rows(work / "choose.tsv"), []
     smaller = [(f"layers{layers}", "a quarter, once", layers, FRONTIER_PIECES[0]) for layers in (6, 4, 3)]
-    for name, learned, layers, pieces in [*smaller, *(("polished", "all", 6, pieces) for pieces in FRONTIER_PIECES)]:
+    for name, learned, layers, pieces in [*smaller, *(("student", "all", 6, pieces) for pieces in FRONTIER_PIECES)]:
         folder = cut(work / name, work / f"{name}.{pieces}", pieces)
         right, _ = measure(folder, rows, "fast")
         weights = 384 * pieces + layers * (4 * 384 * 384 + 2 * 384 * 1536)

@@ -14,7 +14,7 @@ from pathlib import Path
 HELD_BACK = 2000  # half to choose and calibrate, half to report
 LEAST_WORDS = 10  # of a sentence that is held back
 LABELS = ("NEGATIVE", "POSITIVE")
-COMPOSED = {"as_written": 5_000, "joined": 1_500, "recombined": 15_000, "more": 25_000}  # texts made of SST-2's rows
+COMPOSED = {"as_written": 5_000, "joined": 1_500, "recombined": 15_000}  # texts made of SST-2's rows
 Rows = list[tuple[str, str]]  # (text, label)
 
 
@@ -52,16 +52,16 @@ def split(rows: Rows, count: int = HELD_BACK) -> tuple[Rows, Rows, Rows]:
     return held[: count // 2], held[count // 2 :], [row for row in rows if row[0] not in covered]
 
 
-def recombined(rows: Rows, count: int, seed: int = 0, least: int = 8) -> list[str]:
-    """New sentences of those with `least` words and more: a phrase of one is replaced by another that begins with the same
-    word and is about as long, so that most are grammatical. Nobody has labeled them; the teacher does."""
+def recombined(rows: Rows, count: int, seed: int = 0) -> list[str]:
+    """New sentences: a phrase of one is replaced by another that begins with the same word and is about as long, so that most
+    are grammatical. Nobody has labeled them; the teacher does."""
     generator = random.Random(seed)
     texts = [text for text, _ in rows]
     alike = defaultdict(list)
     for text in texts:
         if 3 <= len(text.split()) <= 12:
             alike[text.split()[0]].append(text)
-    known, sentences = set(texts), [text for text in texts if len(text.split()) >= least]
+    known, sentences = set(texts), [text for text in texts if len(text.split()) >= 8]
     new: dict[str, None] = {}
     while len(new) < count:
         words = generator.choice(sentences).split()
