@@ -66,6 +66,8 @@ _LAZY_EXPORTS = {
             "AutoTokenizer",
         ),
         "models.heads": ("sigmoid", "softmax"),
+        "explanation.explain": ("explain",),
+        "explanation.result": ("Explanation",),
         "training.gradients": ("loss_and_gradients",),
         "training.optimizer": ("AdamW",),
         "training.arguments": ("TrainingArguments",),
