@@ -37,7 +37,9 @@ def explain(pipe: Any, inputs: Any, *, beside: str | None = None, replacements: 
     if beside is not None and not isinstance(beside, str):
         raise InputTypeError(f"beside must be a text; got {short_repr(beside)}.")
     if is_quantized(pipe.model.config):
-        raise InputError("an explanation computes with float weights; this model's are of 8 bits. Load the original checkpoint.")
+        raise InputError(
+            "an explanation computes with float weights; this model's are of 8 bits. Load the original checkpoint."
+        )
     if isinstance(pipe, SentenceEncoder):
         if beside is not None or replacements is not None:
             raise InputError("a similarity is explained of two texts alone; leave beside and replacements out.")
