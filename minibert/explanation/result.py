@@ -128,6 +128,8 @@ class Explanation(Mapping):
 
 def plain(array: np.ndarray) -> Any:
     """An array -> lists, NaN as None."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return np.where(np.isfinite(array), array.astype(object), None).tolist()
-    return array.tolist()
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array.tolist()
+    objects = array.astype(object)
+    objects[~np.isfinite(array)] = None
+    return objects.tolist()
