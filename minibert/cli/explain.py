@@ -18,7 +18,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     parser.add_argument("texts", nargs="+", metavar="TEXT", help="the text; a second one is read as --second says")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the page, or with --json the arrays")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="the page; all arrays as JSON if the name ends in .json"
+    )
     parser.add_argument("--task", choices=TASKS, help="what the model was trained for; by default its class says so")
     parser.add_argument(
         "--second",
@@ -27,7 +29,6 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     )
     parser.add_argument("--question", metavar="TEXT", help="the question, for question-answering")
     parser.add_argument("--replace", metavar="WORD", action="append", help="a word to be put in others' place; may be repeated")
-    parser.add_argument("--json", action="store_true", help="write all arrays as JSON instead of the page")
     add_model(parser)
     add_kernels(parser)
 
@@ -43,10 +44,7 @@ def explain_text(options: argparse.Namespace) -> None:
     inputs, beside = read_inputs(options, pipe)
     settings: dict[str, Any] = {"beside": beside, "replacements": options.replace}
     explanation = explain(pipe, inputs, **{name: value for name, value in settings.items() if value is not None})
-    if options.json:
-        write_json(options.output, explanation)
-    else:
-        explanation.save(options.output)
+    explanation.save(options.output)
     print(" ".join(explanation.answer.split()), options.output, sep="\t")
 
 
@@ -70,12 +68,3 @@ def read_inputs(options: argparse.Namespace, pipe: Any) -> tuple[Any, str | None
     if options.task == "similarity" or options.second == "pair":
         return tuple(options.texts), None
     return first, (second[0] if second else None)
-
-
-def write_json(path: str, explanation: Any) -> None:
-    from pathlib import Path
-
-    from ..files import atomic_write
-
-    text = explanation.to_json() + "\n"
-    atomic_write(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))

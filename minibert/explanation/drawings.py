@@ -66,9 +66,7 @@ def colored_words(words: Sequence[str], values: Sequence[float], title: str, dig
         strength = 0 if math.isnan(value) else round(abs(value) / largest * 0.6, 3)
         side = "even" if unsigned else "plus" if value >= 0 else "minus"
         text = percent(value) if unsigned else signed(value, digits)
-        items.append(
-            f'<li class="{side}" style="--strength:{strength}"><bdi>{esc(word)}</bdi> <small>{text}</small></li>'
-        )
+        items.append(f'<li class="{side}" style="--strength:{strength}"><bdi>{esc(word)}</bdi> <small>{text}</small></li>')
     return f'<ul class="words" aria-label="{esc(title)}">{"".join(items)}</ul>'
 
 
@@ -91,7 +89,8 @@ def line_chart(values: np.ndarray, names: Sequence[str], points: Sequence[str], 
         line = " ".join("{:.1f},{:.1f}".format(*place(point, value)) for point, value in enumerate(values[:, index]))
         x, y = place(len(values) - 1, values[-1, index])
         dots = "".join(
-            '<circle cx="{:.1f}" cy="{:.1f}" r="3"/>'.format(*place(point, value)) for point, value in enumerate(values[:, index])
+            '<circle cx="{:.1f}" cy="{:.1f}" r="3"/>'.format(*place(point, value))
+            for point, value in enumerate(values[:, index])
         )
         parts.append(f'<g class="line-{index}"><polyline points="{line}"/>{dots}')
         parts.append(f'<text x="{x + 10:.1f}" y="{heights[index] + 4:.1f}">{esc(shortened(name))}</text></g>')

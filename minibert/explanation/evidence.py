@@ -150,7 +150,8 @@ def changes_panel(explanation: Explanation) -> str:
         f"<td>{changed(explanation, value)}</td>" for value in explanation.array("targets.scores").tolist()
     )
     options = "".join(
-        f'<option value="{index}">{esc(words[index].text)}</option>' for index in dict.fromkeys(word for word, _ in explanation.changes)
+        f'<option value="{index}">{esc(words[index].text)}</option>'
+        for index in dict.fromkeys(word for word, _ in explanation.changes)
     )
     columns = "".join(f'<th scope="col">{esc(target.label)}</th>' for target in explanation.targets)
     return (
@@ -186,7 +187,9 @@ def matches_panel(explanation: Explanation) -> str:
     columns = ["", *(f"<bdi>{esc(token)}</bdi>" for token in explanation.tokens[1][: matches.shape[1]])]
     left_out = "".join(
         f"<h3>Leave one out of text {index + 1}</h3>"
-        + colored_words([word.text for word in words], explanation.array(f"leave_one_out.{index}").tolist(), f"Text {index + 1}")
+        + colored_words(
+            [word.text for word in words], explanation.array(f"leave_one_out.{index}").tolist(), f"Text {index + 1}"
+        )
         for index, words in enumerate(explanation.words)
     )
     return (

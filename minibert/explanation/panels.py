@@ -188,7 +188,8 @@ def lens_panel(explanation: Explanation) -> str:
     names = [target.label for target in explanation.targets]
     points = ["start", *(str(layer) for layer in range(1, len(scores)))]
     rows = [
-        [f"layer {point}" if index else "the embeddings", *(percent(value) for value in scores[index])] for index, point in enumerate(points)
+        [f"layer {point}" if index else "the embeddings", *(percent(value) for value in scores[index])]
+        for index, point in enumerate(points)
     ]
     show = len(scores) > 0 and all(target.score != "none" for target in explanation.targets)
     chart = line_chart(scores, names, points, "Scores after each layer") if show else ""

@@ -110,13 +110,13 @@ class Explanation(Mapping):
 
     @strict_arguments
     def save(self, path: str | PathLike) -> None:
-        """Write the page to a file."""
+        """Write the page to a file, or the JSON if its name ends in .json."""
         if not isinstance(path, (str, PathLike)) or not isinstance(fspath(path), str):
             raise InputTypeError(f"a file is named by a string or a path; got {type(path).__name__}.")
         if not fspath(path) or "\0" in fspath(path):
             raise InputError(f"a file's name must have a character, and none that is NUL; got {short_repr(path)}.")
-        page = self.to_html()
-        atomic_write(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8"))
+        text = self.to_json() + "\n" if fspath(path).endswith(".json") else self.to_html()
+        atomic_write(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def _repr_html_(self) -> str:
         """In a notebook: the page in a frame of its own, so that its style and script stay inside."""

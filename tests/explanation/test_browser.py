@@ -1,9 +1,9 @@
 """The page in Chromium: no error, a click changes the picture, the numbers are the model's, hostile text does nothing.
 
-It needs Debian's chromium and chromium-driver, and the package selenium.
+It needs Debian's chromium and chromium-driver, and the package selenium; with MINIBERT_BROWSER=required, a skipped one fails.
 """
 
-import os
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,11 @@ from explanations import pipeline_for
 from minibert import explain
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-selenium = pytest.importorskip("selenium", reason="the package selenium is not installed") if "MINIBERT_BROWSER" not in (
-    os.environ
-) else __import__("selenium")
+MISSING = [path for path in (CHROMIUM, DRIVER) if not Path(path).exists()]
+MISSING += [] if importlib.util.find_spec("selenium") else ["selenium"]
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(
-        not (Path(CHROMIUM).exists() and Path(DRIVER).exists()) and "MINIBERT_BROWSER" not in os.environ,
-        reason=f"there is no {CHROMIUM} or no {DRIVER}",
-    ),
+    pytest.mark.skipif(bool(MISSING), reason=f"a page is opened in Debian's Chromium; missing: {', '.join(MISSING)}"),
 ]
 
 
@@ -64,7 +60,9 @@ def test_no_error_no_request_and_nothing_wider_than_the_screen(browser, course, 
     browser.get_log("browser"), browser.get_log("performance")
     open_page(browser, course[1], tmp_path, width)
     assert browser.get_log("browser") == []
-    requests = [entry["message"] for entry in browser.get_log("performance") if '"Network.requestWillBeSent"' in entry["message"]]
+    requests = [
+        entry["message"] for entry in browser.get_log("performance") if '"Network.requestWillBeSent"' in entry["message"]
+    ]
     assert all("file:///" in request for request in requests) and len(requests) == 1
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
@@ -93,9 +91,7 @@ def test_heads_are_reached_and_chosen_with_the_keyboard(browser, course, tmp_pat
     browser.execute_script("arguments[0].focus()", button)
     button.send_keys("\ue007")  # enter
     assert text_of(browser, "#head-sentence").startswith("Layer 1, head 2:")
-    browser.execute_script(
-        "const q = document.getElementById('query'); q.value = '5'; q.dispatchEvent(new Event('change'))"
-    )
+    browser.execute_script("const q = document.getElementById('query'); q.value = '5'; q.dispatchEvent(new Event('change'))")
     assert f"“{course[1].tokens[0][5]}” looks at" in text_of(browser, "#head-sentence")
 
 
