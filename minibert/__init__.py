@@ -67,7 +67,6 @@ _LAZY_EXPORTS = {
         ),
         "models.heads": ("sigmoid", "softmax"),
         "explanation.explain": ("explain",),
-        "explanation.result": ("Explanation",),
         "training.gradients": ("loss_and_gradients",),
         "training.optimizer": ("AdamW",),
         "training.arguments": ("TrainingArguments",),

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import InputError
-from .shared import CommandParser, add_kernels, add_model, chosen_model, command
+from .shared import CommandParser, add_model, chosen_model, command
 
 TASKS = ("text-classification", "token-classification", "question-answering", "fill-mask", "similarity")
 
@@ -30,7 +30,6 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     parser.add_argument("--question", metavar="TEXT", help="the question, for question-answering")
     parser.add_argument("--replace", metavar="WORD", action="append", help="a word to be put in others' place; may be repeated")
     add_model(parser)
-    add_kernels(parser)
 
 
 def explain_text(options: argparse.Namespace) -> None:
@@ -49,10 +48,11 @@ def explain_text(options: argparse.Namespace) -> None:
 
 
 def load(options: argparse.Namespace) -> Any:
+    """The pipeline, with the kernels in NumPy: one text is not worth compiling for."""
     from ..pipelines import pipeline
     from ..pipelines.sentence_encoder import SentenceEncoder
 
-    model, loading = chosen_model(options), {"kernels": options.kernels, "revision": options.revision}
+    model, loading = chosen_model(options), {"kernels": "reference", "revision": options.revision}
     if options.task == "similarity":
         return SentenceEncoder.from_pretrained(model, **loading)
     return pipeline(options.task, model, **loading)

@@ -174,7 +174,7 @@ def test_the_held_linear_map_is_that_of_a_forward_pass_with_held_norms(explained
 
 
 def test_the_bundled_model_s_explanation_of_the_course_s_sentence():
-    pipe = minibert.pipeline("sentiment-analysis", "minibert-sst2")
+    pipe = minibert.pipeline("sentiment-analysis", "minibert-sst2", kernels="reference")
     explanation = explain(pipe, COURSE, beside="I hate this so much!", replacements=["joy", "trash"])
     (answer,) = pipe(COURSE)
     assert explanation.answer == answer["label"]

@@ -401,6 +401,11 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     ],
     "normalize_embeddings": [{"embeddings": np.eye(3)}],
     "truncate_embeddings": [{"embeddings": np.eye(3), "truncate_dim": 2}],
+    "explain": lambda bench, owner: [
+        {"pipe": bench.pipe("text-classification"), "inputs": "a good movie"},
+        {"pipe": bench.pipe("text-classification"), "inputs": "a", "beside": "the movie", "replacements": ["bad"]},
+        {"pipe": bench.kept(minibert.SentenceEncoder), "inputs": ("a", "movie")},
+    ],
     "pipeline": lambda bench, owner: [
         {"model": bench.model(), "tokenizer": bert_tokenizer()},
         {"task": "text-classification", "model": bench.folder(), "kernels": "reference"},
