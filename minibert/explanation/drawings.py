@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,11 @@ def number(value: float, digits: int = 3) -> str:
 
 def percent(value: float) -> str:
     return "not there" if math.isnan(value) else f"{value * 100:.1f}%"
+
+
+def score(value: float, target: Any) -> str:
+    """A target's score: in percent, unless it is the logit itself."""
+    return number(value) if target.score == "none" else percent(value)
 
 
 def source(*functions: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .drawings import bar, colored_words, esc, number, percent, signed, source, table
+from .drawings import bar, colored_words, esc, number, score, signed, source, table
 
 if TYPE_CHECKING:
     from .result import Explanation
@@ -137,23 +137,25 @@ def gradients_sentence(explanation: Explanation, index: int) -> str:
 
 def changes_panel(explanation: Explanation) -> str:
     """Words replaced, each row computed by the model."""
-    words, scores = explanation.words[0], explanation.array("changes")
+    words, scores, targets = explanation.words[0], explanation.array("changes"), explanation.targets
     if not len(scores):
         return "<p>There is no word to change.</p>"
     rows = "".join(
         f'<tr data-word="{word}"><th scope="row"><bdi>{esc(words[word].text)}</bdi></th><td><bdi>{esc(text)}</bdi></td>'
-        + "".join(f'<td class="{"best" * (value == max(own))}">{changed(explanation, value)}</td>' for value in own)
+        + "".join(
+            f'<td class="{"best" * (value == max(own))}">{score(value, target)}</td>' for value, target in zip(own, targets)
+        )
         + "</tr>"
         for (word, text), own in zip(explanation.changes, scores.tolist())
     )
     first = '<tr><th scope="row">(as it is)</th><td></td>' + "".join(
-        f"<td>{changed(explanation, value)}</td>" for value in explanation.array("targets.scores").tolist()
+        f"<td>{score(value, target)}</td>" for value, target in zip(explanation.array("targets.scores").tolist(), targets)
     )
     options = "".join(
         f'<option value="{index}">{esc(words[index].text)}</option>'
         for index in dict.fromkeys(word for word, _ in explanation.changes)
     )
-    columns = "".join(f'<th scope="col">{esc(target.label)}</th>' for target in explanation.targets)
+    columns = "".join(f'<th scope="col">{esc(target.label)}</th>' for target in targets)
     return (
         "<p>The words whose absence matters most, each with others in its place: the mask, and the words whose embeddings are nearest, "
         "or those that were named. Every row is a text that the model has read.</p>"
@@ -163,10 +165,6 @@ def changes_panel(explanation: Explanation) -> str:
         f'<thead><tr><th scope="col">word</th><th scope="col">in its place</th>{columns}</tr></thead><tbody>{first}</tr>{rows}'
         f"</tbody></table></div>{source(explanation['changes'].function)}"
     )
-
-
-def changed(explanation: Explanation, value: float) -> str:
-    return number(value) if explanation.targets[0].score == "none" else percent(value)
 
 
 def matches_panel(explanation: Explanation) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import evidence
-from .drawings import esc, line_chart, number, percent, source, table
+from .drawings import esc, line_chart, number, score, source, table
 
 if TYPE_CHECKING:
     from .result import Explanation
@@ -104,8 +104,10 @@ def mask_table(explanation: Explanation) -> str:
     rows = [
         [
             esc(target.label),
-            *(percent(explanation.array(name)[index]) for name in ("targets.scores", "beside.scores.with_mask")),
-            percent(explanation.array("beside.scores.without_mask")[index]),
+            *(
+                score(explanation.array(name)[index], target)
+                for name in ("targets.scores", "beside.scores.with_mask", "beside.scores.without_mask")
+            ),
         ]
         for index, target in enumerate(explanation.targets)
     ]
@@ -184,28 +186,27 @@ def layers_panel(explanation: Explanation) -> str:
 
 
 def lens_panel(explanation: Explanation) -> str:
-    scores = explanation.array("layer_scores")
-    names = [target.label for target in explanation.targets]
+    scores, targets = explanation.array("layer_scores"), explanation.targets
+    names = [target.label for target in targets]
     points = ["start", *(str(layer) for layer in range(1, len(scores)))]
     rows = [
-        [f"layer {point}" if index else "the embeddings", *(percent(value) for value in scores[index])]
+        [f"layer {point}" if index else "the embeddings", *map(score, scores[index], targets)]
         for index, point in enumerate(points)
     ]
-    show = len(scores) > 0 and all(target.score != "none" for target in explanation.targets)
-    chart = line_chart(scores, names, points, "Scores after each layer") if show else ""
-    cells = rows if show else [[row[0], *map(number, values)] for row, values in zip(rows, scores)]
+    is_share = all(target.score != "none" for target in targets)
+    chart = line_chart(scores, names, points, "Scores after each layer") if is_share else ""
+    read = " and ".join(f"<bdi>{esc(explanation.tokens[0][row])}</bdi>" for row in dict.fromkeys(t.row for t in targets))
     return (
-        "<p>The model's head is made to read the last layer. Here it reads each layer's hidden state too, as if the model ended "
-        "there: early answers are mostly chance, and one sees where the answer is decided.</p>"
+        f"<p>The model's head reads the hidden state of {read} after the last layer. Here it reads that of each layer too, as if the "
+        "model ended there: early answers are mostly chance, and one sees where the answer is decided.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Chart of scores">{chart}</div>'
-        + table(["after", *map(esc, names)], cells, "Scores after each layer")
+        + table(["after", *map(esc, names)], rows, "Scores after each layer")
         + source(explanation["layer_scores"].function)
     )
 
 
 def softmax_panel(explanation: Explanation) -> str:
     logits, scores = explanation.array("targets.logits"), explanation.array("targets.scores")
-    score = explanation.targets[0].score
     sentences = {
         "softmax": "Softmax makes probabilities of logits: e to the power of each, over the sum of them all. It is taken over all "
         "outputs of the model, of which the table shows those that are explained.",
@@ -214,11 +215,11 @@ def softmax_panel(explanation: Explanation) -> str:
         "none": "The logit is the answer itself.",
     }
     rows = [
-        [esc(target.label), number(logit), number(float(np.exp(logit))), percent(value) if score != "none" else number(value)]
+        [esc(target.label), number(logit), number(float(np.exp(logit))), score(value, target)]
         for target, logit, value in zip(explanation.targets, logits, scores)
     ]
     return (
-        f"<p>{sentences[score]}</p>"
+        f"<p>{sentences[explanation.targets[0].score]}</p>"
         + table(["output", "logit", "e to its power", "score"], rows, "Logits and scores")
         + f'<p>The answer: <strong id="answer">{esc(explanation.answer)}</strong>.</p>'
         + source("kernels/reference.py: softmax", explanation["targets.scores"].function)

@@ -15,6 +15,7 @@ from ..pipelines.question_answering import QuestionAnsweringPipeline
 from ..pipelines.text_classification import TextClassificationPipeline, as_pair, default_function
 from ..pipelines.token_classification import TokenClassificationPipeline
 
+KEPT_OPTIONS = ("truncation", "max_length", "add_special_tokens")  # of the pipeline, that change its tokens
 MAX_TARGETS = 4  # at most so many logits of a text are explained: those of the best labels, or of the tokens with one
 
 
@@ -51,7 +52,8 @@ def read_example(pipe: Pipeline, inputs: Any) -> Example:
 def encode(pipe: Pipeline, texts: tuple[str, ...]) -> tuple[Any, dict[str, np.ndarray]]:
     """A text or a pair -> the tokenizer's row, and the model's inputs (1, T)."""
     first, *pair = texts
-    encoded: Any = pipe.encode([first], pair or None, return_offsets_mapping=True)
+    options = {name: pipe.options[name] for name in KEPT_OPTIONS if name in pipe.options and name in pipe.tokenizer_options}
+    encoded: Any = pipe.encode([first], pair or None, return_offsets_mapping=True, **options)
     inputs = {name: encoded[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in encoded}
     if inputs["input_ids"].shape[1] == 0:
         raise InputError("a text must have a token to be explained; got none.")

@@ -113,7 +113,9 @@ def test_words_left_out_and_changed_are_computed_by_the_model(explained, case, m
         for column, target in enumerate(explanation.targets):
             row = target.row if target.row < word.first else target.row + len(filled) - (word.last - word.first)
             row = word.first if word.first <= target.row < word.last else row
-            if target.score == "sigmoid":
+            if target.score == "none":
+                expected = logits[row, target.column]
+            elif target.score == "sigmoid":
                 expected = 1 / (1 + np.exp(-logits[row, target.column].astype(float)))
             else:
                 values = (logits[:, target.column] if "tokens" in target.score else logits[row]).astype(float)
@@ -128,7 +130,7 @@ def test_the_last_layer_s_scores_are_the_pipeline_s(explained, case):
     scores = explanation.array("targets.scores")
     np.testing.assert_array_equal(explanation.array("layer_scores")[-1], scores)
     text = input_for(case, "distilbert")
-    if case in ("text-classification", "pairs", "one label"):
+    if case in ("text-classification", "pairs", "one label", "regression"):
         answers = pipe(text, top_k=None)
         assert [answer["label"] for answer in answers] == [target.label for target in explanation.targets]
         np.testing.assert_allclose([answer["score"] for answer in answers], scores, atol=1e-6)
@@ -254,6 +256,14 @@ def test_what_cannot_be_explained_is_one_error(tmp_path, explained):
         explain(encoder, ("a film", "a movie"))
     with pytest.raises(InputError, match="leave beside and replacements out"):
         explain(encoder, ("a film", "a movie"), beside="a")
+
+
+def test_a_pipeline_that_cuts_long_texts_has_them_cut_here(tmp_path):
+    pipe = pipeline_for("text-classification", tmp_path)
+    cutting = minibert.pipeline("text-classification", pipe.model, pipe.tokenizer, truncation=True, padding="max_length")
+    explanation = explain(cutting, "very good " * 30)
+    assert len(explanation.tokens[0]) == 32 and explanation["integrated_gradients"].shape == (3, 32)
+    np.testing.assert_allclose(explanation.array("targets.scores")[0], cutting("very good " * 30)[0]["score"], atol=1e-6)
 
 
 def test_an_empty_text_and_one_of_unknown_signs_are_explained(explained):

@@ -10,6 +10,7 @@ CASES = {  # a task -> the head, changes of the configuration, an input
     "text-classification": ("ForSequenceClassification", {"num_labels": 3}, "waiting is not good, it is dull."),
     "pairs": ("ForSequenceClassification", {}, ("the movie is good", "i love it!")),
     "one label": ("ForSequenceClassification", {"num_labels": 1}, ("the movie", "was great")),
+    "regression": ("ForSequenceClassification", {"num_labels": 1, "problem_type": "regression"}, "it was very good"),
     "token-classification": ("ForTokenClassification", {"id2label": ENTITIES}, "the movie was very dull!"),
     "question-answering": ("ForQuestionAnswering", {}, {"question": "is it good?", "context": "this is a great film"}),
     "fill-mask": ("ForMaskedLM", {}, "the [MASK] was very good."),
