@@ -29,6 +29,7 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     )
     parser.add_argument("--question", metavar="TEXT", help="the question, for question-answering")
     parser.add_argument("--replace", metavar="WORD", action="append", help="a word to be put in others' place; may be repeated")
+    parser.add_argument("--truncate", action="store_true", help="cut a text that is too long instead of refusing it")
     add_model(parser)
 
 
@@ -38,11 +39,15 @@ def explain_text(options: argparse.Namespace) -> None:
     if options.second is not None and (len(options.texts) == 1 or options.task == "similarity"):
         options.usage_error("--second says how a second TEXT is read; it needs two, and a similarity is always of both")
     from ..explanation.explain import explain
+    from ..run.job import reason_of
 
     pipe = load(options)
     inputs, beside = read_inputs(options, pipe)
     settings: dict[str, Any] = {"beside": beside, "replacements": options.replace}
-    explanation = explain(pipe, inputs, **{name: value for name, value in settings.items() if value is not None})
+    try:
+        explanation = explain(pipe, inputs, **{name: value for name, value in settings.items() if value is not None})
+    except InputError as error:
+        raise InputError(reason_of(error)) from None
     explanation.save(options.output)
     print(" ".join(explanation.answer.split()), options.output, sep="\t")
 
@@ -55,7 +60,15 @@ def load(options: argparse.Namespace) -> Any:
     model, loading = chosen_model(options), {"kernels": "reference", "revision": options.revision}
     if options.task == "similarity":
         return SentenceEncoder.from_pretrained(model, **loading)
-    return pipeline(options.task, model, **loading)
+    pipe = pipeline(options.task, model, **loading)
+    return pipeline(pipe.task, pipe.model, tokenizer=pipe.tokenizer, truncation=True) if truncates(options, pipe) else pipe
+
+
+def truncates(options: argparse.Namespace, pipe: Any) -> bool:
+    """Whether --truncate was passed; a usage error for a task that has no such option."""
+    if options.truncate and "truncation" not in pipe.tokenizer_options:
+        options.usage_error(f"--truncate is of text-classification and fill-mask; this is {pipe.task}")
+    return options.truncate
 
 
 def read_inputs(options: argparse.Namespace, pipe: Any) -> tuple[Any, str | None]:

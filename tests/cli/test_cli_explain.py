@@ -55,6 +55,15 @@ def test_every_task_has_a_page(run, folder, tmp_path, task, head, arguments):
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+def test_a_long_text_is_cut_if_it_may_be(run, classifier, folder, tmp_path):
+    path = tmp_path / "arrays.json"
+    assert run("explain", "--model", classifier, "good " * 40, "--truncate", "-o", str(path))[0] == 0
+    assert len(json.loads(path.read_text(encoding="utf-8"))["tokens"][0]) == 16
+    ner = str(make_checkpoint(folder / "ner", "bert", "ForTokenClassification"))
+    status, _, err = run("explain", "--model", ner, "good " * 40, "--truncate", "-o", str(path))
+    assert status == 2 and "--truncate is of text-classification and fill-mask" in err[-1]
+
+
 MISTAKES = {
     "three texts": (["a", "b", "c"], 1, "one text is explained, or two; got 3"),
     "a second that is not there": (["a", "--second", "pair"], 2, "--second says how a second TEXT is read"),
@@ -62,6 +71,7 @@ MISTAKES = {
     "a question to a classifier": (["a", "--question", "c"], 1, "each input is a text"),
     "a folder for a page": (["a", "-o", "."], 1, "cannot be written"),
     "a name with NUL": (["a", "-o", "a\0b"], 1, "none that is NUL"),
+    "a text that is too long": (["good " * 40], 1, "Cut it with --truncate."),
     "no output": (["a"], 2, "-o"),
     "bytes that are no text": (["a", "--replace", "bad \udcff byte"], 1, "--replace must be utf-8"),
     "a task that is not there": (["a", "--task", "sing"], 2, "sing"),
