@@ -53,11 +53,11 @@ def explain_text(options: argparse.Namespace) -> None:
 
 
 def load(options: argparse.Namespace) -> Any:
-    """The pipeline, with the kernels in NumPy: one text is not worth compiling for."""
+    """The pipeline, with float weights, of which there are gradients."""
     from ..pipelines import pipeline
     from ..pipelines.sentence_encoder import SentenceEncoder
 
-    model, loading = chosen_model(options), {"kernels": "reference", "revision": options.revision}
+    model, loading = chosen_model(options), {"kernels": "fast", "revision": options.revision}
     if options.task == "similarity":
         return SentenceEncoder.from_pretrained(model, **loading)
     pipe = pipeline(options.task, model, **loading)

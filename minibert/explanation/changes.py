@@ -13,8 +13,8 @@ from .targets import Target
 from .words import Word
 
 BATCH = 32  # texts at once
-CHANGED_WORDS = 6  # those whose absence changes most are replaced
-NEIGHBORS = 4  # by so many words whose embeddings are nearest, each in turn
+CHANGED_WORDS = 5  # those whose absence changes most are replaced
+NEIGHBORS = 3  # by so many words whose embeddings are nearest, each in turn
 
 
 class Variant(NamedTuple):

@@ -22,7 +22,7 @@ class Readout:
         heads = model.loss_heads(model.config)
         if not heads:
             raise InputError(f"a model without a head has no logits to explain; got {type(model).__name__}.")
-        self.network = make_network(model, None, None, heads, "reference")
+        self.network = make_network(model, None, None, heads, "auto")
         self.layers = heads[0].layers
 
     def logits(self, x: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def classifier(folder):
 def test_it_prints_the_answer_and_writes_the_page(run, classifier, tmp_path):
     page = tmp_path / "page.html"
     status, out, err = run("explain", "--model", classifier, TEXT, SECOND, "-o", str(page))
-    explanation = explain(pipeline(model=classifier, kernels="reference"), TEXT, beside=SECOND)
+    explanation = explain(pipeline(model=classifier, kernels="fast"), TEXT, beside=SECOND)
     assert (status, out, err) == (0, [f"{explanation.answer}\t{page}"], [])
     assert page.read_text(encoding="utf-8") == explanation.to_html()
 
@@ -33,7 +33,7 @@ def test_a_name_that_ends_in_json_gets_the_arrays(run, classifier, tmp_path):
     path = tmp_path / "arrays.json"
     command = ["explain", "--model", classifier, "--second", "pair", "--replace", "dull", "--replace", "great"]
     assert run(*command, TEXT, SECOND, "-o", str(path))[0] == 0
-    explanation = explain(pipeline(model=classifier, kernels="reference"), (TEXT, SECOND), replacements=["dull", "great"])
+    explanation = explain(pipeline(model=classifier, kernels="fast"), (TEXT, SECOND), replacements=["dull", "great"])
     stored = json.loads(path.read_text(encoding="utf-8"))
     assert {text for _, text in stored["changes"]} == {"[MASK]", "dull", "great"}
     np.testing.assert_allclose(stored["arrays"]["contributions"]["values"], explanation["contributions"], atol=1e-9)
