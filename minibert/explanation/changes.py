@@ -46,8 +46,8 @@ def outcomes(
         packed = model.pack(**padded(model, inputs, chunk))
         hidden = np.split(model.encode(packed), packed.bounds[1:-1])
         rows = [[variant.row(target.row) for target in targets] for variant in chunk]
-        for collected, found in zip((logits, scores), readout.targets(hidden, targets, rows)):
-            collected.append(found)
+        for collected, values in zip((logits, scores), readout.targets(hidden, targets, rows)):
+            collected.append(values)
     return np.concatenate(logits), np.concatenate(scores)
 
 

@@ -72,7 +72,7 @@ class Work:
         self.add_layers()
         parts = self.add_contributions()
         self.add_gradients()
-        made = self.add_changes(replacements)
+        changed = self.add_changes(replacements)
         encodings, texts = [self.example.encoding], self.example.texts
         if beside is not None:
             encodings.append(self.add_padding(beside))
@@ -87,7 +87,7 @@ class Work:
             words=[self.words, *(words_of(encoding, (texts[-1],), self.tokenizer) for encoding in encodings[1:])],
             targets=self.example.targets,
             parts=parts,
-            changes=[(change.word, change.replacement) for change in made],
+            changes=[(change.word, change.replacement) for change in changed],
             arrays=self.arrays,
             notes=self.notes,
         )
