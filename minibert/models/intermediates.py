@@ -26,7 +26,7 @@ import numpy as np
 from minibert.kernels import composed
 from minibert.kernels.catalog import Ops, make_ops
 
-from ..errors import KernelError
+from ..errors import InputError, KernelError
 from .encoder import encode
 from .packing import Packed
 from .quantized import is_quantized
@@ -61,9 +61,15 @@ class Step:
 
 
 def reference_model(model: Any) -> Any:
-    """A model -> the same with the reference kernels. KernelError if its weights are of 8 bits."""
+    """A model -> the same with the reference kernels. KernelError if its weights are of 8 bits, InputError if its attention has
+    windows, whose probabilities are no squares."""
     from .base import rebuild
 
+    if model.architecture.windows is not None:
+        raise InputError(
+            f"every step is recorded where each token sees all others; a {type(model).__name__} has windows. Call it with "
+            "output_hidden_states=True and output_attentions=True."
+        )
     if is_quantized(model.config):
         raise KernelError(
             "the reference kernels compute with float weights; this model's are of 8 bits. Load the original checkpoint."

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from checkpoints import MODEL_TYPES, make_checkpoint
-from explanations import CASES, input_for, pipeline_for, sentence_encoder
+from checkpoints import ROBERTA_LIKE, make_checkpoint
+from explanations import CASES, FAMILIES, input_for, pipeline_for, sentence_encoder
 
 import minibert
 from minibert import InputError, InputTypeError, explain
 from minibert.explanation import gradients
 
-ALL = [(case, model_type) for case in CASES for model_type in MODEL_TYPES]
+ALL = [(case, model_type) for case in CASES for model_type in FAMILIES]
 COURSE = "I've been waiting for a HuggingFace course my whole life."
 
 
@@ -62,7 +62,7 @@ def test_integrated_gradients_add_up_to_the_difference_from_the_baseline(explain
     padding = pipe.model.tensors[f"{pipe.model.encoder_names.words}.weight"]
     baseline = padding[np.where(np.isin(ids, special), ids, tokenizer.pad_token_id)]
     own = {"input_ids": None, "inputs_embeds": baseline}
-    if model_type == "mpnet":  # whose positions count padding out, but not the caller's embeddings
+    if model_type in ROBERTA_LIKE:  # whose positions count padding out, but not the caller's embeddings
         own["position_ids"] = np.arange(ids.shape[1])[None] + 2
     expected = model_logits(pipe, explanation, **own)
     np.testing.assert_allclose(explanation["integrated_gradients.baseline"], expected, atol=1e-5)
@@ -72,7 +72,7 @@ def test_integrated_gradients_add_up_to_the_difference_from_the_baseline(explain
     np.testing.assert_array_equal(values[:, np.isin(ids[0], special)], 0)
 
 
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize("model_type", FAMILIES)
 def test_the_completeness_error_vanishes_with_more_steps(tmp_path, model_type, monkeypatch):
     monkeypatch.setattr(gradients, "STEPS", (400,))
     explanation = explain(pipeline_for("pairs", tmp_path, model_type), input_for("pairs", model_type))
@@ -248,6 +248,9 @@ def test_what_cannot_be_explained_is_one_error(tmp_path, explained):
         explain(pipe, "good " * 40)
     with pytest.raises(InputError, match="an explanation has embeddings.words, .*; got 'nothing'"):
         explanation["nothing"]
+    windows = pipeline_for("text-classification", tmp_path, "longformer")
+    with pytest.raises(InputError, match="a LongformerForSequenceClassification has windows"):
+        explain(windows, "a film")
     encoder = sentence_encoder(tmp_path)
     with pytest.raises(InputTypeError, match="pass two texts"):
         explain(encoder, "a film")

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from checkpoints import IDS, MASK, MODEL_TYPES, small_model
+from checkpoints import IDS, MASK, small_model
+from explanations import FAMILIES as MODEL_TYPES
 
-from minibert import InputTypeError, KernelError
+from minibert import InputError, InputTypeError, KernelError
 from minibert.families import FAMILIES
 
 CLASSES = [(model_type, head) for model_type in MODEL_TYPES for head in FAMILIES[model_type].heads]
@@ -107,6 +108,11 @@ def test_embeddings_of_the_caller_s_give_the_same_steps():
     steps, of_ids = model.intermediates(inputs_embeds=words), model.intermediates(IDS)
     for name in of_ids:
         np.testing.assert_array_equal(steps[name].array, of_ids[name].array)
+
+
+def test_windows_are_refused_with_what_to_call_instead():
+    with pytest.raises(InputError, match="a LongformerModel has windows. Call it with output_hidden_states=True"):
+        small_model("longformer", "Model").intermediates(IDS)
 
 
 def test_a_call_without_inputs_and_a_model_of_8_bits_are_refused(tmp_path):

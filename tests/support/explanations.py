@@ -1,10 +1,11 @@
 """Pipelines of tiny models at random for every task that is explained, and an input of each."""
 
-from checkpoints import make_checkpoint
+from checkpoints import MODEL_TYPES, ROBERTA_LIKE, make_checkpoint
 
 import minibert
 from minibert import SentenceEncoder
 
+FAMILIES = [name for name in MODEL_TYPES if name != "longformer"]  # whose attention has windows: it is not explained
 ENTITIES = {0: "O", 1: "B-PER", 2: "I-PER"}
 CASES = {  # a task -> the head, changes of the configuration, an input
     "text-classification": ("ForSequenceClassification", {"num_labels": 3}, "waiting is not good, it is dull."),
@@ -20,14 +21,14 @@ CASES = {  # a task -> the head, changes of the configuration, an input
 def pipeline_for(case, folder, model_type="distilbert", **changes):
     head, own_changes, _ = CASES[case]
     task = case if "-" in case else "text-classification"
-    length = {"max_position_embeddings": 34 if model_type == "mpnet" else 32}
+    length = {"max_position_embeddings": 34 if model_type in ROBERTA_LIKE else 32}
     name = make_checkpoint(folder / f"{case}-{model_type}", model_type, head, **{**length, **own_changes, **changes})
     return minibert.pipeline(task, name)
 
 
 def input_for(case, model_type):
     text = CASES[case][2]
-    return text.replace("[MASK]", "<mask>") if isinstance(text, str) and model_type == "mpnet" else text
+    return text.replace("[MASK]", "<mask>") if isinstance(text, str) and model_type in ROBERTA_LIKE else text
 
 
 def sentence_encoder(folder):
