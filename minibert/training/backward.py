@@ -15,6 +15,7 @@ from ..models.packing import Packed
 from ..models.relative_bias import relative_bias_grad
 from .forward import ATTENTION, ATTENTION_OUT, EMBEDDINGS, FEED_FORWARD_OUT, EncoderRecord, LayerRecord, Network
 from .lazy_rows import RowGradient
+from .window_layers import windows_backward
 
 
 class Gradients(dict):
@@ -44,6 +45,8 @@ def encode_backward(
     """grad of the hidden states (N, D) or (S, D) -> the gradients of the encoder's tensors, down to those that are frozen.
     `layer_grads` (N, D) are those of each layer's output, if the loss reads these too."""
     names, arch, ops = network.names, network.arch, network.ops
+    if arch.windows is not None and len(grad) < len(record.embedded):  # of first tokens, and the last layer computed all
+        grad = ops.take_grad(grad, packed.first, len(record.embedded))
     for index in reversed(range(network.frozen_layers or 0, arch.layers)):
         if layer_grads is not None:
             grad = grad + layer_grads[index]
@@ -109,17 +112,21 @@ def attention_backward(
     grad: np.ndarray, record: LayerRecord, index: int, packed: Packed, network: Network, gradients: Gradients
 ) -> tuple[np.ndarray, np.ndarray]:
     """grad of the context (A, D) -> of query_input (A, D), and of hidden as keys' and values' input (N, D)."""
-    settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
-    inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
-    grads = network.ops.attention_grad(grad, *inputs, settings, record.bias)
+    if network.arch.windows is None:
+        settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
+        inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
+        grads = network.ops.attention_grad(grad, *inputs, settings, record.bias)
+        global_grad = None
+    else:
+        *grads, global_grad = windows_backward(grad, record, index, packed, network, gradients)
     if record.bias is not None:
         table_grad = relative_bias_grad(grads[3], network.arch.relative_buckets)
         gradients.accumulate_tensor(f"{network.names.relative_bias}.weight", table_grad)
     modules = [network.names.of_layer(index, part) for part in ("query", "key", "value")]
     weights = [network.pair(module)[0] for module in modules]
     query_input_grad, hidden_grad, *parameter_grads = network.ops.query_key_value_grad(
-        grads[:3], record.query_input, record.hidden, *weights
+        tuple(grads[:3]), record.query_input, record.hidden, *weights
     )
     for module, weight_grad, bias_grad in zip(modules, parameter_grads[::2], parameter_grads[1::2]):
         gradients.accumulate(module, weight_grad, bias_grad)
-    return query_input_grad, hidden_grad
+    return query_input_grad, hidden_grad if global_grad is None else hidden_grad + global_grad

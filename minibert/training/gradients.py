@@ -24,6 +24,7 @@ from ..models.checks import check_same_tensors
 from ..models.labels import as_labels
 from ..models.losses import LossHead, LossOptions, check_label_names
 from ..models.quantized import is_quantized
+from ..models.window_layers import with_global_mask
 from ..tensors import as_array
 from .backward import Gradients, encode_backward
 from .forward import DropoutKey, Network, encode_for_training
@@ -43,6 +44,7 @@ def loss_and_gradients(
     token_type_ids: Any = None,
     position_ids: Any = None,
     *,
+    global_attention_mask: Any = None,
     labels: Any = None,
     next_sentence_label: Any = None,
     start_positions: Any = None,
@@ -75,6 +77,8 @@ def loss_and_gradients(
     (`hidden_states.py`). With `freeze_layers=n` the embeddings and the first n layers have no gradient, and nothing is computed
     below them.
 
+    `global_attention_mask` is of Longformer alone, as in its call.
+
     `kernels` is "fast" (compiled, in float32), "bf16" (the same, but the layers' products are of numbers rounded to bf16),
     "reference" (NumPy), or "auto": "fast" for float32 if Numba is installed, else "reference". Each has the same bits on any
     number of threads.
@@ -88,6 +92,7 @@ def loss_and_gradients(
         "attention_mask": attention_mask,
         "token_type_ids": token_type_ids,
         "position_ids": position_ids,
+        "global_attention_mask": global_attention_mask,
     }
     labels_by_name = {
         "labels": labels,
@@ -128,7 +133,8 @@ def loss_and_row_gradients(
     check_label_names(model, heads, labels)
     network = make_network(model, settings.parameters, settings.dropout_key, heads, settings.kernels)
     network = network._replace(frozen_layers=settings.freeze_layers)
-    packed = model.pack(**inputs)
+    masks = with_global_mask(model, inputs.get("attention_mask"), inputs.get("global_attention_mask"))
+    packed = model.pack(inputs["input_ids"], masks, inputs.get("token_type_ids"), inputs.get("position_ids"))
     if packed.score_bias is not None:
         raise InputError("training takes one mask for all queries: attention_mask must have the shape of input_ids, (B, T).")
     if settings.before_read is not None:

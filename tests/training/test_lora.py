@@ -14,7 +14,7 @@ import minibert
 from minibert import InputError, InputTypeError, LoraConfig, Trainer, TrainingArguments, loss_and_gradients
 from minibert.training.lora import Adapter
 
-FAMILIES = ["bert", "distilbert", "electra", "mpnet"]
+FAMILIES = ["bert", "distilbert", "electra", "roberta", "longformer", "mpnet"]
 
 
 def lora_trainer(folder, model, config, **options):

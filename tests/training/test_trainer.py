@@ -361,7 +361,7 @@ def test_fifty_steps_have_the_losses_of_torch_in_float64(tmp_path, model_type):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "mpnet"])
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "roberta", "longformer", "mpnet"])
 def test_transformers_loads_the_saved_folder_and_evaluates_the_same(tmp_path, model_type):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
