@@ -96,7 +96,8 @@ class Stepper:
         """The step after `number` others, on the rows of these micro-batches. TrainingError if its loss is NaN or infinite."""
         loss, gradients = self.loss_and_gradients(number, batches)
         if self.adapter is not None:
-            gradients = self.adapter.gradients(gradients) | {name: gradients[name] for name in self.projection}
+            of_projection = {name: gradients[name] for name in self.projection if name in gradients}
+            gradients = self.adapter.gradients(gradients) | of_projection
         grad_norm = gradient_norm(gradients, self.args.preset)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             rows = [int(index) for batch in batches for index in batch]
