@@ -125,6 +125,12 @@ class BatchSettings(NamedTuple):
     before_read: Callable[[np.ndarray], None] | None = None  # gets the tokens whose embeddings are read next
 
 
+def pack_inputs(model: PreTrainedModel, inputs: Mapping[str, Any]) -> Packed:
+    """A batch's inputs by their names -> its tokens without padding."""
+    masks = with_global_mask(model, inputs.get("attention_mask"), inputs.get("global_attention_mask"))
+    return model.pack(inputs["input_ids"], masks, inputs.get("token_type_ids"), inputs.get("position_ids"))
+
+
 def loss_and_row_gradients(
     model: PreTrainedModel, inputs: Mapping[str, Any], labels: Mapping[str, Any], options: LossOptions, settings: BatchSettings
 ) -> tuple[float, dict[str, np.ndarray | RowGradient]]:
@@ -133,8 +139,7 @@ def loss_and_row_gradients(
     check_label_names(model, heads, labels)
     network = make_network(model, settings.parameters, settings.dropout_key, heads, settings.kernels)
     network = network._replace(frozen_layers=settings.freeze_layers)
-    masks = with_global_mask(model, inputs.get("attention_mask"), inputs.get("global_attention_mask"))
-    packed = model.pack(inputs["input_ids"], masks, inputs.get("token_type_ids"), inputs.get("position_ids"))
+    packed = pack_inputs(model, inputs)
     if packed.score_bias is not None:
         raise InputError("training takes one mask for all queries: attention_mask must have the shape of input_ids, (B, T).")
     if settings.before_read is not None:
