@@ -89,6 +89,15 @@ def test_a_training_with_lora_resumes_to_the_same_bits(tmp_path):
         lora_trainer(tmp_path, tiny_model(seed=5), LoraConfig(2)).train(resume_from_checkpoint=True)
 
 
+def test_a_batch_without_a_label_changes_nothing(tmp_path):
+    model, rows = tiny_model(head="ForTokenClassification"), [{"input_ids": [2, 5, 7, 3], "labels": [-100] * 4}] * 8
+    before = {name: tensor.copy() for name, tensor in model.tensors.items()}
+    args = TrainingArguments(tmp_path, max_steps=2, disable_tqdm=True, save_strategy="no", distillation_hidden_weight=1.0)
+    teacher = tiny_model("bert", "ForTokenClassification", hidden_size=24, num_attention_heads=3)
+    Trainer(model, args, train_dataset=rows, peft_config=LoraConfig(2), teacher=teacher).train()
+    assert same_tensors(before, model.tensors)
+
+
 PRODUCTS = """
 import sys
 sys.path.insert(0, {root!r})
