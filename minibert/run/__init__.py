@@ -5,7 +5,9 @@
     text_readers.py  txt, csv, tsv, jsonl -> rows
     columnar.py      parquet, arrow -> rows, through pyarrow
     tasks.py         a task's declarations -> how a row becomes an input, and an answer columns
-    job.py           the engine: chunks of rows -> answers -> lines
+    columns.py       the core: columns -> the columns of their answers
+    job.py           rows of a file -> chunks -> answers -> lines
+    arrow.py         Mapper: the core over Arrow tables, for engines that span machines
     writers.py       a row and its answer -> a line of jsonl, csv or tsv
     output.py        lines -> a part file with a journal, from which a killed run is resumed; or a stream
     progress.py      rows done, rows a second, time left, on a terminal

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "convert": {"errors", "files", "auto", "hub", "pipelines", "weights"},
-    "run": {"errors", "hub", "pipelines"},
+    "run": {"errors", "hub", "kernels", "pipelines"},
     "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "loading", "models", "pipelines", "tensors"},
     "logging": {"errors", "_download"},
     "seed": {"errors"},
