@@ -63,6 +63,7 @@ SAME_AS_BERT = ("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "LayoutLM
 TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> the class in `tokenization/`
     **{f"{prefix}Tokenizer": "BertTokenizer" for prefix in SAME_AS_BERT},
     **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values()},
+    "FunnelTokenizer": "FunnelTokenizer",
     "PreTrainedTokenizer": "PreTrainedTokenizerFast",
     "TokenizersBackend": "PreTrainedTokenizerFast",
 }
