@@ -37,6 +37,7 @@ class Job(NamedTuple):
     encode: Callable[[Mapping], bytes]  # the columns of a row and of its answer -> a line of the output
     prefix: str  # of the names of the answer's columns
     strict: bool
+    order: Callable[[Row], Mapping[str, str]] = lambda row: {}  # a column before the row's own, of runs on several machines
 
 
 def run(
@@ -64,7 +65,8 @@ def run(
     progress.begin(results.state.rows, source.progress, limit)
     for chunk in chunks(rows, row_chars):
         answers = answer_chunk(chunk, task, partial(progress.advance, 1, results.state.rows + len(chunk)))
-        write_chunk(chunk, answers, source, job, results)
+        good, bad, reasons = encode_chunk(chunk, answers, source.name, job)
+        results.add([good, bad], len(chunk), len(reasons), [*results.state.reasons, *reasons][:MAX_REASONS])
     results.finish()
     return results.state
 
@@ -122,20 +124,22 @@ def reason_unreadable(row: Row, names: Iterable[str]) -> str:
     return ""
 
 
-def write_chunk(chunk: list[Row], answers: list[dict | str], source: Source, job: Job, results: Results) -> None:
-    """Write a chunk's lines, all at once."""
-    good, bad, reasons = [], [], list(results.state.reasons)
+def encode_chunk(chunk: list[Row], answers: list[dict | str], name: str, job: Job) -> tuple[bytes, bytes, list[str]]:
+    """Rows and their answers -> lines for the output, lines for the bad rows, and why each of these is bad.
+
+    If `job.strict`, InputError for a bad row; `name` is the input's.
+    """
+    good, bad, reasons = [], [], []
     for row, answer in zip(chunk, answers):
         line = encode_row(row, answer, job)
         if isinstance(line, bytes):
             good.append(line)
             continue
         if job.strict:
-            raise InputError(f"{source.name}, line {row.line}: {line}")
-        if len(reasons) < MAX_REASONS:
-            reasons.append(f"line {row.line}: {line}")
+            raise InputError(f"{name}, line {row.line}: {line}")
+        reasons.append(f"line {row.line}: {line}")
         bad.append(encode_bad_row(row, line))
-    results.add([b"".join(good), b"".join(bad)], len(chunk), len(bad), reasons)
+    return b"".join(good), b"".join(bad), reasons
 
 
 def encode_row(row: Row, answer: dict | str, job: Job) -> bytes | str:
@@ -143,11 +147,14 @@ def encode_row(row: Row, answer: dict | str, job: Job) -> bytes | str:
     if isinstance(answer, str):
         return answer
     row_columns = row.columns or {}  # never None here: the answer would be a reason
+    order = job.order(row)
     columns = {job.prefix + name: rounded(value) for name, value in answer.items()}
     if repeated := sorted(set(columns) & set(row_columns)):
         return f"this row already has a column {repeated[0]!r}; put a prefix before the answer's columns with --prefix"
+    if repeated := sorted(set(order) & {*row_columns, *columns}):
+        return f"this row already has a column {repeated[0]!r}; name another with --order-column"
     try:
-        return job.encode({**row_columns, **columns})
+        return job.encode({**order, **row_columns, **columns})
     except (ValueError, TypeError, RecursionError) as error:
         return f"cannot be written: {error}"
 

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "convert": {"errors", "files", "auto", "hub", "pipelines", "weights"},
-    "run": {"errors", "hub", "kernels", "pipelines"},
+    "run": {"", "errors", "files", "hub", "kernels", "pipelines"},
     "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "loading", "models", "pipelines", "tensors"},
     "logging": {"errors", "_download"},
     "seed": {"errors"},
@@ -93,10 +93,12 @@ KERNELS_MAY_IMPORT = {
     "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
     "catalog": {"registry", "reference", "composed", "compiler", "ops"},
 }
-OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch", "matplotlib"}
+OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "ray", "fsspec", "torch", "matplotlib"}
 ONLY_IN = {
     "torch": {"tensors"},
     "pyarrow": {"run"},
+    "ray": {"run"},
+    "fsspec": {"run"},
     "matplotlib": {"training"},
     "huggingface_hub": {"_download"},
     "safetensors": {"weights"},
