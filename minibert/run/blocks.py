@@ -1,6 +1,6 @@
 """A file -> blocks of some thousand rows, each of which can be read without reading the file up to it.
 
-    txt, tsv, jsonl, csv    a block is a range of bytes that begins and ends with a row
+    txt, tsv, jsonl, csv    a block begins at an offset, and ends with the row before the next block's first line
     parquet                 a range of rows
     arrow, and any .gz      the whole file: nothing can be read without what is before it
 
@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from ..errors import DataFileError, InputError
 from .columnar import BATCH_ROWS, import_pyarrow, rows_of
 from .filesystem import is_url, open_input
-from .open import COLUMNAR, open_source, translate_read_errors
-from .source import Source, check_names, unreadable
+from .open import open_source, translate_read_errors
+from .source import Row, Source, check_names, unreadable
 from .text_readers import DELIMITERS, MAX_LINE_BYTES, READERS, Lines, columns_of_first, csv_records
 
 
@@ -33,7 +33,7 @@ class Block(NamedTuple):
     delimiter: str | None  # of a csv or tsv, if it is not the usual one
     line: int = 1  # of its first row, counted from 1; in parquet, the row's number
     start: int = 0  # the offset of that row; in parquet, the rows before it
-    stop: int | None = None  # the offset of its end; None is the end of the file
+    stop_line: int | None = None  # the first line of the next block; None is the end of the file
 
 
 def plan_blocks(file: Block, rows_per_block: int) -> Iterator[Block]:
@@ -52,9 +52,10 @@ def plan_blocks(file: Block, rows_per_block: int) -> Iterator[Block]:
             starts = islice(csv_starts(stream, file), 0, None, rows_per_block)
         else:
             starts = islice(line_starts(stream), 0, None, rows_per_block)
-        line, start = next(translate_read_errors(starts, file.path), (1, 0))
-        for next_line, next_start in translate_read_errors(starts, file.path):
-            yield file._replace(line=line, start=start, stop=next_start)
+        starts = translate_read_errors(starts, file.path)
+        line, start = next(starts, (1, 0))
+        for next_line, next_start in starts:
+            yield file._replace(line=line, start=start, stop_line=next_line)
             line, start = next_line, next_start
     yield file._replace(line=line, start=start)
 
@@ -102,16 +103,6 @@ class OffsetStream:
         return self.offsets[line]
 
 
-class RangeStream:
-    """The lines of a file up to an offset, which is the start of a line or None."""
-
-    def __init__(self, file: Any, stop: int | None) -> None:
-        self.file, self.stop = file, stop
-
-    def readline(self, limit: int) -> bytes:
-        return b"" if self.stop is not None and self.file.tell() >= self.stop else self.file.readline(limit)
-
-
 @contextmanager
 def open_block(block: Block) -> Iterator[Source]:
     """The rows of a block, as `open_source` has those of a file."""
@@ -122,26 +113,30 @@ def open_block(block: Block) -> Iterator[Source]:
             yield source
         return
     with open_input(block.path) as file:
-        yield (parquet_block if block.file_format in COLUMNAR else text_block)(file, block)
+        source = (parquet_block if block.file_format == "parquet" else text_block)(file, block)
+        yield source if block.stop_line is None else source._replace(rows=rows_before(block.stop_line, source.rows))
+
+
+def rows_before(line: int, rows: Iterator[Row]) -> Iterator[Row]:
+    """Not a limit of the bytes that are read: a stray quotation mark reads on, and how far is told in the row's error."""
+    return takewhile(lambda row: row.line < line, rows)
 
 
 def text_block(file: Any, block: Block) -> Source:
-    stream = RangeStream(file, None)
-    lines, read = Lines(stream, block.path), READERS[block.file_format]
+    lines, read = Lines(file, block.path), READERS[block.file_format]
     delimiter = block.delimiter or DELIMITERS.get(block.file_format, "")
     rows = translate_read_errors(read(lines, delimiter) if delimiter else read(lines), block.path)
     columns = None if block.file_format == "jsonl" else next(rows)  # from the top of the file
     if block.start:
         file.seek(block.start)
         lines.line = block.line - 1
-    stream.stop = block.stop
     if block.file_format == "jsonl":
         columns, rows = columns_of_first(rows)
     return Source(block.path, columns, rows, lambda: None, delimiter)
 
 
 def parquet_block(stream: Any, block: Block) -> Source:
-    """Reads the row groups that hold the block's rows, up to the last of these."""
+    """Reads from the row group on that holds the block's first row."""
     file = open_parquet(block.path, stream)
     names, metadata = file.schema_arrow.names, file.metadata
     check_names(names, block.path)
@@ -151,8 +146,7 @@ def parquet_block(stream: Any, block: Block) -> Source:
         group += 1
     groups = list(range(group, metadata.num_row_groups))
     batches = file.iter_batches(BATCH_ROWS, row_groups=groups) if groups else []
-    stop = metadata.num_rows if block.stop is None else block.stop
-    rows = islice(rows_of(batches, block.path, [before]), block.start - before, stop - before)
+    rows = islice(rows_of(batches, block.path, [before]), block.start - before, None)
     return Source(block.path, names, rows, lambda: None)
 
 

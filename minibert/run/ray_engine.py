@@ -121,7 +121,6 @@ def answer_blocks(blocks: list[Block], work: Work, cluster: Cluster) -> Iterator
 
 def import_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it calls constructor arguments of Ray Data's own actors an error
     import_pyarrow("a table")
     try:
         import ray
