@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import platform
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -143,6 +145,7 @@ def connected(ray: Any, cluster: Cluster) -> Iterator[None]:
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -152,6 +155,8 @@ def connected(ray: Any, cluster: Cluster) -> Iterator[None]:
             "wants the same one here: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token."
         ) from None
     try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has set its own
         yield
     finally:
         ray.shutdown()
