@@ -16,7 +16,7 @@ def import_pyarrow(what: str) -> Any:
     try:
         import pyarrow
     except ImportError:
-        message = f"{what} is read with pyarrow, which is not installed. Install it: pip install 'minibert[parquet]'"
+        message = f"{what} is read with pyarrow, which is not installed. Install it: pip install 'minibert-cpu[parquet]'"
         raise InputError(message) from None
     return pyarrow
 
