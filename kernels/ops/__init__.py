@@ -1,6 +1,6 @@
 """The ladders: each operation's variants, the plain loops first, one idea more from one to the next.
 
-    linear_naive.py       naive, tiled, packed, blocked, threads      linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
+    linear_naive.py       naive, tiled, tiled_4x4, packed, ...         linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
     attention_naive.py    naive, transposed, online, lanes            attention_f32.py, attention_bf16.py             the top rungs
     softmax.py  layer_norm.py  activations.py  embed.py       naive, vector
     epilogues.py      a product with what follows it          quantization.py   int8 in NumPy: the formulas
