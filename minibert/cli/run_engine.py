@@ -47,6 +47,10 @@ def check_no_engine(options: argparse.Namespace) -> None:
 
 def check_engine(options: argparse.Namespace) -> None:
     """InputError for what a run on an engine does not take; sets the defaults of its options."""
+    from ..run.source import check_path
+
+    for name in (options.output, *options.inputs):
+        check_path(name)
     for name, instead in SINGLE_MACHINE.items():
         if getattr(options, name) is not None:
             raise InputError(f"{flag(name)} is for a run on one machine; got --engine {options.engine}. {instead}")
@@ -66,7 +70,7 @@ def check_engine(options: argparse.Namespace) -> None:
 
 
 def run_inputs(options: argparse.Namespace) -> int:
-    """The command. Returns 1 if there are rows without an answer, which are in the folder's errors-*.jsonl."""
+    """The command. Rows without an answer are no failure: they are in the folder's errors-*.jsonl."""
     from ..run.blocks import plan_blocks
     from ..run.filesystem import identity
     from ..run.parts import OutputFolder
@@ -74,10 +78,7 @@ def run_inputs(options: argparse.Namespace) -> int:
 
     check_engine(options)
     import_ray()
-    options.model = local_path(chosen_model(options))
-    for name, option in options.task_options.items():
-        if option.type is Path and getattr(options, name) is not None:
-            setattr(options, name, os.path.abspath(getattr(options, name)))
+    make_paths_absolute(options)
     files = input_files(options)
     task = load_task(options)
     check_inputs(files, task, options)
@@ -88,14 +89,24 @@ def run_inputs(options: argparse.Namespace) -> int:
         **run_fingerprint(options, "jsonl", task),
     }
     folder = OutputFolder(options.output)
-    if not folder.begin(fingerprint, options.resume):
+    if folder.begin(fingerprint, options.resume):
+        blocks = [block for file in files for block in plan_blocks(file, options.rows_per_part)]
+        with resume_hint_on_exit(folder):
+            answer_missing(blocks, folder, options)
+        folder.finish(fingerprint)
+    else:
         eprint(f"{options.output} is complete already; to write it again, delete it.")
-        return print_summary(folder)
-    blocks = [block for file in files for block in plan_blocks(file, options.rows_per_part)]
-    with resume_hint_on_exit(folder):
-        answer_missing(blocks, folder, options)
-    folder.finish(fingerprint)
-    return print_summary(folder)
+    if bad_rows := folder.count_bad_rows():
+        eprint(f"{bad_rows:,} rows have no answer; they are in {folder.path}/errors-*.jsonl.")
+    return 0
+
+
+def make_paths_absolute(options: argparse.Namespace) -> None:
+    """Workers have another current folder."""
+    options.model = local_path(chosen_model(options))
+    for name, option in options.task_options.items():
+        if option.type is Path and getattr(options, name) is not None:
+            setattr(options, name, os.path.abspath(getattr(options, name)))
 
 
 def local_path(name: str) -> str:
@@ -168,12 +179,3 @@ def answer_missing(blocks: list[Any], folder: Any, options: argparse.Namespace) 
         for counts in answer_blocks(missing, work, cluster):
             parts_done += 1
             progress.advance(counts.rows, progress.rows + counts.rows)
-
-
-def print_summary(folder: Any) -> int:
-    """Say how many rows have no answer. Returns the command's exit status."""
-    bad_rows = folder.count_bad_rows()
-    if not bad_rows:
-        return 0
-    eprint(f"{bad_rows:,} rows have no answer; they are in {folder.path}/errors-*.jsonl.")
-    return 0

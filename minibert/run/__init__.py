@@ -12,5 +12,13 @@
     output.py        lines -> a part file with a journal, from which a killed run is resumed; or a stream
     progress.py      rows done, rows a second, time left, on a terminal
 
+Many files on many machines:
+
+    filesystem.py    folders, and URLs that fsspec reads
+    blocks.py        a file -> blocks of rows, each of which can be read by itself
+    parts.py         a block -> a part of the output; the folder of parts, from which a killed run is resumed
+    environment.py   versions and processor, which all workers must share
+    ray_engine.py    blocks on the actors of a Ray cluster
+
 Memory holds one chunk (pipelines/streaming.py), whatever the file's size. Read next: job.py.
 """

@@ -93,7 +93,8 @@ class OutputFolder:
                     f"the output of --engine is a new or an empty folder; {self.path} has files of something else."
                 )
         elif not self.saved:  # it was stopped before its first part
-            pass
+            for path in self.path.glob("errors-*.jsonl"):
+                path.unlink()
         elif not resume:
             raise InputError(f"{self.path} has the parts of a run. Continue it with --resume, or delete the folder.")
         else:

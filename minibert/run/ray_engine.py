@@ -115,10 +115,22 @@ def answer_blocks(blocks: list[Block], work: Work, cluster: Cluster) -> Iterator
             compute=data.ActorPoolStrategy(size=workers),
             num_cpus=cluster.cpus_per_worker,
         )
-        for row in counts.iter_rows():
+        for row in translate_ray_errors(ray, counts.iter_rows()):
             if error := row.pop("error"):
                 raise InputError(error)
             yield Counts(**row)
+
+
+def translate_ray_errors(ray: Any, rows: Iterator[dict]) -> Iterator[dict]:
+    """The same rows. What ends a worker and is none of minibert's errors is an InputError with the last line of its traceback."""
+    try:
+        yield from rows
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"a worker cannot go on: {reason}. All nodes must have the same minibert. Ray's logs are in the folder "
+            "session_latest/logs of its temporary folder."
+        ) from None
 
 
 def import_ray() -> Any:

@@ -6,17 +6,21 @@ import os
 import random
 import re
 import sys
+import tracemalloc
 
 import pytest
 from json_lines import read
 from parts import concatenated, single_machine
+from short_runs import stub
 
 from minibert.errors import InputError
 from minibert.run import environment, ray_engine
-from minibert.run.blocks import Block
+from minibert.run.blocks import Block, plan_blocks
 from minibert.run.environment import check_environment, describe_environment
-from minibert.run.parts import Counts, OutputFolder
+from minibert.run.job import Job
+from minibert.run.parts import Counts, OutputFolder, answer_block
 from minibert.run.ray_engine import Worker
+from minibert.run.writers import json_line
 
 WORDS = ["a", "bad", "film", "not", "very", "good", "this", "movie", "is", "great", "and", "i", "love", "it", "hate"]
 FLAGS = ("--kernels", "reference", "--rows-per-part", "7")
@@ -121,6 +125,14 @@ def test_another_run_s_folder_is_left_alone(command, workers, inputs, tmp_path):
     assert "must be the state of a run" in command("--resume")[2][0]
 
 
+def test_bad_rows_of_a_run_that_had_no_part_are_not_counted(command, workers, tmp_path):
+    workers.stop_after = 0
+    assert command()[0] == 130
+    (tmp_path / "out" / "errors-000000-000000000001.jsonl").write_text("{}\n")
+    workers.stop_after = None
+    assert "3 rows have no answer" in command()[2][0]
+
+
 def test_strict_ends_at_a_bad_row_and_names_it(command, workers, inputs):
     status, _, (message,) = command("--strict", files=inputs[:1])
     assert status == 1 and re.search(r"rows\.jsonl, line \d+: ", message)
@@ -157,6 +169,25 @@ def test_a_worker_that_does_not_see_the_folder_refuses(model):
     assert "all nodes must see the output's folder" in counts["error"]
 
 
+def test_memory_of_a_worker_does_not_grow_with_the_rows(tmp_path):
+    def peak(rows):
+        path, folder = tmp_path / f"{rows}.txt", tmp_path / f"{rows}"
+        folder.mkdir()
+        path.write_text("a short text\n" * rows)
+        job = Job(stub(), json_line, "", False)
+        tracemalloc.start()
+        counts = [
+            answer_block(block, job, "order", folder, int) for block in plan_blocks(Block(0, str(path), "txt", None), 500)
+        ]
+        allocated = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert sum(count.rows for count in counts) == rows
+        return allocated
+
+    peak(1_000)  # what is allocated once
+    assert peak(20_000) < peak(2_000) * 1.2 + 50_000
+
+
 def test_an_output_folder_without_a_run_has_no_bad_rows(tmp_path):
     folder = OutputFolder(str(tmp_path / "new"))
     assert folder.begin({"a": 1}, resume=True) and folder.saved == "" and folder.count_bad_rows() == 0
@@ -191,6 +222,7 @@ def test_what_an_engine_does_not_take_is_one_error(more, message, command, worke
         ("nowhere", "an input's name must end in its format"),
         ("nowhere.jsonl", "nowhere.jsonl cannot be read: No such file"),
         ("nosuch://nowhere.jsonl", "a URL that fsspec reads"),
+        ("", "a file's name must be text with a character"),
     ],
 )
 def test_an_input_that_cannot_be_read_is_one_error(name, message, command, workers, inputs):

@@ -37,7 +37,7 @@ def ray_environment():
     finally:
         os.environ.clear()
         os.environ.update(before)
-        wait_for(lambda: not marked_processes(RUN, folder), 30)
+        wait_for(lambda: not marked_processes(RUN, folder), 60)
         left = {pid: command_of(pid) for pid in marked_processes(RUN, folder)}
         for pid in left:
             with suppress(ProcessLookupError):
@@ -60,7 +60,7 @@ class RayCluster:
         command += ["--head", f"--port={port}", "--include-dashboard=false"] if head else [f"--address={self.address}"]
         command += [f"--object-store-memory={OBJECT_STORE_BYTES}", "--disable-usage-stats"]
         environment = {**os.environ, NODE: str(self.nodes), **(env or {})}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         return self.nodes
 
@@ -94,7 +94,7 @@ def start(*arguments, **options):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **options.pop("env", {})}, **options)
 
 
-def finish(child, timeout=120):
+def finish(child, timeout=300):
     """Wait for a process -> its status, and its own lines on stderr; Ray has more to say."""
     try:
         _, err = child.communicate(timeout=timeout)
@@ -130,7 +130,7 @@ def workers():
     return marked_processes(RUN, os.environ[RUN], "ray::MapWorker")
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=240):
     """Whether a condition becomes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
