@@ -169,6 +169,22 @@ def test_a_worker_that_does_not_see_the_folder_refuses(model):
     assert "all nodes must see the output's folder" in counts["error"]
 
 
+def test_what_ends_a_worker_and_is_none_of_minibert_s_errors_is_one_error():
+    class Ray:
+        class exceptions:
+            class RayError(Exception):
+                pass
+
+    def rows():
+        yield {"rows": 1}
+        raise Ray.exceptions.RayError("Traceback:\n  a file\nModuleNotFoundError: No module named 'minibert'\n")
+
+    translated = ray_engine.translate_ray_errors(Ray, rows())
+    assert next(translated) == {"rows": 1}
+    with pytest.raises(InputError, match="a worker cannot go on: ModuleNotFoundError: No module named 'minibert'. All nodes"):
+        next(translated)
+
+
 def test_memory_of_a_worker_does_not_grow_with_the_rows(tmp_path):
     def peak(rows):
         path, folder = tmp_path / f"{rows}.txt", tmp_path / f"{rows}"
