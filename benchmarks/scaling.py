@@ -5,7 +5,8 @@
 Runs `minibert run --engine ray` with one thread a worker on a Ray of this machine. First all of it is checked: the sorted
 parts of each run must be the bytes of a run on one machine, or the preset prints FAIL and no figure. Then each step of a
 run is measured by itself, and the estimates are sums of these rows of the same table; what the steps leave out (a shared
-disk that is slower with more readers, nodes that fail) they leave out too.
+disk that is slower with more readers, nodes that fail) they leave out too. Memory is Linux's; with --rows 1000000 it shows
+whether it grows with the rows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -80,14 +82,42 @@ def write_rows(path: Path, rows: int, data: Path | None) -> None:
             file.write(json.dumps({"id": number, "text": next(texts)}) + "\n")
 
 
-def timed_run(bench: Bench, folder: Path, workers: int) -> tuple[float, list[float]]:
-    """Seconds of a run on an engine, and when each of its parts was done."""
+class EngineRun(NamedTuple):
+    """A run on an engine."""
+
+    done: list[float]  # when each part was done, in seconds from the start
+    worker_mib: list[float]  # the resident memory of the largest worker, at a tenth of the parts and at the end
+    command_mib: list[float]  # the command's, at the same times
+
+
+def timed_run(bench: Bench, folder: Path, workers: int) -> EngineRun:
     folder.mkdir()
     blocks = list(plan_blocks(bench.file, bench.rows_per_part))
-    start, done = time.perf_counter(), []
+    run = EngineRun([], [], [])
+    start = time.perf_counter()
     for _ in answer_blocks(blocks, bench.work._replace(folder=str(folder)), Cluster(None, workers, 1)):
-        done.append(time.perf_counter() - start)
-    return time.perf_counter() - start, done
+        run.done.append(time.perf_counter() - start)
+        if len(run.done) in (math.ceil(len(blocks) / 10), len(blocks)):
+            run.worker_mib.append(max(map(resident_mib, worker_ids()), default=0.0))
+            run.command_mib.append(resident_mib(os.getpid()))
+    return run
+
+
+def worker_ids() -> list[int]:
+    """Ids of the processes of Ray Data's actors on this machine, from Linux's /proc."""
+    ids = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if path.read_bytes().startswith(b"ray::MapWorker"):
+                ids.append(int(path.parent.name))
+    return ids
+
+
+def resident_mib(process: int) -> float:
+    with suppress(OSError):
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return 0.0
 
 
 def rate(bench: Bench, done: list[float]) -> float:
@@ -136,22 +166,32 @@ def seconds_to_schedule(bench: Bench, folder: Path) -> float:
     return (done[-1] - done[0]) / (len(done) - 1)
 
 
-def measure(bench: Bench, folder: Path) -> tuple[Steps, dict[int, float]] | None:
-    """A preset's steps, and the rows a second of each number of workers; None if the bytes are not those of one machine."""
+class Measured(NamedTuple):
+    """What a preset took."""
+
+    steps: Steps
+    rates: dict[int, float]  # workers -> rows a second
+    memory: list[list]  # rows of a table: workers, MiB of one and of the command, each at a tenth of the run and at its end
+
+
+def measure(bench: Bench, folder: Path) -> Measured | None:
+    """None if the bytes are not those of one machine."""
     work = bench.work
     task = make_task(work.task, work.model, work.text_column, work.options, kernels=work.kernels, revision=work.revision)
     set_num_threads(1)
     alone, expected = steps_alone(bench, Job(task, json_line, work.prefix, work.strict), folder)
-    rates, starts = {}, []
+    rates, starts, memory = {}, [], []
     for workers in MEASURED_WORKERS:
         parts = folder / f"{workers}"
-        _, done = timed_run(bench, parts, workers)
+        engine_run = timed_run(bench, parts, workers)
+        done = engine_run.done
         if bytes_of(parts) != expected:
             return None
         rates[workers] = rate(bench, done)
+        memory.append([workers, *engine_run.worker_mib, *engine_run.command_mib])
         starts.append(done[0] - bench.rows / (len(done) * rates[workers]) * workers)
     schedule = max(seconds_to_schedule(bench, folder / "tiny") - sum(alone[step] for step in ("read", "compute", "write")), 0.0)
-    return Steps(start=max(*starts, 0.0), schedule=schedule, **alone), rates
+    return Measured(Steps(start=max(*starts, 0.0), schedule=schedule, **alone), rates, memory)
 
 
 def estimate(steps: Steps, rows: int, workers: int) -> tuple[float, str]:
@@ -178,18 +218,18 @@ def core_hours(steps: Steps, workers: int) -> float:
     return (steps.row * TEN_BILLION + steps.start * workers) / 3600
 
 
-def step_rows(measured: dict[str, tuple[Steps, dict[int, float]]]) -> list[list]:
+def step_rows(measured: dict[str, Measured]) -> list[list]:
     units = {"start": "s", "schedule": "ms a part", "skew": "longest part over mean part"}
     rows: list[list] = []
     for name in Steps._fields:
         scale = 1 if name in ("start", "skew") else 1e3 if name == "schedule" else 1e6
-        rows.append([name, units.get(name, "µs a row"), *(getattr(steps, name) * scale for steps, _ in measured.values())])
+        rows.append([name, units.get(name, "µs a row"), *(getattr(result.steps, name) * scale for result in measured.values())])
     return rows
 
 
-def scale_rows(measured: dict[str, tuple[Steps, dict[int, float]]]) -> list[list]:
+def scale_rows(measured: dict[str, Measured]) -> list[list]:
     rows: list[list] = []
-    for name, (steps, rates) in measured.items():
+    for name, (steps, rates, _) in measured.items():
         for workers in WORKERS:
             seconds, bottleneck = estimate(steps, TEN_BILLION, workers)
             source = "measured" if workers in rates else "estimate"
@@ -202,6 +242,10 @@ def page(options: argparse.Namespace, measured: dict, failed: list[str]) -> tupl
     """The text of scaling.md, and its tables."""
     tables = {
         "steps": {"columns": ["step", "unit", *measured], "rows": step_rows(measured)},
+        "memory": {
+            "columns": ["kernels", "workers", "worker at 1/10, MiB", "at the end", "command at 1/10, MiB", "at the end"],
+            "rows": [[name, *row] for name, result in measured.items() for row in result.memory],
+        },
         "scaling": {
             "columns": [
                 "kernels",
@@ -227,6 +271,10 @@ Written by `{figures["command"]}`: {figures["machine"]}; {figures["date"]}; Ray 
 `compute` and `write` are a worker's.
 
 {markdown(**tables["steps"])}
+
+## Measured: memory
+
+{markdown(**tables["memory"])}
 
 ## Workers
 

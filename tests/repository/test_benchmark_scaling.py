@@ -1,5 +1,6 @@
 """The plan for scale: it checks before it measures, and its estimates are sums of what it measured."""
 
+import os
 import re
 import sys
 
@@ -55,7 +56,7 @@ def benchmark(tmp_path, monkeypatch):
 
 def test_every_row_is_measured_or_called_an_estimate(benchmark):
     status, page = benchmark()
-    rows = re.findall(r"^\| reference \| (\d+) \| ([\d.e+]+) \| (\w+) \| (\w+) \|", page, flags=re.MULTILINE)
+    rows = re.findall(r"^\| reference \| (\d+) \| ([\d.e+]+) \| (measured|estimate) \| (\w+) \|", page, flags=re.MULTILINE)
     assert status == 0
     assert [(workers, source) for workers, _, source, _ in rows] == [
         ("1", "measured"),
@@ -65,6 +66,11 @@ def test_every_row_is_measured_or_called_an_estimate(benchmark):
     ]
     for step in Steps._fields:
         assert re.search(rf"^\| {step} \| .* \| [\d.e+-]+ \|$", page, flags=re.MULTILINE), step
+
+
+def test_memory_is_that_of_the_process():
+    assert scaling.resident_mib(os.getpid()) > 10
+    assert scaling.resident_mib(2**22 + 1) == 0.0
 
 
 def test_wrong_bytes_are_a_failure_without_a_figure(benchmark):
