@@ -160,10 +160,10 @@ def connected(ray: Any, cluster: Cluster) -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # Ray raises Exception itself if it does not come up in time, else one of many classes
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
-            f"Ray cannot be reached at {cluster.address or 'this machine'}: {reason} A cluster that was started with a token "
+            f"Ray cannot be reached at {cluster.address or 'this machine'}: {reason}. A cluster that was started with a token "
             "wants the same one here: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token."
         ) from None
     try:
