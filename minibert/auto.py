@@ -62,7 +62,7 @@ def config_of(checkpoint: hub.Checkpoint, /, **overrides: Any) -> PreTrainedConf
 SAME_AS_BERT = ("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert")
 TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> the class in `tokenization/`
     **{f"{prefix}Tokenizer": "BertTokenizer" for prefix in SAME_AS_BERT},
-    **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values()},
+    **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values() if family.tokenizer},
     "FunnelTokenizer": "FunnelTokenizer",
     "PreTrainedTokenizer": "PreTrainedTokenizerFast",
     "TokenizersBackend": "PreTrainedTokenizerFast",
@@ -102,7 +102,7 @@ def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
         )
     else:
         model_type = read_json_of(checkpoint, "config.json").get("model_type")
-        known = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
+        known = {model_type: family.tokenizer for model_type, family in FAMILIES.items() if family.tokenizer}
         name, source = known.get(str(model_type)), f"model_type {short_repr(model_type)}"
     if name is None and isinstance(stated, str) and holds_wordpiece(checkpoint):
         warnings.warn(

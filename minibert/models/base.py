@@ -285,7 +285,20 @@ class PreTrainedModel(Module):
             return outputs
         hidden = self.encode(packed, intermediates)  # who sees a layer sees all of it
         outputs = self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
-        return {**outputs, **unpack_intermediates(packed, intermediates, self.encoder.heads)}
+        return {**outputs, **self.unpack_intermediates(packed, intermediates)}
+
+    def unpack_intermediates(self, packed: Packed, intermediates: Intermediates) -> Fields:
+        """Those that a caller requested -> the output's fields."""
+        fields: dict[str, Any] = {}
+        if intermediates.hidden_states is not None:
+            fields["hidden_states"] = tuple(packed.unpack(state) for state in intermediates.hidden_states)
+        if intermediates.attentions is not None:
+            fields |= self.unpack_attentions(packed, intermediates.attentions)
+        return fields
+
+    def unpack_attentions(self, packed: Packed, attentions: list) -> Fields:
+        """`Intermediates.attentions` -> the output's fields."""
+        return {"attentions": tuple(packed.unpack_squares(squares, self.encoder.heads) for squares in attentions)}
 
     def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
         """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
@@ -298,7 +311,7 @@ class PreTrainedModel(Module):
         if not self.kernels.compiled:
             ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            if captured and self.kernels.capturable and packed.score_bias is None:
+            if captured and self.kernels.capturable and packed.score_bias is None and self.architecture.windows is None:
                 outputs = self.graph_cache.run(compute, packed, *arguments)
             else:
                 outputs = compute(packed, *arguments)
@@ -388,12 +401,3 @@ def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> boo
     """A call's flag, or the configuration's if the call has none."""
     value = config.__dict__.get(name) if argument is None else argument
     return value is not None and read_flag(name, value)
-
-
-def unpack_intermediates(packed: Packed, intermediates: Intermediates, heads: int) -> dict[str, tuple]:
-    fields = {}
-    if intermediates.hidden_states is not None:
-        fields["hidden_states"] = tuple(packed.unpack(state) for state in intermediates.hidden_states)
-    if intermediates.attentions is not None:
-        fields["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in intermediates.attentions)
-    return fields

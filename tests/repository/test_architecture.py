@@ -53,7 +53,8 @@ MAY_IMPORT = {
     "training": {"errors", "config", "files", "kernels", "models", "tensors", "weights"},
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
-    "convert": {"errors", "files", "auto", "hub", "pipelines", "weights"},
+    "convert": {"errors", "files", "config", "convert_longformer", "auto", "hub", "pipelines", "weights"},
+    "convert_longformer": {"errors", "files", "config", "auto", "families", "hub", "models", "tokenization", "weights"},
     "run": {"", "errors", "files", "hub", "kernels", "pipelines"},
     "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "loading", "models", "pipelines", "tensors"},
     "logging": {"errors", "_download"},
@@ -74,6 +75,7 @@ MAY_IMPORT = {
         "training",
         "verify",
         "convert",
+        "convert_longformer",
         "warmup",
     },
     "__main__": {"cli"},
@@ -85,13 +87,14 @@ KERNELS_MAY_IMPORT = {
     "philox": set(),
     "reference": {"registry", "philox"},
     "composed": {"philox", "reference", "registry"},
+    "sparse_attention": {"composed", "philox", "registry"},
     "compiler": set(),
     "simd": {"compiler"},
     "runtime": {"compiler", "simd"},
     "gemm": {"compiler", "simd", "runtime"},
     "tokenizer": {"compiler", "simd", "runtime"},
     "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
-    "catalog": {"registry", "reference", "composed", "compiler", "ops"},
+    "catalog": {"registry", "reference", "composed", "sparse_attention", "compiler", "ops"},
 }
 OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "ray", "fsspec", "torch", "matplotlib"}
 ONLY_IN = {
