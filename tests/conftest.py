@@ -1,4 +1,4 @@
-"""What all tests share: the --slow option, and the folders that hold trained weights and data.
+"""What all tests share: the options --slow and --engines, and the folders that hold trained weights and data.
 
 MINIBERT_PARITY=required in the environment makes a skipped parity test a failed one, as continuous integration has it; and
 MINIBERT_BROWSER=required does so with one that opens a page in a browser.
@@ -27,6 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the sweeps in full")
+    parser.addoption("--engines", action="store_true", help="also run what starts Ray, Dask and Daft, if they are installed")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -40,6 +41,11 @@ def pytest_collection_modifyitems(config, items):
         skip = pytest.mark.skip(reason="a whole sweep, of which a tenth has run; --slow runs it")
         for item in items:
             if marked(item, "slow"):
+                item.add_marker(skip)
+    if not config.getoption("--engines"):
+        skip = pytest.mark.skip(reason="starts processes of Ray, Dask or Daft; --engines runs it")
+        for item in items:
+            if marked(item, "engines"):
                 item.add_marker(skip)
 
 

@@ -7,7 +7,7 @@ Answers go to stdout, one line each, everything else to stderr. Exit status: 0 s
     predict.py    an answer for each text
     explain.py    a page that shows how a text became its answer
     rerank.py     texts in the order of their scores
-    run.py        an answer for each row of a file
+    run.py        an answer for each row of a file; run_engine.py, of many files on many machines; run_shared.py
     train.py      a model fine-tuned on a file of labeled rows; train_options.py, train_data.py, train_card.py
     manage.py     tokens, models, kernels
     verify.py     the cached files of a model, compared with their hashes

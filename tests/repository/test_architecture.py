@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "convert": {"errors", "files", "config", "convert_longformer", "auto", "hub", "pipelines", "weights"},
     "convert_longformer": {"errors", "files", "config", "auto", "families", "hub", "models", "tokenization", "weights"},
-    "run": {"errors", "hub", "pipelines"},
+    "run": {"", "errors", "files", "hub", "kernels", "pipelines"},
     "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "loading", "models", "pipelines", "tensors"},
     "logging": {"errors", "_download"},
     "seed": {"errors"},
@@ -98,10 +98,12 @@ KERNELS_MAY_IMPORT = {
     "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
     "catalog": {"registry", "reference", "composed", "sparse_attention", "compiler", "ops"},
 }
-OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch", "matplotlib"}
+OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "ray", "fsspec", "torch", "matplotlib"}
 ONLY_IN = {
     "torch": {"tensors"},
     "pyarrow": {"run"},
+    "ray": {"run"},
+    "fsspec": {"run"},
     "matplotlib": {"training"},
     "huggingface_hub": {"_download"},
     "safetensors": {"weights"},
