@@ -111,7 +111,9 @@ class TrainingOps(Ops):
     relu_grad = staticmethod(reference.relu_grad)
     silu_grad = staticmethod(reference.silu_grad)
     tanh_grad = staticmethod(reference.tanh_grad)
+    squared_sums = staticmethod(reference.squared_sums)
     adamw_step = staticmethod(reference.adamw_step)
+    adamw_replay = staticmethod(reference.adamw_replay)
     embed_grad = composed.embed_grad
     query_key_value_grad = composed.query_key_value_grad
     attention_dropout = composed.attention_dropout

@@ -177,6 +177,7 @@ def training_arguments(options: argparse.Namespace, task: Any, weights: list[flo
         freeze_layers=options.freeze,
         distillation_temperature=options.temperature,
         distillation_weight=options.distillation_weight,
+        distillation_hidden_weight=options.hidden_weight,
         seed=options.seed,
         bf16=options.bf16,
         disable_tqdm=True,  # the command shows it itself
@@ -242,7 +243,7 @@ def exit_on_sigterm(signal_number: int, frame: Any) -> None:
 def solve(options: argparse.Namespace, trainer: Any) -> None:
     """--head-only: the head's minimum, then one evaluation."""
     from ..training.head_only import solve_head
-    from ..training.trainer import loss_options
+    from ..training.steps import loss_options
 
     solution = solve_head(
         trainer.model,

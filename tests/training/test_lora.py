@@ -1,11 +1,16 @@
 """LoRA: gradients of its matrices, what it trains, and PEFT's files."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from paths import ROOT
 from training_rows import labeled_rows, same_tensors, tiny_model, trainer_of
 
+import minibert
 from minibert import InputError, InputTypeError, LoraConfig, Trainer, TrainingArguments, loss_and_gradients
 from minibert.training.lora import Adapter
 
@@ -81,6 +86,47 @@ def test_a_training_with_lora_resumes_to_the_same_bits(tmp_path):
         lora_trainer(tmp_path, tiny_model(), LoraConfig(4)).train(resume_from_checkpoint=True)
     with pytest.raises(ValueError, match="resumed on the model that it began with"):
         lora_trainer(tmp_path, tiny_model(seed=5), LoraConfig(2)).train(resume_from_checkpoint=True)
+
+
+PRODUCTS = """
+import sys
+sys.path.insert(0, {root!r})
+import numpy as np, minibert
+from minibert.training.lora import Adapter, LoraConfig
+minibert.set_num_threads({threads})
+config = minibert.BertConfig(vocab_size=9, hidden_size=384, num_hidden_layers=1, intermediate_size=8)
+adapter = Adapter(minibert.BertForSequenceClassification(config, seed=0), LoraConfig(8), seed=0)
+random = np.random.default_rng(0)
+for matrix in adapter.matrices.values():
+    matrix[...] = random.normal(size=matrix.shape)
+grads = adapter.gradients({{name: random.normal(size=(384, 384)).astype(np.float32) for name in adapter.targets}})
+sums = {{name: np.empty((384, 384), np.float32) for name in adapter.targets}}
+adapter.apply(sums)
+sys.stdout.buffer.write(b"".join(array.tobytes() for array in [*grads.values(), *sums.values()]))
+"""
+
+
+def test_products_have_the_same_bits_on_any_number_of_threads_numpy_s_too():
+    outputs = []
+    for threads in ("1", "2"):
+        code = PRODUCTS.format(root=str(ROOT), threads=threads)
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment, timeout=120)
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1] and len(outputs[0]) > 2 * 384 * 384 * 4
+
+
+def test_a_training_with_lora_has_the_same_bits_on_one_thread_and_on_three(tmp_path):
+    before, weights = minibert.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            minibert.set_num_threads(count)
+            model = tiny_model("bert", hidden_size=48, intermediate_size=100)
+            lora_trainer(tmp_path, model, LoraConfig(3)).train()
+            weights.append(model.tensors)
+    finally:
+        minibert.set_num_threads(before)
+    assert same_tensors(*weights)
 
 
 @pytest.mark.parity

@@ -437,7 +437,7 @@ def test_the_names_and_defaults_are_those_of_transformers():
     from minibert.training.arguments import READERS, WITHOUT_EFFECT
 
     args, own = TrainingArguments(), {"class_weights", "layerwise_lr_decay", "freeze_layers", "group_by_length", "warmup_ratio"}
-    own |= {"distillation_temperature", "distillation_weight", "kernels"}
+    own |= {"distillation_temperature", "distillation_weight", "distillation_hidden_weight", "distillation_layers", "kernels"}
     theirs = transformers.TrainingArguments("trainer_output", use_cpu=True)
     names = {field.name for field in fields(theirs)}
     assert set(READERS) - own <= names
