@@ -102,7 +102,7 @@ def test_the_table_of_kernels_has_every_variant():
 
 
 @pytest.mark.parametrize(
-    "name", ["ops", "model", "training", "training_accuracy", "reranking", "startup", "tokenization", "report"]
+    "name", ["ops", "model", "training", "training_accuracy", "reranking", "explanation", "startup", "tokenization", "report"]
 )
 def test_a_benchmark_explains_itself(name):
     assert f"usage: {name}.py" in help_of(name)
