@@ -121,7 +121,7 @@ class Way(NamedTuple):
                 grad[rows] = self.head_gradient(hidden[rows], target)
                 gradients = Gradients()
                 encode_backward(grad, record, packed, network, gradients)
-                words_grad = gradients[f"{network.names.words}.weight"].reshape(len(points), *self.end.shape)
+                words_grad = gradients[f"{network.names.words}.weight"].dense().reshape(len(points), *self.end.shape)
                 weighted = np.tensordot(weights[first : first + chunk], words_grad.astype(np.float64), 1)  # (T, E)
                 total[index] += (weighted * (self.end - self.start)).sum(axis=1)
         return total
