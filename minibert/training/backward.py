@@ -14,7 +14,7 @@ import numpy as np
 from ..models.packing import Packed
 from ..models.relative_bias import relative_bias_grad
 from .forward import ATTENTION, ATTENTION_OUT, EMBEDDINGS, FEED_FORWARD_OUT, EncoderRecord, LayerRecord, Network
-from .lazy_rows import RowGradient
+from .lazy_rows import RowGradient, dense
 from .window_layers import windows_backward
 
 
@@ -29,7 +29,7 @@ class Gradients(dict):
     def accumulate_tensor(self, name: str, grad: np.ndarray | RowGradient) -> None:
         """Word embeddings that are tied to the decoder get two gradients."""
         if name in self:
-            grad = self[name] + (grad.dense() if isinstance(grad, RowGradient) else grad)
+            grad = self[name] + dense(grad)
         self[name] = grad
 
 
