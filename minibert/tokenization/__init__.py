@@ -1,4 +1,4 @@
-"""Text -> ids, exactly as BERT's reference tokenizer computes them.
+"""Text -> ids, exactly as the reference tokenizers of BERT and RoBERTa compute them.
 
 Reading order:
 
@@ -6,6 +6,8 @@ Reading order:
         unicode.py, normalizer.py     1  "Crème BRÛLÉE" -> "creme brulee"
         pre_tokenizer.py              2  -> words
         wordpiece.py                  3  -> pieces that are in the vocabulary
+        byte_level.py                 2  the same of RoBERTa and GPT-2: words with the space before them,
+        byte_level_bpe.py             3  and tokens by merging their bytes
         added_tokens.py                  [MASK] and other added tokens, matched in the text before stages 1 to 3
         template.py                   4  -> [CLS] pieces [SEP], truncated
     pipeline.py, fast_pipeline.py     stages 1 to 3 together: the definition, then an equal fast form
@@ -16,11 +18,20 @@ Reading order:
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
         batch_encoding.py             the result of a call
         legacy_methods.py             rows from ids, and methods of transformers 4
-    classes.py, settings.py           BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
+    classes.py, byte_level_classes.py, settings.py
+                                      BertTokenizer, RobertaTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
     files/                            loading from a checkpoint's files, and saving
 """
 
 from .batch_encoding import BatchEncoding
+from .byte_level_classes import (
+    GPT2Tokenizer,
+    GPT2TokenizerFast,
+    LongformerTokenizer,
+    LongformerTokenizerFast,
+    RobertaTokenizer,
+    RobertaTokenizerFast,
+)
 from .classes import (
     BertTokenizer,
     BertTokenizerFast,
@@ -41,9 +52,15 @@ __all__ = [
     "BertTokenizerFast",
     "DistilBertTokenizer",
     "DistilBertTokenizerFast",
+    "GPT2Tokenizer",
+    "GPT2TokenizerFast",
+    "LongformerTokenizer",
+    "LongformerTokenizerFast",
     "MPNetTokenizer",
     "MPNetTokenizerFast",
     "PreTrainedTokenizer",
     "PreTrainedTokenizerBase",
     "PreTrainedTokenizerFast",
+    "RobertaTokenizer",
+    "RobertaTokenizerFast",
 ]

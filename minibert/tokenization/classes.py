@@ -1,13 +1,16 @@
-"""The classes, under transformers' names: BertTokenizer, DistilBertTokenizer, MPNetTokenizer, PreTrainedTokenizerFast.
+"""The classes, under transformers' names. BertTokenizer, DistilBertTokenizer, MPNetTokenizer and PreTrainedTokenizerFast are
+here; RobertaTokenizer and GPT2Tokenizer are in byte_level_classes.py.
 
 They differ in what they take from a checkpoint's files, exactly as transformers 5 does:
 
-                            vocabulary                    normalizer                      template
+                            vocabulary                    pipeline                        template
     BertTokenizer           tokenizer.json or vocab.txt   flags of tokenizer_config.json  [CLS] A [SEP] B [SEP]
     MPNetTokenizer          tokenizer.json or vocab.txt   flags of tokenizer_config.json  <s> A </s></s> B </s>
+    RobertaTokenizer        tokenizer.json, or vocab.json flags of tokenizer_config.json  <s> A </s></s> B </s>
+                            and merges.txt
     PreTrainedTokenizerFast tokenizer.json                tokenizer.json                  tokenizer.json
 
-Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
+Read next: byte_level_classes.py; files/loading.py; ../auto.py selects the class of a checkpoint.
 """
 
 from functools import cached_property
@@ -16,9 +19,11 @@ from minibert.errors import InputError, InputTypeError, VocabularyError, check_o
 from minibert.tensors import check_without_effect
 
 from .call_arguments import as_file, as_list
+from .decoding import WordPieceDecoder
 from .encoding import pad
 from .files import loading, saving
-from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
+from .files.parsing import read_tokenizer_json
+from .files.vocabularies import check_vocab, make_model, read_vocab_txt
 from .legacy_methods import LegacyMethods
 from .settings import SETTINGS
 from .stages.added_tokens import AddedToken, as_token, read_token
@@ -34,6 +39,9 @@ class PreTrainedTokenizerBase(LegacyMethods):
     """What all classes have in common, for isinstance(): their options, `from_pretrained`, `save_pretrained` and `pad`."""
 
     described_by_tokenizer_json = False  # whether it takes everything from tokenizer.json
+    model_type: str | None = None  # of its model in a tokenizer.json, if it takes only that
+    vocabulary_files: dict[str, str] = {}  # an argument of the class -> the file it is in, if there is no tokenizer.json
+    flags: tuple[str, ...] = ()  # options that only some classes have
     reserved_positions = 0  # of the model's positions, those that no token has
     model_input_names = ["input_ids", "attention_mask"]
 
@@ -115,7 +123,7 @@ class PreTrainedTokenizerBase(LegacyMethods):
 
     @strict_arguments
     def save_pretrained(self, save_directory, legacy_format=None, filename_prefix=None, push_to_hub=False):
-        """Write tokenizer.json, tokenizer_config.json and vocab.txt to a folder; returns their paths.
+        """Write tokenizer.json, tokenizer_config.json and the files that older programs read to a folder; returns their paths.
 
         The other arguments are transformers', and must be left as they are.
         """
@@ -126,7 +134,8 @@ class PreTrainedTokenizerBase(LegacyMethods):
 
     @strict_arguments
     def save_vocabulary(self, save_directory, filename_prefix=None):
-        """Write vocab.txt, or <filename_prefix>-vocab.txt, to a folder; returns (its path,). Added tokens are not in it."""
+        """Write vocab.txt, or vocab.json and merges.txt, with <filename_prefix>- before their names; returns their paths.
+        Added tokens are not in them."""
         return saving.save_vocabulary(self, save_directory, filename_prefix)
 
     @property
@@ -184,6 +193,9 @@ class PreTrainedTokenizerBase(LegacyMethods):
 class BertTokenizer(PreTrainedTokenizerBase):
     """BERT's tokenizer: `vocab` is {token: id} or the path of a vocab.txt; without one, the special tokens alone."""
 
+    model_type = "WordPiece"
+    vocabulary_files = {"vocab": "vocab.txt"}
+    flags = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     default_vocab: tuple[str, ...] = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
@@ -219,7 +231,7 @@ class BertTokenizer(PreTrainedTokenizerBase):
         super().__init__(
             Normalizer(True, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case),
             WordPiece(vocab, str(special["unk_token"])),
-            ("##", True),
+            WordPieceDecoder(),
             special,
             **options,
         )
@@ -293,7 +305,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         self._pre_tokenizer, self._template = file.pre_tokenizer, file.template
         super().__init__(
             file.normalizer,
-            WordPiece(**file.model),
+            make_model(file.model),
             file.decoder,
             special,
             added_tokens=added_tokens,

@@ -91,7 +91,7 @@ def row_limits(tokenizer, add_special_tokens, truncation, max_length):
     is_supported = (
         pipeline.splits_at_spaces
         and not any(" " in token for token in pipeline.raw_matcher.targets)
-        and not (pipeline.trim and any(SPACE_CHARACTER in token for token in pipeline.model.vocab))
+        and not (pipeline.trimmer and any(SPACE_CHARACTER in token for token in pipeline.model.vocab))
         and pipeline.pre_tokenizer.context_free
         and not pipeline.normalized_matcher.targets
         and len(before) == len(after) == 1
