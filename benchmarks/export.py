@@ -50,18 +50,19 @@ def export(folder: Path, sizes: dict | None = None) -> None:
     (folder / COMPLETE).touch()
 
 
-def export_onnx(model, folder: Path) -> None:
+def export_onnx(model, folder: Path, inputs: tuple[str, ...] = ("input_ids", "attention_mask")) -> None:
+    """Write model.onnx and model.int8.onnx, which take these inputs (B, T) and return logits."""
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     ids = torch.zeros(2, 8, dtype=torch.long)
     torch.onnx.export(
         model,
-        (ids, ids + 1),
-        str(folder / "model.onnx"),
-        input_names=["input_ids", "attention_mask"],
+        kwargs={name: ids + (name == "attention_mask") for name in inputs},
+        f=str(folder / "model.onnx"),
+        input_names=list(inputs),
         output_names=["logits"],
-        dynamic_axes={name: {0: "B", 1: "T"} for name in ("input_ids", "attention_mask")},
+        dynamic_axes={name: {0: "B", 1: "T"} for name in inputs},
         dynamo=False,
         opset_version=17,
     )

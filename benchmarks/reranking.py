@@ -3,7 +3,8 @@
     python -m benchmarks.reranking [--pairs 100] [--kernels fast int8] [--rounds 5] [--json FILE]
 
 The model has the sizes of MiniLM-L6 (6 layers, 384 wide), random weights and the real vocabulary. A query has 8 tokens, a
-passage 30 to 200. All engines get the same texts, tokenizer included, in batches of 32 as their default is. Each is first
+passage 30 to 200. All engines get the same texts, tokenizer included, in batches of 32 as their default is; ONNX Runtime's
+are of like lengths, with `tokenizers` in front of it. (sentence-transformers' own ONNX backend runs the same session.) Each is first
 compared with sentence-transformers on torch in float32 (its largest difference, over the largest logit; FAIL and no time
 if rounding to its format cannot explain it). Then all are timed in turn; the table has medians.
 """
@@ -24,6 +25,7 @@ from minibert import BertConfig, BertForSequenceClassification, BertTokenizer, R
 from minibert.errors import KernelError
 from minibert.kernels.catalog import PRESETS
 
+from .export import export_onnx
 from .measuring import document, machine, markdown, time_in_turn, write
 from .model import MAX_ERROR
 from .tokenization_peers import model_folder
@@ -32,6 +34,8 @@ SIZES = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, 
 IDENTITY = {"activation_fn": "torch.nn.modules.linear.Identity"}  # scores are logits
 QUERY_WORDS = 8
 PASSAGE_WORDS = (30, 200)
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+BATCH = 32
 REFERENCE = "sentence-transformers, torch fp32"
 
 Engine = Callable[[list], np.ndarray]  # pairs of texts -> logits (S,)
@@ -67,7 +71,46 @@ def engines(folder: Path, kernels: list[str], threads: int) -> dict[str, Engine]
             ready[f"minibert {name}"] = Reranker.from_pretrained(folder, kernels=name).predict
         except KernelError as error:
             print(f"minibert {name:12} missing: {error}")
+    for numbers in ("fp32", "int8"):
+        try:
+            ready[f"ONNX Runtime {numbers}"] = onnxruntime_with(numbers, folder, threads)
+        except ImportError as error:
+            print(f"ONNX Runtime {numbers:8} missing: {error}")
     return ready
+
+
+def onnxruntime_with(numbers: str, folder: Path, threads: int) -> Engine:
+    import onnxruntime
+    import tokenizers
+    import transformers
+
+    if not (folder / "model.onnx").exists():
+        export_onnx(transformers.BertForSequenceClassification.from_pretrained(folder).eval(), folder, INPUTS)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    file = folder / ("model.int8.onnx" if numbers == "int8" else "model.onnx")
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+
+    def logits(pairs: list) -> np.ndarray:
+        rows, scores = tokenizer.encode_batch_fast(pairs), np.empty(len(pairs), np.float32)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        for batch in (order[start : start + BATCH] for start in range(0, len(order), BATCH)):
+            inputs = padded([rows[index] for index in batch])
+            scores[batch] = session.run(None, inputs)[0][:, 0]
+        return scores
+
+    return logits
+
+
+def padded(rows: list) -> dict[str, np.ndarray]:
+    """Encodings of `tokenizers` -> the model's inputs (B, T)."""
+    inputs = {name: np.zeros((len(rows), max(map(len, rows))), np.int64) for name in INPUTS}
+    for index, row in enumerate(rows):
+        for name, values in zip(INPUTS, (row.ids, row.attention_mask, row.type_ids)):
+            inputs[name][index, : len(row)] = values
+    return inputs
 
 
 def errors_of(ready: dict[str, Engine], pairs: list) -> dict[str, float]:

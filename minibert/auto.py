@@ -68,6 +68,7 @@ TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> th
     **{f"{prefix}Tokenizer": "RobertaTokenizer" for prefix in SAME_AS_ROBERTA},
     "GPT2Tokenizer": "GPT2Tokenizer",
     **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values()},
+    "FunnelTokenizer": "FunnelTokenizer",
     "PreTrainedTokenizer": "PreTrainedTokenizerFast",
     "TokenizersBackend": "PreTrainedTokenizerFast",
 }

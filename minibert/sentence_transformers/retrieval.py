@@ -6,10 +6,12 @@ Every search is exact: scores of chunks, of which the best are kept. Among equal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, is_bool, read_int, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, KernelError, is_bool, read_int, short_repr, strict_arguments
+from ..kernels.catalog import Ops, make_ops
 from ..models.heads import real_numbers
 from ..pipelines.sentence_config import normalized
 from ..tensors import as_array, like
@@ -136,7 +138,9 @@ def scorer(function: Callable, query_values, corpus_values, corpus: np.ndarray) 
         raise InputTypeError(f"score_function must be a function, such as util.dot_score; got {short_repr(function)}.")
     if function in (cos_sim, pytorch_cos_sim):  # the corpus's lengths once, not for each chunk of queries
         lengths = np.maximum(np.linalg.norm(corpus, axis=1), np.float32(1e-12))
-        return lambda queries, part: dot_score(normalized(queries), corpus[part]) / lengths[part]
+        return lambda queries, part: products(normalized(queries), corpus[part]) / lengths[part]
+    if function is dot_score:
+        return lambda queries, part: products(queries, corpus[part])
 
     def score(queries: np.ndarray, part: slice) -> np.ndarray:
         if function in OURS:
@@ -149,6 +153,24 @@ def scorer(function: Callable, query_values, corpus_values, corpus: np.ndarray) 
         return scores
 
     return score
+
+
+@cache
+def product_kernel() -> Ops | None:
+    """Operations whose `linear` reads both matrices as they are; None without Numba."""
+    try:
+        return make_ops({"linear": "threads"})
+    except KernelError:
+        return None
+
+
+def products(queries: np.ndarray, corpus: np.ndarray) -> np.ndarray:
+    """queries (S, D), corpus (R, D) -> (S, R), dot products. By the kernel a float32 score's bits depend on nothing but its two
+    vectors, whatever the sizes of the chunks; float64, and all without Numba, is NumPy's product."""
+    ops = product_kernel() if queries.dtype == corpus.dtype == np.float32 else None
+    if ops is None:
+        return queries @ corpus.T
+    return ops.linear(corpus, np.ascontiguousarray(queries), np.zeros(len(queries), np.float32)).T
 
 
 def best(
@@ -172,10 +194,11 @@ def best(
 
 
 def highest(scores: np.ndarray, count: int) -> np.ndarray:
-    """scores (S, R) -> the columns (S, min(count, R)) of the highest in each row, highest first."""
+    """scores (S, R) -> the columns (S, min(count, R)) of the highest in each row, highest first; of equal ones the first."""
     count = min(count, scores.shape[1])
     columns = np.empty((len(scores), count), np.int64)
     for index, row in enumerate(scores):  # a partition of the matrix would need a second one, of indices
-        top = np.sort(np.argpartition(row, len(row) - count)[len(row) - count :])
-        columns[index] = top[np.argsort(-row[top], kind="stable")]
+        least = np.partition(row, len(row) - count)[len(row) - count]
+        top = np.flatnonzero(~(row < least))  # with all that equal it, so that the first of them can be taken; NaN last
+        columns[index] = top[np.argsort(-row[top], kind="stable")][:count]
     return columns

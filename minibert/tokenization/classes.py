@@ -1,10 +1,11 @@
-"""The classes, under transformers' names. BertTokenizer, DistilBertTokenizer, MPNetTokenizer and PreTrainedTokenizerFast are
-here; RobertaTokenizer and GPT2Tokenizer are in byte_level_classes.py.
+"""The classes with WordPiece, under transformers' names: BertTokenizer, DistilBertTokenizer, FunnelTokenizer, MPNetTokenizer.
+And PreTrainedTokenizerFast, which takes any tokenizer.json; RobertaTokenizer and GPT2Tokenizer are in byte_level_classes.py.
 
 They differ in what they take from a checkpoint's files, exactly as transformers 5 does:
 
                             vocabulary                    pipeline                        template
     BertTokenizer           tokenizer.json or vocab.txt   flags of tokenizer_config.json  [CLS] A [SEP] B [SEP]
+    FunnelTokenizer         tokenizer.json or vocab.txt   flags of tokenizer_config.json  <cls> A <sep> B <sep>
     MPNetTokenizer          tokenizer.json or vocab.txt   flags of tokenizer_config.json  <s> A </s></s> B </s>
     RobertaTokenizer        tokenizer.json, or vocab.json flags of tokenizer_config.json  <s> A </s></s> B </s>
                             and merges.txt
@@ -198,6 +199,7 @@ class BertTokenizer(PreTrainedTokenizerBase):
     flags = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     default_vocab: tuple[str, ...] = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    cls_token_type_id = 0
 
     @strict_arguments
     def __init__(
@@ -235,13 +237,54 @@ class BertTokenizer(PreTrainedTokenizerBase):
             special,
             **options,
         )
-        self._template = bert_template(self.cls_token, self.cls_token_id, self.sep_token, self.sep_token_id)
+        cls, sep = (self.cls_token, self.cls_token_id), (self.sep_token, self.sep_token_id)
+        self._template = bert_template(*cls, *sep, self.cls_token_type_id)
 
 
 class DistilBertTokenizer(BertTokenizer):
     """BertTokenizer without token_type_ids, which DistilBERT does not have."""
 
     model_input_names = ["input_ids", "attention_mask"]
+
+
+class FunnelTokenizer(BertTokenizer):
+    """BertTokenizer with other special tokens, whose <cls> has the token type 2, if types are asked for. (Funnel's models are not here.)"""
+
+    model_input_names = ["input_ids", "attention_mask"]
+    default_vocab = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
+    cls_token_type_id = 2
+
+    @strict_arguments
+    def __init__(
+        self,
+        vocab=None,
+        do_lower_case=True,
+        unk_token="<unk>",
+        sep_token="<sep>",
+        pad_token="<pad>",
+        cls_token="<cls>",
+        mask_token="<mask>",
+        bos_token="<s>",
+        eos_token="</s>",
+        tokenize_chinese_chars=True,
+        strip_accents=None,
+        vocab_file=None,
+        **options,
+    ):
+        super().__init__(
+            vocab_file if vocab is None else vocab,
+            do_lower_case=do_lower_case,
+            unk_token=unk_token,
+            sep_token=sep_token,
+            pad_token=pad_token,
+            cls_token=cls_token,
+            mask_token=mask_token,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            **options,
+        )
 
 
 class MPNetTokenizer(BertTokenizer):
@@ -335,4 +378,5 @@ def option_names(cls):
 
 BertTokenizerFast = BertTokenizer
 DistilBertTokenizerFast = DistilBertTokenizer
+FunnelTokenizerFast = FunnelTokenizer
 MPNetTokenizerFast = MPNetTokenizer

@@ -142,7 +142,7 @@ def test_a_table_prints_what_was_chosen():
         (3, "kernels is one of"),
         (
             {"linear": "quick"},
-            "the variants of 'linear' are: reference, naive, tiled, packed, blocked, threads, register.*; got 'quick'",
+            "the variants of 'linear' are: reference, naive, tiled, tiled_4x4, packed, blocked, threads, register.*; got 'quick'",
         ),
         ({"conv": "naive"}, "the operations are: linear, "),
         ({"linear_add": "naive"}, "the variants of 'linear_add' are: register.*; got 'naive'"),

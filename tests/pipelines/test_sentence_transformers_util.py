@@ -168,6 +168,20 @@ def test_among_equal_scores_the_lower_index_comes_first_whatever_the_chunks():
         assert [hit["corpus_id"] for hit in hits] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("function", [util.cos_sim, util.dot_score])
+@pytest.mark.parametrize("width", [1, 5, 31, 384])
+def test_a_score_has_the_same_bits_whatever_the_chunks_and_the_neighbors(function, width):
+    draw = np.random.default_rng(width)
+    queries, corpus = draw.standard_normal((7, width), np.float32), draw.standard_normal((701, width), np.float32)
+    options = {"score_function": function, "top_k": 20}
+    expected = util.semantic_search(queries, corpus, **options)
+    for sizes in ((1, 1), (2, 13), (3, 700), (7, 64)):
+        chunks = dict(zip(("query_chunk_size", "corpus_chunk_size"), sizes))
+        assert util.semantic_search(queries, corpus, **options, **chunks) == expected
+    for query, hits in zip(queries, expected):
+        assert util.semantic_search(query, corpus[::-1], **options)[0][0]["score"] == hits[0]["score"]
+
+
 def test_a_score_function_of_the_callers_gets_the_form_of_the_embeddings(embeddings, torch):
     expected = util.semantic_search(embeddings[:3], embeddings, score_function=util.dot_score)
     functions = {np.ndarray: lambda a, b: a @ b.T, torch.Tensor: lambda a, b: torch.mm(a, b.transpose(0, 1))}

@@ -9,10 +9,10 @@ from checkpoints import make_checkpoint
 from minibert import AutoTokenizer, MinibertWarning, SentenceEncoder, VocabularyError, pipeline
 from minibert.auto import SAME_AS_BERT
 from minibert.cli import main
-from minibert.tokenization import BertTokenizer, PreTrainedTokenizerFast
+from minibert.tokenization import BertTokenizer, FunnelTokenizer, PreTrainedTokenizerFast
 
 TEXTS = ["A good Movie", "naïve film, waiting!", "", "[MASK] 日本 very dully"]
-UNKNOWN = ["RetriBertTokenizer", "RetriBertTokenizerFast", "FunnelTokenizer", "RealmTokenizer", "SomebodysTokenizer"]
+UNKNOWN = ["RetriBertTokenizer", "RetriBertTokenizerFast", "RealmTokenizer", "SomebodysTokenizer"]
 
 
 def name_class(folder, name, with_json=True, **settings):
@@ -46,6 +46,40 @@ def test_such_a_tokenizer_is_transformers_own(name, with_json, tmp_path):
     transformers = pytest.importorskip("transformers")
     folder = name_class(tmp_path / "m", name, with_json, do_lower_case=True)
     assert encoded(AutoTokenizer.from_pretrained(folder)) == encoded(transformers.AutoTokenizer.from_pretrained(folder))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("settings", [{}, {"do_lower_case": False}, {"strip_accents": False, "cls_token": "[CLS]"}], ids=str)
+def test_funnels_tokenizer_is_transformers_own(settings, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    tokens = [
+        "<pad>",
+        "<unk>",
+        "<cls>",
+        "<sep>",
+        "<mask>",
+        "<s>",
+        "</s>",
+        "[CLS]",
+        "a",
+        "good",
+        "movie",
+        "na",
+        "##ive",
+        "naïve",
+        "A",
+    ]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    theirs = transformers.FunnelTokenizer(dict(zip(tokens, range(len(tokens)))), **settings)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "FunnelTokenizerFast", **settings}))
+    ours = AutoTokenizer.from_pretrained(tmp_path)
+    assert type(ours) is FunnelTokenizer and FunnelTokenizer().get_vocab() == transformers.FunnelTokenizer().get_vocab()
+    assert encoded(ours) == encoded(theirs)
+    types = [each("a", "good movie", return_token_type_ids=True)["token_type_ids"] for each in (ours, theirs)]
+    assert types[0] == types[1] and types[0][0] == 2
+    ours.save_pretrained(tmp_path / "saved")
+    assert encoded(transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")) == encoded(ours)
+    assert encoded(AutoTokenizer.from_pretrained(tmp_path / "saved")) == encoded(ours)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -100,5 +134,5 @@ def test_a_sentencepiece_tokenizer_is_one_clear_error(name, model, tmp_path):
     folder = name_class(tmp_path / "m", name, with_json=False)
     if model is not None:
         (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
-    with pytest.raises(VocabularyError, match=f"says tokenizer_class '{name}', which is\n? *sentencepiece's Unigram model"):
+    with pytest.raises(VocabularyError, match=f"says tokenizer_class '{name}', which is sentencepiece's Unigram model"):
         AutoTokenizer.from_pretrained(folder)

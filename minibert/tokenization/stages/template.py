@@ -42,9 +42,10 @@ class Template:
         return sum(len(part.ids) for part in (self.pair if pair else self.single))
 
 
-def bert_template(cls_token, cls_id, sep_token, sep_id):
-    """The template of BERT and DistilBERT."""
-    single = [TemplatePart(None, 0, [cls_id], [cls_token]), TemplatePart(0, 0), TemplatePart(None, 0, [sep_id], [sep_token])]
+def bert_template(cls_token, cls_id, sep_token, sep_id, cls_type_id=0):
+    """The template of BERT and DistilBERT; Funnel's [CLS] has a token type of its own."""
+    cls, sep = TemplatePart(None, cls_type_id, [cls_id], [cls_token]), TemplatePart(None, 0, [sep_id], [sep_token])
+    single = [cls, TemplatePart(0, 0), sep]
     return Template(single, [*single, TemplatePart(1, 1), TemplatePart(None, 1, [sep_id], [sep_token])])
 
 
