@@ -18,8 +18,9 @@ Reading order:
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
         batch_encoding.py             the result of a call
         legacy_methods.py             rows from ids, and methods of transformers 4
-    classes.py, byte_level_classes.py, settings.py
-                                      BertTokenizer, RobertaTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
+    classes.py, settings.py           what all classes have in common; AutoTokenizer (minibert/auto.py) selects one
+        wordpiece_classes.py          BertTokenizer and its like
+        byte_level_classes.py         RobertaTokenizer and GPT2Tokenizer
     files/                            loading from a checkpoint's files, and saving
 """
 
@@ -32,7 +33,9 @@ from .byte_level_classes import (
     RobertaTokenizer,
     RobertaTokenizerFast,
 )
-from .classes import (
+from .classes import PreTrainedTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from .stages.added_tokens import AddedToken
+from .wordpiece_classes import (
     BertTokenizer,
     BertTokenizerFast,
     DistilBertTokenizer,
@@ -41,11 +44,7 @@ from .classes import (
     FunnelTokenizerFast,
     MPNetTokenizer,
     MPNetTokenizerFast,
-    PreTrainedTokenizer,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
-from .stages.added_tokens import AddedToken
 
 __all__ = [
     "AddedToken",

@@ -26,7 +26,8 @@ class ByteLevelTokenizer(PreTrainedTokenizerBase):
 
     model_type = "BPE"
     vocabulary_files = {"vocab": "vocab.json", "merges": "merges.txt"}
-    flags = ("add_prefix_space",)
+    flags: tuple[str, ...] = ("add_prefix_space",)
+    default_vocab: tuple[str, ...] = ()
 
     def _construct(self, vocab, merges, add_prefix_space, errors, special, options):
         """The body of `__init__`: `special` are the special tokens by their names, in the order of their ids."""
@@ -34,7 +35,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerBase):
         self.add_prefix_space = add_prefix_space
         self._pre_tokenizer = ByteLevelPreTokenizer(self.add_prefix_space)
         if vocab is None:
-            first = dict.fromkeys(str(token) for token in special.values() if token is not None)
+            first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
             vocab = {token: token_id for token_id, token in enumerate(first)}
         elif not isinstance(vocab, dict) and merges is None:
             raise InputError("a vocab.json needs its merges.txt; got vocab alone. Pass merges=..., the path of that file.")
@@ -53,6 +54,7 @@ class RobertaTokenizer(ByteLevelTokenizer):
 
     flags = ("add_prefix_space", "trim_offsets")
     reserved_positions = 2  # positions count from 2
+    default_vocab = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
     @strict_arguments
     def __init__(

@@ -57,8 +57,10 @@ class ByteLevelDecoder(NamedTuple):
 
 def bytes_of(token):
     """A token of a byte-level vocabulary -> its bytes."""
-    codes = list(map(CHARACTER_BYTES.get, token))
-    return token.encode("utf-8", "replace") if None in codes else bytes(codes)
+    try:
+        return bytes([CHARACTER_BYTES[character] for character in token])
+    except KeyError:
+        return token.encode("utf-8", "replace")
 
 
 def clean_up(text):

@@ -68,10 +68,14 @@ class Sequence:
         """Whether the first token of a window, which is not that of the text, has other offsets there."""
         return bool(self.pipeline.trimmer and self.pipeline.trimmer.add_prefix_space)
 
-    def offset_at_window_start(self, token):
+    @column
+    def untrimmed(self):
         words = [self.text] if isinstance(self.text, str) else self.text
-        pieces = [piece for word in words for piece in self.pipeline.untrimmed(word)]
-        return self.pipeline.trimmer.trim([pieces[token]])[0][2:4]
+        return [piece for word in words for piece in self.pipeline.untrimmed(word)]
+
+    def offset_at_window_start(self, token):
+        """The offset of a token that begins a window."""
+        return self.pipeline.trimmer.trim([self.untrimmed[token]])[0][2:4]
 
     def locate(self):
         """Ids, offsets and word ids in one pass."""

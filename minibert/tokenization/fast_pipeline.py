@@ -273,6 +273,12 @@ class ByteLevelPipeline(FastPipeline):
             return [text]  # the prefix would be part of a run of white space
         return self.pre_tokenizer.segments(text)
 
+    def _columns(self, segments):
+        if self.is_segmented:
+            return super()._columns(segments)
+        pieces = self.analyze(segments[0])  # a word may have no piece, which the columns of segments cannot express
+        return [piece[0] for piece in pieces], [piece[2:4] for piece in pieces], [piece[4] for piece in pieces]
+
     def _look_up(self, cache, segments):
         if not segments or not self.start_differs:
             return super()._look_up(cache, segments)

@@ -14,8 +14,9 @@ from minibert.errors import InputError, InputTypeError, as_int, short_repr, stri
 from .call_arguments import as_flag, as_list, as_python
 from .fast_pipeline import ByteLevelPipeline, FastPipeline, WordPiecePipeline
 from .stages.added_tokens import AddedToken, Matcher, as_token, read_token
+from .stages.byte_level import ByteLevelPreTokenizer
 from .stages.byte_level_bpe import ByteLevelBPE
-from .stages.pre_tokenizer import BERT
+from .stages.pre_tokenizer import BERT, PreTokenizer
 from .stages.wordpiece import WordPiece
 
 NOT_HERE = {  # attributes of transformers' tokenizers -> what there is instead
@@ -33,7 +34,7 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 class Vocabulary:
     """The tokens of a tokenizer: those of a subword model, added tokens and special tokens."""
 
-    _pre_tokenizer = BERT
+    _pre_tokenizer: PreTokenizer | ByteLevelPreTokenizer = BERT
     _template: Any = None  # of special tokens
     split_special_tokens = False  # whether [MASK] in a text is split like other text
 

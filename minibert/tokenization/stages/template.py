@@ -37,6 +37,19 @@ class Template:
             return self.pair if pair else self.single
         return self._without_special[pair]
 
+    def parts_of_windows(self, choice, windows_of_each, parts):
+        """The parts of this template for a choice of windows.
+
+        As in the reference, only the first window of a sequence has the template's token type; the others have the index of
+        the sequence, 0 or 1. They differ in templates that have the second sequence first.
+        """
+        return [
+            part
+            if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
+            else TemplatePart(part.sequence, part.sequence)
+            for part in parts
+        ]
+
     def special_count(self, pair):
         """The number of special tokens that the template adds."""
         return sum(len(part.ids) for part in (self.pair if pair else self.single))
@@ -85,6 +98,10 @@ class RobertaTemplate(Template):
         self.cls, self.sep = (cls_token, cls_id), (sep_token, sep_id)
         self.trim_offsets, self.add_prefix_space = trim_offsets, add_prefix_space
         self.trimmer = OffsetTrimmer(add_prefix_space) if trim_offsets else None
+
+    def parts_of_windows(self, choice, windows_of_each, parts):
+        """With the special tokens, all windows have the token type 0."""
+        return parts if parts in (self.single, self.pair) else super().parts_of_windows(choice, windows_of_each, parts)
 
 
 class ByteLevelTemplate(Template):
@@ -159,17 +176,3 @@ def combine(windows_of_each, second_first=False):
         return [choice[::-1] for choice in combine(windows_of_each[::-1])]
     (first, *rest), seconds = windows_of_each
     return [(first, seconds[0]), *((a, b) for a in rest for b in seconds), *((first, b) for b in seconds[1:])]
-
-
-def parts_for(choice, windows_of_each, parts):
-    """The parts of a template for a choice of windows.
-
-    As in the reference, only the first window of a sequence has the template's token type; the others have the index of
-    the sequence, 0 or 1. They differ in templates that have the second sequence first.
-    """
-    return [
-        part
-        if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
-        else TemplatePart(part.sequence, part.sequence)
-        for part in parts
-    ]
