@@ -10,7 +10,7 @@ from .call_arguments import as_file, as_list
 from .classes import PreTrainedTokenizerBase
 from .decoding import ByteLevelDecoder
 from .files.vocabularies import check_merges, check_vocab, read_merges_txt, read_vocab_json
-from .stages.added_tokens import AddedToken, read_token
+from .stages.added_tokens import read_token
 from .stages.byte_level import ByteLevelPreTokenizer
 from .stages.byte_level_bpe import ByteLevelBPE
 from .stages.normalizer import NO_NORMALIZER
@@ -50,7 +50,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerBase):
 
 
 class RobertaTokenizer(ByteLevelTokenizer):
-    """RoBERTa's tokenizer. <mask> takes the white space before it, if it comes as a string."""
+    """RoBERTa's tokenizer. In published files <mask> takes the white space before it; as a string it does not."""
 
     flags = ("add_prefix_space", "trim_offsets")
     reserved_positions = 2  # positions count from 2
@@ -80,8 +80,6 @@ class RobertaTokenizer(ByteLevelTokenizer):
         special |= {"mask_token": mask_token, "bos_token": bos_token, "eos_token": eos_token}
         for name in ("cls_token", "sep_token"):  # of the template
             special[name] = read_token(name, special[name])
-        if isinstance(mask_token, str):
-            special["mask_token"] = AddedToken(mask_token, lstrip=True, special=True)
         vocab, merges = vocab_file if vocab is None else vocab, merges_file if merges is None else merges
         self._construct(vocab, merges, add_prefix_space, errors, special, options)
         cls, sep = (self.cls_token, self.cls_token_id), (self.sep_token, self.sep_token_id)

@@ -10,6 +10,7 @@ from tokenization_cases import random_texts, texts
 from benchmarks.multilingual import lines
 from minibert.tokenization import AddedToken, GPT2Tokenizer, RobertaTokenizer
 
+MASK = AddedToken("<mask>", lstrip=True, special=True, normalized=False)  # as in RoBERTa's own files
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 # What surrounds a character in a sweep: a space, letters, digits and punctuation, white space.
 CONTEXTS = ("{}", "a{}b", "1{}!", "'s\t{}\n")
@@ -52,7 +53,7 @@ def random_troubled(count, seed):
 
 def our_roberta(model, added=(), **flags):
     vocab, merges = model
-    tokenizer = RobertaTokenizer(dict(vocab), list(merges), **flags)
+    tokenizer = RobertaTokenizer(dict(vocab), list(merges), mask_token=MASK, **flags)
     if added:
         tokenizer.add_tokens(list(added))
     return tokenizer
@@ -71,9 +72,7 @@ def pair_of_robertas(model, added=(), *, unk_token=None, fuse_unk=False, add_pre
     theirs.post_processor = processors.RobertaProcessing(
         ("</s>", vocab["</s>"]), ("<s>", vocab["<s>"]), trim_offsets, add_prefix_space
     )
-    special = [
-        AddedToken(t, special=True, normalized=False, lstrip=t == "<mask>") for t in ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
-    ]
+    special = [*(AddedToken(t, special=True, normalized=False) for t in ("<pad>", "<unk>", "<s>", "</s>")), MASK]
     names = ("single_word", "lstrip", "rstrip", "normalized", "special")
     for tokens in (special, added):
         flags = [{name: getattr(token, name) for name in names if getattr(token, name) is not None} for token in tokens]
