@@ -72,10 +72,18 @@ class FastPipeline(TokenizationPipeline):
 
     @cached_property
     def batch_encoder(self):
-        """The same for many texts at once, compiled: compiled.py."""
-        from .compiled import BatchEncoder
+        """The same for many texts at once, compiled: a BatchEncoder of compiled.py. Only if `encodes_batches`."""
+        raise NotImplementedError
 
-        return BatchEncoder(self)
+    @property
+    def encodes_batches(self):
+        """Whether the compiled form gives the pieces of any text, or says that it does not."""
+        raise NotImplementedError
+
+    @property
+    def added_contents(self):
+        """The strings by which added tokens are matched."""
+        return [*self.raw_matcher.targets, *self.normalized_matcher.targets]
 
     def ids(self, text):
         """The ids."""
@@ -156,6 +164,21 @@ class WordPiecePipeline(FastPipeline):
         self.splits_at_spaces = pre_tokenizer.splits_at_spaces and not takes_spaces(normalized_matcher)
         with_spaces = [*takes_spaces(raw_matcher), *([SPACE_CHARACTER] if trimmer else [])]  # which trims by place in the text
         self.token_with_spaces = re.compile("|".join(map(re.escape, with_spaces))) if with_spaces else None
+
+    @cached_property
+    def batch_encoder(self):
+        from .compiled_wordpiece import wordpiece_encoder
+
+        return wordpiece_encoder(self)
+
+    @property
+    def encodes_batches(self):
+        return (
+            self.splits_at_spaces
+            and self.pre_tokenizer.context_free
+            and not self.normalized_matcher.targets
+            and not (self.trimmer and any(SPACE_CHARACTER in token for token in self.model.vocab))
+        )
 
     @cached_property
     def translation(self):
@@ -260,11 +283,21 @@ class ByteLevelPipeline(FastPipeline):
     def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer, trimmer=None):
         super().__init__(normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer, trimmer)
         self.is_segmented = not normalizer.steps and model.has_all_bytes
-        targets = {**raw_matcher.targets, **normalized_matcher.targets}
-        self.token_pattern = re.compile("|".join(map(re.escape, targets))) if targets else None
+        contents = self.added_contents
+        self.token_pattern = re.compile("|".join(map(re.escape, contents))) if contents else None
         self.start_differs = pre_tokenizer.add_prefix_space or bool(trimmer and trimmer.add_prefix_space)
         self.first_ids_cache = SegmentCache(partial(self._segment_ids, starts_text=True))
         self.first_pieces_cache = SegmentCache(partial(self._segment_pieces, starts_text=True))
+
+    @cached_property
+    def batch_encoder(self):
+        from .compiled_byte_level import byte_level_encoder
+
+        return byte_level_encoder(self)
+
+    @property
+    def encodes_batches(self):
+        return self.is_segmented
 
     def _segments(self, text):
         if not self.is_segmented or (self.token_pattern and self.token_pattern.search(text)):

@@ -1,0 +1,154 @@
+"""The pieces of a range of a text by byte-level BPE: its words by GPT-2's rule, the bytes of each, their merges.
+
+The definition is `minibert/tokenization/stages/byte_level.py`, and byte_level_bpe.py beside it. `encode_byte_level.py` calls
+this for a segment that is not in a cache, and for a text whose segments depend on each other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiler.jit import jit
+from .merges import merge
+from .segment import append_piece, begins_special, decode_utf16
+
+OTHER, LETTER, NUMBER, WHITE_SPACE = 0, 1, 2, 3  # the classes of characters
+APOSTROPHE, SPACE = ord("'"), ord(" ")
+D, E, L, M, R, S, T, V = map(ord, "delmrstv")  # of 's 't 'm 'd 're 've 'll
+MAX_WORD_BYTES = 512  # a longer word is a fallback: the time of `merge` grows with the square
+
+
+class Tables(NamedTuple):
+    """A tokenizer's constant tables. A symbol is the index of a token in the vocabulary."""
+
+    classes: np.ndarray  # (0x110000,) uint8
+    byte_symbols: np.ndarray  # (256,) int64: byte -> symbol
+    pairs: np.ndarray  # int64: the merges
+    pair_bits: int
+    ids: np.ndarray  # int32: symbol -> id
+    spaces: np.ndarray  # (2 * symbols,) int32: the spaces at the start and at the end of a token, by which offsets are trimmed
+    special: np.ndarray  # uint16: the units of added tokens, each terminated by 0, and a last 0
+    special_first: np.ndarray  # (256,) uint8: 1 for the low byte of each token's first unit
+    has_prefix: int  # whether a text gets a space before it
+    keeps_prefix: int  # whether trimming leaves a single space at the start of a text
+
+
+class Scratch(NamedTuple):
+    """Working memory for a word."""
+
+    symbols: np.ndarray  # (MAX_WORD_BYTES + 4,) int64
+    firsts: np.ndarray  # the same: the first byte of each symbol
+    found: np.ndarray  # the same: the pair of each symbol and the next
+    sources: np.ndarray  # the same: the character of each byte
+
+
+@jit()
+def class_of(text, at, tables):
+    """The class of the character here, and its number of units."""
+    code, width = decode_utf16(text, at)
+    return np.int64(tables.classes[code]), width
+
+
+@jit()
+def end_of_run(text, at, stop, character_class, tables):
+    """Where the characters of this class end."""
+    while at < stop:
+        other, width = class_of(text, at, tables)
+        if other != character_class:
+            break
+        at += width
+    return at
+
+
+@jit()
+def contraction(text, at):
+    """The number of units of 's, 're and the others after an apostrophe; 0 for none of them."""
+    first, second = text[at + 1], text[at + 2]
+    if first == S or first == T or first == M or first == D:
+        return 2
+    if ((first == R or first == V) and second == E) or (first == L and second == L):
+        return 3
+    return 0
+
+
+@jit()
+def end_of_word(text, at, stop, after_prefix, tables):
+    """Where the word that begins here ends. after_prefix: there is a space before it that is not in the text."""
+    if text[at] == APOSTROPHE and not after_prefix:
+        units = contraction(text, at)
+        if units:
+            return at + units
+    begin = at + (text[at] == SPACE and at + 1 < stop and tables.classes[text[at + 1]] != WHITE_SPACE)
+    character_class, width = class_of(text, begin, tables)
+    end = end_of_run(text, begin + width, stop, character_class, tables)
+    if character_class != WHITE_SPACE or end == stop or end == at + 1:
+        return end
+    return end - 1  # white space leaves its last character to the next word
+
+
+@jit()
+def load_bytes(text, at, stop, after_prefix, character, tables, scratch):
+    """The bytes of a word -> (their number, the next character); −1 bytes: a fallback, because there is an added token in it,
+    or it is too long."""
+    size = 0
+    if after_prefix:
+        scratch.symbols[0], scratch.sources[0], size = tables.byte_symbols[SPACE], character, 1
+    while at < stop:
+        if size > MAX_WORD_BYTES - 4 or (tables.special_first[text[at] & 255] and begins_special(text, at, tables.special)):
+            return -1, 0
+        code, width = decode_utf16(text, at)
+        count = utf8_length(code)
+        for index in range(count):
+            scratch.symbols[size + index] = tables.byte_symbols[utf8_byte(code, index, count)]
+            scratch.sources[size + index] = character
+        at, size, character = at + width, size + count, character + 1
+    return size, character
+
+
+@jit()
+def utf8_length(code):
+    return 1 + (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF)
+
+
+@jit()
+def utf8_byte(code, index, count):
+    """Byte `index` of the `count` bytes of a character."""
+    if count == 1:
+        return code
+    if index:
+        return 0x80 | code >> 6 * (count - 1 - index) & 0x3F
+    return 0xF00 >> count & 0xFF | code >> 6 * (count - 1)
+
+
+@jit()
+def append_word(scratch, size, word, starts_text, tables, output, count):
+    """The word in `scratch`, of `size` bytes -> its pieces in `output`; their number with those before."""
+    tokens = merge(scratch.symbols, scratch.firsts, scratch.found, size, tables.pairs, tables.pair_bits)
+    scratch.firsts[tokens] = size
+    for token in range(tokens):
+        symbol = scratch.symbols[token]
+        start, end = scratch.sources[scratch.firsts[token]], scratch.sources[scratch.firsts[token + 1] - 1] + 1
+        leading, trailing = np.int64(tables.spaces[2 * symbol]), np.int64(tables.spaces[2 * symbol + 1])
+        if leading == 1 and starts_text and start == 0 and tables.keeps_prefix:
+            leading = 0
+        start = min(start + leading, end)
+        count = append_piece(output, count, tables.ids[symbol], start, max(end - trailing, start), word)
+    return count
+
+
+@jit()
+def encode_range(text, start, stop, starts_text, tables, scratch, output, count):
+    """Units start to stop -> (number of pieces in `output`, characters, words); −1 pieces: fallback. Offsets and word ids are
+    those in the range. starts_text: whether the range begins the text, and without white space."""
+    at, character, word = start, 0, 0
+    while at < stop:
+        after_prefix = at == start and starts_text and tables.has_prefix
+        end = end_of_word(text, at, stop, after_prefix, tables)
+        size, character = load_bytes(text, at, end, after_prefix, character, tables, scratch)
+        if size < 0:
+            return -1, 0, 0
+        count = append_word(scratch, size, word, starts_text, tables, output, count)
+        at, word = end, word + 1
+    return count, character, word

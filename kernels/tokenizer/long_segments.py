@@ -1,0 +1,113 @@
+"""Segments that do not fit into a row of segment_cache.py, with their pieces: a hash table of entries of any length.
+
+    index     hash of a segment -> the first value of its entry; at most half full
+    values    entries: a header, the segment's bytes 16 by 16, and a value for each piece
+
+Words of Thai or Chinese are such segments; encoding one anew takes a hundred times as long.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiler.jit import jit
+from ..simd.memory import load_key
+from .segment_cache import MULTIPLIER
+
+MAX_BYTES = 192  # of a segment that is cached; its characters and pieces are fewer, so a byte is enough for each number
+INDEX_BITS = 17
+VALUES = (1 << 20) - 64  # 8 MiB
+MAX_ENTRY = 1 + 2 * (MAX_BYTES // 16) + MAX_BYTES  # values
+SIZE_MASK = 0xFFFF  # of a header: the size in bytes and whether units have two; then pieces, characters, words, each 16 bits
+WIDE = 1 << 15
+
+
+class LongSegments(NamedTuple):
+    index: np.ndarray  # (1 << INDEX_BITS,) int32; 0: empty
+    values: np.ndarray  # (VALUES,) int64; the first is unused
+    used: np.ndarray  # (2,) int64: values and entries
+
+
+def make_long_segments() -> tuple:
+    """An empty LongSegments, as a plain tuple."""
+    return np.zeros(1 << INDEX_BITS, np.int32), np.empty(VALUES, np.int64), np.array([1, 0])
+
+
+@jit()
+def hash_bytes(data, byte, size):
+    """The `size` bytes from byte `byte` of `data` on -> 64 bits."""
+    hashed = np.uint64(size)
+    for at in range(0, size, 16):
+        low, high = load_key(data, byte + at, min(size - at, 16))
+        hashed = ((hashed ^ low) * MULTIPLIER ^ high) * MULTIPLIER
+        hashed ^= hashed >> np.uint64(29)
+    return hashed
+
+
+@jit()
+def equals_entry(values, entry, data, byte, size, wide):
+    """Whether the entry is that of these bytes."""
+    if values[entry] & SIZE_MASK != size + WIDE * wide:
+        return False
+    for at in range(0, size, 16):
+        low, high = load_key(data, byte + at, min(size - at, 16))
+        key = entry + 1 + (at >> 3)
+        if np.uint64(values[key]) != low or np.uint64(values[key + 1]) != high:
+            return False
+    return True
+
+
+@jit()
+def find_entry(long, data, byte, size, wide):
+    """-> (the segment's entry, or 0; its slot in the index, or the slot that it would have)."""
+    slot = np.int64(hash_bytes(data, byte, size) >> np.uint64(64 - INDEX_BITS))
+    while True:
+        entry = np.int64(long.index[slot])
+        if entry == 0 or equals_entry(long.values, entry, data, byte, size, wide):
+            return entry, slot
+        slot = (slot + 1) & ((1 << INDEX_BITS) - 1)
+
+
+@jit()
+def insert_entry(long, slot, data, byte, size, wide, output, first, result):
+    """Write a segment's entry; its pieces are those of `output` from `first` on. result: (pieces with those before, characters,
+    words). If there is no room, all entries are removed, and this one is not written."""
+    count, characters, words = result
+    if long.used[0] + MAX_ENTRY > VALUES or long.used[1] == 1 << (INDEX_BITS - 1):
+        for other in range(1 << INDEX_BITS):
+            long.index[other] = 0
+        long.used[0], long.used[1] = 1, 0
+        return
+    entry = long.used[0]
+    long.index[slot] = entry
+    values, pieces = long.values, count - first
+    values[entry] = (size + WIDE * wide) | pieces << 16 | characters << 32 | words << 48
+    at = entry + 1
+    for offset in range(0, size, 16):
+        low, high = load_key(data, byte + offset, min(size - offset, 16))
+        values[at], values[at + 1], at = np.int64(low), np.int64(high), at + 2
+    for piece in range(first, count):
+        values[at] = np.int64(output.ids[piece])
+        if output.with_offsets:
+            start, end, word = output.offsets[2 * piece], output.offsets[2 * piece + 1], output.word_ids[piece]
+            values[at] |= np.int64(start) << 32 | np.int64(end) << 40 | np.int64(word) << 48
+        at += 1
+    long.used[0], long.used[1] = at, long.used[1] + 1
+
+
+@jit()
+def append_entry(long, entry, output, count, character, word):
+    """The pieces of an entry -> (number of pieces in `output`, the next character, the next word)."""
+    values, header = long.values, long.values[entry]
+    pieces = header >> 16 & 0xFFFF
+    at = entry + 1 + 2 * (((header & (WIDE - 1)) + 15) >> 4)
+    for piece in range(pieces):
+        value = values[at + piece]
+        output.ids[count + piece] = value & 0xFFFFFFFF
+        if output.with_offsets:
+            output.offsets[2 * (count + piece)] = (value >> 32 & 0xFF) + character
+            output.offsets[2 * (count + piece) + 1] = (value >> 40 & 0xFF) + character
+            output.word_ids[count + piece] = (value >> 48 & 0xFF) + word
+    return count + pieces, character + (header >> 32 & 0xFFFF), word + (header >> 48)
