@@ -15,8 +15,8 @@ from .merges import merge
 from .segment import append_piece, begins_special, decode_utf16
 
 OTHER, LETTER, NUMBER, WHITE_SPACE = 0, 1, 2, 3  # the classes of characters
-APOSTROPHE, SPACE = ord("'"), ord(" ")
-D, E, L, M, R, S, T, V = map(ord, "delmrstv")  # of 's 't 'm 'd 're 've 'll
+APOSTROPHE, SPACE_UNIT = ord("'"), ord(" ")
+UNIT_D, UNIT_E, UNIT_L, UNIT_M, UNIT_R, UNIT_S, UNIT_T, UNIT_V = map(ord, "delmrstv")  # of 's 't 'm 'd 're 've 'll
 MAX_WORD_BYTES = 512  # a longer word is a fallback: the time of `merge` grows with the square
 
 
@@ -66,9 +66,9 @@ def end_of_run(text, at, stop, character_class, tables):
 def contraction(text, at):
     """The number of units of 's, 're and the others after an apostrophe; 0 for none of them."""
     first, second = text[at + 1], text[at + 2]
-    if first == S or first == T or first == M or first == D:
+    if first == UNIT_S or first == UNIT_T or first == UNIT_M or first == UNIT_D:
         return 2
-    if ((first == R or first == V) and second == E) or (first == L and second == L):
+    if ((first == UNIT_R or first == UNIT_V) and second == UNIT_E) or (first == UNIT_L and second == UNIT_L):
         return 3
     return 0
 
@@ -80,7 +80,7 @@ def end_of_word(text, at, stop, after_prefix, tables):
         units = contraction(text, at)
         if units:
             return at + units
-    begin = at + (text[at] == SPACE and at + 1 < stop and tables.classes[text[at + 1]] != WHITE_SPACE)
+    begin = at + (text[at] == SPACE_UNIT and at + 1 < stop and tables.classes[text[at + 1]] != WHITE_SPACE)
     character_class, width = class_of(text, begin, tables)
     end = end_of_run(text, begin + width, stop, character_class, tables)
     if character_class != WHITE_SPACE or end == stop or end == at + 1:
@@ -94,7 +94,7 @@ def load_bytes(text, at, stop, after_prefix, character, tables, scratch):
     or it is too long."""
     size = 0
     if after_prefix:
-        scratch.symbols[0], scratch.sources[0], size = tables.byte_symbols[SPACE], character, 1
+        scratch.symbols[0], scratch.sources[0], size = tables.byte_symbols[SPACE_UNIT], character, 1
     while at < stop:
         if size > MAX_WORD_BYTES - 4 or (tables.special_first[text[at] & 255] and begins_special(text, at, tables.special)):
             return -1, 0

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..simd.memory import add_u8x8, add_u8x12, copy_24_bytes, count_trailing_zeros, data_pointer, prefetch_line, widen_u8x32
-from .byte_level import SPACE, WHITE_SPACE, Scratch, Tables, encode_range
+from .byte_level import SPACE_UNIT, WHITE_SPACE, Scratch, Tables, encode_range
 from .encode import LOOKAHEAD, encode, has_segment, key_of, load_and_look_up, spaces_from
-from .long_segments import MAX_BYTES, LongSegments, append_entry, find_entry, insert_entry, make_long_segments
+from .long_segments import MAX_LONG_BYTES, LongSegments, append_entry, find_entry, insert_entry, make_long_segments
 from .segment_cache import (
     CHARACTERS,
     IDS,
@@ -40,7 +40,7 @@ from .segment_cache import (
     slot_of,
 )
 
-FALLBACK, AS_ONE_RANGE = -1, -2  # instead of a number of pieces
+NEEDS_PYTHON, AS_ONE_RANGE = -1, -2  # in place of a number of pieces
 
 
 class Caches(NamedTuple):
@@ -116,7 +116,7 @@ def encode_text(text, loaded, tables, caches, scratch, output, count):
     segments, at, end, wide = loaded
     first = np.int64(text.wide[0] if wide else text.narrow[0])
     if end and (tables.has_prefix or tables.keeps_prefix) and tables.classes[first] == WHITE_SPACE:
-        return FALLBACK
+        return NEEDS_PYTHON
     state = count, np.int64(0), np.int64(0), np.int64(0)
     while True:
         state = encode_segments(text, segments, wide, state, tables, caches, scratch, output)
@@ -141,7 +141,7 @@ def widen(text, start, stop, wide):
 
 @jit()
 def encode_segments(text, segments, wide, state, tables, caches, scratch, output):
-    """The segments that were looked up. state: (number of pieces, FALLBACK or AS_ONE_RANGE; the next character; the next word;
+    """The segments that were looked up. state: (number of pieces, NEEDS_PYTHON or AS_ONE_RANGE; the next character; the next word;
     the spaces before the next segment that are a word of their own) -> the state after them."""
     rows = caches.short.rows
     for segment in range(segments):
@@ -175,7 +175,7 @@ def append_spaces(text, stop, wide, state, tables, scratch, output):
     widen(text, stop - spaces, stop, wide)
     count = encode_range(text.wide, stop - spaces, stop, False, tables, scratch, output, first)[0]
     if count < 0:
-        return np.int64(FALLBACK), character, word, np.int64(0)
+        return np.int64(NEEDS_PYTHON), character, word, np.int64(0)
     shift_pieces(output, first, count, character, word)
     return count, character + spaces, word + 1, np.int64(0)
 
@@ -195,23 +195,23 @@ def encode_new(text, start, size, wide, state, tables, caches, scratch, output):
     """A segment that is not in the cache of short ones; it is inserted into one of the two, if it fits -> the state after it."""
     first, character, word, spaces = state
     byte, entry, slot = start << wide, np.int64(0), np.int64(0)
-    if size <= MAX_BYTES:
+    if size <= MAX_LONG_BYTES:
         entry, slot = find_long(text, byte, size, wide, caches)
         if entry:
             count, character, word = append_entry(caches.long, entry, output, first, character, word)
             return count, character, word, spaces
     stop = start + (size >> wide)
     widen(text, start, stop, wide)
-    has_space = text.wide[start] == SPACE
+    has_space = text.wide[start] == SPACE_UNIT
     if tables.classes[text.wide[start + has_space]] == WHITE_SPACE or tables.classes[text.wide[stop - 1]] == WHITE_SPACE:
         return np.int64(AS_ONE_RANGE), character, word, spaces
     count, characters, words = encode_range(text.wide, start, stop, not has_space, tables, scratch, output, first)
     if count < 0:
-        return np.int64(FALLBACK), character, word, spaces
+        return np.int64(NEEDS_PYTHON), character, word, spaces
     if size <= MAX_KEY_BYTES and count - first <= MAX_PIECES:
         low, high = key_of(text, start, size, wide)
         cache_insert(caches.short, low, high, size + WIDE * wide, output, first, count, characters, words)
-    elif size <= MAX_BYTES:
+    elif size <= MAX_LONG_BYTES:
         insert_long(text, slot, byte, size, wide, caches, output, first, (count, characters, words))
     shift_pieces(output, first, count, character, word)
     return count, character + characters, word + words, spaces

@@ -16,23 +16,23 @@ from ..compiler.jit import jit
 from ..simd.memory import load_key
 from .segment_cache import MULTIPLIER
 
-MAX_BYTES = 192  # of a segment that is cached; its characters and pieces are fewer, so a byte is enough for each number
-INDEX_BITS = 17
-VALUES = (1 << 20) - 64  # 8 MiB
-MAX_ENTRY = 1 + 2 * (MAX_BYTES // 16) + MAX_BYTES  # values
+MAX_LONG_BYTES = 192  # of a segment that is cached; a byte is then enough for an offset and for the index of a word
+LONG_INDEX_BITS = 17
+LONG_VALUES = (1 << 20) - 64  # 8 MiB
+MAX_ENTRY_VALUES = 1 + 2 * (MAX_LONG_BYTES // 16) + 2 * MAX_LONG_BYTES  # a byte of Latin-1 has at most two pieces
 SIZE_MASK = 0xFFFF  # of a header: the size in bytes and whether units have two; then pieces, characters, words, each 16 bits
-WIDE = 1 << 15
+WIDE_FLAG = 1 << 15
 
 
 class LongSegments(NamedTuple):
-    index: np.ndarray  # (1 << INDEX_BITS,) int32; 0: empty
-    values: np.ndarray  # (VALUES,) int64; the first is unused
+    index: np.ndarray  # (1 << LONG_INDEX_BITS,) int32; 0: empty
+    values: np.ndarray  # (LONG_VALUES,) int64; the first is unused
     used: np.ndarray  # (2,) int64: values and entries
 
 
 def make_long_segments() -> tuple:
     """An empty LongSegments, as a plain tuple."""
-    return np.zeros(1 << INDEX_BITS, np.int32), np.empty(VALUES, np.int64), np.array([1, 0])
+    return np.zeros(1 << LONG_INDEX_BITS, np.int32), np.empty(LONG_VALUES, np.int64), np.array([1, 0])
 
 
 @jit()
@@ -49,7 +49,7 @@ def hash_bytes(data, byte, size):
 @jit()
 def equals_entry(values, entry, data, byte, size, wide):
     """Whether the entry is that of these bytes."""
-    if values[entry] & SIZE_MASK != size + WIDE * wide:
+    if values[entry] & SIZE_MASK != size + WIDE_FLAG * wide:
         return False
     for at in range(0, size, 16):
         low, high = load_key(data, byte + at, min(size - at, 16))
@@ -62,12 +62,12 @@ def equals_entry(values, entry, data, byte, size, wide):
 @jit()
 def find_entry(long, data, byte, size, wide):
     """-> (the segment's entry, or 0; its slot in the index, or the slot that it would have)."""
-    slot = np.int64(hash_bytes(data, byte, size) >> np.uint64(64 - INDEX_BITS))
+    slot = np.int64(hash_bytes(data, byte, size) >> np.uint64(64 - LONG_INDEX_BITS))
     while True:
         entry = np.int64(long.index[slot])
         if entry == 0 or equals_entry(long.values, entry, data, byte, size, wide):
             return entry, slot
-        slot = (slot + 1) & ((1 << INDEX_BITS) - 1)
+        slot = (slot + 1) & ((1 << LONG_INDEX_BITS) - 1)
 
 
 @jit()
@@ -75,15 +75,15 @@ def insert_entry(long, slot, data, byte, size, wide, output, first, result):
     """Write a segment's entry; its pieces are those of `output` from `first` on. result: (pieces with those before, characters,
     words). If there is no room, all entries are removed, and this one is not written."""
     count, characters, words = result
-    if long.used[0] + MAX_ENTRY > VALUES or long.used[1] == 1 << (INDEX_BITS - 1):
-        for other in range(1 << INDEX_BITS):
+    if long.used[0] + MAX_ENTRY_VALUES > LONG_VALUES or long.used[1] == 1 << (LONG_INDEX_BITS - 1):
+        for other in range(1 << LONG_INDEX_BITS):
             long.index[other] = 0
         long.used[0], long.used[1] = 1, 0
         return
     entry = long.used[0]
     long.index[slot] = entry
     values, pieces = long.values, count - first
-    values[entry] = (size + WIDE * wide) | pieces << 16 | characters << 32 | words << 48
+    values[entry] = (size + WIDE_FLAG * wide) | pieces << 16 | characters << 32 | words << 48
     at = entry + 1
     for offset in range(0, size, 16):
         low, high = load_key(data, byte + offset, min(size - offset, 16))
@@ -102,7 +102,7 @@ def append_entry(long, entry, output, count, character, word):
     """The pieces of an entry -> (number of pieces in `output`, the next character, the next word)."""
     values, header = long.values, long.values[entry]
     pieces = header >> 16 & 0xFFFF
-    at = entry + 1 + 2 * (((header & (WIDE - 1)) + 15) >> 4)
+    at = entry + 1 + 2 * (((header & (WIDE_FLAG - 1)) + 15) >> 4)
     for piece in range(pieces):
         value = values[at + piece]
         output.ids[count + piece] = value & 0xFFFFFFFF

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..compiler.jit import jit
+from .segment_cache import MULTIPLIER
 
 NO_PAIR = (1 << 63) - 1  # more than any rank and symbol
-FREE = -1  # an empty slot
+EMPTY_SLOT = -1
 SYMBOL_MASK = (1 << 32) - 1
-MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, as in segment_cache.py
 
 
 @jit()
@@ -25,11 +25,11 @@ def slot_of_pair(pair, bits):
 
 @jit()
 def build(lefts, rights, merged, pairs, bits):
-    """The merges in the order of their rank -> pairs (2 << bits,), all FREE at first. Of two equal merges the last counts."""
+    """The merges in the order of their rank -> pairs (2 << bits,), all EMPTY_SLOT at first. Of two equal merges the last counts."""
     for rank in range(len(lefts)):
         pair = lefts[rank] << 32 | rights[rank]
         slot = slot_of_pair(pair, bits)
-        while pairs[2 * slot] != FREE and pairs[2 * slot] != pair:
+        while pairs[2 * slot] != EMPTY_SLOT and pairs[2 * slot] != pair:
             slot = (slot + 1) & ((1 << bits) - 1)
         pairs[2 * slot], pairs[2 * slot + 1] = pair, np.int64(rank) << 32 | merged[rank]
 
@@ -40,7 +40,7 @@ def find_pair(pairs, bits, left, right):
     pair = left << 32 | right
     slot = slot_of_pair(pair, bits)
     while pairs[2 * slot] != pair:
-        if pairs[2 * slot] == FREE:
+        if pairs[2 * slot] == EMPTY_SLOT:
             return NO_PAIR
         slot = (slot + 1) & ((1 << bits) - 1)
     return pairs[2 * slot + 1]

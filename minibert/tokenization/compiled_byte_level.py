@@ -25,7 +25,7 @@ def make_tables(byte_level, merges, bind, pipeline):
     model, trimmer = pipeline.model, pipeline.trimmer
     symbols = {token: symbol for symbol, token in enumerate(model.vocab)}
     bits = max(2 * len(model.merges), 2).bit_length()
-    pairs = np.full(2 << bits, merges.FREE, np.int64)
+    pairs = np.full(2 << bits, merges.EMPTY_SLOT, np.int64)
     columns = [*zip(*model.merges)] or [(), ()]
     lefts, rights = (np.fromiter(map(symbols.get, column), np.int64, len(column)) for column in columns)
     merged = np.fromiter((symbols[left + right] for left, right in model.merges), np.int64, len(model.merges))

@@ -211,7 +211,7 @@ def test_more_segments_than_the_caches_have_room_for():
     tokenizer = our_roberta(trained(2000))
     draw = random.Random(4)
     segments = ["".join(draw.choices("abcdeun,.é", k=7)) for _ in range(segment_cache.ROWS + 1000)]
-    segments += ["".join(draw.choices("abcdeun,.é", k=20)) for _ in range((1 << long_segments.INDEX_BITS - 1) + 1000)]
+    segments += ["".join(draw.choices("abcdeun,.é", k=20)) for _ in range((1 << long_segments.LONG_INDEX_BITS - 1) + 1000)]
     some = [" ".join(segments[start : start + 100]) for start in range(0, len(segments), 100)]
     first, second = tokenizer.encode_packed(some), tokenizer.encode_packed(some)
     assert all(np.array_equal(one, other) for one, other in zip(first, second))
