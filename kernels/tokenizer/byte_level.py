@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import jit
-from .merges import merge
+from .merges import Merges, merge
 from .segment import append_piece, begins_special, decode_utf16
 
 OTHER, LETTER, NUMBER, WHITE_SPACE = 0, 1, 2, 3  # the classes of characters
 APOSTROPHE, SPACE_UNIT = ord("'"), ord(" ")
 UNIT_D, UNIT_E, UNIT_L, UNIT_M, UNIT_R, UNIT_S, UNIT_T, UNIT_V = map(ord, "delmrstv")  # of 's 't 'm 'd 're 've 'll
-MAX_WORD_BYTES = 512  # a longer word is a fallback: the time of `merge` grows with the square
+MAX_WORD_BYTES = 4096  # a longer word is a fallback: the time of `merge` grows with the square
 
 
 class Tables(NamedTuple):
@@ -25,23 +25,13 @@ class Tables(NamedTuple):
 
     classes: np.ndarray  # (0x110000,) uint8
     byte_symbols: np.ndarray  # (256,) int64: byte -> symbol
-    pairs: np.ndarray  # int64: the merges
-    pair_bits: int
+    merges: Merges
     ids: np.ndarray  # int32: symbol -> id
     spaces: np.ndarray  # (2 * symbols,) int32: the spaces at the start and at the end of a token, by which offsets are trimmed
     special: np.ndarray  # uint16: the units of added tokens, each terminated by 0, and a last 0
     special_first: np.ndarray  # (256,) uint8: 1 for the low byte of each token's first unit
     has_prefix: int  # whether a text gets a space before it
     keeps_prefix: int  # whether trimming leaves a single space at the start of a text
-
-
-class Scratch(NamedTuple):
-    """Working memory for a word."""
-
-    symbols: np.ndarray  # (MAX_WORD_BYTES + 4,) int64
-    firsts: np.ndarray  # the same: the first byte of each symbol
-    found: np.ndarray  # the same: the pair of each symbol and the next
-    sources: np.ndarray  # the same: the character of each byte
 
 
 @jit()
@@ -125,7 +115,7 @@ def utf8_byte(code, index, count):
 @jit()
 def append_word(scratch, size, word, starts_text, tables, output, count):
     """The word in `scratch`, of `size` bytes -> its pieces in `output`; their number with those before."""
-    tokens = merge(scratch.symbols, scratch.firsts, scratch.found, size, tables.pairs, tables.pair_bits)
+    tokens = merge(scratch, size, tables.merges)
     scratch.firsts[tokens] = size
     for token in range(tokens):
         symbol = scratch.symbols[token]

@@ -18,9 +18,10 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..simd.memory import add_u8x8, add_u8x12, copy_24_bytes, count_trailing_zeros, data_pointer, prefetch_line, widen_u8x32
-from .byte_level import SPACE_UNIT, WHITE_SPACE, Scratch, Tables, encode_range
+from .byte_level import SPACE_UNIT, WHITE_SPACE, Tables, encode_range
 from .encode import LOOKAHEAD, encode, has_segment, key_of, load_and_look_up, spaces_from
 from .long_segments import MAX_LONG_BYTES, LongSegments, append_entry, find_entry, insert_entry, make_long_segments
+from .merges import Merges, Word
 from .segment_cache import (
     CHARACTERS,
     IDS,
@@ -64,12 +65,11 @@ def caches_of(caches):
 
 @jit()
 def tables_of(tables):
-    classes, byte_symbols, pairs, pair_bits, ids, spaces, special, special_first, has_prefix, keeps_prefix = tables
+    classes, byte_symbols, (pairs, bits, filter, merged), ids, spaces, special, special_first, has_prefix, keeps_prefix = tables
     return Tables(
         data_pointer(classes),
         data_pointer(byte_symbols),
-        data_pointer(pairs),
-        pair_bits,
+        Merges(data_pointer(pairs), bits, data_pointer(filter), data_pointer(merged)),
         data_pointer(ids),
         data_pointer(spaces),
         data_pointer(special),
@@ -81,7 +81,14 @@ def tables_of(tables):
 
 @jit()
 def scratch_of(words):
-    return Scratch(data_pointer(words[0]), data_pointer(words[1]), data_pointer(words[2]), data_pointer(words[3]))
+    return Word(
+        data_pointer(words[0]),
+        data_pointer(words[1]),
+        data_pointer(words[2]),
+        data_pointer(words[3]),
+        data_pointer(words[4]),
+        data_pointer(words[5]),
+    )
 
 
 @jit()

@@ -16,12 +16,14 @@ from ..compiler.jit import jit
 from ..simd.memory import load_key
 from .segment_cache import MULTIPLIER
 
-MAX_LONG_BYTES = 192  # of a segment that is cached; a byte is then enough for an offset and for the index of a word
-LONG_INDEX_BITS = 17
-LONG_VALUES = (1 << 20) - 64  # 8 MiB
+MAX_LONG_BYTES = 1008  # of a segment that is cached; so its characters and words are fewer than 1024
+LONG_INDEX_BITS = 18
+LONG_VALUES = (1 << 21) - 64  # 16 MiB
 MAX_ENTRY_VALUES = 1 + 2 * (MAX_LONG_BYTES // 16) + 2 * MAX_LONG_BYTES  # a byte of Latin-1 has at most two pieces
 SIZE_MASK = 0xFFFF  # of a header: the size in bytes and whether units have two; then pieces, characters, words, each 16 bits
 WIDE_FLAG = 1 << 15
+ID_BITS, FIELD_BITS = 31, 10  # of a piece: its id, start, end, word
+FIELD_MASK = (1 << FIELD_BITS) - 1
 
 
 class LongSegments(NamedTuple):
@@ -92,7 +94,8 @@ def insert_entry(long, slot, data, byte, size, wide, output, first, result):
         values[at] = np.int64(output.ids[piece])
         if output.with_offsets:
             start, end, word = output.offsets[2 * piece], output.offsets[2 * piece + 1], output.word_ids[piece]
-            values[at] |= np.int64(start) << 32 | np.int64(end) << 40 | np.int64(word) << 48
+            fields = np.int64(start) | np.int64(end) << FIELD_BITS | np.int64(word) << 2 * FIELD_BITS
+            values[at] |= fields << ID_BITS
         at += 1
     long.used[0], long.used[1] = at, long.used[1] + 1
 
@@ -105,9 +108,10 @@ def append_entry(long, entry, output, count, character, word):
     at = entry + 1 + 2 * (((header & (WIDE_FLAG - 1)) + 15) >> 4)
     for piece in range(pieces):
         value = values[at + piece]
-        output.ids[count + piece] = value & 0xFFFFFFFF
+        output.ids[count + piece] = value & ((1 << ID_BITS) - 1)
         if output.with_offsets:
-            output.offsets[2 * (count + piece)] = (value >> 32 & 0xFF) + character
-            output.offsets[2 * (count + piece) + 1] = (value >> 40 & 0xFF) + character
-            output.word_ids[count + piece] = (value >> 48 & 0xFF) + word
+            fields = value >> ID_BITS
+            output.offsets[2 * (count + piece)] = (fields & FIELD_MASK) + character
+            output.offsets[2 * (count + piece) + 1] = (fields >> FIELD_BITS & FIELD_MASK) + character
+            output.word_ids[count + piece] = (fields >> 2 * FIELD_BITS & FIELD_MASK) + word
     return count + pieces, character + (header >> 32 & 0xFFFF), word + (header >> 48)

@@ -1,71 +1,132 @@
 """Byte-pair encoding of a word: the merges as a hash table of pairs, and their order.
 
-    pairs      [left symbol and right symbol, rank and merged symbol, ...]; of open addressing, at most half full
-    symbols    tokens by their index in the vocabulary; at first those of a word's bytes
+    pairs      left symbol, right symbol and rank in one integer; open addressing, at most half full
+    filter     a bit for each hash of a pair, 0 for most pairs that are not there: they are not looked for in the larger table
+    merged     rank -> the symbol that the pair becomes
 
-The definition is `minibert/tokenization/stages/byte_level_bpe.py`. Words are short, so the pair to merge is searched among all.
+Symbols are tokens by their index in the vocabulary; at first those of a word's bytes. The definition is
+`minibert/tokenization/stages/byte_level_bpe.py`. Words are short, so the next pair is the least of all, eight of which a vector
+instruction compares.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ..compiler.jit import jit
 from .segment_cache import MULTIPLIER
 
-NO_PAIR = (1 << 63) - 1  # more than any rank and symbol
+SYMBOL_BITS, RANK_BITS = 20, 23  # of an entry: two symbols and a rank
+NO_RANK = (1 << RANK_BITS) - 1
 EMPTY_SLOT = -1
-SYMBOL_MASK = (1 << 32) - 1
+FILTER_BITS = 20
+INDEX_BITS_OF_KEY = 16
+NO_KEY = NO_RANK << INDEX_BITS_OF_KEY
+
+
+class Merges(NamedTuple):
+    pairs: np.ndarray  # (1 << bits,) int64
+    bits: int
+    filter: np.ndarray  # (1 << FILTER_BITS - 3,) uint8
+    merged: np.ndarray  # int32
 
 
 @jit()
-def slot_of_pair(pair, bits):
-    return np.int64(np.uint64(pair) * MULTIPLIER >> np.uint64(64 - bits))
+def hash_pair(left, right):
+    return np.uint64(left << SYMBOL_BITS | right) * MULTIPLIER
 
 
 @jit()
-def build(lefts, rights, merged, pairs, bits):
-    """The merges in the order of their rank -> pairs (2 << bits,), all EMPTY_SLOT at first. Of two equal merges the last counts."""
+def slot_of_pair(hashed, bits):
+    return np.int64(hashed >> np.uint64(64 - bits))
+
+
+@jit()
+def filter_bit(hashed):
+    """Other bits than those of the slot."""
+    return np.int64(hashed >> np.uint64(20)) & ((1 << FILTER_BITS) - 1)
+
+
+@jit()
+def build(lefts, rights, pairs, bits, filter):
+    """The merges in the order of their rank -> pairs, all EMPTY_SLOT at first, and filter, all 0. Of two equal merges the last
+    counts."""
     for rank in range(len(lefts)):
-        pair = lefts[rank] << 32 | rights[rank]
-        slot = slot_of_pair(pair, bits)
-        while pairs[2 * slot] != EMPTY_SLOT and pairs[2 * slot] != pair:
+        hashed, pair = hash_pair(lefts[rank], rights[rank]), lefts[rank] << SYMBOL_BITS | rights[rank]
+        slot, bit = slot_of_pair(hashed, bits), filter_bit(hashed)
+        while pairs[slot] != EMPTY_SLOT and pairs[slot] >> RANK_BITS != pair:
             slot = (slot + 1) & ((1 << bits) - 1)
-        pairs[2 * slot], pairs[2 * slot + 1] = pair, np.int64(rank) << 32 | merged[rank]
+        pairs[slot] = pair << RANK_BITS | rank
+        filter[bit >> 3] |= np.uint8(1 << (bit & 7))
 
 
 @jit()
-def find_pair(pairs, bits, left, right):
-    """-> rank << 32 | merged symbol, or NO_PAIR."""
-    pair = left << 32 | right
-    slot = slot_of_pair(pair, bits)
-    while pairs[2 * slot] != pair:
-        if pairs[2 * slot] == EMPTY_SLOT:
-            return NO_PAIR
-        slot = (slot + 1) & ((1 << bits) - 1)
-    return pairs[2 * slot + 1]
+def rank_of(merges, left, right):
+    """The rank of a pair, or NO_RANK."""
+    hashed = hash_pair(left, right)
+    bit = filter_bit(hashed)
+    if not merges.filter[bit >> 3] >> (bit & 7) & 1:
+        return NO_RANK
+    slot, pair = slot_of_pair(hashed, merges.bits), left << SYMBOL_BITS | right
+    while merges.pairs[slot] >> RANK_BITS != pair:
+        if merges.pairs[slot] == EMPTY_SLOT:
+            return NO_RANK
+        slot = (slot + 1) & ((1 << merges.bits) - 1)
+    return merges.pairs[slot] & NO_RANK
+
+
+class Word(NamedTuple):
+    """Working memory for a word: a linked list of symbols, by the index of the first byte of each."""
+
+    symbols: np.ndarray  # int64, as all of these: the symbol
+    following: np.ndarray  # the next symbol
+    previous: np.ndarray
+    keys: np.ndarray  # of the pair with the next symbol: its rank and this index; or NO_KEY and the index
+    firsts: np.ndarray  # the result: the first byte of each token
+    sources: np.ndarray  # the character of each byte
 
 
 @jit()
-def merge(symbols, firsts, found, size, pairs, bits):
-    """The symbols of a word's bytes -> the number of its tokens; `symbols` and `firsts` are theirs, and the first byte of each.
+def set_key(word, index, size, merges):
+    """Look up the pair of this symbol and the next one."""
+    after, rank = word.following[index], NO_RANK
+    if after < size:
+        rank = rank_of(merges, word.symbols[index], word.symbols[after])
+    word.keys[index] = rank << INDEX_BITS_OF_KEY | index
 
-    found: scratch for the pair of each symbol and the next one.
-    """
+
+@jit()
+def least(keys, size):
+    """The least of keys[:size]."""
+    key = keys[0]
+    for index in range(1, size):
+        key = min(key, keys[index])
+    return key
+
+
+@jit()
+def merge(word, size, merges):
+    """A word of `size` bytes, whose symbols are in `word` -> the number of its tokens: word.symbols and word.firsts."""
     for index in range(size):
-        firsts[index] = index
-        found[index] = find_pair(pairs, bits, symbols[index], symbols[index + 1]) if index + 1 < size else NO_PAIR
+        word.following[index], word.previous[index] = index + 1, index - 1
+        set_key(word, index, size, merges)
     while True:
-        first, at = NO_PAIR, 0
-        for index in range(size - 1):
-            if found[index] < first:
-                first, at = found[index], index
-        if first == NO_PAIR:
-            return size
-        size -= 1
-        for index in range(at + 1, size):
-            symbols[index], firsts[index], found[index] = symbols[index + 1], firsts[index + 1], found[index + 1]
-        symbols[at] = first & SYMBOL_MASK
-        found[at] = find_pair(pairs, bits, symbols[at], symbols[at + 1]) if at + 1 < size else NO_PAIR
-        if at:
-            found[at - 1] = find_pair(pairs, bits, symbols[at - 1], symbols[at])
+        key = least(word.keys, size)
+        if key >= NO_KEY:
+            break
+        left = key & ((1 << INDEX_BITS_OF_KEY) - 1)
+        right = word.following[left]
+        after = word.following[right]
+        symbol = np.int64(merges.merged[key >> INDEX_BITS_OF_KEY])
+        word.symbols[left], word.following[left], word.previous[after] = symbol, after, left
+        word.keys[right] = NO_KEY
+        set_key(word, left, size, merges)
+        if left:
+            set_key(word, word.previous[left], size, merges)
+    count, index = 0, 0
+    while index < size:
+        word.symbols[count], word.firsts[count] = word.symbols[index], index
+        count, index = count + 1, word.following[index]
+    return count

@@ -16,7 +16,7 @@ def byte_level_encoder(pipeline):
     from minibert.kernels.tokenizer import byte_level, encode_byte_level, merges
 
     tables = make_tables(byte_level, merges, bind, pipeline)
-    word_scratch = 4, byte_level.MAX_WORD_BYTES + 4
+    word_scratch = 6, byte_level.MAX_WORD_BYTES + 4
     return BatchEncoder(encode_byte_level.encode_byte_level, tables, encode_byte_level.make_caches, word_scratch)
 
 
@@ -24,12 +24,6 @@ def make_tables(byte_level, merges, bind, pipeline):
     """`byte_level.Tables` as a plain tuple. A symbol is the index of a token in the vocabulary."""
     model, trimmer = pipeline.model, pipeline.trimmer
     symbols = {token: symbol for symbol, token in enumerate(model.vocab)}
-    bits = max(2 * len(model.merges), 2).bit_length()
-    pairs = np.full(2 << bits, merges.EMPTY_SLOT, np.int64)
-    columns = [*zip(*model.merges)] or [(), ()]
-    lefts, rights = (np.fromiter(map(symbols.get, column), np.int64, len(column)) for column in columns)
-    merged = np.fromiter((symbols[left + right] for left, right in model.merges), np.int64, len(model.merges))
-    bind(merges.build, lefts, rights, merged, pairs, bits)()
     spaces = np.zeros((len(symbols), 2), np.int32)
     if trimmer:
         spaces[:, 0] = [len(token) - len(token.lstrip(SPACES)) for token in symbols]
@@ -37,14 +31,22 @@ def make_tables(byte_level, merges, bind, pipeline):
     return (
         character_classes(byte_level),
         np.array([symbols[character] for character in BYTE_CHARACTERS]),
-        pairs,
-        bits,
+        make_merges(merges, bind, model.merges, symbols),
         np.fromiter(model.vocab.values(), np.int32, len(symbols)),
         spaces.reshape(-1),
         *added_units(pipeline.added_contents),
         int(pipeline.pre_tokenizer.add_prefix_space),
         int(bool(trimmer and trimmer.add_prefix_space)),
     )
+
+
+def make_merges(module, bind, pairs, symbols):
+    """`merges.Merges` as a plain tuple."""
+    bits = max(2 * len(pairs), 2).bit_length()
+    slots, filter = np.full(1 << bits, module.EMPTY_SLOT, np.int64), np.zeros(1 << module.FILTER_BITS - 3, np.uint8)
+    lefts, rights = (np.array([symbols[pair[side]] for pair in pairs], np.int64) for side in (0, 1))
+    bind(module.build, lefts, rights, slots, bits, filter)()
+    return slots, bits, filter, np.array([symbols[left + right] for left, right in pairs], np.int32)
 
 
 def character_classes(byte_level):

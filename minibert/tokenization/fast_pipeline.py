@@ -23,6 +23,7 @@ from .stages.unicode import unicode_table
 WORD = re.compile("[^ ]+")
 MAX_CACHED_CHARACTERS = 64  # a longer segment is unlikely to occur again, and is not cached
 MAX_CACHED_SEGMENTS = 1 << 17  # some 30 MB; then the cache is cleared
+MAX_COMPILED_TOKENS = 1 << 20  # of a byte-level vocabulary; the kernel has so many symbols
 MAX_SHARED_END = 512  # characters; spans that end before are shared by all texts
 
 
@@ -297,7 +298,7 @@ class ByteLevelPipeline(FastPipeline):
 
     @property
     def encodes_batches(self):
-        return self.is_segmented
+        return self.is_segmented and len(self.model.vocab) < MAX_COMPILED_TOKENS
 
     def _segments(self, text):
         if not self.is_segmented or (self.token_pattern and self.token_pattern.search(text)):
