@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import jit
-from .merges import Merges, merge
+from .merges import EMPTY_SLOT, MAX_WORD_BYTES, Merges, find_word, merge
 from .segment import append_piece, begins_special, decode_utf16
 
 OTHER, LETTER, NUMBER, WHITE_SPACE = 0, 1, 2, 3  # the classes of characters
 APOSTROPHE, SPACE_UNIT = ord("'"), ord(" ")
 UNIT_D, UNIT_E, UNIT_L, UNIT_M, UNIT_R, UNIT_S, UNIT_T, UNIT_V = map(ord, "delmrstv")  # of 's 't 'm 'd 're 've 'll
-MAX_WORD_BYTES = 4096  # a longer word is a fallback: the time of `merge` grows with the square
 
 
 class Tables(NamedTuple):
@@ -26,8 +25,9 @@ class Tables(NamedTuple):
     classes: np.ndarray  # (0x110000,) uint8
     byte_symbols: np.ndarray  # (256,) int64: byte -> symbol
     merges: Merges
-    ids: np.ndarray  # int32: symbol -> id
-    spaces: np.ndarray  # (2 * symbols,) int32: the spaces at the start and at the end of a token, by which offsets are trimmed
+    tokens: (
+        np.ndarray
+    )  # int64: symbol -> its id, and in 16 bits each the spaces at its start and end, by which offsets are trimmed
     special: np.ndarray  # uint16: the units of added tokens, each terminated by 0, and a last 0
     special_first: np.ndarray  # (256,) uint8: 1 for the low byte of each token's first unit
     has_prefix: int  # whether a text gets a space before it
@@ -113,18 +113,28 @@ def utf8_byte(code, index, count):
 
 
 @jit()
+def unpack_token(token):
+    """An entry of `Tables.tokens` -> (id, spaces at its start, spaces at its end)."""
+    return token & ((1 << 32) - 1), token >> 32 & 0xFFFF, token >> 48
+
+
+@jit()
 def append_word(scratch, size, word, starts_text, tables, output, count):
     """The word in `scratch`, of `size` bytes -> its pieces in `output`; their number with those before."""
-    tokens = merge(scratch, size, tables.merges)
+    known = find_word(scratch.symbols, size, tables.merges)
+    if known == EMPTY_SLOT:
+        tokens = merge(scratch, size, tables.merges)
+    else:
+        scratch.symbols[0], scratch.firsts[0], tokens = known, 0, 1
     scratch.firsts[tokens] = size
     for token in range(tokens):
         symbol = scratch.symbols[token]
         start, end = scratch.sources[scratch.firsts[token]], scratch.sources[scratch.firsts[token + 1] - 1] + 1
-        leading, trailing = np.int64(tables.spaces[2 * symbol]), np.int64(tables.spaces[2 * symbol + 1])
+        token_id, leading, trailing = unpack_token(tables.tokens[symbol])
         if leading == 1 and starts_text and start == 0 and tables.keeps_prefix:
             leading = 0
         start = min(start + leading, end)
-        count = append_piece(output, count, tables.ids[symbol], start, max(end - trailing, start), word)
+        count = append_piece(output, count, token_id, start, max(end - trailing, start), word)
     return count
 
 

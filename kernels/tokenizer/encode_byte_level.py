@@ -21,7 +21,7 @@ from ..simd.memory import add_u8x8, add_u8x12, copy_24_bytes, count_trailing_zer
 from .byte_level import SPACE_UNIT, WHITE_SPACE, Tables, encode_range
 from .encode import LOOKAHEAD, encode, has_segment, key_of, load_and_look_up, spaces_from
 from .long_segments import MAX_LONG_BYTES, LongSegments, append_entry, find_entry, insert_entry, make_long_segments
-from .merges import Merges, Word
+from .merges import merges_of, word_of
 from .segment_cache import (
     CHARACTERS,
     IDS,
@@ -65,29 +65,16 @@ def caches_of(caches):
 
 @jit()
 def tables_of(tables):
-    classes, byte_symbols, (pairs, bits, filter, merged), ids, spaces, special, special_first, has_prefix, keeps_prefix = tables
+    classes, byte_symbols, merges, tokens, special, special_first, has_prefix, keeps_prefix = tables
     return Tables(
         data_pointer(classes),
         data_pointer(byte_symbols),
-        Merges(data_pointer(pairs), bits, data_pointer(filter), data_pointer(merged)),
-        data_pointer(ids),
-        data_pointer(spaces),
+        merges_of(merges),
+        data_pointer(tokens),
         data_pointer(special),
         data_pointer(special_first),
         has_prefix,
         keeps_prefix,
-    )
-
-
-@jit()
-def scratch_of(words):
-    return Word(
-        data_pointer(words[0]),
-        data_pointer(words[1]),
-        data_pointer(words[2]),
-        data_pointer(words[3]),
-        data_pointer(words[4]),
-        data_pointer(words[5]),
     )
 
 
@@ -243,7 +230,7 @@ encode_byte_level = encode.specialize(
     "encode_byte_level",
     tables_of=tables_of,
     cache_of=caches_of,
-    scratch_of=scratch_of,
+    scratch_of=word_of,
     load_and_look_up=load_and_look_up_byte_level,
     encode_text=encode_text,
 )

@@ -8,6 +8,7 @@ Words of Thai or Chinese are such segments; encoding one anew takes a hundred ti
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +34,9 @@ class LongSegments(NamedTuple):
 
 
 def make_long_segments() -> tuple:
-    """An empty LongSegments, as a plain tuple."""
-    return np.zeros(1 << LONG_INDEX_BITS, np.int32), np.empty(LONG_VALUES, np.int64), np.array([1, 0])
+    """An empty LongSegments, as a plain tuple. NumPy asks for pages of 2 MiB for an array of this size; mmap does not."""
+    values = np.frombuffer(mmap(-1, 8 * LONG_VALUES), np.int64)
+    return np.zeros(1 << LONG_INDEX_BITS, np.int32), values, np.array([1, 0])
 
 
 @jit()

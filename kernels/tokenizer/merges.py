@@ -3,6 +3,7 @@
     pairs      left symbol, right symbol and rank in one integer; open addressing, at most half full
     filter     a bit for each hash of a pair, 0 for most pairs that are not there: they are not looked for in the larger table
     merged     rank -> the symbol that the pair becomes
+    words      hash table of the tokens that are what their own bytes merge to: a word that is such a token needs no merges
 
 Symbols are tokens by their index in the vocabulary; at first those of a word's bytes. The definition is
 `minibert/tokenization/stages/byte_level_bpe.py`. Words are short, so the next pair is the least of all, eight of which a vector
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import jit
+from ..simd.memory import data_pointer
 from .segment_cache import MULTIPLIER
 
 SYMBOL_BITS, RANK_BITS = 20, 23  # of an entry: two symbols and a rank
@@ -23,6 +25,7 @@ NO_RANK = (1 << RANK_BITS) - 1
 EMPTY_SLOT = -1
 FILTER_BITS = 20
 INDEX_BITS_OF_KEY = 16
+MAX_WORD_BYTES = 4096  # the time of `merge` grows with the square
 NO_KEY = NO_RANK << INDEX_BITS_OF_KEY
 
 
@@ -31,6 +34,10 @@ class Merges(NamedTuple):
     bits: int
     filter: np.ndarray  # (1 << FILTER_BITS - 3,) uint8
     merged: np.ndarray  # int32
+    words: np.ndarray  # (1 << word_bits,) int32: a symbol, or EMPTY_SLOT
+    word_bits: int
+    token_bytes: np.ndarray  # int32: the bytes of all tokens, as symbols
+    bounds: np.ndarray  # (symbols + 1,) int32: where in token_bytes those of a symbol begin
 
 
 @jit()
@@ -130,3 +137,81 @@ def merge(word, size, merges):
         word.symbols[count], word.firsts[count] = word.symbols[index], index
         count, index = count + 1, word.following[index]
     return count
+
+
+@jit()
+def slot_of_word(symbols, size, bits):
+    """The first slot of a word of `size` bytes."""
+    hashed = np.uint64(size)
+    for index in range(size):
+        hashed = (hashed ^ np.uint64(symbols[index])) * MULTIPLIER
+    return np.int64(hashed >> np.uint64(64 - bits))
+
+
+@jit()
+def is_token(symbols, size, token, merges):
+    """Whether these bytes are those of the token."""
+    start = np.int64(merges.bounds[token])
+    if np.int64(merges.bounds[token + 1]) - start != size:
+        return False
+    equal = 0
+    while equal < size and symbols[equal] == merges.token_bytes[start + equal]:
+        equal += 1
+    return equal == size
+
+
+@jit()
+def find_word(symbols, size, merges):
+    """The token that the bytes of a word merge to; EMPTY_SLOT if that is not one, or not known."""
+    slot = slot_of_word(symbols, size, merges.word_bits)
+    while True:
+        token = np.int64(merges.words[slot])
+        if token == EMPTY_SLOT or is_token(symbols, size, token, merges):
+            return token
+        slot = (slot + 1) & ((1 << merges.word_bits) - 1)
+
+
+@jit()
+def merges_of(merges):
+    pairs, bits, filter, merged, words, word_bits, token_bytes, bounds = merges
+    return Merges(
+        data_pointer(pairs),
+        bits,
+        data_pointer(filter),
+        data_pointer(merged),
+        data_pointer(words),
+        word_bits,
+        data_pointer(token_bytes),
+        data_pointer(bounds),
+    )
+
+
+@jit()
+def word_of(scratch):
+    return Word(
+        data_pointer(scratch[0]),
+        data_pointer(scratch[1]),
+        data_pointer(scratch[2]),
+        data_pointer(scratch[3]),
+        data_pointer(scratch[4]),
+        data_pointer(scratch[5]),
+    )
+
+
+@jit()
+def build_words(merges, scratch, tokens):
+    """Fill `words`, all EMPTY_SLOT at first, with those of the first `tokens` symbols that their bytes merge to."""
+    merges, word = merges_of(merges), word_of(scratch)
+    for token in range(tokens):
+        start = np.int64(merges.bounds[token])
+        size = np.int64(merges.bounds[token + 1]) - start
+        if size == 0 or size > MAX_WORD_BYTES:
+            continue
+        for index in range(size):
+            word.symbols[index] = np.int64(merges.token_bytes[start + index])
+        slot = slot_of_word(word.symbols, size, merges.word_bits)
+        if merge(word, size, merges) > 1 or word.symbols[0] != token:
+            continue
+        while merges.words[slot] != EMPTY_SLOT:
+            slot = (slot + 1) & ((1 << merges.word_bits) - 1)
+        merges.words[slot] = token

@@ -26,7 +26,7 @@ from tokenization_cases import MARKS, SCALARS, SPACES, WORDS
 
 from benchmarks.multilingual import lines
 from minibert.errors import InputTypeError
-from minibert.kernels.tokenizer import byte_level, long_segments, segment_cache
+from minibert.kernels.tokenizer import long_segments, merges, segment_cache
 from minibert.tokenization import AddedToken, PreTrainedTokenizerFast, compiled
 
 FALLBACK = ["<mask>", "a</s>b", "x" * 5000]  # encoded by a call of the tokenizer
@@ -186,7 +186,7 @@ def test_zero_characters_are_part_of_the_key(plain):
 
 
 def test_words_of_sizes_near_the_longest_that_is_compiled(plain):
-    for size in range(byte_level.MAX_WORD_BYTES - 6, byte_level.MAX_WORD_BYTES + 3):
+    for size in range(merges.MAX_WORD_BYTES - 6, merges.MAX_WORD_BYTES + 3):
         check(plain, ["a" * size, "é" * (size // 2), f"ab {'中' * (size // 3)} ab", "\U0001f600" * (size // 4)])
 
 
