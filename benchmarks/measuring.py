@@ -35,6 +35,7 @@ class Timing(NamedTuple):
     median: float
     spread: float  # half the interquartile range, over the median
     count: int
+    turns: tuple[float, ...]  # the median of each turn: turns of one round can be compared with each other
 
 
 def seconds_of(call: Callable) -> float:
@@ -43,21 +44,22 @@ def seconds_of(call: Callable) -> float:
     return time.perf_counter() - start
 
 
-def summary(seconds: list[float]) -> Timing:
+def summary(turns: list[list[float]]) -> Timing:
+    seconds = sum(turns, [])
     median = statistics.median(seconds)
     first, _, third = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else (median,) * 3
-    return Timing(median, (third - first) / 2 / median, len(seconds))
+    return Timing(median, (third - first) / 2 / median, len(seconds), tuple(map(statistics.median, turns)))
 
 
 def time_in_turn(calls: Mapping[str, Callable], rounds: int, pause: float = PAUSE, turn: float = TURN) -> dict[str, Timing]:
     """name -> the time of a call. All calls have a turn in every round, so a busy minute slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    turns: dict[str, list[list[float]]] = {name: [] for name in calls}
     gc.collect()
     for _ in range(rounds):
         for name, call in calls.items():
             keep_awake(pause)
-            seconds[name] += one_turn(call, turn)
-    return {name: summary(times) for name, times in seconds.items()}
+            turns[name].append(one_turn(call, turn))
+    return {name: summary(times) for name, times in turns.items()}
 
 
 def keep_awake(seconds: float) -> None:

@@ -107,7 +107,7 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
             if name in notes:
                 yield Result(operation, name, size.label, notes[name], first[name])
                 continue
-            unit, (median, spread, _) = units[name], times[name]
+            unit, (median, spread, *_) = units[name], times[name]
             pace[name] = median / size.operations
             rate = (size.bytes if unit == "GB/s" else size.operations) / median
             yield Result(

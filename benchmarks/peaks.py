@@ -1,24 +1,32 @@
 """The most this machine can do: arithmetic that never waits for memory, and memory that never waits for arithmetic.
 
     arithmetic(work, "fp32")     a call of this many operations: multiply-adds (two each) on registers
+    arithmetic(work, "bf16")     the same of pairs of bf16, if the processor has the instruction; else None
     arithmetic(work, "int8")     the same in 8 bits, by the best instruction here; None if there is none
     blas()                       a call of a large float32 product by NumPy's OpenBLAS, and its operations
     memory()                     a call that copies arrays larger than the caches, and the bytes it reads and writes
 
 All run on as many threads as the kernels. They are calls, so that they can be timed in turn with what is compared with
 them: a machine that is shared, or warm, is slower for both.
+
+    python -m benchmarks.peaks [--rounds 9]     all of them, on one thread and on each core
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from minibert.kernels.runtime.thread_count import get_num_threads
+from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
+
+from .measuring import document, machine, markdown, time_in_turn, write
 
 CHAINS = 12  # independent accumulators: more than latency times units, fewer than registers
 TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken away for a while delays one task only
@@ -56,6 +64,16 @@ def vpdpbusd() -> Instruction:
     return Instruction(sums, lines, f"declare {name}({sums}, {factors}, {factors})", 128)
 
 
+def vdpbf16ps() -> Instruction:
+    """AVX-512 BF16: 32 products of bf16, two to a sum."""
+    from llvmlite.binding import llvm_version_info
+
+    sums, factors = "<16 x float>", "<32 x bfloat>" if llvm_version_info[0] >= 16 else "<16 x i32>"
+    name = f"{sums} @llvm.x86.avx512bf16.dpbf16ps.512"
+    lines = f"{{b}}x = bitcast {sums} %x to {factors}\n  {{b}} = call {name}({sums} {{a}}, {factors} {{b}}x, {factors} {{b}}x)"
+    return Instruction(sums, lines, f"declare {name}({sums}, {factors}, {factors})", 64)
+
+
 def pmaddwd() -> Instruction:
     """AVX2: 16 products of 16 bits, two to a sum, and one addition."""
     sums, factors = "<8 x i32>", "<16 x i16>"
@@ -73,6 +91,8 @@ def instruction(numbers: str) -> Instruction | None:
     features = get_host_cpu_features()
     if numbers == "int8":
         return vpdpbusd() if features.get("avx512vnni") else pmaddwd() if features.get("avx2") else None
+    if numbers == "bf16":
+        return vdpbf16ps() if features.get("avx512bf16") else None
     return fma(16 if features.get("avx512f") else 8 if features.get("avx") else 4)
 
 
@@ -159,3 +179,35 @@ def on_threads(calls: list[Callable]) -> Callable:
     """One call that makes all of these on a pool of threads."""
     pool = ThreadPoolExecutor(get_num_threads())
     return lambda: [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def measure(rounds: int) -> list[list]:
+    """Rows of a table: what is done, its rate on one thread and on all, and how many times the first the second is: 2 for
+    two cores, 1 for two threads of one core."""
+    before, work, rates = get_num_threads(), 4 * TASK, {}
+    for threads in dict.fromkeys((1, before)):
+        set_num_threads(threads)
+        calls = {f"{numbers} multiply-adds, GOP/s": (arithmetic(work, numbers), work) for numbers in ("fp32", "bf16", "int8")}
+        calls |= {"copying, GB/s": memory(), "OpenBLAS float32, GFLOP/s": blas()}
+        present = {name: (call, amount) for name, (call, amount) in calls.items() if call is not None}
+        times = time_in_turn({name: call for name, (call, _) in present.items()}, rounds)
+        rates[threads] = {name: amount / times[name].median / 1e9 for name, (_, amount) in present.items()}
+    set_num_threads(before)
+    return [[name, one, rates[before][name], rates[before][name] / one] for name, one in rates[1].items()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    table = {"columns": ["", "one thread", f"{get_num_threads()} threads", "ratio"], "rows": measure(options.rounds)}
+    print(f"{machine()}\n\n{markdown(table['columns'], table['rows'])}")
+    write(options.json, document("peaks", get_num_threads(), {"peaks": table}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

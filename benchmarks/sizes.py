@@ -20,6 +20,7 @@ from kernel_cases import MAKERS, cast
 WIDTH, FEED_FORWARD, HEADS = 768, 3072, 12
 ROWS_BEYOND_CACHE = 16_384  # rows of 768: 48 MiB to read and 48 to write, where a large L3 has 32
 SEQUENCES = ((1, 16), (8, 128), (1, 512))
+LONG, WINDOW = (512, 1024, 4096), 256  # tokens of a text, and how many away one sees: longformer-base's
 # The layers of the encoder as (inputs, outputs), and how many rows: a sentence, some, a batch, a large one.
 SHAPES = {"linear_add": (FEED_FORWARD, WIDTH), "query_key_value": (WIDTH, WIDTH), "linear_relu": (WIDTH, WIDTH)}
 ROWS = {"linear": (1, 16, 128, 1024, 4096)}
@@ -39,6 +40,8 @@ class Size(NamedTuple):
 def sizes_of(operation: str, quick: bool = False) -> Iterator[Size]:
     if operation == "attention":
         return attention_sizes(SEQUENCES[:2] if quick else SEQUENCES)
+    if operation in ("window_attention", "global_attention"):
+        return long_text_sizes(operation, LONG[:1] if quick else LONG)
     _, parameters = make_inputs(operation, 1, 8, 8)
     if parameters:
         return product_sizes(operation, (16, 128) if quick else ROWS.get(operation, (16, 128, 1024)))
@@ -68,6 +71,25 @@ def attention_sizes(shapes: tuple[tuple[int, int], ...]) -> Iterator[Size]:
         query, key, value = np.random.default_rng(0).standard_normal((3, rows, WIDTH), dtype=np.float32)
         inputs = query, key, value, np.arange(sequences + 1) * length, None, HEADS
         yield Size(f"{sequences} × {length}", inputs, (), 4 * rows * length * WIDTH, 16 * rows * WIDTH, True)
+
+
+def long_text_sizes(operation: str, lengths: tuple[int, ...]) -> Iterator[Size]:
+    """One text whose first token is global. The operations are the formula's: keys that are in no window are not counted, and
+    for the global token all keys and values are projected."""
+    for length in lengths:
+        bounds, bytes_of_row = np.array([0, length]), 4 * WIDTH
+        if operation == "global_attention":
+            _, parameters = make_inputs("query_key_value", 1, WIDTH, WIDTH)
+            hidden = np.random.default_rng(0).standard_normal((length, WIDTH), dtype=np.float32)
+            inputs = hidden, np.array([0]), bounds, None, HEADS
+            work, moved = 4 * length * WIDTH * (WIDTH + 1), length * bytes_of_row + 3 * WIDTH * bytes_of_row
+            yield Size(f"1 of {length}", inputs, parameters, work, moved, True)
+            continue
+        query, key, value = np.random.default_rng(0).standard_normal((3, length, WIDTH), dtype=np.float32)
+        positions = np.arange(length)
+        seen = int((np.minimum(positions + WINDOW + 1, length) - np.maximum(positions - WINDOW, 0)).sum())
+        inputs = query, key, value, bounds, None, HEADS, WINDOW, positions == 0
+        yield Size(f"1 × {length}, {WINDOW} on each side", inputs, (), 4 * seen * WIDTH, 4 * length * bytes_of_row, True)
 
 
 def row_sizes(operation: str, counts: tuple[int, ...]) -> Iterator[Size]:

@@ -25,9 +25,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert import AutoTokenizer, DistilBertForSequenceClassification, loss_and_gradients, set_num_threads
-from minibert.kernels.catalog import make_training_ops
-from minibert.kernels.reference import AdamWSettings
+from minibert import AdamW, AutoTokenizer, DistilBertForSequenceClassification, loss_and_gradients, set_num_threads
+from minibert.models.losses import PLAIN
+from minibert.training.forward import DropoutKey
+from minibert.training.gradients import BatchSettings, loss_and_row_gradients
+from minibert.training.optimizer import catch_up
 
 from .export import VOCABULARY, export
 from .measuring import document, machine, markdown, time_in_turn, write
@@ -61,20 +63,22 @@ def minibert_with(kernels: str) -> Callable:
         model = DistilBertForSequenceClassification.from_pretrained(folder, kernels="reference")
         parameters = {name: np.array(tensor) for name, tensor in model.tensors.items()}
         model = model.with_tensors(parameters)  # and not the mapped file's, which would count as memory
-        moments = {name: (np.zeros_like(tensor), np.zeros_like(tensor)) for name, tensor in parameters.items()}
-        ops, options = make_training_ops(kernels), {"parameters": parameters, "kernels": kernels}
-        steps = 0
+        optimizer = AdamW(parameters, weight_decay=0.01, kernels=kernels, **SETTINGS)  # torch's default, but not for biases
+        words, steps = f"{model.encoder_names.words}.weight", 0
 
         def gradients(batch: Batch) -> dict[str, np.ndarray]:
-            return loss_and_gradients(model, batch.ids, batch.mask, labels=batch.labels, **options)[1]
+            inputs, options = (batch.ids, batch.mask), {"parameters": parameters, "kernels": kernels}
+            return loss_and_gradients(model, *inputs, labels=batch.labels, **options)[1]
+
+        def before_read(ids: np.ndarray) -> None:
+            catch_up(optimizer, words, np.unique(ids))
 
         def step(batch: Batch) -> None:
             nonlocal steps
             steps += 1
-            inputs = batch.ids, batch.mask
-            _, grads = loss_and_gradients(model, *inputs, labels=batch.labels, dropout_seed=0, dropout_step=steps, **options)
-            for name, grad in grads.items():
-                ops.adamw_step(parameters[name], grad, *moments[name], AdamWSettings(steps, **SETTINGS))
+            inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
+            settings = BatchSettings(DropoutKey(0, steps), parameters, kernels=kernels, before_read=before_read)
+            optimizer.step(loss_and_row_gradients(model, inputs, {"labels": batch.labels}, PLAIN, settings)[1])
 
         return Engine(gradients, step)
 
@@ -121,10 +125,10 @@ ENGINES = {
 }
 
 
-def sentences(data: Path) -> tuple[list[str], np.ndarray]:
-    path = data / "train.tsv"
+def sentences(data: Path, name: str = "train.tsv") -> tuple[list[str], np.ndarray]:
+    path = data / name
     if not path.is_file():
-        raise SystemExit(f"--data must be a folder that holds SST-2's train.tsv; {path} is not there.")
+        raise SystemExit(f"--data must be a folder that holds SST-2's {name}; {path} is not there.")
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n")[1:]]
     return [text for _, text in rows], np.array([int(label) for label, _ in rows])
 

@@ -15,8 +15,10 @@ from typing import Any
 
 from minibert.errors import KernelError, short_repr
 
-from . import composed, reference
+from . import composed, reference, sparse_attention
 from .registry import REGISTRY, TRAINING, Composition, Variant, registry_of
+
+NEVER_CAPTURED = ("window_attention", "global_attention")  # a model that calls them is never captured, another never calls them
 
 
 class Ops:
@@ -37,6 +39,8 @@ class Ops:
     embed = composed.embed
     query_key_value = composed.query_key_value
     attention = composed.attention
+    window_attention = sparse_attention.window_attention
+    global_attention = sparse_attention.global_attention
     linear_gelu = composed.linear_gelu
     linear_gelu_tanh = composed.linear_gelu_tanh
     linear_relu = composed.linear_relu
@@ -54,6 +58,8 @@ class Ops:
 
     def is_capturable(self, operation: str) -> bool:
         """Whether an operation only calls kernels. One that is not disables capture for the whole model."""
+        if operation in NEVER_CAPTURED:
+            return True
         choice = self.chosen[operation]
         parts = choice.parts if isinstance(choice, Composition) else ()
         return choice.capturable and all(map(self.is_capturable, parts))
@@ -105,7 +111,9 @@ class TrainingOps(Ops):
     relu_grad = staticmethod(reference.relu_grad)
     silu_grad = staticmethod(reference.silu_grad)
     tanh_grad = staticmethod(reference.tanh_grad)
+    squared_sums = staticmethod(reference.squared_sums)
     adamw_step = staticmethod(reference.adamw_step)
+    adamw_replay = staticmethod(reference.adamw_replay)
     embed_grad = composed.embed_grad
     query_key_value_grad = composed.query_key_value_grad
     attention_dropout = composed.attention_dropout

@@ -13,7 +13,7 @@ Next: `composed.py`, the operations that are made of these; `registry.py`, how a
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -188,6 +188,12 @@ def tanh_grad(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
     return grad * (1 - y * y)
 
 
+@reference
+def squared_sums(x: np.ndarray) -> np.ndarray:
+    """x (M, K) -> the sum of each row's squares (M,), in float64."""
+    return np.square(x, dtype=np.float64).sum(axis=1)
+
+
 class AdamWSettings(NamedTuple):
     """What one update of one tensor depends on, besides the tensor. The defaults are torch.optim.AdamW's."""
 
@@ -212,8 +218,33 @@ def adamw_step(
     second_moment  ← second_moment beta2 + grad² (1 − beta2)
     parameter      ← parameter − lr / (1 − beta1ᵗ) · first_moment / (√second_moment / √(1 − beta2ᵗ) + eps)
     """
-    keep, length, correction = adamw_factors(settings)
-    grad = grad * settings.grad_scale
+    adamw_update(parameter, grad * settings.grad_scale, first_moment, second_moment, adamw_factors(settings), settings)
+
+
+@reference
+def adamw_replay(
+    parameter: np.ndarray,
+    first_moment: np.ndarray,
+    second_moment: np.ndarray,
+    rows: np.ndarray,
+    done: np.ndarray,
+    factors: np.ndarray,
+    settings: AdamWSettings,
+) -> None:
+    """Three tables (V, D); rows (R,), each once; done (V,), how many steps each row has; the `adamw_factors` of all steps (T, 3).
+    Change these rows in place as the steps that they have missed would have, one after another, with gradients of 0; and
+    set their `done` to T. (Of the settings, the betas and eps count.)"""
+    for row in rows:
+        for missed in factors[done[row] :].tolist():
+            adamw_update(parameter[row], 0.0, first_moment[row], second_moment[row], missed, settings)
+    done[rows] = len(factors)
+
+
+def adamw_update(
+    parameter: np.ndarray, grad: Any, first_moment: np.ndarray, second_moment: np.ndarray, factors: Any, settings: AdamWSettings
+) -> None:
+    """The four lines of `adamw_step`."""
+    keep, length, correction = factors
     parameter *= keep
     first_moment += (grad - first_moment) * (1 - settings.beta1)
     second_moment *= settings.beta2

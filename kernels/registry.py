@@ -53,11 +53,12 @@ class Registry:
 
 REGISTRY = Registry()
 TRAINING = Registry()  # gradients, dropout and the optimizer's step, which no model is loaded with
+TRAINING_SUFFIXES = ("_grad", "dropout", "squared_sums", "_step", "_replay")
 
 
 def registry_of(operation: str) -> Registry:
     """The list that an operation belongs to, by its name: `linear_grad`, `dropout` and `adamw_step` are of TRAINING."""
-    return TRAINING if operation.endswith(("_grad", "dropout", "_step")) else REGISTRY
+    return TRAINING if operation.endswith(TRAINING_SUFFIXES) else REGISTRY
 
 
 def reference(function: F) -> F:

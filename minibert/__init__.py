@@ -72,6 +72,7 @@ _LAZY_EXPORTS = {
             "AutoTokenizer",
         ),
         "models.heads": ("sigmoid", "softmax"),
+        "explanation.explain": ("explain",),
         "training.gradients": ("loss_and_gradients",),
         "training.optimizer": ("AdamW",),
         "training.arguments": ("TrainingArguments",),

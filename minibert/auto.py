@@ -67,7 +67,7 @@ TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> th
     **{f"{prefix}Tokenizer": "BertTokenizer" for prefix in SAME_AS_BERT},
     **{f"{prefix}Tokenizer": "RobertaTokenizer" for prefix in SAME_AS_ROBERTA},
     "GPT2Tokenizer": "GPT2Tokenizer",
-    **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values()},
+    **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values() if family.tokenizer},
     "FunnelTokenizer": "FunnelTokenizer",
     "PreTrainedTokenizer": "PreTrainedTokenizerFast",
     "TokenizersBackend": "PreTrainedTokenizerFast",
@@ -107,7 +107,7 @@ def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
         )
     else:
         model_type = read_json_of(checkpoint, "config.json").get("model_type")
-        known = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
+        known = {model_type: family.tokenizer for model_type, family in FAMILIES.items() if family.tokenizer}
         name, source = known.get(str(model_type)), f"model_type {short_repr(model_type)}"
     model_type = model_type_of(checkpoint) if name is None and isinstance(stated, str) else None
     if model_type in MODELS:

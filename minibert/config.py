@@ -64,11 +64,21 @@ class Architecture(NamedTuple):
     embedding_width: int  # E; if it is not D, a linear layer follows the embeddings
     position_padding_id: int | None = None  # if set, positions count from this id + 1 and leave out tokens of this id
     relative_buckets: int = 0  # of a bias for the distance of two tokens; 0: there is none
+    windows: tuple[int, ...] | None = None  # how many tokens away one sees, of each layer or of all; None: all tokens
 
     @property
     def max_tokens(self) -> int:
         """Of a sequence: as many as there are positions for."""
         return self.positions if self.position_padding_id is None else self.positions - self.position_padding_id - 1
+
+    @property
+    def depends_on_distance(self) -> bool:
+        """Whether attention depends on how far apart two tokens are, so that a masked one between them counts."""
+        return self.relative_buckets > 0 or self.windows is not None
+
+    def window_of(self, layer: int) -> int | None:
+        """How many tokens away one sees in a layer; None: it sees all."""
+        return None if self.windows is None else self.windows[layer % len(self.windows)]
 
 
 class DropoutRates(NamedTuple):

@@ -1,6 +1,7 @@
 """A checkpoint of any form -> the same as one safetensors file, beside its configuration and tokenizer.
 
     minibert convert NAME FOLDER
+    minibert convert NAME FOLDER --to longformer        of a RoBERTa: `convert_longformer.py`
 
 Tensors keep their names, types and bits, heads that no class here has too; the other files are copied as they are. So
 the folder is the checkpoint that was there, for every program that opens safetensors. Nothing is executed on the way.
@@ -10,18 +11,22 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import hub
 from .auto import AutoTokenizer, config_of
-from .errors import strict_arguments
+from .config import PreTrainedConfig
+from .convert_longformer import longformer_config, longformer_tensors, write_configs
+from .errors import InputError, short_repr, strict_arguments
 from .files import as_folder, atomic_write
 from .pipelines.sentence_config import LIMITS, files_of, read_steps
-from .weights import WEIGHT_FILES, WEIGHTS, find_weights, open_weights, save_stored
+from .weights import WEIGHT_FILES, WEIGHTS, find_weights, open_weights, save_stored, save_tensors
 
 COPIED = (
     "config.json",
@@ -46,13 +51,17 @@ def convert(
     name: str | PathLike,
     folder: str | PathLike,
     *,
+    to: str | None = None,
     revision: str | None = None,
     cache_dir: str | PathLike | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> list[WrittenFile]:
-    """A folder, a bundled model or a repository of the hub -> its files in `folder`, the weights as safetensors. The
-    other arguments are those of `from_pretrained`. Errors are those of loading: what cannot be loaded is not written."""
+    """A folder, a bundled model or a repository of the hub -> its files in `folder`, the weights as safetensors. With
+    to="longformer" a RoBERTa becomes a Longformer, in float32. The other arguments are those of `from_pretrained`. Errors are
+    those of loading: what cannot be loaded is not written."""
+    if to not in (None, "longformer"):
+        raise InputError(f"to must be 'longformer', or None for the same model; got {short_repr(to)}.")
     folder = as_folder(folder)
     checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
     steps = read_steps(checkpoint) or [("Transformer", "")]
@@ -62,12 +71,25 @@ def convert(
     weights = [path for step, path in steps if step in ("Transformer", "Dense")]
     sources = {path: find_weights(checkpoint.within(path))[1] for path in weights}
     tensors = {path: open_weights(checkpoint.within(path)) for path in weights}
+    longformer = None if to is None else longformer_of(inner)
     written = list(copy_files(checkpoint, inner, folder, model_folder))
     for path in reversed(weights):  # the model's last: half of a folder is then none
-        save_stored(folder / path / WEIGHTS, tensors[path])
-        parameters = sum(math.prod(tensor.shape) for tensor in tensors[path].values())
-        written.append(WrittenFile(folder / path / WEIGHTS, sources[path], len(tensors[path]), parameters))
+        of_step: Mapping[str, Any] = tensors[path]
+        if longformer is not None and path == model_folder:
+            config, of_step = longformer
+            write_configs(inner, config, folder / path)
+            save_tensors(folder / path / WEIGHTS, of_step)
+        else:
+            save_stored(folder / path / WEIGHTS, tensors[path])
+        parameters = sum(math.prod(tensor.shape) for tensor in of_step.values())
+        written.append(WrittenFile(folder / path / WEIGHTS, sources[path], len(of_step), parameters))
     return written
+
+
+def longformer_of(checkpoint: hub.Checkpoint) -> tuple[PreTrainedConfig, dict[str, np.ndarray]]:
+    """A located RoBERTa checkpoint -> the configuration and the tensors of its Longformer."""
+    config = longformer_config(checkpoint)
+    return config, longformer_tensors(checkpoint, config)
 
 
 def copy_files(checkpoint: Any, inner: Any, folder: Path, model_folder: str) -> Iterator[WrittenFile]:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from llvmlite import ir
 from llvmlite.binding import llvm_version_info
 
-from ..compiler.cpu import HAS_AVX512_BF16
 from ..simd.emit import BYTE, FLOAT, WORD, byte_offset, call, emit_fma, load_unaligned, splat
 from ..simd.shapes import MR, NR, WIDTH
 from . import int8_layout
@@ -57,8 +56,7 @@ def float32() -> MicrokernelSpec:
 
 
 def bf16() -> MicrokernelSpec:
-    multiply_add = dot_bf16 if HAS_AVX512_BF16 else fma_widened_bf16
-    return MicrokernelSpec(MR, NR, WIDTH, 4 if HAS_AVX512_BF16 else 8, WORDS, FLOATS, multiply_add, no_scale, add_bias)
+    return MicrokernelSpec(MR, NR, WIDTH, 4, WORDS, FLOATS, dot_bf16, no_scale, add_bias)
 
 
 def int8() -> MicrokernelSpec:
@@ -98,15 +96,6 @@ def dot_bf16(builder, sums, x, weights):
     a = builder.bitcast(splat(builder, load_unaligned(builder, x, WORD), WIDTH), BF16_PAIRS)
     name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * WIDTH}"
     return [call(builder, name, FLOATS, c, a, builder.bitcast(b, BF16_PAIRS)) for b, c in zip(weights, sums)]
-
-
-def fma_widened_bf16(builder, sums, x, weights):
-    """A bf16 is the upper half of a float: shift the first of a pair up, clear the lower half of the second."""
-    sixteen, upper = ir.Constant(WORDS, [16] * WIDTH), ir.Constant(WORDS, [0xFFFF0000] * WIDTH)
-    for i, widen in enumerate((lambda b: builder.shl(b, sixteen), lambda b: builder.and_(b, upper))):
-        floats = [builder.bitcast(widen(b), FLOATS) for b in weights]
-        sums = fma_f32(builder, sums, byte_offset(builder, x, 4 * i), floats)
-    return sums
 
 
 # int8: the three dot products of `int8_isa.py`

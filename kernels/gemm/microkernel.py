@@ -85,7 +85,7 @@ def microkernel_f32(typing, y, x, panel, next_panel, scales, epilogue_vectors, r
 
 @intrinsic
 def microkernel_bf16(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """bf16: y += x (K / 2, ·)ᵀ @ panel (K / 2, 4 NR bytes); x has two bf16 a step if HAS_AVX512_BF16, else two floats."""
+    """bf16: y += x (K / 2, ·)ᵀ @ panel (K / 2, 4 NR bytes); x has two bf16 a step."""
     arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
     return signature(*arrays, tile_args), emitter(bf16())
 

@@ -1,16 +1,17 @@
 """The ladders: each operation's variants, the plain loops first, one idea more from one to the next.
 
-    linear_naive.py       naive, tiled, packed, blocked, threads      linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
+    linear_naive.py       naive, tiled, tiled_4x4, packed, ...         linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
     attention_naive.py    naive, transposed, online, lanes            attention_f32.py, attention_bf16.py             the top rungs
+    window_attention.py   global_attention.py         naive, register: for long texts
     softmax.py  layer_norm.py  activations.py  embed.py       naive, vector
     epilogues.py      a product with what follows it          quantization.py   int8 in NumPy: the formulas
 
     For training:
     linear_grad.py  layer_norm_grad.py  softmax_grad.py  activation_grads.py  take_grad.py       naive, and the top rung
     attention_grad.py  attention_training.py      naive; the top rung, and attention with dropout
-    dropout.py  adamw.py                          naive, vector
+    dropout.py  squared_sums.py  adamw.py         naive, vector
 
-The formulas are in `../reference.py` and `../composed.py`. The machinery of the top rungs is in `../gemm/`.
+The formulas are in `../reference.py`, `../composed.py` and `../sparse_attention.py`. The machinery of the top rungs is in `../gemm/`.
 """
 
 LADDERS = (  # in the order in which tables show them; a file that is not here comes after these
@@ -22,6 +23,8 @@ LADDERS = (  # in the order in which tables show them; a file that is not here c
     "attention_naive",
     "attention_f32",
     "attention_bf16",
+    "window_attention",
+    "global_attention",
     "layer_norm",
     "activations",
     "embed",
@@ -33,5 +36,6 @@ LADDERS = (  # in the order in which tables show them; a file that is not here c
     "dropout",
     "attention_grad",
     "attention_training",
+    "squared_sums",
     "adamw",
 )

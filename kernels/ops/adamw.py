@@ -1,4 +1,5 @@
-"""AdamW's update in one pass over memory. The formula is `reference.adamw_step`."""
+"""AdamW's update in one pass over memory, and the updates that rows of a table have missed. The formulas are
+`reference.adamw_step` and `reference.adamw_replay`."""
 
 from __future__ import annotations
 
@@ -48,15 +49,13 @@ def adamw_step_vector(parameter, grad, first_moment, second_moment, settings):
     """In float32, in vectors; blocks on threads. A value's bits depend on nothing but its own row of arguments, so rows may be
     updated by themselves."""
     arrays = flat(parameter, grad, first_moment, second_moment)
-    constants = (
-        *adamw_factors(settings),
-        1 - settings.beta1,
-        settings.beta2,
-        1 - settings.beta2,
-        settings.eps,
-        settings.grad_scale,
-    )
-    run(adamw_tasks, -(-parameter.size // ADAMW_TASK_VALUES), *arrays, tuple(map(float, constants)))
+    constants = tuple(map(float, (*adamw_factors(settings), *constants_of(settings))))
+    run(adamw_tasks, -(-parameter.size // ADAMW_TASK_VALUES), *arrays, constants)
+
+
+def constants_of(settings):
+    """What `update_block` takes after the factors of a step."""
+    return 1 - settings.beta1, settings.beta2, 1 - settings.beta2, settings.eps, settings.grad_scale
 
 
 @jit(nogil=True, error_model="numpy")
@@ -83,3 +82,38 @@ def update_block(parameter, grad, first_moment, second_moment, constants):
         first_moment[i] = mean
         second_moment[i] = square
         parameter[i] = parameter[i] * keep - length * (mean / (math.sqrt(square) * inverse_correction + eps))
+
+
+@variant("adamw_replay", **ONE_ROUNDING)
+def adamw_replay_naive(parameter, first_moment, second_moment, rows, done, factors, settings):
+    """Step by step, and in each step row by row."""
+    constants = settings.beta1, settings.beta2, settings.eps, 0.0
+    zeros = np.zeros(parameter.shape[1], parameter.dtype)
+    for row in rows:
+        for missed in factors[done[row] :]:
+            update_values(parameter[row], zeros, first_moment[row], second_moment[row], (*missed, *constants))
+    done[rows] = len(factors)
+
+
+@variant("adamw_replay", **ONE_ROUNDING)
+def adamw_replay_vector(parameter, first_moment, second_moment, rows, done, factors, settings):
+    """Row by row, on threads: a row stays in the first cache for all the steps that it has missed, where each step by itself
+    reads and writes the tables in memory. The kernel of a step, so the bits are those of as many steps."""
+    zeros = np.zeros(parameter.shape[1], np.float32)
+    constants = tuple(map(float, constants_of(settings)))
+    run(replay_tasks, len(rows), parameter, zeros, first_moment, second_moment, rows, done, factors, constants)
+
+
+@jit(nogil=True, error_model="numpy")
+def replay_tasks(counter, parameter, zeros, first_moment, second_moment, rows, done, factors, constants):
+    """A task is a row."""
+    new_share, beta2, square_share, eps, grad_scale = constants
+    task = fetch_add(counter)
+    while task < len(rows):
+        row = rows[task]
+        for step in range(done[row], len(factors)):
+            keep, length, correction = factors[step, 0], factors[step, 1], factors[step, 2]
+            one_step = keep, length, correction, new_share, beta2, square_share, eps, grad_scale
+            update_block(parameter[row], zeros, first_moment[row], second_moment[row], one_step)
+        done[row] = len(factors)
+        task = fetch_add(counter)

@@ -1,4 +1,4 @@
-"""softmax(q kᵀ / √Dh) v with both products in bf16, if the processor multiplies pairs of bf16 (AVX512-BF16).
+"""softmax(q kᵀ / √Dh) v with both products in bf16, if the processor multiplies bf16 faster than float32.
 
 Scores, the softmax's sums and the result stay float32; queries, keys, values and weights are rounded. The loops over
 sequences, heads and queries are those of `attention_f32.py`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiler.cpu import HAS_AVX512_BF16
+from ..compiler.cpu import HAS_FAST_BF16
 from ..compiler.jit import jit
 from ..gemm.microkernel import microkernel_bf16
 from ..gemm.shapes import K_ACCUMULATE
@@ -31,8 +31,8 @@ from .linear_bf16 import round_to_bf16
 
 @variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and weights keep 8 of 24 bits", capturable=True)
 def attention_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
-    """`register` with bf16 tiles; `register` itself if the processor has no AVX512-BF16."""
-    if not HAS_AVX512_BF16:
+    """`register` with bf16 tiles; `register` itself if the processor multiplies bf16 no faster than float32."""
+    if not HAS_FAST_BF16:
         return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
     plain = bias is None and window is None
     kernel = attention_tasks_bf16 if plain else attention_tasks_bf16_biased

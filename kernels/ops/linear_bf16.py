@@ -1,17 +1,19 @@
-"""x weightᵀ + bias with weights in bf16: half the memory, and half the bytes to wait for in a short text.
+"""x weightᵀ + bias with weights in bf16, a float32 without its lower 16 bits.
 
-A bf16 is a float32 without its lower 16 bits. With AVX512-BF16, x is rounded to bf16 too, and the sums stay float32.
-Without it, the weights are widened in registers, two for one load, and nothing else is rounded.
-A panel's row is two neighbors of k for NR outputs. The loops are in `../gemm/gemm.py`.
+If the processor multiplies bf16 faster than float32 (`HAS_FAST_BF16`), x is rounded too, and the sums stay float32. A panel's
+row is then two neighbors of k for NR outputs: half the memory, and half the bytes to wait for in a short text. The loops are
+in `../gemm/gemm.py`. If it does not, the product is `register`'s, of x as it is with the rounded weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.cpu import HAS_AVX512_BF16
+from ..compiler.cpu import HAS_FAST_BF16
 from ..compiler.jit import jit
 from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.microkernel import microkernel_bf16
@@ -25,11 +27,12 @@ from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave_rows
 from .epilogues import register_fused
+from .linear_f32 import gemm_f32, pack_f32, repack_f32
 
-X_STEP_BF16 = np.dtype(np.uint32 if HAS_AVX512_BF16 else np.uint64)  # one row of packed x in a step
+X_STEP_BF16 = np.dtype(np.uint32)  # one row of packed x in a step
 BF16_TOLERANCE = {
     "tolerance": 0.01,
-    "tolerance_reason": "weights keep 8 of 24 bits: each is off by up to 1/512; with AVX512-BF16 so is x",
+    "tolerance_reason": "weights keep 8 of 24 bits: each is off by up to 1/512; so is x if the processor multiplies bf16",
 }
 
 
@@ -107,24 +110,16 @@ def pair_of_bf16(first, second):
 
 @jit(error_model="numpy")
 def pack_rows_bf16(x, next_row, scratch, packed_x, row_scales):
-    """A tile's rows of x (R, K) -> packed_x: for each step the rows' two neighbors of k, with 0 after an odd last one. With
-    AVX512-BF16 they are rounded and share a word, else they are two floats. `row_scales` is not used."""
+    """A tile's rows of x (R, K) -> packed_x: for each step a word of the rows' two neighbors of k, rounded, with 0 after an
+    odd last one. `row_scales` is not used."""
     rows, inputs = x.shape
     lines, length = scratch[1], len(packed_x) // rows
     for row in range(rows):
-        values = x[row]
-        if HAS_AVX512_BF16:
-            halves = lines[row].view(np.uint16)
-            for i in range(inputs):
-                halves[i] = np.uint16(round_to_bf16(values[i]) >> np.uint32(16))
-            for i in range(inputs, 2 * length):
-                halves[i] = 0
-        else:
-            floats = lines[row]
-            for i in range(inputs):
-                floats[i] = values[i]
-            for i in range(inputs, length):
-                floats[i] = 0
+        values, halves = x[row], lines[row].view(np.uint16)
+        for i in range(inputs):
+            halves[i] = np.uint16(round_to_bf16(values[i]) >> np.uint32(16))
+        for i in range(inputs, 2 * length):
+            halves[i] = 0
     interleave_rows(lines[:rows].view(X_STEP_BF16), packed_x.view(X_STEP_BF16))
 
 
@@ -147,14 +142,62 @@ BF16 = GemmSpec(
     lambda steps: K_ACCUMULATE // 2,
     scratch_bf16,
 )
-gemm_bf16 = partial(gemm, BF16)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 
-@variant("linear", pack_weights=pack_bf16, **BF16_TOLERANCE, capturable=True, repack_weights=repack_bf16)
+def pack_rounded(*arrays):
+    """As `pack_f32`, the weights rounded to bf16."""
+    return pack_f32(*with_rounded_weights(arrays))
+
+
+def repack_rounded(*arrays):
+    """As `pack_rounded`, by kernels on threads, into memory that is reused."""
+    return repack_f32(*with_rounded_weights(arrays))
+
+
+def with_rounded_weights(arrays):
+    """(weight, bias), once or three times -> the same, each weight rounded."""
+    return [rounded(array) if i % 2 == 0 else array for i, array in enumerate(arrays)]
+
+
+def rounded(matrix):
+    """matrix (M, N) -> float32, each value the nearest bf16."""
+    result = empty(*matrix.shape)
+    run(round_rows, len(matrix), np.ascontiguousarray(matrix), result.view(np.uint32))
+    return result
+
+
+@jit(nogil=True, error_model="numpy")
+def round_rows(counter, matrix, result):
+    """result = matrix, each value the nearest bf16. A task is a row."""
+    row = fetch_add(counter)
+    while row < len(matrix):
+        source, target = matrix[row], result[row]
+        for i in range(len(source)):
+            target[i] = round_to_bf16(source[i]) & np.uint32(0xFFFF0000)
+        row = fetch_add(counter)
+
+
+class Bf16Product(NamedTuple):
+    """A product with rounded weights, and how they are packed for it."""
+
+    gemm: Callable  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
+    pack: Callable
+    repack: Callable
+    pack_columns: Callable  # matrix (K, N) -> panels
+
+
+if HAS_FAST_BF16:
+    PRODUCT = Bf16Product(partial(gemm, BF16), pack_bf16, repack_bf16, pack_columns_of_bf16)
+else:
+    PRODUCT = Bf16Product(gemm_f32, pack_rounded, repack_rounded, lambda matrix: pack_columns_of(rounded(matrix)))
+gemm_bf16 = PRODUCT.gemm
+
+
+@variant("linear", pack_weights=PRODUCT.pack, **BF16_TOLERANCE, capturable=True, repack_weights=PRODUCT.repack)
 def linear_bf16(x, *packed):
-    """Half the bytes of `register`. With AVX512-BF16 twice its speed: 216 GFLOP/s instead of 109 (Zen 4, one thread, query, key
-    and value in a forward pass of 1,024 tokens)."""
+    """Half the bytes of `register` and twice its speed where the processor multiplies bf16: 216 GFLOP/s instead of 109 (Zen 4,
+    one thread, query, key and value in a forward pass of 1,024 tokens)."""
     return gemm_bf16(NO_ACTIVATION, x, *packed)[0]
 
 
-register_fused("bf16", gemm_bf16, pack_bf16, repack_bf16, **BF16_TOLERANCE)
+register_fused("bf16", gemm_bf16, PRODUCT.pack, PRODUCT.repack, **BF16_TOLERANCE)

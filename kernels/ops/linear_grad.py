@@ -21,7 +21,7 @@ from ..gemm.gemm import Weights
 from ..gemm.packing import as_weights, pack_columns_of, sum_of_rows, transposed
 from ..registry import Variant, register, variant
 from ..simd.scalar_math import NO_ACTIVATION
-from .linear_bf16 import BF16_TOLERANCE, gemm_bf16, pack_columns_of_bf16
+from .linear_bf16 import BF16_TOLERANCE, PRODUCT, gemm_bf16
 from .linear_f32 import F32_TOLERANCE, gemm_f32
 from .linear_naive import BLOCKED_TOLERANCE, linear_threads
 
@@ -60,7 +60,7 @@ def columns_f32(matrix) -> Weights:
 
 def columns_bf16(matrix) -> Weights:
     """matrix (K, N) -> what `gemm_bf16` multiplies x (M, K) with."""
-    return as_weights(pack_columns_of_bf16(matrix), WITHOUT_BIAS, matrix.shape[1])
+    return as_weights(PRODUCT.pack_columns(matrix), WITHOUT_BIAS, matrix.shape[1])
 
 
 def register_gradients(name: str, gemm: Callable, columns: Callable, *, tolerance: float, tolerance_reason: str) -> None:

@@ -83,6 +83,7 @@ def softmax_row(scores, mask_limit, probabilities):
         row_max = max_nnan(row_max, min(scores[i], mask_limit[i]))
     for i in range(len(scores)):
         probabilities[i] = exp_nonpositive(min(scores[i], mask_limit[i]) - row_max)
+    for i in range(len(scores)):  # a loop that also stores is vectorized only if arrays are far apart: other bits, by chance
         total = add_reassoc(total, probabilities[i])
     scale = np.float32(1) / total
     for i in range(len(probabilities)):

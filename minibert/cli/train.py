@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ConfigError, InputError
 from ..loading import ModelOptions
-from .run import SIGTERM_STATUS
+from .run_shared import SIGTERM_STATUS
 from .shared import command, eprint
 from .train_card import write_card
 from .train_options import add_arguments, check_options
@@ -177,6 +177,7 @@ def training_arguments(options: argparse.Namespace, task: Any, weights: list[flo
         freeze_layers=options.freeze,
         distillation_temperature=options.temperature,
         distillation_weight=options.distillation_weight,
+        distillation_hidden_weight=options.hidden_weight,
         seed=options.seed,
         bf16=options.bf16,
         disable_tqdm=True,  # the command shows it itself
@@ -242,7 +243,7 @@ def exit_on_sigterm(signal_number: int, frame: Any) -> None:
 def solve(options: argparse.Namespace, trainer: Any) -> None:
     """--head-only: the head's minimum, then one evaluation."""
     from ..training.head_only import solve_head
-    from ..training.trainer import loss_options
+    from ..training.steps import loss_options
 
     solution = solve_head(
         trainer.model,

@@ -46,6 +46,8 @@ def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] |
         }
     if options.teacher:
         recipe["teacher"] = f"{options.teacher}, weight {options.distillation_weight:g}, temperature {options.temperature:g}"
+        if options.hidden_weight:
+            recipe["teacher"] += f", hidden weight {options.hidden_weight:g}"
     if options.lora:
         recipe["LoRA"] = f"rank {options.lora}; adapter/ holds PEFT's files"
     if weights:

@@ -60,6 +60,7 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     add("--balanced", action="store_true", help="weigh classes by the inverse of how often they are")
     add("--teacher", metavar="NAME", help="a model whose logits are learned beside the labels: distillation")
     add("--distillation-weight", type=number, default=0.5, metavar="X", help="the share of the loss against the teacher (0.5)")
+    add("--hidden-weight", type=number, default=0.0, metavar="X", help="of the loss against the teacher's layers (0)")
     add("--temperature", type=number, default=2.0, metavar="T", help="of the teacher's probabilities (2)")
     add("--freeze", type=count, metavar="N", help="train neither embeddings nor the first N layers")
     add("--lora", type=at_least_one, metavar="R", help="train low-rank changes of queries and values, of rank R, and the head")
@@ -102,6 +103,8 @@ def check_options(options: argparse.Namespace, task: Any) -> None:
         raise InputError("--lora changes the encoder, which --head-only leaves as it is; pass one of them.")
     if options.teacher and (options.head_only or task.problem_type in ("regression", "multi_label_classification")):
         raise InputError("--teacher is for classes, one each, and not for --head-only.")
+    if options.hidden_weight and not options.teacher:
+        raise InputError("--hidden-weight is of a teacher's layers; it needs --teacher NAME.")
     if options.teacher and task.head == "ForMaskedLM":
         raise InputError("--teacher is for classifiers of texts and tokens.")
     if options.pair_column and task.head != "ForSequenceClassification":

@@ -3,7 +3,9 @@
     bert.py          configuration, names in a checkpoint, classes with their heads
     distilbert.py    the same encoder under other names, without token types
     electra.py       embeddings that may be narrower than the hidden states, a discriminator and a generator
-    mpnet.py         attention with a bias for distances, positions that leave out padding, RoBERTa's special tokens
+    roberta.py       positions that leave out padding, other heads
+    longformer.py    RoBERTa with a window for each layer, and tokens that see all
+    mpnet.py         RoBERTa's positions and special tokens, attention with a bias for distances
 
 The entry makes the family known: the public names of `minibert`, the Auto classes (`minibert/auto.py`) and the tasks
 of the pipelines derive from it. This file imports no NumPy, so all of them stay cheap until a class is used. To add a
@@ -47,14 +49,14 @@ class Family:
         self,
         module: str,
         prefix: str,
-        tokenizer: str,
+        tokenizer: str | None,
         heads: tuple[str, ...],
         purposes: Mapping[str, str] | None = None,
         pretraining_head: str = "ForPreTraining",
     ):
         self.module = module  # the file, in this folder
         self.prefix = prefix  # of its classes: prefix + "Config", and prefix + each of the heads
-        self.tokenizer = tokenizer  # the class of `minibert/tokenization/` that is its tokenizer
+        self.tokenizer = tokenizer  # the class of `minibert/tokenization/` that is its tokenizer, if there is one
         self.heads = heads
         self.purposes = {**{head: HEADS[head] for head in heads}, **(purposes or {})}
         self.pretraining_head = pretraining_head  # of the class that AutoModelForPreTraining takes
@@ -86,6 +88,10 @@ FAMILIES = {
         heads=(*COMMON_HEADS, "ForPreTraining"),
         purposes={"ForPreTraining": "replaced token detection"},
     ),
+    "roberta": Family(module="roberta", prefix="Roberta", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"),
+    "longformer": Family(
+        module="longformer", prefix="Longformer", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
+    ),
     "mpnet": Family(
         module="mpnet", prefix="MPNet", tokenizer="MPNetTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
     ),
@@ -97,7 +103,7 @@ def public_names() -> Iterator[tuple[str, str, str]]:
     for family in FAMILIES.values():
         for end in ("Config", *family.heads):
             yield family.prefix + end, f"families.{family.module}", family.prefix + end
-        for end in ("Tokenizer", "TokenizerFast"):
+        for end in ("Tokenizer", "TokenizerFast") if family.tokenizer else ():
             yield family.prefix + end, "tokenization", family.tokenizer
 
 

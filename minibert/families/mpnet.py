@@ -11,7 +11,7 @@ from ..config import Architecture, DropoutRates, PreTrainedConfig
 from ..errors import ConfigError
 from ..models.checkpoint import EncoderNames
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, TokenClassifier
-from ..models.language_modeling import MaskedLM, MaskedLMNames
+from ..models.language_modeling import RobertaLMHead
 from ..models.pooling import ModelWithPooler, PooledClassifier
 from ..models.relative_bias import BUCKETS
 
@@ -147,17 +147,8 @@ class MPNetForQuestionAnswering(QuestionAnswerer):
     encoder_names = NAMES
 
 
-class MPNetForMaskedLM(MaskedLM):
+class MPNetForMaskedLM(RobertaLMHead):
     """MPNet that guesses masked words."""
 
     config_class = MPNetConfig
     encoder_names = NAMES
-    activation = "gelu"  # whatever the encoder's is
-    head_names = MaskedLMNames(
-        transform="lm_head.dense", norm="lm_head.layer_norm", bias="lm_head.bias", decoder="lm_head.decoder"
-    )
-    tied_weights = {"lm_head.decoder.weight": "embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"}
-    stand_ins = (  # either bias is enough
-        ("lm_head.bias", "lm_head.decoder.bias"),
-        ("lm_head.decoder.bias", "lm_head.bias"),
-    )

@@ -27,6 +27,7 @@ from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_s
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
+from .intermediates import Step, record_steps, reference_model
 from .losses import LossHead, head_loss
 from .module import Module
 from .outputs import BaseModelOutput, Loss, ModelOutput, to_tensors
@@ -285,7 +286,20 @@ class PreTrainedModel(Module):
             return outputs
         hidden = self.encode(packed, intermediates)  # who sees a layer sees all of it
         outputs = self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
-        return {**outputs, **unpack_intermediates(packed, intermediates, self.encoder.heads)}
+        return {**outputs, **self.unpack_intermediates(packed, intermediates)}
+
+    def unpack_intermediates(self, packed: Packed, intermediates: Intermediates) -> Fields:
+        """Those that a caller requested -> the output's fields."""
+        fields: dict[str, Any] = {}
+        if intermediates.hidden_states is not None:
+            fields["hidden_states"] = tuple(packed.unpack(state) for state in intermediates.hidden_states)
+        if intermediates.attentions is not None:
+            fields |= self.unpack_attentions(packed, intermediates.attentions)
+        return fields
+
+    def unpack_attentions(self, packed: Packed, attentions: list) -> Fields:
+        """`Intermediates.attentions` -> the output's fields."""
+        return {"attentions": tuple(packed.unpack_squares(squares, self.encoder.heads) for squares in attentions)}
 
     def encode(self, packed: Packed, intermediates: Intermediates = NO_INTERMEDIATES, cls_only: bool = False) -> np.ndarray:
         """Packed tokens -> hidden (N, D); with `cls_only`, of each sequence's first token (S, D)."""
@@ -298,7 +312,7 @@ class PreTrainedModel(Module):
         if not self.kernels.compiled:
             ensure_compiled(self.kernels)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
-            if captured and self.kernels.capturable and packed.score_bias is None:
+            if captured and self.kernels.capturable and packed.score_bias is None and self.architecture.windows is None:
                 outputs = self.graph_cache.run(compute, packed, *arguments)
             else:
                 outputs = compute(packed, *arguments)
@@ -318,6 +332,26 @@ class PreTrainedModel(Module):
         """hidden (N, D), or (S, D) if `cls_only` -> the output's own fields. If `cls_only`, it calls operations and
         does nothing else, so that they can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
+
+    @strict_arguments
+    def intermediates(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        *,
+        inputs_embeds: Any = None,
+    ) -> dict[str, Step]:
+        """A call's inputs -> every step of the forward pass by its name, in order: a `Step` with its array, its shape and the
+        function that computed it (`intermediates.py`), by the reference kernels. Outputs of padding are zeros."""
+        source = input_ids if inputs_embeds is None else inputs_embeds
+        if source is None or (inputs_embeds is not None and input_ids is not None) or hasattr(source, "keys"):
+            refuse_source(input_ids, inputs_embeds)
+        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        steps = record_steps(reference_model(self), packed)
+        check_finite(*(step.array for step in steps.values()))
+        return steps
 
     @strict_arguments
     def with_tensors(self: M, tensors: Mapping[str, np.ndarray]) -> M:
@@ -388,12 +422,3 @@ def requested(config: PreTrainedConfig, name: str, argument: bool | None) -> boo
     """A call's flag, or the configuration's if the call has none."""
     value = config.__dict__.get(name) if argument is None else argument
     return value is not None and read_flag(name, value)
-
-
-def unpack_intermediates(packed: Packed, intermediates: Intermediates, heads: int) -> dict[str, tuple]:
-    fields = {}
-    if intermediates.hidden_states is not None:
-        fields["hidden_states"] = tuple(packed.unpack(state) for state in intermediates.hidden_states)
-    if intermediates.attentions is not None:
-        fields["attentions"] = tuple(packed.unpack_squares(squares, heads) for squares in intermediates.attentions)
-    return fields

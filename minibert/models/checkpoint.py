@@ -38,10 +38,18 @@ class EncoderNames(NamedTuple):
     embedding_projection: str | None = None  # between embeddings and first layer, if their widths differ
     relative_bias: str | None = None  # a table of biases for the distance of two tokens
     pooler: str | None = None  # a layer that several heads share, and that carries the encoder's prefix
+    global_query: str | None = None  # these three of tokens with global attention
+    global_key: str | None = None
+    global_value: str | None = None
     heads: tuple[str, ...] = ()  # how names of heads begin, beyond COMMON_HEADS
 
     def of_layer(self, index: int, part: str) -> str:
         return f"{self.layer.format(index)}.{getattr(self, part)}"
+
+    @property
+    def global_parts(self) -> tuple[str, ...]:
+        """The fields that name the projections of global tokens, if the family has any."""
+        return () if self.global_query is None else ("global_query", "global_key", "global_value")
 
     def in_pooler(self, name: str) -> bool:
         return self.pooler is not None and name.startswith(f"{self.pooler}.")
@@ -68,7 +76,7 @@ def encoder_shapes(names: EncoderNames, arch: Architecture) -> dict[str, tuple[i
     if embedding_width != width and names.embedding_projection is not None:
         shapes |= linear_shapes(names.embedding_projection, width, embedding_width)
     for index in range(arch.layers):
-        for part in ("query", "key", "value", "attention_out"):
+        for part in ("query", "key", "value", *names.global_parts, "attention_out"):
             shapes |= linear_shapes(names.of_layer(index, part), width, width)
         shapes |= norm_shapes(names.of_layer(index, "attention_norm"), width)
         shapes |= linear_shapes(names.of_layer(index, "feed_forward_in"), arch.feed_forward, width)

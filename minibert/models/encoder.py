@@ -5,7 +5,7 @@
 
 All families are this one model. DistilBERT has no token types (a row of zeros takes their place); ELECTRA's embeddings
 may be narrower than its hidden states (a linear layer follows them); MPNet's attention adds a bias for the distance of two
-tokens. `ops` is a table of operations, `Ops` in `kernels/catalog.py`, which lists each with its formula in
+tokens; Longformer's sees a window (`window_layers.py`). `ops` is a table of operations, `Ops` in `kernels/catalog.py`, which lists each with its formula in
 `kernels/reference.py` or `kernels/composed.py`; whether their compiled variants are in it changes no line here. Next:
 `heads.py`, hidden states to logits.
 """
@@ -30,6 +30,7 @@ from .packing import Packed
 from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
 from .query_masks import attention_by_sequence, probabilities_by_sequence, sequence_biases
 from .relative_bias import bias_of_longest
+from .window_layers import attend_to_windows
 
 
 class Layer(NamedTuple):
@@ -41,6 +42,9 @@ class Layer(NamedTuple):
     feed_forward_in: tuple
     feed_forward_out: tuple
     output_norm: tuple
+    window: int | None = None  # how many tokens away one sees; None: all of the sequence
+    global_attention: tuple = ()  # of the tokens that see all, if there is a window
+    global_tensors: tuple[np.ndarray, ...] = ()  # the same as they are in the checkpoint
 
 
 class Encoder(NamedTuple):
@@ -59,7 +63,7 @@ class Intermediates(NamedTuple):
     """Intermediate results that a caller requested: lists to be filled, or None."""
 
     hidden_states: list[np.ndarray] | None  # layers + 1 of (N, D)
-    attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L)
+    attentions: list[list[np.ndarray]] | None  # layers of S arrays (H, L, L); with windows, those of `window_layers.py`
 
 
 NO_INTERMEDIATES = Intermediates(None, None)
@@ -106,6 +110,28 @@ def encode_layer(
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.
     """
     query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
+    if layer.window is None:
+        context = attend_to_all(hidden, query_input, layer, packed, encoder, ops, intermediates, bias)
+    else:
+        context = attend_to_windows(hidden, layer, packed, encoder.heads, ops, intermediates.attentions, query_rows)
+    hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
+
+    linear_act = getattr(ops, encoder.linear_act)
+    inner = linear_act(hidden, *layer.feed_forward_in)  # (N, F)
+    return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
+
+
+def attend_to_all(
+    hidden: np.ndarray,
+    query_input: np.ndarray,
+    layer: Layer,
+    packed: Packed,
+    encoder: Encoder,
+    ops: Ops,
+    intermediates: Intermediates,
+    bias: np.ndarray | list[np.ndarray] | None,
+) -> np.ndarray:
+    """hidden (N, D), query_input (A, D), bias as in `encode_layer` -> the context (A, D)."""
     query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
     if isinstance(bias, list):
         context = attention_by_sequence(ops, query, key, value, packed.bounds, bias)
@@ -114,11 +140,7 @@ def encode_layer(
         context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
     if intermediates.attentions is not None:
         intermediates.attentions.append(layer_probabilities(query, key, packed, encoder, ops, bias))
-    hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
-
-    linear_act = getattr(ops, encoder.linear_act)
-    inner = linear_act(hidden, *layer.feed_forward_in)  # (N, F)
-    return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
+    return context
 
 
 def layer_probabilities(
@@ -167,6 +189,13 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         parts, operation = QUANTIZED_LINEARS[name]
         return prepare(operation, *(names.of_layer(index, part) for part in parts))
 
+    def global_linears(index: int) -> dict[str, tuple]:
+        modules = [names.of_layer(index, part) for part in names.global_parts]
+        if not modules:
+            return {}
+        arrays = chain(*(pair(module) for module in modules))
+        return {"global_attention": prepare("global_attention", *modules), "global_tensors": tuple(arrays)}
+
     def norm(module: str) -> tuple:
         return (*pair(module), arch.eps)
 
@@ -178,6 +207,8 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
             feed_forward_in=layer_linear(index, "feed_forward_in"),
             feed_forward_out=layer_linear(index, "feed_forward_out"),
             output_norm=norm(names.of_layer(index, "output_norm")),
+            window=arch.window_of(index),
+            **global_linears(index),
         )
 
     if names.relative_bias:

@@ -97,3 +97,17 @@ class MaskedLM(ModelWithHead):
             logits = self.mlm_logits(hidden)
             check_finite(logits)
         return logits
+
+
+class RobertaLMHead(MaskedLM):
+    """RoBERTa's head, which MPNet and Longformer have too."""
+
+    activation = "gelu"  # whatever the encoder's is
+    head_names = MaskedLMNames(
+        transform="lm_head.dense", norm="lm_head.layer_norm", bias="lm_head.bias", decoder="lm_head.decoder"
+    )
+    tied_weights = {"lm_head.decoder.weight": "embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"}
+    stand_ins = (  # either bias is enough
+        ("lm_head.bias", "lm_head.decoder.bias"),
+        ("lm_head.decoder.bias", "lm_head.bias"),
+    )

@@ -136,3 +136,42 @@ class ElectraForPreTrainingOutput(ModelOutput):
     """logits (B, T): above 0 if the token is a replaced one."""
 
     fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+# Longformer's attentions are (B, H, T, X + window + 1), global_attentions (B, H, T, X): `window_layers.py`
+
+
+class LongformerBaseModelOutputWithPooling(ModelOutput):
+    """As BaseModelOutputWithPooling, and global_attentions, if attentions are requested and a token is global."""
+
+    fields = (*BaseModelOutputWithPooling.fields, "global_attentions")
+
+
+class LongformerSequenceClassifierOutput(ModelOutput):
+    """logits (B, labels)."""
+
+    fields = (*SequenceClassifierOutput.fields, "global_attentions")
+
+
+class LongformerTokenClassifierOutput(ModelOutput):
+    """logits (B, T, labels)."""
+
+    fields = (*TokenClassifierOutput.fields, "global_attentions")
+
+
+class LongformerQuestionAnsweringModelOutput(ModelOutput):
+    """start_logits and end_logits (B, T)."""
+
+    fields = (*QuestionAnsweringModelOutput.fields, "global_attentions")
+
+
+class LongformerMaskedLMOutput(ModelOutput):
+    """logits (B, T, V)."""
+
+    fields = (*MaskedLMOutput.fields, "global_attentions")
+
+
+class LongformerMultipleChoiceModelOutput(ModelOutput):
+    """logits (B, C)."""
+
+    fields = (*MultipleChoiceModelOutput.fields, "global_attentions")

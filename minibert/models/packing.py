@@ -6,8 +6,8 @@
 A token is packed if its mask is 1, or if it is its row's first, which heads read. A first token whose mask is 0 attends
 to the others, but they do not attend to it (`key_mask`). A token keeps the position of its column, as in transformers, so
 padding on the left moves positions and changes the outputs; pass `position_ids` for others. Some families count positions
-without padding instead (`position_padding_id`). If attention depends on the distance of two tokens (`relative_buckets`), a
-masked token before an unmasked one is packed too, as distances count it.
+without padding instead (`position_padding_id`). If attention depends on the distance of two tokens (`relative_buckets`,
+`windows`), a masked token before an unmasked one is packed too, as distances count it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Packed(NamedTuple):
     words: np.ndarray | None = None  # the caller's embeddings, of which `token_ids` are rows; None: the model's
     choices: int = 1  # of each question, if rows are choices: they follow each other
     score_bias: np.ndarray | None = None  # (S, 1 or H, T, T), added to attention's scores: a mask for each query
+    global_mask: np.ndarray | None = None  # (N,) bool: which tokens see all and are seen by all, if there are windows
 
     @property
     def first(self) -> np.ndarray:
@@ -81,7 +82,7 @@ def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids:
         if mask.ndim > 2:
             score_bias = read_query_mask(mask, ids.shape, arch.heads)
         else:
-            token_mask, key_mask = read_mask(mask, ids.shape, keeps_distances=arch.relative_buckets > 0)
+            token_mask, key_mask = read_mask(mask, ids.shape, keeps_distances=arch.depends_on_distance)
     if np.logical_and.reduce(token_mask, axis=None):  # methods of NumPy that run no Python: a pass evicts Python's code
         token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]
         bounds = np.arange(len(ids) + 1) * ids.shape[1]

@@ -3,9 +3,11 @@
     forward.py     the forward pass of `minibert/models/encoder.py`, which keeps what the backward pass reads; and dropout
     backward.py    the same steps in reverse: the chain rule, one operation at a time
     heads.py       heads, forward and backward, and their losses
+    hidden_states.py   the loss against a teacher's layers
     gradients.py   `loss_and_gradients(model, ..., labels=...)`: all of it
 
-    optimizer.py   AdamW and clipping; schedules.py, the learning rate; freezing.py, which layers learn, and how fast
+    optimizer.py   AdamW and clipping; lazy_rows.py, embeddings that a step does not touch
+    schedules.py   the learning rate; freezing.py, which layers learn, and how fast
     data.py        rows -> batches; masking.py, words to guess
     steps.py       one step: batches -> gradients -> AdamW
     loop.py        epochs, and what is due after a step; callbacks.py, checkpoints.py

@@ -14,26 +14,42 @@ import numpy as np
 from ..models.packing import Packed
 from ..models.relative_bias import relative_bias_grad
 from .forward import ATTENTION, ATTENTION_OUT, EMBEDDINGS, FEED_FORWARD_OUT, EncoderRecord, LayerRecord, Network
+from .lazy_rows import RowGradient
+from .window_layers import windows_backward
 
 
 class Gradients(dict):
-    """A tensor's name in a checkpoint -> the loss's gradient by it, of its shape."""
+    """A tensor's name in a checkpoint -> the loss's gradient by it, of its shape; of the word embeddings, those of the rows
+    that were read, a `RowGradient`, if nothing but the embedding reads them."""
 
     def accumulate(self, module: str, weight_grad: np.ndarray, bias_grad: np.ndarray) -> None:
         self.accumulate_tensor(f"{module}.weight", weight_grad)
         self.accumulate_tensor(f"{module}.bias", bias_grad)
 
-    def accumulate_tensor(self, name: str, grad: np.ndarray) -> None:
+    def accumulate_tensor(self, name: str, grad: np.ndarray | RowGradient) -> None:
         """Word embeddings that are tied to the decoder get two gradients."""
-        self[name] = self[name] + grad if name in self else grad
+        if name in self:
+            grad = self[name] + (grad.dense() if isinstance(grad, RowGradient) else grad)
+        self[name] = grad
 
 
 def encode_backward(
-    grad: np.ndarray, record: EncoderRecord, packed: Packed, network: Network, gradients: Gradients, pad_token_id: Any = None
+    grad: np.ndarray,
+    record: EncoderRecord,
+    packed: Packed,
+    network: Network,
+    gradients: Gradients,
+    pad_token_id: Any = None,
+    layer_grads: list[np.ndarray] | None = None,
 ) -> None:
-    """grad of the hidden states (N, D) or (S, D) -> the gradients of the encoder's tensors, down to those that are frozen."""
+    """grad of the hidden states (N, D) or (S, D) -> the gradients of the encoder's tensors, down to those that are frozen.
+    `layer_grads` (N, D) are those of each layer's output, if the loss reads these too."""
     names, arch, ops = network.names, network.arch, network.ops
+    if arch.windows is not None and len(grad) < len(record.embedded):  # of first tokens, and the last layer computed all
+        grad = ops.take_grad(grad, packed.first, len(record.embedded))
     for index in reversed(range(network.frozen_layers or 0, arch.layers)):
+        if layer_grads is not None:
+            grad = grad + layer_grads[index]
         grad = layer_backward(grad, record.layers[index], index, packed, network, gradients)  # (N, D)
     if network.frozen_layers is not None:
         return
@@ -42,14 +58,16 @@ def encode_backward(
         grad, *parameter_grads = ops.linear_grad(grad, record.embedded, weight)  # (N, E)
         gradients.accumulate(names.embedding_projection, *parameter_grads)
     grad = network.dropout(grad, network.rates.embeddings, EMBEDDINGS)
-    ids = packed.token_ids, packed.type_ids, packed.position_ids
+    rows, token_rows = np.unique(packed.token_ids, return_inverse=True)  # a batch reads few rows of many
+    words, *tables = network.tables()
+    ids = token_rows, packed.type_ids, packed.position_ids
     weight, _ = network.pair(names.embedding_norm)
-    words, types, positions, *norm_grads = ops.embed_grad(grad, *ids, network.tables(), weight, arch.eps)
-    if type(pad_token_id) is int and 0 <= pad_token_id < len(words):
-        words[pad_token_id] = 0  # PyTorch's padding_idx: training leaves this row as it is
+    word_rows, types, positions, *norm_grads = ops.embed_grad(grad, *ids, (words[rows], *tables), weight, arch.eps)
+    if type(pad_token_id) is int:
+        word_rows[rows == pad_token_id] = 0  # PyTorch's padding_idx: training leaves this row as it is
     if arch.position_padding_id is not None:
         positions[arch.position_padding_id] = 0
-    gradients.accumulate_tensor(f"{names.words}.weight", words)
+    gradients.accumulate_tensor(f"{names.words}.weight", RowGradient(rows, word_rows, len(words)))
     gradients.accumulate_tensor(f"{names.positions}.weight", positions)
     if names.types:
         gradients.accumulate_tensor(f"{names.types}.weight", types)
@@ -94,17 +112,21 @@ def attention_backward(
     grad: np.ndarray, record: LayerRecord, index: int, packed: Packed, network: Network, gradients: Gradients
 ) -> tuple[np.ndarray, np.ndarray]:
     """grad of the context (A, D) -> of query_input (A, D), and of hidden as keys' and values' input (N, D)."""
-    settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
-    inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
-    grads = network.ops.attention_grad(grad, *inputs, settings, record.bias)
+    if network.arch.windows is None:
+        settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
+        inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
+        grads = network.ops.attention_grad(grad, *inputs, settings, record.bias)
+        global_grad = None
+    else:
+        *grads, global_grad = windows_backward(grad, record, index, packed, network, gradients)
     if record.bias is not None:
         table_grad = relative_bias_grad(grads[3], network.arch.relative_buckets)
         gradients.accumulate_tensor(f"{network.names.relative_bias}.weight", table_grad)
     modules = [network.names.of_layer(index, part) for part in ("query", "key", "value")]
     weights = [network.pair(module)[0] for module in modules]
     query_input_grad, hidden_grad, *parameter_grads = network.ops.query_key_value_grad(
-        grads[:3], record.query_input, record.hidden, *weights
+        tuple(grads[:3]), record.query_input, record.hidden, *weights
     )
     for module, weight_grad, bias_grad in zip(modules, parameter_grads[::2], parameter_grads[1::2]):
         gradients.accumulate(module, weight_grad, bias_grad)
-    return query_input_grad, hidden_grad
+    return query_input_grad, hidden_grad if global_grad is None else hidden_grad + global_grad

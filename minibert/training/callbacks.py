@@ -87,7 +87,8 @@ class TrainerControl:
 
 class TrainerCallback:
     """The base: does nothing. Each method gets the arguments, the state and the control, and more by keyword: `model`,
-    `processing_class`, and `metrics` or `logs`."""
+    `processing_class`, and `metrics` or `logs`. The model has the weights of this step at `on_epoch_end`, `on_evaluate`,
+    `on_save` and `on_train_end`; at other points some of them are older."""
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Before the first step."""

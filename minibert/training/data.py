@@ -19,7 +19,7 @@ from ..errors import InputError, InputTypeError, short_repr, strict_arguments
 from ..models.labels import IGNORED
 from ..tensors import as_array
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "global_attention_mask")
 LABELS = ("labels", "next_sentence_label", "start_positions", "end_positions")
 LABEL_ALIASES = {"label": "labels", "label_ids": "labels"}  # as transformers' collator has them
 GROUP = 50  # batches whose rows are sorted by length among themselves

@@ -16,6 +16,7 @@ from ..config import Architecture, DropoutRates
 from ..models.checkpoint import EncoderNames
 from ..models.packing import Packed
 from ..models.relative_bias import bias_of_longest
+from .window_layers import GlobalRecord, attend_to_windows
 
 # Which of a model's dropouts it is: `site` in `philox.DropoutSettings`. Those of layer i are 3 i further, a head's are last.
 EMBEDDINGS, ATTENTION, ATTENTION_OUT, FEED_FORWARD_OUT = 0, 1, 2, 3
@@ -86,6 +87,7 @@ class LayerRecord(NamedTuple):
     inner_sum: np.ndarray  # (A, F): before the activation
     inner: np.ndarray  # (A, F): after it
     output_sum: np.ndarray  # (A, D): before the norm
+    of_global: GlobalRecord | None = None  # of tokens that see all, if the layer has a window
 
 
 class EncoderRecord(NamedTuple):
@@ -102,12 +104,12 @@ def encode_for_training(packed: Packed, network: Network, cls_only: bool) -> tup
     hidden = embedded = network.dropout(embedded, network.rates.embeddings, EMBEDDINGS)
     if names.embedding_projection is not None and arch.embedding_width != arch.width:
         hidden = network.linear(embedded, *network.pair(names.embedding_projection))  # (N, D)
-    bias, records = network.relative_bias(packed), []
+    bias, records, has_windows = network.relative_bias(packed), [], arch.windows is not None
     for index in range(arch.layers):
-        query_rows = packed.first if cls_only and index == arch.layers - 1 else None
+        query_rows = packed.first if cls_only and index == arch.layers - 1 and not has_windows else None
         hidden, record = encode_layer(hidden, index, packed, network, bias, query_rows)
         records.append(record)
-    return hidden, EncoderRecord(embedded, records)
+    return hidden[packed.first] if cls_only and has_windows else hidden, EncoderRecord(embedded, records)
 
 
 def encode_layer(
@@ -118,7 +120,11 @@ def encode_layer(
     weights = [array for part in ("query", "key", "value") for array in network.pair(names.of_layer(index, part))]
     query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
     query, key, value = ops.query_key_value(query_input, hidden, *ops.pack_weights("query_key_value", *weights))
-    context = attention(query, key, value, packed, network, index, bias)
+    of_global = None
+    if arch.windows is None:
+        context = attention(query, key, value, packed, network, index, bias)
+    else:
+        context, of_global = attend_to_windows(hidden, (query, key, value), packed, network, index)
 
     output = network.linear(context, *network.pair(names.of_layer(index, "attention_out")))
     attention_sum = query_input + network.dropout(output, rates.attention_out, 3 * index + ATTENTION_OUT)
@@ -128,9 +134,8 @@ def encode_layer(
     inner = getattr(ops, arch.activation)(inner_sum)
     output = network.linear(inner, *network.pair(names.of_layer(index, "feed_forward_out")))
     output_sum = attended + network.dropout(output, rates.feed_forward_out, 3 * index + FEED_FORWARD_OUT)
-    record = LayerRecord(
-        hidden, query_rows, query_input, query, key, value, bias, context, attention_sum, attended, inner_sum, inner, output_sum
-    )
+    attended_record = hidden, query_rows, query_input, query, key, value, bias, context, attention_sum, attended
+    record = LayerRecord(*attended_record, inner_sum, inner, output_sum, of_global)
     return ops.layer_norm(output_sum, *network.pair(names.of_layer(index, "output_norm")), arch.eps), record
 
 

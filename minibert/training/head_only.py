@@ -18,6 +18,7 @@ from ..models.losses import LossOptions, loss_and_grad, tokens_of_loss
 from .backward import Gradients
 from .data import Rows, load_batch, split
 from .forward import Network
+from .gradients import pack_inputs
 from .heads import head_backward, head_forward
 from .operations import choose_ops
 
@@ -73,7 +74,7 @@ def head_data(model: PreTrainedModel, rows: Rows, collator: Callable, batch_size
         inputs, batch_labels = load_batch(rows, indices, collator, head.labels, (0, 0, index))
         if "labels" not in batch_labels:
             raise InputError(f"each row of {rows.name} must have labels.")
-        values, packed = as_labels("labels", batch_labels["labels"]), model.pack(**inputs)
+        values, packed = as_labels("labels", batch_labels["labels"]), pack_inputs(model, inputs)
         hidden = model.encode(packed, cls_only=head.form == "sequence")
         if head.form == "token":
             mask = tokens_of_loss(head.form, packed.token_mask, packed.key_mask)

@@ -59,7 +59,8 @@ def head_backward(
 class TrainingHead:
     """One head of a batch: its labels, read before the forward pass, and the rows of hidden states that it needs."""
 
-    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed) -> None:
+    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed, cls_only: bool) -> None:
+        """`cls_only`: whether the hidden states are those of each sequence's first token."""
         self.head, self.config, self.packed = head, model.config, packed
         self.labels = [as_labels(name, labels[name]) for name in head.labels]
         self.rows: np.ndarray | None = None  # of the packed tokens; None: all
@@ -70,7 +71,7 @@ class TrainingHead:
         elif head.form in OF_TOKENS:
             of_tokens, self.read = token_labels(head.form, head.labels[0], self.labels[0], token_mask)
             self.labels, self.rows = [of_tokens], np.flatnonzero(self.read[packed.token_mask])
-        elif not model.cls_only:
+        elif not cls_only:
             self.rows = packed.first
 
     def run(

@@ -108,6 +108,7 @@ class TrainingLoop:
             self.set_due(ends)
             trainer.notify("on_step_end", loss=result.loss)
             if ends or trainer.control.should_epoch_stop:
+                self.refresh_model()
                 trainer.notify("on_epoch_end")
             self.do_due(result)
             if (
@@ -172,6 +173,7 @@ class TrainingLoop:
 
     def refresh_model(self, tensors: dict | None = None) -> None:
         """Give the trainer's model the weights as they are now."""
+        self.stepper.optimizer.flush()
         model = self.trainer.model
         model.build(model.config, self.stepper.parameters if tensors is None else tensors, model.kernels.spec)
 

@@ -4,8 +4,8 @@ The passes know nothing of it: they compute with the sum, and the chain rule tak
 
     dA = (alpha / r) Bᵀ dW        dB = (alpha / r) dW Aᵀ
 
-These products are NumPy's: their bits may depend on how many threads its BLAS has, unlike those of a training without LoRA.
-`save_adapter` writes PEFT's files. Next: `steps.py`, which trains A and B in the place of W.
+These products are those of linear layers, so their bits are the same on any number of threads. `save_adapter` writes PEFT's
+files. Next: `steps.py`, which trains A and B in the place of W.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..files import as_folder, write_json
 from ..models.base import PreTrainedModel
 from ..weights import save_tensors
 from .freezing import frozen_tensors
+from .operations import choose_ops
 from .option_readers import read_count, read_real
 
 A, B = "lora_A", "lora_B"
@@ -48,8 +49,10 @@ class LoraConfig:
 class Adapter:
     """A and B for each target of a model, and the head's own tensors; `base` holds the weights without them."""
 
-    def __init__(self, model: PreTrainedModel, config: LoraConfig, seed: int, freeze_layers: int | None = None):
-        self.config, self.scale = config, config.lora_alpha / config.r
+    def __init__(
+        self, model: PreTrainedModel, config: LoraConfig, seed: int, freeze_layers: int | None = None, kernels: str = "auto"
+    ):
+        self.config, self.scale, self.kernels = config, config.lora_alpha / config.r, kernels
         self.base = model.tensors
         self.targets = target_weights(model, config, frozen_tensors(model, freeze_layers))
         self.head = [name for name in model.head_shapes(model.config) if name in model.tensors]
@@ -64,24 +67,27 @@ class Adapter:
     def trainable(self, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {**self.matrices, **{name: parameters[name] for name in self.head}}
 
-    def gradients(self, gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def gradients(self, gradients: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the sums -> those of A, B and the head."""
         result = {}
         for name in self.targets:
+            if name not in gradients:  # a batch in which nothing has a label
+                continue
             grad, a, b = gradients[name], self.matrices[f"{name}.{A}"], self.matrices[f"{name}.{B}"]
-            result[f"{name}.{A}"] = np.float32(self.scale) * (b.T @ grad)
-            result[f"{name}.{B}"] = np.float32(self.scale) * (grad @ a.T)
+            result[f"{name}.{A}"] = np.float32(self.scale) * self.product(b.T, grad)
+            result[f"{name}.{B}"] = np.float32(self.scale) * self.product(grad, a.T)
         return result | {name: gradients[name] for name in self.head if name in gradients}
 
     def apply(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Write the sums W + (alpha / r) B A into the parameters."""
         for name in self.targets:
-            product = self.matrices[f"{name}.{B}"] @ self.matrices[f"{name}.{A}"]
+            product = self.product(self.matrices[f"{name}.{B}"], self.matrices[f"{name}.{A}"])
             parameters[name][...] = self.base[name] + np.float32(self.scale) * product
 
-    def load(self, matrices: Mapping[str, np.ndarray]) -> None:
-        for name, matrix in self.matrices.items():
-            matrix[...] = matrices[name]
+    def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """a (M, K), b (K, N) -> (M, N). NumPy's own product may have other bits on another number of threads."""
+        ops, zeros = choose_ops(self.kernels, a.dtype), np.zeros(b.shape[1], a.dtype)
+        return ops.linear(np.ascontiguousarray(a), *ops.pack_weights("linear", np.ascontiguousarray(b.T), zeros))
 
     def save(self, model: PreTrainedModel, folder: str | PathLike, base_model: str | None = None) -> None:
         """Write adapter_config.json and adapter_model.safetensors, which PEFT loads onto the model that was trained."""

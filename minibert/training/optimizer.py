@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from minibert.kernels.catalog import TrainingOps
 from minibert.kernels.reference import AdamWSettings
 
 from ..errors import InputError, InputTypeError, short_repr, strict_arguments
+from .lazy_rows import LazyRows, RowGradient
 from .operations import choose_ops
 from .option_readers import read_real
 
@@ -27,8 +29,9 @@ from .option_readers import read_real
 class AdamW:
     """`AdamW(parameters)` holds the two moments of each parameter; `step(gradients)` changes the parameters in place.
 
-    `parameters` maps names to arrays, float32 or float64; `kernels` are a preset, as of `loss_and_gradients`. `lr_scales` maps names to factors of the learning rate, 1 if it has
-    none. A parameter without a gradient is left as it is.
+    `parameters` maps names to arrays, float32 or float64; `kernels` are a preset, as of `loss_and_gradients`. `lr_scales` maps
+    names to factors of the learning rate, 1 if it has none. A parameter without a gradient is left as it is. One that gets a
+    `RowGradient` is read after `catch_up` of the rows that are read, or after `flush`, and never without.
     """
 
     @strict_arguments
@@ -53,9 +56,10 @@ class AdamW:
         self.kernels = kernels
         self.steps = 0
         self.moments = {name: (np.zeros_like(array), np.zeros_like(array)) for name, array in parameters.items()}
+        self.lazy: dict[str, LazyRows] = {}  # of the tables that had a RowGradient
 
     @strict_arguments
-    def step(self, gradients: Mapping[str, np.ndarray], lr: float | None = None, grad_scale: float = 1.0) -> None:
+    def step(self, gradients: Mapping[str, np.ndarray | RowGradient], lr: float | None = None, grad_scale: float = 1.0) -> None:
         """One step along the gradients times `grad_scale`; with `lr`, at this learning rate in place of the optimizer's."""
         rate, grad_scale = self.lr if lr is None else read_real("lr", lr), read_real("grad_scale", grad_scale)
         self.check_gradients(gradients)
@@ -65,12 +69,23 @@ class AdamW:
             decay = self.weight_decay if decays(name, parameter) else 0.0
             scaled_rate = rate * self.lr_scales.get(name, 1.0)
             settings = AdamWSettings(self.steps, scaled_rate, *self.betas, self.eps, decay, grad_scale)
-            kernels = self.kernels if parameter.flags.c_contiguous else "reference"  # compiled ones write rows in one piece
-            update = choose_ops(kernels, parameter.dtype).adamw_step
+            if isinstance(grad, RowGradient):
+                lazy_rows_of(self, name, settings).update(grad, settings)
+                continue
+            if name in self.lazy:
+                self.lazy[name].flush()
+            update = ops_for(parameter, self.kernels).adamw_step
             update(parameter, np.asarray(grad, parameter.dtype), *self.moments[name], settings)
 
-    def check_gradients(self, gradients: Mapping[str, np.ndarray]) -> None:
-        if not isinstance(gradients, Mapping) or not all(isinstance(grad, np.ndarray) for grad in gradients.values()):
+    @strict_arguments
+    def flush(self) -> None:
+        """Before all rows of all parameters are read: do the updates that any have missed."""
+        for lazy in self.lazy.values():
+            lazy.flush()
+
+    def check_gradients(self, gradients: Mapping[str, np.ndarray | RowGradient]) -> None:
+        known = np.ndarray, RowGradient
+        if not isinstance(gradients, Mapping) or not all(isinstance(grad, known) for grad in gradients.values()):
             raise InputTypeError(f"gradients must map names of parameters to arrays; got {short_repr(gradients)}.")
         for name, grad in gradients.items():
             if name not in self.parameters or grad.shape != self.parameters[name].shape:
@@ -79,6 +94,7 @@ class AdamW:
     @strict_arguments
     def state_dict(self) -> dict[str, np.ndarray]:
         """The moments by name: `exp_avg.NAME` and `exp_avg_sq.NAME`, after torch's names. Not copied."""
+        self.flush()
         first = {f"exp_avg.{name}": moments[0] for name, moments in self.moments.items()}
         return first | {f"exp_avg_sq.{name}": moments[1] for name, moments in self.moments.items()}
 
@@ -91,8 +107,27 @@ class AdamW:
         for name, array in own.items():
             if getattr(state[name], "shape", None) != array.shape:
                 raise InputError(f"an optimizer's state must have the shapes of its parameters; {name} has another.")
-            array[...] = state[name]
+            array[...] = state[name]  # of all rows, none of which misses a step
         self.steps = int(read_real("steps", steps))
+
+
+def catch_up(optimizer: AdamW, name: str, rows: np.ndarray) -> None:
+    """Before a batch reads these rows of a parameter, each named once: do the updates that they have missed."""
+    if name in optimizer.lazy:
+        optimizer.lazy[name].catch_up(rows)
+
+
+def lazy_rows_of(optimizer: AdamW, name: str, settings: AdamWSettings) -> LazyRows:
+    if name not in optimizer.lazy:
+        parameter = optimizer.parameters[name]
+        ops = ops_for(parameter, optimizer.kernels)
+        optimizer.lazy[name] = LazyRows(parameter, optimizer.moments[name], settings, ops)
+    return optimizer.lazy[name]
+
+
+def ops_for(parameter: np.ndarray, kernels: str) -> TrainingOps:
+    """Compiled ones write rows in one piece."""
+    return choose_ops(kernels if parameter.flags.c_contiguous else "reference", parameter.dtype)
 
 
 def decays(name: str, parameter: np.ndarray) -> bool:
@@ -100,21 +135,25 @@ def decays(name: str, parameter: np.ndarray) -> bool:
     return parameter.ndim > 1 and "bias" not in name
 
 
-def gradient_norm(gradients: Mapping[str, np.ndarray]) -> float:
-    """The norm of all gradients together. Sums are of float64, tensor by tensor in the mapping's order: the same bits on any
-    number of threads."""
-    return math.sqrt(sum(squared_sum(grad) for grad in gradients.values()))
+def gradient_norm(gradients: Mapping[str, np.ndarray | RowGradient], kernels: str = "auto") -> float:
+    """The norm of all gradients together. Sums are of float64, row by row in the mapping's order: the same bits on any number
+    of threads, and whether or not a gradient lists the rows that are 0."""
+    return math.sqrt(sum(squared_sum(grad, kernels) for grad in gradients.values()))
+
+
+def squared_sum(grad: np.ndarray | RowGradient, kernels: str) -> float:
+    values = grad.values if isinstance(grad, RowGradient) else grad
+    if not values.size:
+        return 0.0
+    rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
+    sums = choose_ops(kernels, values.dtype).squared_sums(rows)
+    return float(np.cumsum(sums)[-1])  # one after another, as np.sum does not: a 0 more changes no bit
 
 
 def clip_factor(norm: float, max_norm: float) -> float:
     """What gradients of this norm are multiplied by so that it is `max_norm` at most; 1 if that is 0. (As
     `torch.nn.utils.clip_grad_norm_`; arXiv:1211.5063, algorithm 1.)"""
     return min(1.0, max_norm / (norm + 1e-6)) if max_norm > 0 else 1.0
-
-
-def squared_sum(array: np.ndarray) -> float:
-    flat = array.reshape(-1)
-    return float(np.einsum("i,i->", flat, flat, dtype=np.float64, casting="same_kind"))
 
 
 def check_parameters(parameters: Any) -> None:

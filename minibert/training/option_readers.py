@@ -65,6 +65,13 @@ def read_numbers(name: str, value: Any) -> list[float]:
     return [read_real(name, number) for number in values]
 
 
+def read_layers(name: str, layers: Any) -> list[int]:
+    """A list of integers from 0 up."""
+    if not isinstance(layers, (list, tuple)):
+        raise InputTypeError(f"{name} must be a list of the teacher's layers, one for each layer; got {short_repr(layers)}.")
+    return [read_count(name, layer) for layer in layers]
+
+
 def read_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of `choices`; an Enum's member counts as its value, as transformers' own are passed."""
     value = getattr(value, "value", value)

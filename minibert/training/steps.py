@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError, TrainingError
 from ..models.base import PreTrainedModel
+from ..models.losses import LossOptions
 from .arguments import TrainingArguments
 from .data import Rows, label_count, load_batch
+from .forward import DropoutKey
 from .freezing import frozen_tensors, learning_rate_scales
-from .gradients import loss_and_gradients
+from .gradients import BatchSettings, loss_and_row_gradients, with_teacher_options
+from .hidden_states import PROJECTION, HiddenTargets, new_projection
+from .lazy_rows import RowGradient, add_rows
 from .lora import Adapter, LoraConfig
-from .optimizer import AdamW, clip_factor, gradient_norm
+from .optimizer import AdamW, catch_up, clip_factor, gradient_norm
 from .schedules import SCHEDULES
 
 TRAINING = 0  # of the keys of random draws
+Gradient = np.ndarray | RowGradient
 
 
 class StepResult(NamedTuple):
@@ -48,43 +53,52 @@ class Stepper:
         self.total_steps, self.warmup = total_steps, args.warmup_of(total_steps)
         self.label_names = [name for head in model.loss_heads(model.config) for name in head.labels]
         self.parameters = {name: np.array(tensor, np.float32) for name, tensor in model.tensors.items()}
-        self.adapter = None if peft_config is None else Adapter(model, peft_config, args.seed, args.freeze_layers)
+        kernels = "reference" if args.preset == "reference" else "auto"
+        self.adapter = None if peft_config is None else Adapter(model, peft_config, args.seed, args.freeze_layers, kernels)
         if self.adapter is None:
             frozen = frozen_tensors(model, args.freeze_layers)
             trainable = {name: array for name, array in self.parameters.items() if name not in frozen}
         else:
             trainable = self.adapter.trainable(self.parameters)
+        scales = scales_of(trainable, learning_rate_scales(model, args.layerwise_lr_decay))
+        self.projection = projection_of(model, teacher, args)
         self.optimizer = AdamW(
-            trainable,
+            {**trainable, **self.projection},
             betas=(args.adam_beta1, args.adam_beta2),
             eps=args.adam_epsilon,
             weight_decay=args.weight_decay,
             kernels=args.preset,
-            lr_scales=scales_of(trainable, learning_rate_scales(model, args.layerwise_lr_decay)),
+            lr_scales=scales,
         )
 
     def load(self, tensors: Mapping[str, np.ndarray], moments: Mapping[str, np.ndarray], steps: int) -> None:
         """Continue from a checkpoint. InputError if LoRA's matrices do not give its weights, on the model they began with."""
         for name, array in self.parameters.items():
             array[...] = tensors[name]
-        matrices = {} if self.adapter is None else self.adapter.matrices
-        self.optimizer.load_state_dict({name: array for name, array in moments.items() if name not in matrices}, steps)
+        others = self.other_arrays()
+        self.optimizer.load_state_dict({name: array for name, array in moments.items() if name not in others}, steps)
+        for name, array in others.items():
+            array[...] = moments[name]
         if self.adapter is not None:
-            self.adapter.load(moments)
             self.adapter.apply(self.parameters)
             if any(not np.array_equal(array, tensors[name]) for name, array in self.parameters.items()):
                 raise InputError("a training with LoRA is resumed on the model that it began with; the weights are others.")
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `load` takes as moments: those of the optimizer, and LoRA's matrices."""
-        return self.optimizer.state_dict() | ({} if self.adapter is None else self.adapter.matrices)
+        """What `load` takes as moments: those of the optimizer, and what is trained but no part of the model."""
+        return self.optimizer.state_dict() | self.other_arrays()
+
+    def other_arrays(self) -> dict[str, np.ndarray]:
+        """LoRA's matrices, and the projection of hidden states."""
+        return {**({} if self.adapter is None else self.adapter.matrices), **self.projection}
 
     def step(self, number: int, batches: Sequence[np.ndarray]) -> StepResult:
         """The step after `number` others, on the rows of these micro-batches. TrainingError if its loss is NaN or infinite."""
         loss, gradients = self.loss_and_gradients(number, batches)
         if self.adapter is not None:
-            gradients = self.adapter.gradients(gradients)
-        grad_norm = gradient_norm(gradients)
+            of_projection = {name: gradients[name] for name in self.projection if name in gradients}
+            gradients = self.adapter.gradients(gradients) | of_projection
+        grad_norm = gradient_norm(gradients, self.args.preset)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             rows = [int(index) for batch in batches for index in batch]
             value = f"loss is {loss:g}" if not math.isfinite(loss) else f"norm of the gradients is {grad_norm:g}"
@@ -98,7 +112,7 @@ class Stepper:
             self.adapter.apply(self.parameters)
         return StepResult(loss, grad_norm, learning_rate)
 
-    def loss_and_gradients(self, number: int, batches: Sequence[np.ndarray]) -> tuple[float, dict[str, np.ndarray]]:
+    def loss_and_gradients(self, number: int, batches: Sequence[np.ndarray]) -> tuple[float, dict[str, Gradient]]:
         """Those of one batch of all micro-batches' rows: each counts by the labels that its own mean is over."""
         args = self.args
         loaded = []
@@ -108,28 +122,47 @@ class Stepper:
             loaded.append((micro_step, inputs, labels, label_count(labels, args.class_weights)))
         total = sum(count for *_, count in loaded)
         mean_loss = 0.0
-        gradients: dict[str, np.ndarray] = {}
+        gradients: dict[str, Gradient] = {}
         for micro_step, inputs, labels, count in loaded:
             if not count:  # no token of it has a label
                 continue
-            loss, micro_gradients = loss_and_gradients(
-                self.model,
-                **inputs,
-                **labels,
-                class_weights=args.class_weights,
-                label_smoothing=args.label_smoothing_factor,
-                dropout_seed=args.seed,
-                dropout_step=micro_step,
-                parameters=self.parameters,
-                freeze_layers=args.freeze_layers,
-                kernels=args.preset,
-                teacher_logits=None if self.teacher is None else self.teacher(**inputs).logits,
-                temperature=args.distillation_temperature,
-                distillation_weight=args.distillation_weight,
-            )
+            options, settings = self.settings_of(inputs, micro_step)
+            loss, micro_gradients = loss_and_row_gradients(self.model, inputs, labels, options, settings)
             mean_loss += loss * (count / total)
             add_scaled(gradients, micro_gradients, count / total)
         return mean_loss, gradients
+
+    def settings_of(self, inputs: Mapping[str, Any], micro_step: int) -> tuple[LossOptions, BatchSettings]:
+        """The loss of a micro-batch, and how it is computed."""
+        args, targets = self.args, None
+        options = loss_options(args)
+        if self.teacher is not None:
+            weight = args.distillation_hidden_weight
+            output = self.teacher(**inputs, output_hidden_states=weight > 0)
+            options = with_teacher_options(options, output.logits, args.distillation_temperature, args.distillation_weight)
+            projection = self.projection.get(PROJECTION)
+            targets = HiddenTargets(output.hidden_states, weight, args.distillation_layers, projection) if weight else None
+        dropout_key = DropoutKey(args.seed, micro_step)
+        settings = BatchSettings(dropout_key, self.parameters, args.freeze_layers, args.preset, targets, self.catch_up)
+        return options, settings
+
+    def catch_up(self, token_ids: np.ndarray) -> None:
+        """Before a batch reads the embeddings of these tokens: `lazy_rows.py`."""
+        catch_up(self.optimizer, f"{self.model.encoder_names.words}.weight", np.unique(token_ids))
+
+
+def projection_of(model: PreTrainedModel, teacher: PreTrainedModel | None, args: TrainingArguments) -> dict[str, np.ndarray]:
+    """The matrix from the model's hidden states to the teacher's, by its name; nothing if it is not needed."""
+    width = model.config.architecture.width
+    teacher_width = width if teacher is None else teacher.config.architecture.width
+    if not args.distillation_hidden_weight or teacher_width == width:
+        return {}
+    return {PROJECTION: new_projection(width, teacher_width, args.seed)}
+
+
+def loss_options(args: TrainingArguments) -> LossOptions:
+    weights = None if args.class_weights is None else np.asarray(args.class_weights)
+    return LossOptions(weights, args.label_smoothing_factor)
 
 
 def scales_of(trainable: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> dict[str, float]:
@@ -137,14 +170,17 @@ def scales_of(trainable: Mapping[str, np.ndarray], scales: Mapping[str, float]) 
     return {name: scales[name if name in scales else name.rpartition(".")[0]] for name in trainable}
 
 
-def add_scaled(sums: dict[str, np.ndarray], gradients: Mapping[str, np.ndarray], factor: float) -> None:
+def add_scaled(sums: dict[str, Gradient], gradients: Mapping[str, Gradient], factor: float) -> None:
     for name, gradient in gradients.items():
+        values = gradient.values if isinstance(gradient, RowGradient) else gradient
         if factor != 1:
-            gradient *= factor
-        if name in sums:
-            sums[name] += gradient
-        else:
+            values *= factor
+        if name not in sums:
             sums[name] = gradient
+        elif isinstance(gradient, RowGradient):
+            sums[name] = add_rows(sums[name], gradient)
+        else:
+            sums[name] += gradient
 
 
 def shown(rows: list[int], most: int = 64) -> str:

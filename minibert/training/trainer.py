@@ -15,12 +15,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..errors import InputError, InputTypeError, check_option_names, short_repr, strict_arguments
 from ..files import as_folder, write_json
 from ..models.base import PreTrainedModel
-from ..models.losses import LossOptions
 from ..models.quantized import is_quantized
 from ..tensors import check_without_effect
 from .arguments import TrainingArguments
@@ -28,8 +25,10 @@ from .callbacks import ProgressCallback, TrainerCallback, TrainerControl, Traine
 from .checkpoints import STATE, chosen_checkpoint
 from .data import DataCollatorWithPadding, Rows
 from .evaluation import EvalPrediction, Evaluation, PredictionOutput, check_metrics, evaluate_rows
+from .hidden_states import teacher_layers
 from .loop import TrainingLoop
 from .lora import Adapter, LoraConfig
+from .steps import loss_options
 
 OTHERS = {  # arguments of transformers' Trainer -> the values that change nothing
     "model_init": (None,),
@@ -53,7 +52,7 @@ class Trainer:
     a tokenizer gives them, and `labels` or `label` (`start_positions` and so on for other heads). `processing_class` is the
     tokenizer: it pads, and is saved with the model. `compute_metrics` takes (predictions, labels) and returns figures by name.
     `peft_config`, a LoraConfig, trains low-rank changes of the weights, and the head; `teacher`, a model of the same tokens
-    and labels, adds a loss against its logits (`distillation_weight`).
+    and labels, adds a loss against its logits (`distillation_weight`) and its layers (`distillation_hidden_weight`).
     """
 
     @strict_arguments
@@ -86,7 +85,7 @@ class Trainer:
             raise InputTypeError(f"processing_class must be a tokenizer; got {short_repr(processing_class)}.")
         if peft_config is not None and not isinstance(peft_config, LoraConfig):
             raise InputTypeError(f"peft_config must be minibert's LoraConfig; got {short_repr(peft_config)}.")
-        self.peft_config, self.teacher = peft_config, check_teacher(teacher, model)
+        self.peft_config, self.teacher = peft_config, check_teacher(teacher, model, self.args)
         self.adapter: Adapter | None = None
         self.processing_class, self.compute_metrics = processing_class, compute_metrics
         self.data_collator = data_collator or DataCollatorWithPadding(processing_class)
@@ -205,11 +204,6 @@ class Trainer:
         write_json(Path(self.args.output_dir) / STATE, self.state.to_dict())
 
 
-def loss_options(args: TrainingArguments) -> LossOptions:
-    weights = None if args.class_weights is None else np.asarray(args.class_weights)
-    return LossOptions(weights, args.label_smoothing_factor)
-
-
 def check_model(model: Any, name: str = "model") -> PreTrainedModel:
     if not isinstance(model, PreTrainedModel):
         raise InputTypeError(f"{name} must be a model of minibert, with a head; got {short_repr(model)}.")
@@ -220,8 +214,10 @@ def check_model(model: Any, name: str = "model") -> PreTrainedModel:
     return model
 
 
-def check_teacher(teacher: Any, model: PreTrainedModel) -> PreTrainedModel | None:
+def check_teacher(teacher: Any, model: PreTrainedModel, args: TrainingArguments) -> PreTrainedModel | None:
     if teacher is None:
+        if args.distillation_hidden_weight:
+            raise InputError("distillation_hidden_weight needs the hidden states of a teacher; pass teacher too.")
         return None
     teacher = check_model(teacher, "teacher")
     forms = [[head.form for head in one.loss_heads(one.config)] for one in (teacher, model)]
@@ -231,6 +227,7 @@ def check_teacher(teacher: Any, model: PreTrainedModel) -> PreTrainedModel | Non
         )
     if teacher.config.id2label != model.config.id2label and forms[1][0] != "choice":
         raise InputError("teacher must have the labels of the model, in the same order: set id2label of the model to its own.")
+    teacher_layers(args.distillation_layers, model.config.architecture.layers, teacher.config.architecture.layers)
     return teacher
 
 

@@ -212,6 +212,10 @@ def test_a_student_learns_from_a_teacher(train, reviews, tmp_path):
     folder = train(reviews, "--teacher", str(teacher), "--distillation-weight", "0.9", "--temperature", "3")[2]
     assert (alone / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
     assert f"| teacher | {teacher}, weight 0.9, temperature 3 |" in (folder / "README.md").read_text()
+    options = "--teacher", str(teacher), "--distillation-weight", "0.9", "--temperature", "3", "--hidden-weight", "0.5"
+    hidden = train(reviews, *options, folder="hidden")[2]
+    assert (hidden / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
+    assert "weight 0.9, temperature 3, hidden weight 0.5 |" in (hidden / "README.md").read_text()
 
 
 OPTIONS = {  # options -> others that both trainings have; all must change the weights

@@ -66,7 +66,9 @@ def test_every_training_operation_has_a_case():
     forwards = {case.operation for case in CASES.values()}
     assert {operation.removesuffix("_grad") for operation in TRAINING.variants} - {
         "attention_dropout",
+        "squared_sums",
         "adamw_step",
+        "adamw_replay",
     } == forwards & {*REGISTRY.variants, "dropout"}
 
 

@@ -1,4 +1,5 @@
-"""Every variant of every gradient, of dropout and of AdamW's step against the formula in float64; threads, strides, presets."""
+"""Every variant of every gradient, of dropout and of AdamW's operations against the formula in float64; threads, strides,
+presets."""
 
 import numpy as np
 import pytest
@@ -8,13 +9,15 @@ from minibert import set_num_threads
 from minibert.errors import KernelError
 from minibert.kernels.catalog import TRAINING_PRESETS, TrainingOps, make_training_ops, variants
 from minibert.kernels.gemm.packing import sum_of_rows, transposed
-from minibert.kernels.reference import AdamWSettings
+from minibert.kernels.reference import AdamWSettings, adamw_factors
 from minibert.kernels.registry import TRAINING, Variant, registry_of
 from minibert.kernels.runtime.thread_count import get_num_threads
 
 REFERENCE = make_training_ops().chosen
 make_training_ops("fast")  # every file that registers is imported
-EVERY = [(operation, name) for operation, known in TRAINING.variants.items() for name in known if operation != "adamw_step"]
+OF_THE_OPTIMIZER = ("squared_sums", "adamw_step", "adamw_replay")  # these have tests of their own below
+EVERY = [(operation, name) for operation, known in TRAINING.variants.items() for name in known]
+EVERY = [(operation, name) for operation, name in EVERY if operation not in OF_THE_OPTIMIZER]
 BF16 = 0.01  # of the largest value
 
 
@@ -214,3 +217,60 @@ def test_an_array_that_would_be_copied_is_refused(name):
     arrays[2] = arrays[2].T[::2]
     with pytest.raises(ValueError, match="must be contiguous"):
         TRAINING.variants["adamw_step"][name].function(*arrays, AdamWSettings(1))
+
+
+STEPS = 9
+
+
+def replay_inputs(options, shape=(23, 37)):
+    """Parameter and moments, how many of STEPS steps each row has done, and the factors of all steps."""
+    random = np.random.default_rng(5)
+    tables = random.normal(size=(3, *shape)).astype(np.float32)
+    tables[2] **= 2
+    settings = [AdamWSettings(step, **{"lr": 1e-2 / step, **options}) for step in range(1, STEPS + 1)]
+    return tables, random.integers(0, STEPS + 1, len(tables[0])), np.array([adamw_factors(one) for one in settings]), settings
+
+
+@pytest.mark.parametrize("options", SETTINGS)
+@pytest.mark.parametrize("name", TRAINING.variants["adamw_replay"])
+def test_replayed_steps_have_the_bits_of_steps_with_gradients_of_0(name, options, threads):
+    step, replay = (TRAINING.variants[operation][name].function for operation in ("adamw_step", "adamw_replay"))
+    rows = np.array([17, 0, 22, 5, 6])
+    for count in (1, 3):
+        threads(count)
+        tables, done, factors, settings = replay_inputs(SETTINGS[options])
+        expected = tables.copy()
+        for row in rows:
+            for one in settings[done[row] :]:
+                step(expected[0, row], np.zeros(37, np.float32), expected[1, row], expected[2, row], one)
+        others = np.setdiff1d(np.arange(23), rows)
+        before, done_before = tables.copy(), done.copy()
+        replay(*tables, rows, done, factors, settings[-1])
+        assert np.array_equal(tables, expected) and not np.array_equal(tables[:, rows], before[:, rows])
+        assert np.array_equal(tables[:, others], before[:, others])
+        assert np.all(done[rows] == STEPS) and np.array_equal(done[others], done_before[others])
+
+
+@pytest.mark.parametrize("name", TRAINING.variants["adamw_replay"])
+def test_a_replay_agrees_with_the_formula(name):
+    variant = TRAINING.variants["adamw_replay"][name]
+    tables, done, factors, settings = replay_inputs({"weight_decay": 0.5})
+    expected, rows = tables.astype(np.float64), np.arange(len(done))
+    make_training_ops().adamw_replay(*expected, rows, done.copy(), factors, settings[-1])
+    variant.function(*tables, rows, done, factors, settings[-1])
+    assert np.abs(tables - expected).max() <= variant.tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", TRAINING.variants["squared_sums"])
+@pytest.mark.parametrize("shape", [(1, 1), (300, 77), (3, 70_000), (5, 0)])
+def test_sums_of_squares_agree_with_the_formula_on_any_number_of_threads(name, shape, threads):
+    variant = TRAINING.variants["squared_sums"][name]
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32) * 1e3
+    expected, computed = make_training_ops().squared_sums(x.astype(np.float64)), []
+    for count in (1, 3):
+        threads(count)
+        computed.append(variant.function(x))
+    assert computed[0].dtype == np.float64 and np.array_equal(*computed)
+    assert np.all(np.abs(computed[0] - expected) <= variant.tolerance * expected)
+    if len(x) > 1:  # a row's sum depends on nothing else
+        assert np.array_equal(variant.function(x[1:]), computed[0][1:])

@@ -18,12 +18,15 @@ from minibert import (
     DistilBertForSequenceClassification,
     ElectraConfig,
     InputTypeError,
+    LongformerConfig,
     MinibertError,
     MPNetConfig,
     PreTrainedConfig,
+    RobertaConfig,
 )
 
 NO_SIZES = [0, -1, 2**31, 2**63, 10**400, True, False, 2.0, 0.5, math.nan, math.inf, "8", "", None, [8], {}]
+NO_SIZE = ("initializer_range", "attention_window", "sep_token_id")
 NO_SIZES.append(10**5000)  # which Python refuses to print
 
 
@@ -32,7 +35,7 @@ def short_repr(value):
 
 
 @pytest.mark.parametrize(
-    "model_type, name", [(model_type, name) for model_type in SIZES for name in SIZES[model_type] if "range" not in name]
+    "model_type, name", [(model_type, name) for model_type in SIZES for name in SIZES[model_type] if name not in NO_SIZE]
 )
 @pytest.mark.parametrize("value", NO_SIZES, ids=short_repr)
 def test_a_size_that_is_no_whole_number_from_one_up_is_refused_by_its_name(model_type, name, value):
@@ -81,12 +84,14 @@ def test_an_alias_sets_and_reads_the_size_and_may_not_disagree_with_it(alias, na
 
 
 def test_the_defaults_are_the_published_base_models():
-    configs = BertConfig(), DistilBertConfig(), ElectraConfig(), MPNetConfig()
-    bert, distilbert, electra, mpnet = (config.architecture for config in configs)
-    assert bert == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12, 768, None, 0)
-    assert distilbert == (6, 768, 12, 3072, 30522, 512, 1, "gelu", 1e-12, 768, None, 0)
-    assert electra == (12, 256, 4, 1024, 30522, 512, 2, "gelu", 1e-12, 128, None, 0)
-    assert mpnet == (12, 768, 12, 3072, 30527, 512, 1, "gelu", 1e-12, 768, 1, 32)
+    configs = BertConfig(), DistilBertConfig(), ElectraConfig(), RobertaConfig(), LongformerConfig(), MPNetConfig()
+    bert, distilbert, electra, roberta, longformer, mpnet = (config.architecture for config in configs)
+    assert bert == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12, 768, None, 0, None)
+    assert distilbert == (6, 768, 12, 3072, 30522, 512, 1, "gelu", 1e-12, 768, None, 0, None)
+    assert electra == (12, 256, 4, 1024, 30522, 512, 2, "gelu", 1e-12, 128, None, 0, None)
+    assert roberta == (12, 768, 12, 3072, 50265, 512, 2, "gelu", 1e-12, 768, 1, 0, None)
+    assert longformer == (12, 768, 12, 3072, 30522, 512, 2, "gelu", 1e-12, 768, 1, 0, (256,))
+    assert mpnet == (12, 768, 12, 3072, 30527, 512, 1, "gelu", 1e-12, 768, 1, 32, None)
 
 
 def test_print_shows_the_class_and_sorted_json():
@@ -222,7 +227,7 @@ def test_the_class_of_another_model_type_is_refused(tmp_path):
 @pytest.mark.parametrize("stated", ["gpt2", 5, ["bert"], None])
 def test_a_model_type_that_there_is_no_encoder_for_is_refused(stated, tmp_path):
     rewrite_config(make_checkpoint(tmp_path), model_type=stated)
-    with pytest.raises(ConfigError, match="runs models of type bert, distilbert, electra, mpnet; .*config.json says"):
+    with pytest.raises(ConfigError, match="runs models of type bert, distilbert, electra, roberta, longformer, mpnet; .*config.json says"):
         AutoConfig.from_pretrained(tmp_path)
 
 

@@ -4,13 +4,16 @@ import shutil
 
 import numpy as np
 import pytest
-from checkpoints import make_checkpoint, safetensors_bytes, stored_tensors
+from checkpoints import make_checkpoint, rewrite_weights, safetensors_bytes, stored_tensors
 from safetensors.numpy import load_file, save_file
 from torch_files import dictionary, pickled, tensor, to_bin, torch_bytes, zip_form
 
+import minibert
 from minibert import (
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     ConfigError,
+    InputError,
     InputTypeError,
     ModelNotFoundError,
     SentenceEncoder,
@@ -128,3 +131,45 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys):
     assert lines[-1].startswith(f"{tmp_path / 'new' / WEIGHTS}\t{count} tensors, ") and lines[-1].endswith(f" of {PICKLE}")
     assert main(["convert", str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 1
     assert "there is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("head", ["Model", "ForSequenceClassification", "ForMaskedLM"])
+def test_a_roberta_becomes_a_longformer_that_gives_short_texts_the_same(head, tmp_path):
+    folder = make_checkpoint(tmp_path / "old", "roberta", head)
+    assert main(["convert", str(folder), str(tmp_path / "new"), "--to", "longformer"]) == 0
+    name = "AutoModel" + head.removeprefix("Model")
+    before, after = (getattr(minibert, name).from_pretrained(path) for path in (folder, tmp_path / "new"))
+    assert type(after).__name__ == f"Longformer{head}"
+    ids = np.random.default_rng(0).integers(5, 33, (3, 16))
+    np.testing.assert_allclose(before(ids)[0], after(ids)[0], atol=1e-5)
+    assert np.isfinite(after(np.full((1, 4096), 7))[0]).all()
+    table = after.tensors["embeddings.position_embeddings.weight"]
+    assert table.shape == (4098, 8) and np.array_equal(table[2:18], table[18:34])
+    assert AutoTokenizer.from_pretrained(tmp_path / "new").model_max_length == 4096
+
+
+@pytest.mark.parity
+def test_transformers_runs_the_longformer_of_a_roberta(tmp_path):
+    torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
+    transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
+    convert(make_checkpoint(tmp_path / "old", "roberta"), tmp_path / "new", to="longformer")
+    theirs, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "new", output_loading_info=True
+    )
+    assert not any(report.values())
+    ids = np.random.default_rng(0).integers(5, 33, (1, 3000))
+    ours = AutoModelForSequenceClassification.from_pretrained(tmp_path / "new")
+    with torch.no_grad():
+        np.testing.assert_allclose(ours(ids).logits, theirs(torch.tensor(ids)).logits.numpy(), atol=1e-5)
+
+
+def test_only_a_roberta_becomes_a_longformer(tmp_path):
+    with pytest.raises(ConfigError, match="a Longformer is made of a RoBERTa; .* has the model_type 'bert'"):
+        convert(make_checkpoint(tmp_path / "bert", "bert"), tmp_path / "new", to="longformer")
+    with pytest.raises(InputError, match="to must be 'longformer', or None for the same model; got 'bert'"):
+        convert(tmp_path / "bert", tmp_path / "new", to="bert")
+    folder = make_checkpoint(tmp_path / "roberta", "roberta")
+    rewrite_weights(folder, lambda tensors: tensors.pop("roberta.encoder.layer.0.attention.self.query.bias"))
+    with pytest.raises(WeightsError, match="query.bias"):
+        convert(folder, tmp_path / "new", to="longformer")
+    assert not (tmp_path / "new").exists()

@@ -196,7 +196,8 @@ def test_what_is_no_vector_is_refused(vectors, encoder):
 def test_a_model_or_a_tokenizer_that_is_none_is_refused(encoder):
     for wrong in (None, "name", np.arange(2), encoder):
         with pytest.raises(
-            InputTypeError, match="a SentenceEncoder has a BertModel or DistilBertModel or ElectraModel or MPNetModel; got"
+            InputTypeError,
+            match="a SentenceEncoder has a BertModel or DistilBertModel or ElectraModel or RobertaModel or LongformerModel or MPNetModel; got",
         ):
             SentenceEncoder(wrong, encoder.tokenizer)
         with pytest.raises(InputTypeError, match="tokenizer must be a loaded one; got"):

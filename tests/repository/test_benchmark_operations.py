@@ -99,7 +99,7 @@ def test_plots_are_drawn_as_png_and_svg(tmp_path):
 
 def test_the_loop_of_multiply_adds_is_valid_for_every_width():
     llvm = pytest.importorskip("llvmlite.binding")
-    for loop in (peaks.fma(4), peaks.fma(8), peaks.fma(16), peaks.pmaddwd(), peaks.vpdpbusd()):
+    for loop in (peaks.fma(4), peaks.fma(8), peaks.fma(16), peaks.pmaddwd(), peaks.vpdpbusd(), peaks.vdpbf16ps()):
         llvm.parse_assembly(peaks.llvm_source(loop)).verify()
 
 
@@ -121,5 +121,5 @@ def test_all_have_their_turn_in_every_round_and_a_short_first_call_does_not_coun
 
 
 def test_a_median_and_its_spread():
-    assert measuring.summary([4.0, 1.0, 2.0, 3.0, 5.0]) == (3.0, 0.5, 5)
-    assert measuring.summary([2.0]) == (2.0, 0.0, 1)
+    assert measuring.summary([[4.0, 1.0, 2.0], [3.0, 5.0]]) == (3.0, 0.5, 5, (2.0, 4.0))
+    assert measuring.summary([[2.0]]) == (2.0, 0.0, 1, (2.0,))

@@ -101,7 +101,9 @@ def test_the_table_of_kernels_has_every_variant():
 # --- every command ---
 
 
-@pytest.mark.parametrize("name", ["ops", "model", "training", "reranking", "startup", "tokenization", "report"])
+@pytest.mark.parametrize(
+    "name", ["ops", "model", "training", "training_accuracy", "reranking", "explanation", "startup", "tokenization", "report"]
+)
 def test_a_benchmark_explains_itself(name):
     assert f"usage: {name}.py" in help_of(name)
 

@@ -50,8 +50,23 @@ WORDS = [
     "'",
     "course",
 ]
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "mpnet": "MPNet"}
+NAMES = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "electra": "Electra",
+    "roberta": "Roberta",
+    "longformer": "Longformer",
+    "mpnet": "MPNet",
+}
 SMALL = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "initializer_range": 0.5}
+ROBERTA = {  # two positions are of no token
+    **SMALL,
+    "max_position_embeddings": 18,
+    "hidden_size": 8,
+    "intermediate_size": 12,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+}
 SIZES = {
     "bert": {**SMALL, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2},
     "distilbert": {**SMALL, "dim": 8, "hidden_dim": 12, "n_heads": 2, "n_layers": 2},
@@ -63,15 +78,11 @@ SIZES = {
         "num_attention_heads": 2,
         "num_hidden_layers": 2,
     },
-    "mpnet": {
-        **SMALL,
-        "max_position_embeddings": 18,
-        "hidden_size": 8,
-        "intermediate_size": 12,
-        "num_attention_heads": 2,
-        "num_hidden_layers": 2,
-    },
+    "roberta": ROBERTA,
+    "longformer": {**ROBERTA, "attention_window": 4, "sep_token_id": None},  # IDS are no pair of texts
+    "mpnet": ROBERTA,
 }
+ROBERTA_LIKE = ("roberta", "longformer", "mpnet")  # families with RoBERTa's special tokens; here all have MPNet's tokenizer
 MPNET_WORDS = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *WORDS[5:]]
 MODEL_TYPES = list(NAMES)
 IDS = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])  # a batch for any of them
@@ -94,15 +105,17 @@ def small_model(model_type="distilbert", head="ForSequenceClassification", seed=
 
 def make_checkpoint(folder, model_type="distilbert", head="ForSequenceClassification", seed=0, **changes):
     """Write a model at random and its tokenizer into `folder`, and return it."""
-    small_model(model_type, head, seed, **changes).save_pretrained(folder)
+    separators = {"sep_token_id": 2} if model_type == "longformer" else {}
+    small_model(model_type, head, seed, **{**separators, **changes}).save_pretrained(folder)
     return write_tokenizer(folder, model_type)
 
 
 def write_tokenizer(folder, model_type="distilbert"):
     folder = Path(folder)
-    words = MPNET_WORDS if model_type == "mpnet" else WORDS
+    words = MPNET_WORDS if model_type in ROBERTA_LIKE else WORDS
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    settings = {"tokenizer_class": f"{NAMES[model_type]}Tokenizer", "do_lower_case": True}
+    prefix = "MPNet" if model_type in ROBERTA_LIKE else NAMES[model_type]
+    settings = {"tokenizer_class": f"{prefix}Tokenizer", "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
 

@@ -76,6 +76,19 @@ def attention_case(random, rows, inputs, outputs):
     return (*(random.normal(size=(rows, width)) for _ in range(3)), bounds, None, HEADS), ()
 
 
+def window_attention_case(random, rows, inputs, outputs):
+    (query, key, value, bounds, key_mask, heads), _ = attention_case(random, rows, inputs, outputs)
+    return (query, key, value, bounds, key_mask, heads, rows // 4, np.arange(rows) % 5 == 0), ()
+
+
+def global_attention_case(random, rows, inputs, outputs):
+    (query, _, _, bounds, key_mask, heads), _ = attention_case(random, rows, inputs, outputs)
+    width, parameters = query.shape[1], []
+    for _ in range(3):
+        parameters += [random.normal(size=(width, width)) / np.sqrt(width), random.normal(size=width)]
+    return (query, np.arange(0, rows, 3), bounds, key_mask, heads), tuple(parameters)
+
+
 def take_case(random, rows, inputs, outputs):
     return (random.normal(size=(rows, inputs)), random.integers(0, rows, rows)), ()
 
@@ -105,6 +118,41 @@ def special_attention():
     }
 
 
+def special_window_attention():
+    """Longer than a block of queries and a window, so that some keys are in reach of none; and masks of all sorts."""
+    random, heads = np.random.default_rng(8), 2
+    bounds = np.array([0, 1, 50, 50, 710])
+    query, key, value = random.normal(size=(3, 710, 26))
+    tokens = np.arange(710)
+    masks = {"nothing masked": None, "masked": random.random(710) < 0.7, "a sequence wholly masked": tokens >= 50}
+    global_tokens = {
+        "no global token": None,
+        "the first global": np.isin(tokens, bounds),
+        "some global": random.random(710) < 0.1,
+        "all global": tokens >= 0,
+    }
+    return {
+        f"window {window}, {masked}, {which}": ((query, key, value, bounds, mask, heads, window, global_mask), ())
+        for window in (1, 37, 1000)
+        for masked, mask in masks.items()
+        for which, global_mask in global_tokens.items()
+    }
+
+
+def special_global_attention():
+    """Rows of some of the sequences, one or all of each; and masks."""
+    random, heads = np.random.default_rng(9), 2
+    bounds = np.array([0, 1, 50, 50, 310])
+    (hidden, _, _, _, _), parameters = global_attention_case(random, 310, 26, 0)
+    masks = {"nothing masked": None, "masked": random.random(310) < 0.7}
+    rows = {"the first of each": bounds[[0, 1, 3]], "one of all": np.array([60]), "all": np.arange(310)}
+    return {
+        f"rows: {which}, {masked}": ((hidden, some, bounds, mask, heads), parameters)
+        for which, some in rows.items()
+        for masked, mask in masks.items()
+    }
+
+
 def some_ask():
     """Queries of a few rows, and keys and values of all; these have outliers, or are not contiguous."""
     (_, x), parameters = query_key_value_case(np.random.default_rng(7), 25, 64, 40)
@@ -126,11 +174,15 @@ MAKERS = {
     "layer_norm": layer_norm_case,
     "embed": embed_case,
     "attention": attention_case,
+    "window_attention": window_attention_case,
+    "global_attention": global_attention_case,
     "take": take_case,
 }
 EXTRA = {
     "softmax": masked_softmax,
     "attention": special_attention,
+    "window_attention": special_window_attention,
+    "global_attention": special_global_attention,
     "query_key_value": some_ask,
     **dict.fromkeys(("gelu", "gelu_tanh", "relu", "silu", "tanh"), extreme_values),
 }

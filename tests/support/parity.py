@@ -11,6 +11,8 @@ import pytest
 
 import minibert
 
+from longformer import softmax_in_the_type_of_its_input
+
 torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
 transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
 
@@ -18,7 +20,14 @@ SPACING = 2.0**-22  # two of float32's: the few numbers of tiny models cannot be
 BERT = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37)
 DISTILBERT = dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37)
 ELECTRA = {**BERT, "embedding_size": 16}
-DEFAULTS = {"BertConfig": BERT, "DistilBertConfig": DISTILBERT, "ElectraConfig": ELECTRA, "MPNetConfig": BERT}
+DEFAULTS = {
+    "BertConfig": BERT,
+    "DistilBertConfig": DISTILBERT,
+    "ElectraConfig": ELECTRA,
+    "RobertaConfig": BERT,
+    "LongformerConfig": {**BERT, "attention_window": 8},
+    "MPNetConfig": BERT,
+}
 
 
 def make_pair(folder, class_name, kernels="auto", noise=0.1, **sizes):
@@ -51,7 +60,8 @@ def compare(theirs, ours, inputs, floor=SPACING, field=0, a_token_each=None):
     tensors = {name: torch.tensor(array) for name, array in inputs.items()}
     with torch.no_grad():
         single = theirs.float()(**tensors)[field].numpy()
-        exact = copy.deepcopy(theirs).double()(**tensors)[field].numpy()
+        with softmax_in_the_type_of_its_input():
+            exact = copy.deepcopy(theirs).double()(**tensors)[field].numpy()
     output = ours(**inputs)[field]
     assert output.dtype == np.float32 and output.shape == exact.shape
     masked = exact.ndim == 3 if a_token_each is None else a_token_each

@@ -24,6 +24,8 @@ def batch(name, seed=0, padded=True):
     inputs = {"input_ids": ids * mask, "attention_mask": mask}
     if not name.startswith("Distil"):
         inputs["token_type_ids"] = random.integers(0, 2, ids.shape) * mask
+    if name in ("LongformerForQuestionAnswering", "LongformerForMultipleChoice"):  # the ids are no pairs of texts
+        inputs["global_attention_mask"] = random.integers(0, 2, ids.shape) * mask
     classes = LABELS if name.endswith("TokenClassification") else VOCABULARY
     tokens = np.where(mask * (random.random(ids.shape) < 0.6), random.integers(0, classes, ids.shape), -100)
     if name.endswith("MultipleChoice"):

@@ -1,15 +1,20 @@
 """LoRA: gradients of its matrices, what it trains, and PEFT's files."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from paths import ROOT
 from training_rows import labeled_rows, same_tensors, tiny_model, trainer_of
 
+import minibert
 from minibert import InputError, InputTypeError, LoraConfig, Trainer, TrainingArguments, loss_and_gradients
 from minibert.training.lora import Adapter
 
-FAMILIES = ["bert", "distilbert", "electra", "mpnet"]
+FAMILIES = ["bert", "distilbert", "electra", "roberta", "longformer", "mpnet"]
 
 
 def lora_trainer(folder, model, config, **options):
@@ -50,7 +55,8 @@ def test_only_targets_and_head_change(tmp_path, model_type):
     lora_trainer(tmp_path, model, LoraConfig(2)).train()
     changed = {name for name in before if not np.array_equal(before[name], model.tensors[name])}
     names = model.encoder_names
-    targets = {f"{names.of_layer(index, part)}.weight" for index in range(2) for part in ("query", "value")}
+    layers = 2 if model.architecture.windows is None else 1  # the last one's first token has global projections, and is all
+    targets = {f"{names.of_layer(index, part)}.weight" for index in range(layers) for part in ("query", "value")}
     assert changed == targets | set(model.head_shapes(model.config))
     for name in targets:
         assert np.linalg.matrix_rank(model.tensors[name].astype(np.float64) - before[name], tol=1e-4) <= 2
@@ -81,6 +87,56 @@ def test_a_training_with_lora_resumes_to_the_same_bits(tmp_path):
         lora_trainer(tmp_path, tiny_model(), LoraConfig(4)).train(resume_from_checkpoint=True)
     with pytest.raises(ValueError, match="resumed on the model that it began with"):
         lora_trainer(tmp_path, tiny_model(seed=5), LoraConfig(2)).train(resume_from_checkpoint=True)
+
+
+def test_a_batch_without_a_label_changes_nothing(tmp_path):
+    model, rows = tiny_model(head="ForTokenClassification"), [{"input_ids": [2, 5, 7, 3], "labels": [-100] * 4}] * 8
+    before = {name: tensor.copy() for name, tensor in model.tensors.items()}
+    args = TrainingArguments(tmp_path, max_steps=2, disable_tqdm=True, save_strategy="no", distillation_hidden_weight=1.0)
+    teacher = tiny_model("bert", "ForTokenClassification", hidden_size=24, num_attention_heads=3)
+    Trainer(model, args, train_dataset=rows, peft_config=LoraConfig(2), teacher=teacher).train()
+    assert same_tensors(before, model.tensors)
+
+
+PRODUCTS = """
+import sys
+sys.path.insert(0, {root!r})
+import numpy as np, minibert
+from minibert.training.lora import Adapter, LoraConfig
+minibert.set_num_threads({threads})
+config = minibert.BertConfig(vocab_size=9, hidden_size=384, num_hidden_layers=1, intermediate_size=8)
+adapter = Adapter(minibert.BertForSequenceClassification(config, seed=0), LoraConfig(8), seed=0)
+random = np.random.default_rng(0)
+for matrix in adapter.matrices.values():
+    matrix[...] = random.normal(size=matrix.shape)
+grads = adapter.gradients({{name: random.normal(size=(384, 384)).astype(np.float32) for name in adapter.targets}})
+sums = {{name: np.empty((384, 384), np.float32) for name in adapter.targets}}
+adapter.apply(sums)
+sys.stdout.buffer.write(b"".join(array.tobytes() for array in [*grads.values(), *sums.values()]))
+"""
+
+
+def test_products_have_the_same_bits_on_any_number_of_threads_numpy_s_too():
+    outputs = []
+    for threads in ("1", "2"):
+        code = PRODUCTS.format(root=str(ROOT), threads=threads)
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment, timeout=120)
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1] and len(outputs[0]) > 2 * 384 * 384 * 4
+
+
+def test_a_training_with_lora_has_the_same_bits_on_one_thread_and_on_three(tmp_path):
+    before, weights = minibert.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            minibert.set_num_threads(count)
+            model = tiny_model("bert", hidden_size=48, intermediate_size=100)
+            lora_trainer(tmp_path, model, LoraConfig(3)).train()
+            weights.append(model.tensors)
+    finally:
+        minibert.set_num_threads(before)
+    assert same_tensors(*weights)
 
 
 @pytest.mark.parity

@@ -361,7 +361,7 @@ def test_fifty_steps_have_the_losses_of_torch_in_float64(tmp_path, model_type):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "mpnet"])
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "roberta", "longformer", "mpnet"])
 def test_transformers_loads_the_saved_folder_and_evaluates_the_same(tmp_path, model_type):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
@@ -437,7 +437,7 @@ def test_the_names_and_defaults_are_those_of_transformers():
     from minibert.training.arguments import READERS, WITHOUT_EFFECT
 
     args, own = TrainingArguments(), {"class_weights", "layerwise_lr_decay", "freeze_layers", "group_by_length", "warmup_ratio"}
-    own |= {"distillation_temperature", "distillation_weight", "kernels"}
+    own |= {"distillation_temperature", "distillation_weight", "distillation_hidden_weight", "distillation_layers", "kernels"}
     theirs = transformers.TrainingArguments("trainer_output", use_cpu=True)
     names = {field.name for field in fields(theirs)}
     assert set(READERS) - own <= names
