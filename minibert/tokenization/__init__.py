@@ -11,7 +11,9 @@ Reading order:
         added_tokens.py                  [MASK] and other added tokens, matched in the text before stages 1 to 3
         template.py                   4  -> [CLS] pieces [SEP], truncated
     pipeline.py, fast_pipeline.py     stages 1 to 3 together: the definition, then an equal fast form
-    compiled.py                       the same for many texts at once, compiled: tables for kernels/tokenizer/
+    compiled.py                       the same for many texts at once, compiled: calls of kernels/tokenizer/
+        compiled_wordpiece.py, compiled_byte_level.py
+                                      its tables
     encoding.py                       5  -> padded rows; which part of the text each token came from
     tokenizer.py                      the methods that users call, on top of
         call_arguments.py             checking of their arguments
