@@ -88,9 +88,15 @@ FAMILIES = {
         heads=(*COMMON_HEADS, "ForPreTraining"),
         purposes={"ForPreTraining": "replaced token detection"},
     ),
-    "roberta": Family(module="roberta", prefix="Roberta", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"),
+    "roberta": Family(
+        module="roberta", prefix="Roberta", tokenizer="RobertaTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
+    ),
     "longformer": Family(
-        module="longformer", prefix="Longformer", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
+        module="longformer",
+        prefix="Longformer",
+        tokenizer="RobertaTokenizer",
+        heads=COMMON_HEADS,
+        pretraining_head="ForMaskedLM",
     ),
     "mpnet": Family(
         module="mpnet", prefix="MPNet", tokenizer="MPNetTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
