@@ -19,7 +19,9 @@ from benchmarks.export import export
 
 README = "\n".join((ROOT / room / "README.md").read_text(encoding="utf-8") for room in ("benchmarks", "kernels"))
 MARKED = re.findall(r"<!-- table: ([\w-]+) -->\n(.*?)<!-- /table -->", README, re.DOTALL)
-BENCHMARKS = sorted(file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main()" in file.read_text(encoding="utf-8"))
+BENCHMARKS = sorted(
+    file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main()" in file.read_text(encoding="utf-8")
+)
 COMMANDS = re.findall(r"python -m benchmarks\.(\w+)([^`\n]*)", README)
 
 
