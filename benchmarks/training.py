@@ -29,6 +29,7 @@ from minibert import AdamW, AutoTokenizer, DistilBertForSequenceClassification, 
 from minibert.models.losses import PLAIN
 from minibert.training.forward import DropoutKey
 from minibert.training.gradients import BatchSettings, loss_and_row_gradients
+from minibert.training.optimizer import catch_up
 
 from .export import VOCABULARY, export
 from .measuring import document, machine, markdown, time_in_turn, write
@@ -69,14 +70,14 @@ def minibert_with(kernels: str) -> Callable:
             inputs, options = (batch.ids, batch.mask), {"parameters": parameters, "kernels": kernels}
             return loss_and_gradients(model, *inputs, labels=batch.labels, **options)[1]
 
-        def catch_up(ids: np.ndarray) -> None:
-            optimizer.catch_up(words, np.unique(ids))
+        def before_read(ids: np.ndarray) -> None:
+            catch_up(optimizer, words, np.unique(ids))
 
         def step(batch: Batch) -> None:
             nonlocal steps
             steps += 1
             inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
-            settings = BatchSettings(DropoutKey(0, steps), parameters, kernels=kernels, before_read=catch_up)
+            settings = BatchSettings(DropoutKey(0, steps), parameters, kernels=kernels, before_read=before_read)
             optimizer.step(loss_and_row_gradients(model, inputs, {"labels": batch.labels}, PLAIN, settings)[1])
 
         return Engine(gradients, step)

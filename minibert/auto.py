@@ -19,6 +19,7 @@ from .loading import locate, read_model_options
 from .tokenization.files.loading import load as load_tokenizer
 from .tokenization.files.loading import locate as locate_tokenizer
 from .tokenization.files.loading import read_json_of
+from .tokenization.files.vocabularies import MODELS
 
 if TYPE_CHECKING:
     from .models.base import PreTrainedModel
@@ -60,8 +61,12 @@ def config_of(checkpoint: hub.Checkpoint, /, **overrides: Any) -> PreTrainedConf
 
 # Families of transformers whose tokenizer is BERT's under another name
 SAME_AS_BERT = ("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert")
+SAME_AS_ROBERTA = ("Bart", "LED", "Longformer", "Mvp", "Roberta")
+SENTENCEPIECE = ("Albert", "Camembert", "DebertaV2", "T5", "XLMRoberta", "XLNet")  # sentencepiece's Unigram model
 TOKENIZERS = {  # tokenizer_class in tokenizer_config.json, without "Fast" -> the class in `tokenization/`
     **{f"{prefix}Tokenizer": "BertTokenizer" for prefix in SAME_AS_BERT},
+    **{f"{prefix}Tokenizer": "RobertaTokenizer" for prefix in SAME_AS_ROBERTA},
+    "GPT2Tokenizer": "GPT2Tokenizer",
     **{f"{family.prefix}Tokenizer": family.tokenizer for family in FAMILIES.values() if family.tokenizer},
     "FunnelTokenizer": "FunnelTokenizer",
     "PreTrainedTokenizer": "PreTrainedTokenizerFast",
@@ -91,8 +96,8 @@ class AutoTokenizer:
 
 
 def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
-    """The class that a located checkpoint's files name. If they name one that is not known, but have a tokenizer.json of
-    a WordPiece model, that file is used as it is, with a MinibertWarning, as transformers does."""
+    """The class that a located checkpoint's files name. If they name one that is not known, but have a tokenizer.json whose
+    model minibert has, that file is used as it is, with a MinibertWarning, as transformers does."""
     stated = read_json_of(checkpoint, "tokenizer_config.json").get("tokenizer_class")
     if stated is not None:
         name, source, known = (
@@ -104,27 +109,36 @@ def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
         model_type = read_json_of(checkpoint, "config.json").get("model_type")
         known = {model_type: family.tokenizer for model_type, family in FAMILIES.items() if family.tokenizer}
         name, source = known.get(str(model_type)), f"model_type {short_repr(model_type)}"
-    if name is None and isinstance(stated, str) and holds_wordpiece(checkpoint):
+    model_type = model_type_of(checkpoint) if name is None and isinstance(stated, str) else None
+    if model_type in MODELS:
         warnings.warn(
-            f"{checkpoint.name} says {source}, which is not known here; its tokenizer.json has a WordPiece model, and is used"
+            f"{checkpoint.name} says {source}, which is not known here; its tokenizer.json has a {model_type} model, and is used"
             " as it is.",
             MinibertWarning,
             stacklevel=3,
         )
         name = "PreTrainedTokenizerFast"
+    if name is None and (
+        model_type == "Unigram" or str(stated).removesuffix("Fast") in map("{}Tokenizer".format, SENTENCEPIECE)
+    ):
+        raise VocabularyError(
+            f"minibert's tokenizers are WordPiece and byte-level BPE; the checkpoint {checkpoint.name} says {source}, which is"
+            " sentencepiece's Unigram model. Use a model with one of the two."
+        )
     if name is None:
         raise VocabularyError(
             f"minibert has the tokenizers of {', '.join(known)}, and uses any other's tokenizer.json if its model is"
-            f" WordPiece; the checkpoint {checkpoint.name} says {source}."
+            f" {' or '.join(MODELS)}; the checkpoint {checkpoint.name} says {source}."
             " If it is one of them all the same, call from_pretrained of that class."
         )
     return getattr(tokenization, name)
 
 
-def holds_wordpiece(checkpoint: hub.Checkpoint) -> bool:
-    """Whether a located checkpoint has a tokenizer.json whose model is WordPiece, by its own word."""
+def model_type_of(checkpoint: hub.Checkpoint) -> str | None:
+    """The type of the model in a located checkpoint's tokenizer.json, by its own word; None if it has none."""
     model = read_json_of(checkpoint, "tokenizer.json").get("model")
-    return isinstance(model, dict) and model.get("type") == "WordPiece"
+    model_type = model.get("type") if isinstance(model, dict) else None
+    return model_type if isinstance(model_type, str) else None
 
 
 # --- Models ----------------------------------------------------------------------------------------------------------

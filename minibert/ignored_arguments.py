@@ -107,10 +107,12 @@ TOKENIZER_LOADING = {  # from_pretrained of tokenizers
     "tokenizer_type": Argument(one_of(None), "None", "Load the tokenizer with its own class, such as BertTokenizer."),
     "from_slow": Argument(is_flag, FLAG, "There is one tokenizer, with the ids of both."),
     "legacy": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out."),
-    "add_prefix_space": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out."),
     "gguf_file": PYTORCH_WEIGHTS,
     "chat_template": Argument(one_of(None), "None", "Encoders answer no chats: leave it out."),
     "verbose": Argument(is_flag, FLAG, "Pass verbose=False to the tokenizer's calls."),
+}
+TOKENIZER_FLAGS = {  # from_pretrained of tokenizers that have no such flag
+    "add_prefix_space": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out.")
 }
 TOKENIZER_OUTPUTS = ("attention_mask", "token_type_ids", "special_tokens_mask", "offsets_mapping", "length")
 PIPELINE_CALLS = {  # a pipeline's calls

@@ -1,6 +1,7 @@
-"""What all tests share: the --slow option, and the folders that hold trained weights and data.
+"""What all tests share: the options --slow and --engines, and the folders that hold trained weights and data.
 
-MINIBERT_PARITY=required in the environment makes a skipped parity test a failed one, as continuous integration has it.
+MINIBERT_PARITY=required in the environment makes a skipped parity test a failed one, as continuous integration has it; and
+MINIBERT_BROWSER=required does so with one that opens a page in a browser.
 """
 
 import importlib.util
@@ -18,6 +19,7 @@ from minibert import cli
 
 REFERENCES = ("torch", "transformers", "tokenizers")  # what parity tests compare with
 PARITY_REQUIRED = os.environ.get("MINIBERT_PARITY") == "required"
+BROWSER_REQUIRED = os.environ.get("MINIBERT_BROWSER") == "required"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, whose children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,6 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the sweeps in full")
+    parser.addoption("--engines", action="store_true", help="also run what starts Ray, Dask and Daft, if they are installed")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -38,6 +41,11 @@ def pytest_collection_modifyitems(config, items):
         skip = pytest.mark.skip(reason="a whole sweep, of which a tenth has run; --slow runs it")
         for item in items:
             if marked(item, "slow"):
+                item.add_marker(skip)
+    if not config.getoption("--engines"):
+        skip = pytest.mark.skip(reason="starts processes of Ray, Dask or Daft; --engines runs it")
+        for item in items:
+            if marked(item, "engines"):
                 item.add_marker(skip)
 
 
@@ -67,6 +75,9 @@ def pytest_runtest_makereport(item, call):
     if PARITY_REQUIRED and report.skipped and marked(item, "parity") and not may_be_skipped(item):
         report.outcome = "failed"
         report.longrepr = f"a parity test may not be skipped here: {report.longrepr}"
+    if BROWSER_REQUIRED and report.skipped and marked(item, "browser"):
+        report.outcome = "failed"
+        report.longrepr = f"a test in a browser may not be skipped here: {report.longrepr}"
     return report
 
 

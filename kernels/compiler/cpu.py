@@ -1,9 +1,16 @@
-"""The processor that kernels are compiled for: this machine's, or the one that NUMBA_CPU_NAME names."""
+"""The processor that kernels are compiled for: this machine's, or a less able one that the environment names.
+
+MINIBERT_ISA is one of the levels of x86-64 (x86-64 psABI, "Micro-Architecture Levels"): kernels for it have the same bits on
+every processor of that level. NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are Numba's own, for any processor.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
+
+from minibert.errors import KernelError
 
 from .toolchain import missing_compiler
 
@@ -11,6 +18,27 @@ try:
     import llvmlite.binding as llvm
 except Exception as error:  # ImportError if it is absent, OSError if its library cannot be loaded
     raise missing_compiler(error) from error
+
+V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
+V3 = (*V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
+ISA_LEVELS = {  # MINIBERT_ISA, a name that LLVM has too -> its features
+    "x86-64-v2": V2,
+    "x86-64-v3": V3,
+    "x86-64-v4": (*V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"),
+}
+
+
+def pin_isa(level: str) -> None:
+    """Have Numba compile for a level. KernelError if there is no such level, or if this machine has less."""
+    if level not in ISA_LEVELS:
+        raise KernelError(f"MINIBERT_ISA is one of {', '.join(ISA_LEVELS)}; got {level!r}.")
+    host = {feature[1:] for feature in llvm.get_host_cpu_features().flatten().split(",") if feature.startswith("+")}
+    if missing := [feature for feature in ISA_LEVELS[level] if feature not in host]:
+        raise KernelError(f"MINIBERT_ISA={level} needs {', '.join(missing)}, which this processor does not have.")
+    os.environ["NUMBA_CPU_NAME"] = level
+    os.environ["NUMBA_CPU_FEATURES"] = ",".join(f"+{feature}" for feature in ISA_LEVELS[level])
+    if "numba" in sys.modules:  # it has read its environment already
+        sys.modules["numba"].config.reload_config()
 
 
 def detect_features() -> set[str]:
@@ -27,6 +55,8 @@ def has_fast_bf16(features: set[str], cpu: str) -> bool:
     return cpu.startswith("znver") and {"avx512bf16", "avx512f"} <= features
 
 
+if os.environ.get("MINIBERT_ISA"):
+    pin_isa(os.environ["MINIBERT_ISA"])
 ARCH = {"AMD64": "x86_64", "aarch64": "arm", "arm64": "arm"}.get(platform.machine(), platform.machine())
 FUTEX = {"x86_64": 202, "arm": 98}  # the number of this Linux system call; arm means arm64
 CPU = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()

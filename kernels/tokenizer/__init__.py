@@ -1,4 +1,4 @@
-"""WordPiece for many texts at once, compiled. `minibert/tokenization/compiled.py` calls it.
+"""WordPiece and byte-level BPE for many texts at once, compiled. `minibert/tokenization/compiled.py` calls it.
 
 Reading order:
 
@@ -7,4 +7,9 @@ Reading order:
     segment.py          one segment of a text, which is the text between two spaces: characters to pieces
     trie.py             the vocabulary, for the longest match
     segment_cache.py    segments that were encoded before
+
+    encode_byte_level.py  the same loop for byte-level BPE
+    byte_level.py         a segment: its words, their bytes, their pieces
+    merges.py             the merges of a word
+    long_segments.py      segments that are too long for segment_cache.py
 """

@@ -196,17 +196,10 @@ def encode_new(text, start, size, wide, state, tables, cache, scratch, output):
     return count, character + characters + 1, word + words
 
 
-@jit(nogil=True)
-def encode(items, layout, tables, cache, scratch, options, output, results):
-    """Texts, whose addresses are at `items` -> `output` and the results: bounds (S+1,) int64, and fallback (S,) uint8, 1 if
-    Python must encode the text. If a text has half of a surrogate pair, bounds[0] is −1.
-
-    options: the ids before and after each text (−1 for none), the maximum pieces of a text, and whether to write offsets
-    and word ids.
-    """
-    texts, layout = i64_ptr(items), layout_of(layout)
+@jit()
+def tables_of(tables):
     normal, expansions, nodes, values, single, special, special_first, unknown, max_characters = tables
-    tables = Tables(
+    return Tables(
         data_pointer(normal),
         data_pointer(expansions),
         data_pointer(nodes),
@@ -217,13 +210,34 @@ def encode(items, layout, tables, cache, scratch, options, output, results):
         unknown,
         max_characters,
     )
+
+
+@jit()
+def cache_of(cache):
     index, rows, used = cache
-    cache = SegmentCache(data_pointer(index), data_pointer(rows), data_pointer(used))
-    words, narrow, wide, lists = scratch
-    text, next_text = text_of(narrow[0], wide[0], lists[0]), text_of(narrow[1], wide[1], lists[1])
-    scratch = Scratch(
+    return SegmentCache(data_pointer(index), data_pointer(rows), data_pointer(used))
+
+
+@jit()
+def scratch_of(words):
+    return Scratch(
         data_pointer(words[0]), data_pointer(words[1]), data_pointer(words[2]), data_pointer(words[3]), data_pointer(words[4])
     )
+
+
+@jit(nogil=True)
+def encode(items, layout, tables, cache, scratch, options, output, results):
+    """Texts, whose addresses are at `items` -> `output` and the results: bounds (S+1,) int64, and fallback (S,) uint8, 1 if
+    Python must encode the text. If a text has half of a surrogate pair, bounds[0] is −1.
+
+    options: the ids before and after each text (−1 for none), the maximum pieces of a text, and whether to write offsets
+    and word ids.
+    """
+    texts, layout = i64_ptr(items), layout_of(layout)
+    tables, cache = tables_of(tables), cache_of(cache)
+    words, narrow, wide, lists = scratch
+    text, next_text = text_of(narrow[0], wide[0], lists[0]), text_of(narrow[1], wide[1], lists[1])
+    scratch = scratch_of(words)
     id_before, id_after, max_pieces, with_offsets = options
     ids, offsets, word_ids = output
     output = Output(data_pointer(ids), data_pointer(offsets), data_pointer(word_ids), with_offsets)

@@ -1,12 +1,13 @@
-"""The command line: `minibert run`, `train`, `classify`, `ner`, `fill-mask`, `ask`, `embed`, `rerank`, `tokenize` and so on.
+"""The command line: `minibert run`, `train`, `classify`, `ner`, `fill-mask`, `ask`, `embed`, `explain`, `rerank`, `tokenize` and so on.
 
 Answers go to stdout, one line each, everything else to stderr. Exit status: 0 success, 1 failure or rows left out,
 2 wrong arguments, 130 interrupted. A user's mistake prints one line, never a traceback.
 
     shared.py     the parser of a command, options that several commands have, texts from the arguments or stdin
     predict.py    an answer for each text
+    explain.py    a page that shows how a text became its answer
     rerank.py     texts in the order of their scores
-    run.py        an answer for each row of a file
+    run.py        an answer for each row of a file; run_engine.py, of many files on many machines; run_shared.py
     train.py      a model fine-tuned on a file of labeled rows; train_options.py, train_data.py, train_card.py
     manage.py     tokens, models, kernels
     verify.py     the cached files of a model, compared with their hashes
@@ -24,7 +25,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError, MinibertError
-from . import calibrate, convert, manage, predict, rerank, run, train, verify
+from . import calibrate, convert, explain, manage, predict, rerank, run, train, verify
 from .shared import CommandParser, check_texts, eprint, flag
 
 
@@ -76,6 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minibert", description="BERT-family encoders on a CPU.")
     parser.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=CommandParser)
-    for module in (predict, rerank, run, train, calibrate, manage, verify, convert):
+    for module in (predict, explain, rerank, run, train, calibrate, manage, verify, convert):
         module.add_commands(commands)
     return parser

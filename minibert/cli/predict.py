@@ -78,7 +78,7 @@ def load_task(name: str, options: argparse.Namespace) -> Any:
 
 def answers_of(texts: Iterable[str], task: Any, batch_size: int) -> Iterator[tuple[str, Any]]:
     """Each text with its answer, in order; reads no further than a batch ahead. InputError for a text that is refused."""
-    from ..run.job import reason_of
+    from ..run.columns import reason_of
 
     texts = iter(texts)
     while batch := list(islice(texts, batch_size)):

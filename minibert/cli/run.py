@@ -1,18 +1,17 @@
-"""`minibert run`: a file of any size through a model. Its arguments and its steps; the work is done in minibert/run/."""
+"""`minibert run`: a file of any size through a model. Its arguments and its steps; the work is done in minibert/run/.
+
+With --engine, many files on many machines: run_engine.py.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import InputError
+from . import run_engine
+from .run_shared import load_task, resume_hint_on_exit, run_fingerprint
 from .shared import (
     CommandParser,
     add_kernels,
@@ -23,11 +22,8 @@ from .shared import (
     command,
     delimiter_option,
     eprint,
-    flag,
     thread_count,
 )
-
-SIGTERM_STATUS = 143  # 128 + SIGTERM, as shells have it
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -41,15 +37,18 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     set_threads(threads_of(arguments))
     tasks = command_tasks()
     parser.add_argument(
-        "input",
+        "inputs",
+        nargs="+",
         metavar="INPUT",
-        help="a .txt, .csv, .tsv or .jsonl file (each may be followed by .gz), a .parquet or .arrow file; or - for stdin",
+        help="a .txt, .csv, .tsv or .jsonl file (each may be followed by .gz), a .parquet or .arrow file; or - for stdin. "
+        "With --engine, any number of files, folders and URLs that fsspec reads",
     )
     parser.add_argument("--task", default="text-classification", help=f"{', '.join(tasks)} (text-classification)")
     add_model(parser)
     add_kernels(parser)
     parser.add_argument("--threads", type=thread_count, metavar="N", help="number of threads (one for each core)")
     add_file_options(parser.add_argument_group("rows and files"))
+    run_engine.add_arguments(parser.add_argument_group("several machines"))
     add_task_options(parser, list(tasks))
 
 
@@ -121,9 +120,13 @@ def add_task_options(parser: CommandParser, tasks: list[str]) -> None:
 
 def run_file(options: argparse.Namespace) -> int:
     """The command. Returns 1 if rows were left out and no file was named for them."""
-    from ..run import job, open, tasks, writers
+    from ..run import job, open, writers
     from ..run.output import Results
 
+    if options.engine is not None:
+        return run_engine.run_inputs(options)
+    run_engine.check_no_engine(options)
+    (options.input,) = options.inputs
     check_files(options)
     file_format = options.output_format or writers.output_format(options.output)
     options.model = chosen_model(options)
@@ -132,17 +135,13 @@ def run_file(options: argparse.Namespace) -> int:
     if options.resume and not (results.resumable and os.path.isfile(options.input)):
         raise InputError("--resume needs an input and an output that are files; a stream cannot be read or written again.")
     with open.open_source(options.input, options.input_format, options.delimiter) as source, resume_hint_on_exit(results):
-        task = tasks.make_task(
-            options.task,
-            options.model,
-            options.text_column,
-            {name: getattr(options, name) for name in options.task_options},
-            kernels=options.kernels,
-            revision=options.revision,
-        )
+        task = load_task(options)
         job.check_columns(source, task, file_format, options.prefix)
-        fingerprint = run_fingerprint(options, file_format, task)
-        results.begin(fingerprint, options.resume, fingerprint["the input's time"])
+        size, time = 0, 0  # stdin cannot be resumed
+        if options.input != "-":
+            size, time = os.stat(options.input).st_size, os.stat(options.input).st_mtime_ns
+        inputs = {"the input": os.path.realpath(options.input), "the input's size": size, "the input's time": time}
+        results.begin({**inputs, **run_fingerprint(options, file_format, task)}, options.resume, time)
         if results.state.complete:
             eprint(f"{options.output} is complete already; to write it again, leave --resume out.")
             results.finish()
@@ -178,53 +177,6 @@ def check_files(options: argparse.Namespace) -> None:
     for name in outputs:
         if name != "-" and os.path.realpath(name) == os.path.realpath(options.input):
             raise InputError(f"an output must not overwrite the input; both are {name}.")
-
-
-def run_fingerprint(options: argparse.Namespace, file_format: str, task: Any) -> dict:
-    """What decides the bytes of the output: a run can be resumed only if all of this is the same."""
-    from ..run.tasks import model_identity
-
-    files = [
-        name for name, option in options.task_options.items() if option.type is Path and getattr(options, name) is not None
-    ]
-    names = ("task", "revision", "text_column", "input_format", "delimiter", "prefix", "limit", "errors", *options.task_options)
-    size, time = 0, 0  # stdin cannot be resumed
-    if options.input != "-":
-        size, time = os.stat(options.input).st_size, os.stat(options.input).st_mtime_ns
-    return {
-        "minibert": __version__,
-        "--model": options.model,
-        "the model": model_identity(options.model, options.revision),
-        "the kernels": dict(task.kernels),
-        "the input": os.path.realpath(options.input),
-        "the input's size": size,
-        "the input's time": time,
-        "--output-format": file_format,
-        **{flag(name): getattr(options, name) for name in names},
-        **{f"the time of {flag(name)}": os.stat(getattr(options, name)).st_mtime_ns for name in files},
-    }
-
-
-@contextmanager
-def resume_hint_on_exit(results: Any) -> Iterator[None]:
-    """After Ctrl-C or SIGTERM, say what is saved. (After SIGKILL the same is saved, without a message.)"""
-    previous = None
-    if threading.current_thread() is threading.main_thread():
-        previous = signal.signal(signal.SIGTERM, exit_on_sigterm)
-    try:
-        yield
-    except BaseException as exception:
-        results.discard()
-        if isinstance(exception, (KeyboardInterrupt, SystemExit)) and results.journal and results.state.rows:
-            eprint(f"interrupted; {results.state.rows:,} rows are done. Run the same command with --resume to continue.")
-        raise
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
-
-
-def exit_on_sigterm(signal_number: int, frame: object) -> None:
-    raise SystemExit(SIGTERM_STATUS)
 
 
 def print_summary(state: Any, errors: str | None) -> int:

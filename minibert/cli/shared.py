@@ -11,7 +11,8 @@ from ..errors import InputError
 
 DEFAULT_MODEL = "minibert-sst2"
 MAX_THREADS = 1024
-TEXT_OPTIONS = ("texts", "prefix", "delimiter", "text_column")  # that hold text, not names of files; tasks add theirs
+# Options that hold text, not names of files; tasks add theirs.
+TEXT_OPTIONS = ("texts", "prefix", "delimiter", "text_column", "question", "replace")
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ConfigError, InputError
 from ..loading import ModelOptions
-from .run import SIGTERM_STATUS
+from .run_shared import SIGTERM_STATUS
 from .shared import command, eprint
 from .train_card import write_card
 from .train_options import add_arguments, check_options

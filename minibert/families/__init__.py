@@ -88,9 +88,15 @@ FAMILIES = {
         heads=(*COMMON_HEADS, "ForPreTraining"),
         purposes={"ForPreTraining": "replaced token detection"},
     ),
-    "roberta": Family(module="roberta", prefix="Roberta", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"),
+    "roberta": Family(
+        module="roberta", prefix="Roberta", tokenizer="RobertaTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
+    ),
     "longformer": Family(
-        module="longformer", prefix="Longformer", tokenizer=None, heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
+        module="longformer",
+        prefix="Longformer",
+        tokenizer="RobertaTokenizer",
+        heads=COMMON_HEADS,
+        pretraining_head="ForMaskedLM",
     ),
     "mpnet": Family(
         module="mpnet", prefix="MPNet", tokenizer="MPNetTokenizer", heads=COMMON_HEADS, pretraining_head="ForMaskedLM"
@@ -103,8 +109,9 @@ def public_names() -> Iterator[tuple[str, str, str]]:
     for family in FAMILIES.values():
         for end in ("Config", *family.heads):
             yield family.prefix + end, f"families.{family.module}", family.prefix + end
-        for end in ("Tokenizer", "TokenizerFast") if family.tokenizer else ():
-            yield family.prefix + end, "tokenization", family.tokenizer
+        if family.tokenizer is not None:
+            for end in ("Tokenizer", "TokenizerFast"):
+                yield family.prefix + end, "tokenization", family.tokenizer
 
 
 def purpose_of(class_name: str) -> str | None:

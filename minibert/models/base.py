@@ -27,6 +27,7 @@ from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_s
 from .checks import check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
+from .intermediates import Step, record_steps, reference_model
 from .losses import LossHead, head_loss
 from .module import Module
 from .outputs import BaseModelOutput, Loss, ModelOutput, to_tensors
@@ -289,7 +290,7 @@ class PreTrainedModel(Module):
         outputs = self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
         return {**outputs, **self.unpack_intermediates(packed, intermediates)}
 
-    def unpack_intermediates(self, packed: Packed, intermediates: Intermediates) -> Fields:
+    def unpack_intermediates(self, packed: Packed, intermediates: Intermediates) -> dict[str, Any]:
         """Those that a caller requested -> the output's fields."""
         fields: dict[str, Any] = {}
         if intermediates.hidden_states is not None:
@@ -298,7 +299,7 @@ class PreTrainedModel(Module):
             fields |= self.unpack_attentions(packed, intermediates.attentions)
         return fields
 
-    def unpack_attentions(self, packed: Packed, attentions: list) -> Fields:
+    def unpack_attentions(self, packed: Packed, attentions: list) -> dict[str, Any]:
         """`Intermediates.attentions` -> the output's fields."""
         return {"attentions": tuple(packed.unpack_squares(squares, self.encoder.heads) for squares in attentions)}
 
@@ -333,6 +334,26 @@ class PreTrainedModel(Module):
         """hidden (N, D), or (S, D) if `cls_only` -> the output's own fields. If `cls_only`, it calls operations and
         does nothing else, so that they can be captured (`graph_cache.py`)."""
         return {"last_hidden_state": packed.unpack(hidden)}
+
+    @strict_arguments
+    def intermediates(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        *,
+        inputs_embeds: Any = None,
+    ) -> dict[str, Step]:
+        """A call's inputs -> every step of the forward pass by its name, in order: a `Step` with its array, its shape and the
+        function that computed it (`intermediates.py`), by the reference kernels. Outputs of padding are zeros."""
+        source = input_ids if inputs_embeds is None else inputs_embeds
+        if source is None or (inputs_embeds is not None and input_ids is not None) or hasattr(source, "keys"):
+            refuse_source(input_ids, inputs_embeds)
+        packed = self.pack(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        steps = record_steps(reference_model(self), packed)
+        check_finite(*(step.array for step in steps.values()))
+        return steps
 
     @strict_arguments
     def with_tensors(self: M, tensors: Mapping[str, np.ndarray]) -> M:

@@ -25,7 +25,7 @@ class FeatureExtractionPipeline(Pipeline):
     tokenizer_mapping = "tokenize_kwargs"
     command_options = (TRUNCATE,)
     command_defaults = {"return_tensors": True}
-    answer_columns = ("features",)
+    answer_types = {"features": [[float]]}
 
     @staticmethod
     def auto_class() -> Any:

@@ -31,7 +31,7 @@ class FillMaskPipeline(Pipeline):
     tokenizer_mapping = "tokenizer_kwargs"
     may_start_from = ()
     command_options = (Option("top_k", "the N best words for each mask (5)", int, "N", parameter="top_k"), TRUNCATE)
-    answer_columns = ("words",)
+    answer_types = {"words": [{"token_str": str, "score": float, "sequence": str}]}
 
     @staticmethod
     def auto_class() -> Any:

@@ -47,7 +47,7 @@ class QuestionAnsweringPipeline(Pipeline):
         Option("impossible", "allow an empty answer", bool, parameter="handle_impossible_answer"),
     )
     required_options = ("question", "question_column")
-    answer_columns = ("answer", "score", "start", "end")
+    answer_types = {"answer": str, "score": float, "start": int, "end": int}
 
     @staticmethod
     def auto_class() -> Any:

@@ -48,7 +48,7 @@ class Reranker(TextSettings, Task):
         Option("query_column", "the column with the query of each text", metavar="NAME", input="query", is_column=True),
     )
     required_options = ("query", "query_column")
-    answer_columns = ("score",)
+    answer_types = {"score": float}
 
     @strict_arguments
     def __init__(self, model: Any, tokenizer: Any, reranker_config: RerankerConfig | None = None) -> None:

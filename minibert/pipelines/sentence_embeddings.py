@@ -27,7 +27,6 @@ class SentenceEmbeddings(Task):
         Option("precision", f"{', '.join(PRECISIONS)}: the numbers of a vector", metavar="NAME", parameter="precision"),
         Option("ranges", "a .npy file (2, D) of each component's least and greatest value", Path, "FILE", parameter="ranges"),
     )
-    answer_columns = ("vector",)
 
     def __init__(
         self, encoder: SentenceEncoder, options: Mapping[str, Any], precision: str = "float32", ranges: str | None = None
@@ -56,6 +55,10 @@ class SentenceEmbeddings(Task):
 
     def answered(self, **options: Any) -> Any:
         return self.encoder.answered(**self.options, **options)
+
+    @property
+    def answer_types(self) -> dict[str, Any]:
+        return {"vector": [float if self.precision == "float32" else int]}
 
     def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"vector": quantize(answer, self.precision, self.ranges).tolist()}

@@ -45,9 +45,16 @@ class Task:
     model: Any
 
     @property
-    def answer_columns(self) -> tuple[str, ...]:
-        """The names that `to_columns` returns, in order. Most classes set it as an attribute."""
+    def answer_types(self) -> Mapping[str, Any]:
+        """The columns that `to_columns` returns, in order, and the type of each. Most classes set it as an attribute.
+
+        A type is str, int or float, [type] for a list, {name: type} for a dictionary.
+        """
         raise NotImplementedError
+
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        return tuple(self.answer_types)
 
     def answered(self, **options: Any) -> Callable[[list], Iterator[tuple[int, Any]]]:
         """A function from inputs to (index, answer) of each, with the InputError of an input that is refused."""

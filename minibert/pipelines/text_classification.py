@@ -63,8 +63,9 @@ class TextClassificationPipeline(Pipeline):
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
 
     @property
-    def answer_columns(self) -> tuple[str, ...]:
-        return ("labels",) if "top_k" in self.options else ("label", "score")
+    def answer_types(self) -> dict[str, Any]:
+        answer = {"label": str, "score": float}
+        return {"labels": [answer]} if "top_k" in self.options else answer
 
     def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"labels": answer} if isinstance(answer, list) else answer

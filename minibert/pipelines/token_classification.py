@@ -46,7 +46,6 @@ class TokenClassificationPipeline(Pipeline):
         STRIDE,
     )
     command_defaults = {"aggregation_strategy": "simple"}
-    answer_columns = ("entities",)
 
     @staticmethod
     def auto_class() -> Any:
@@ -59,6 +58,13 @@ class TokenClassificationPipeline(Pipeline):
         if split is True and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
             inputs = [inputs]  # the words of one text, which gets a list of one answer, as from `transformers`
         return super().__call__(inputs, **options)
+
+    @property
+    def answer_types(self) -> dict[str, Any]:
+        span = {"word": str, "start": int, "end": int}
+        if self.options.get("aggregation_strategy", "none").lower() == "none":
+            return {"entities": [{"entity": str, "score": float, "index": int, **span}]}
+        return {"entities": [{"entity_group": str, "score": float, **span}]}
 
     def to_columns(self, answer: Any) -> dict[str, Any]:
         return {"entities": answer}

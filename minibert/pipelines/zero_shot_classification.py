@@ -28,7 +28,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     trained_for = "text-classification"
     command_options = (Option("labels", "the labels to choose from", metavar="A,B,...", parameter="candidate_labels"),)
     required_options = ("labels",)
-    answer_columns = ("labels", "scores")
+    answer_types = {"labels": [str], "scores": [float]}
 
     def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(model, tokenizer, **options)

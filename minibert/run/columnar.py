@@ -12,15 +12,19 @@ from .source import Row, Source, check_names, unreadable
 BATCH_ROWS = 1024  # rows converted to Python objects at a time
 
 
-@contextmanager
-def open_table(path: str, file_format: str) -> Iterator[Source]:
-    """As `open_source`, for parquet and arrow. An .arrow file has Arrow's file format (as Feather has) or its stream format."""
+def import_pyarrow(what: str) -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise InputError(
-            f"{file_format} is read with pyarrow, which is not installed. Install it: pip install 'minibert[parquet]'"
-        ) from None
+        message = f"{what} is read with pyarrow, which is not installed. Install it: pip install 'minibert-cpu[parquet]'"
+        raise InputError(message) from None
+    return pyarrow
+
+
+@contextmanager
+def open_table(path: str, file_format: str) -> Iterator[Source]:
+    """As `open_source`, for parquet and arrow. An .arrow file has Arrow's file format (as Feather has) or its stream format."""
+    pyarrow = import_pyarrow(file_format)
     if path == "-":
         raise InputError(f"{file_format} is read from a file; got stdin.")
     try:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from ..errors import InputError, short_repr
-from ..pipelines.streaming import TRUNCATION_HINT, chunks
+from ..pipelines.streaming import chunks
+from .columns import answer_columns, reason_of
 from .output import Results, RunState
 from .progress import Progress
 from .source import Row, Source
@@ -35,6 +37,7 @@ class Job(NamedTuple):
     encode: Callable[[Mapping], bytes]  # the columns of a row and of its answer -> a line of the output
     prefix: str  # of the names of the answer's columns
     strict: bool
+    order: Callable[[Row], Mapping[str, str]] = lambda row: {}  # a column before the row's own, of runs on several machines
 
 
 def run(
@@ -61,11 +64,9 @@ def run(
     rows = islice(source.rows, results.state.rows, None if limit is None else min(limit, sys.maxsize))
     progress.begin(results.state.rows, source.progress, limit)
     for chunk in chunks(rows, row_chars):
-        answers = {}
-        for index, answer in predict_chunk(chunk, task):
-            answers[index] = answer
-            progress.advance(1, results.state.rows + len(chunk))
-        write_chunk(chunk, answers, source, job, results)
+        answers = answer_chunk(chunk, task, partial(progress.advance, 1, results.state.rows + len(chunk)))
+        good, bad, reasons = encode_chunk(chunk, answers, source.name, job)
+        results.add([good, bad], len(chunk), len(reasons), [*results.state.reasons, *reasons][:MAX_REASONS])
     results.finish()
     return results.state
 
@@ -98,54 +99,64 @@ def row_chars(row: Row) -> int:
     return sum(len(value) for value in (row.columns or {}).values() if isinstance(value, (str, bytes)))
 
 
-def predict_chunk(chunk: list[Row], task: Task) -> Iterator[tuple[int, Any]]:
-    """Rows -> (index, answer) of each, batch by batch; the answer of a bad row is its InputError."""
-    indices, inputs = [], []
-    for index, row in enumerate(chunk):
-        try:
-            if row.columns is None:
-                raise InputError(row.error)
-            inputs.append(task.make_input(row.columns))
-            indices.append(index)
-        except InputError as error:
-            yield index, error
-    for position, answer in task.predict(inputs):
-        yield indices[position], answer
+def answer_chunk(chunk: list[Row], task: Task, advance: Callable[[], object]) -> list[dict | str]:
+    """Rows -> the columns of the answer of each, or the reason why it has none."""
+    names = task.input_columns.values()
+    answered: list[dict | str] = [reason_unreadable(row, names) for row in chunk]
+    indices = [index for index, reason in enumerate(answered) if not reason]
+    for _ in range(len(chunk) - len(indices)):
+        advance()
+    columns = {name: [(chunk[index].columns or {})[name] for index in indices] for name in names}
+    answers = answer_columns(columns, task, advance)
+    for position, index in enumerate(indices):
+        error = answers.errors[position]
+        answered[index] = reason_of(error) if error else {name: values[position] for name, values in answers.columns.items()}
+    return answered
 
 
-def write_chunk(chunk: list[Row], answers: Mapping[int, Any], source: Source, job: Job, results: Results) -> None:
-    """Write a chunk's lines, all at once."""
-    good, bad, reasons = [], [], list(results.state.reasons)
-    for index, row in enumerate(chunk):
-        line = encode_row(row, answers[index], job)
+def reason_unreadable(row: Row, names: Iterable[str]) -> str:
+    """Why a row does not have the columns that the task reads; empty if it has them."""
+    if row.columns is None:
+        return row.error
+    for name in names:
+        if name not in row.columns:
+            return f"there is no column {name!r} in this row; it has {', '.join(map(repr, row.columns))}"
+    return ""
+
+
+def encode_chunk(chunk: list[Row], answers: list[dict | str], name: str, job: Job) -> tuple[bytes, bytes, list[str]]:
+    """Rows and their answers -> lines for the output, lines for the bad rows, and why each of these is bad.
+
+    If `job.strict`, InputError for a bad row; `name` is the input's.
+    """
+    good, bad, reasons = [], [], []
+    for row, answer in zip(chunk, answers):
+        line = encode_row(row, answer, job)
         if isinstance(line, bytes):
             good.append(line)
             continue
         if job.strict:
-            raise InputError(f"{source.name}, line {row.line}: {line}")
-        if len(reasons) < MAX_REASONS:
-            reasons.append(f"line {row.line}: {line}")
+            raise InputError(f"{name}, line {row.line}: {line}")
+        reasons.append(f"line {row.line}: {line}")
         bad.append(encode_bad_row(row, line))
-    results.add([b"".join(good), b"".join(bad)], len(chunk), len(bad), reasons)
+    return b"".join(good), b"".join(bad), reasons
 
 
-def encode_row(row: Row, answer: Any, job: Job) -> bytes | str:
-    """A row and its answer -> a line of the output, or the reason why there is none."""
-    if isinstance(answer, InputError):
-        return reason_of(answer)
-    row_columns = row.columns or {}  # never None here: the answer would be an InputError
-    columns = {job.prefix + name: rounded(value) for name, value in job.task.to_columns(answer).items()}
+def encode_row(row: Row, answer: dict | str, job: Job) -> bytes | str:
+    """A row and the columns of its answer -> a line of the output, or the reason why there is none."""
+    if isinstance(answer, str):
+        return answer
+    row_columns = row.columns or {}  # never None here: the answer would be a reason
+    order = job.order(row)
+    columns = {job.prefix + name: rounded(value) for name, value in answer.items()}
     if repeated := sorted(set(columns) & set(row_columns)):
         return f"this row already has a column {repeated[0]!r}; put a prefix before the answer's columns with --prefix"
+    if repeated := sorted(set(order) & {*row_columns, *columns}):
+        return f"this row already has a column {repeated[0]!r}; name another with --order-column"
     try:
-        return job.encode({**row_columns, **columns})
+        return job.encode({**order, **row_columns, **columns})
     except (ValueError, TypeError, RecursionError) as error:
         return f"cannot be written: {error}"
-
-
-def reason_of(error: InputError) -> str:
-    """The message of an error, with the option of the command line instead of the pipeline's."""
-    return str(error).replace(TRUNCATION_HINT, "Cut it with --truncate.")
 
 
 def encode_bad_row(row: Row, reason: str) -> bytes:

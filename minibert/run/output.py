@@ -207,6 +207,11 @@ class Results:
             if self.journal:
                 self.journal.end()
 
+    @property
+    def saved(self) -> str:
+        """What a resumed run need not do again; empty if that is nothing."""
+        return f"{self.state.rows:,} rows" if self.journal and self.state.rows else ""
+
     def discard(self) -> None:
         """After an error: delete the files, unless the run can be resumed from them."""
         if self.journal and not self.state.rows:
@@ -240,15 +245,19 @@ def resume_point(journal: Journal, fingerprint: Mapping[str, Any], resume: bool)
             f"a run of this output was interrupted; {state.rows:,} rows are done. Continue with --resume, or delete "
             f"{journal.path} to start over."
         )
-    before = journal.fingerprint
+    check_same_run(journal.fingerprint, fingerprint, journal.path)
+    return state
+
+
+def check_same_run(before: Mapping[str, Any], fingerprint: Mapping[str, Any], path: Path) -> None:
+    """InputError unless the interrupted run, whose fingerprint is in the file `path`, is this one."""
     changed = [name for name in {**before, **fingerprint} if before.get(name) != fingerprint.get(name)]
     if changed:
         changes = "; ".join(f"{name} was {before.get(name)!r:.60} and is {fingerprint.get(name)!r:.60}" for name in changed)
         raise InputError(
             f"--resume needs the arguments and the input of the interrupted run; {changes}. Pass the same, or delete "
-            f"{journal.path} to start over."
+            f"{path} to start over."
         )
-    return state
 
 
 def is_regular_file(path: str) -> bool:

@@ -22,12 +22,16 @@ from ..hub import locate
 class Task(NamedTuple):
     """A loaded model, and how it reads and writes columns."""
 
-    make_input: Callable[[Mapping], Any]  # a row's columns -> an input of the model; InputError if a column is missing
+    make_input: Callable[[Mapping], Any]  # the columns that the task reads -> an input; InputError if one is no text
     predict: Callable[[list], Iterator[tuple[int, Any]]]  # inputs -> (index, answer or InputError) of each
     to_columns: Callable[[Any], dict]  # an answer -> its columns
-    answer_columns: tuple[str, ...]
+    answer_types: Mapping[str, Any]  # the columns of an answer, and their types (pipelines/task.py)
     input_columns: Mapping[str, str]  # an option's flag -> the column it names
     kernels: Mapping[str, str]
+
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        return tuple(self.answer_types)
 
 
 def make_task(name: str, model: str, text_column: str, options: Mapping[str, Any], **where: Any) -> Task:
@@ -41,7 +45,7 @@ def make_task(name: str, model: str, text_column: str, options: Mapping[str, Any
         lambda row: make_input(row, constants, columns),
         pipe.answered(),
         pipe.to_columns,
-        pipe.answer_columns,
+        pipe.answer_types,
         {"--text-column": text_column, **{option.flag: values[option.name] for option in column_options(task_class, values)}},
         pipe.model.kernels.names,
     )
@@ -91,8 +95,6 @@ def make_input(row: Mapping, constants: Mapping[str, str], columns: Mapping[str,
 
 
 def text_of(row: Mapping, name: str) -> str:
-    if name not in row:
-        raise InputError(f"there is no column {name!r} in this row; it has {', '.join(map(repr, row))}")
     if not isinstance(row[name], str):
         raise InputTypeError(f"column {name!r} must be text; it is {type(row[name]).__name__}")
     return row[name]

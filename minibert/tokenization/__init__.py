@@ -1,4 +1,4 @@
-"""Text -> ids, exactly as BERT's reference tokenizer computes them.
+"""Text -> ids, exactly as the reference tokenizers of BERT and RoBERTa compute them.
 
 Reading order:
 
@@ -6,22 +6,38 @@ Reading order:
         unicode.py, normalizer.py     1  "Crème BRÛLÉE" -> "creme brulee"
         pre_tokenizer.py              2  -> words
         wordpiece.py                  3  -> pieces that are in the vocabulary
+        byte_level.py                 2  the same of RoBERTa and GPT-2: words with the space before them,
+        byte_level_bpe.py             3  and tokens by merging their bytes
         added_tokens.py                  [MASK] and other added tokens, matched in the text before stages 1 to 3
         template.py                   4  -> [CLS] pieces [SEP], truncated
     pipeline.py, fast_pipeline.py     stages 1 to 3 together: the definition, then an equal fast form
-    compiled.py                       the same for many texts at once, compiled: tables for kernels/tokenizer/
+    compiled.py                       the same for many texts at once, compiled: calls of kernels/tokenizer/
+        compiled_wordpiece.py, compiled_byte_level.py
+                                      its tables
     encoding.py                       5  -> padded rows; which part of the text each token came from
     tokenizer.py                      the methods that users call, on top of
         call_arguments.py             checking of their arguments
         vocabulary.py, decoding.py    tokens <-> ids, and back to text
         batch_encoding.py             the result of a call
         legacy_methods.py             rows from ids, and methods of transformers 4
-    classes.py, settings.py           BertTokenizer and the others; AutoTokenizer (minibert/auto.py) selects one
+    classes.py, settings.py           what all classes have in common; AutoTokenizer (minibert/auto.py) selects one
+        wordpiece_classes.py          BertTokenizer and its like
+        byte_level_classes.py         RobertaTokenizer and GPT2Tokenizer
     files/                            loading from a checkpoint's files, and saving
 """
 
 from .batch_encoding import BatchEncoding
-from .classes import (
+from .byte_level_classes import (
+    GPT2Tokenizer,
+    GPT2TokenizerFast,
+    LongformerTokenizer,
+    LongformerTokenizerFast,
+    RobertaTokenizer,
+    RobertaTokenizerFast,
+)
+from .classes import PreTrainedTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from .stages.added_tokens import AddedToken
+from .wordpiece_classes import (
     BertTokenizer,
     BertTokenizerFast,
     DistilBertTokenizer,
@@ -30,11 +46,7 @@ from .classes import (
     FunnelTokenizerFast,
     MPNetTokenizer,
     MPNetTokenizerFast,
-    PreTrainedTokenizer,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
-from .stages.added_tokens import AddedToken
 
 __all__ = [
     "AddedToken",
@@ -45,9 +57,15 @@ __all__ = [
     "DistilBertTokenizerFast",
     "FunnelTokenizer",
     "FunnelTokenizerFast",
+    "GPT2Tokenizer",
+    "GPT2TokenizerFast",
+    "LongformerTokenizer",
+    "LongformerTokenizerFast",
     "MPNetTokenizer",
     "MPNetTokenizerFast",
     "PreTrainedTokenizer",
     "PreTrainedTokenizerBase",
     "PreTrainedTokenizerFast",
+    "RobertaTokenizer",
+    "RobertaTokenizerFast",
 ]

@@ -1,15 +1,17 @@
-"""The classes, under transformers' names: BertTokenizer, DistilBertTokenizer, FunnelTokenizer, MPNetTokenizer and
-PreTrainedTokenizerFast.
+"""The classes, under transformers' names: what all of them have in common, and PreTrainedTokenizerFast, which takes any
+tokenizer.json. Those with WordPiece are in wordpiece_classes.py, those with byte-level BPE in byte_level_classes.py.
 
 They differ in what they take from a checkpoint's files, exactly as transformers 5 does:
 
-                            vocabulary                    normalizer                      template
+                            vocabulary                    pipeline                        template
     BertTokenizer           tokenizer.json or vocab.txt   flags of tokenizer_config.json  [CLS] A [SEP] B [SEP]
     FunnelTokenizer         tokenizer.json or vocab.txt   flags of tokenizer_config.json  <cls> A <sep> B <sep>
     MPNetTokenizer          tokenizer.json or vocab.txt   flags of tokenizer_config.json  <s> A </s></s> B </s>
+    RobertaTokenizer        tokenizer.json, or vocab.json flags of tokenizer_config.json  <s> A </s></s> B </s>
+                            and merges.txt
     PreTrainedTokenizerFast tokenizer.json                tokenizer.json                  tokenizer.json
 
-Read next: files/loading.py; ../auto.py selects the class of a checkpoint.
+Read next: wordpiece_classes.py; byte_level_classes.py; files/loading.py; ../auto.py selects the class of a checkpoint.
 """
 
 from functools import cached_property
@@ -20,22 +22,21 @@ from minibert.tensors import check_without_effect
 from .call_arguments import as_file, as_list
 from .encoding import pad
 from .files import loading, saving
-from .files.parsing import check_vocab, read_tokenizer_json, read_vocab_txt
+from .files.parsing import read_tokenizer_json
+from .files.vocabularies import make_model
 from .legacy_methods import LegacyMethods
 from .settings import SETTINGS
 from .stages.added_tokens import AddedToken, as_token, read_token
-from .stages.normalizer import Normalizer
-from .stages.template import RobertaTemplate, bert_template
-from .stages.wordpiece import WordPiece
 from .vocabulary import NAMED, is_named_token
-
-REQUIRED = ("unk_token", "sep_token", "cls_token")  # of BERT's template and model
 
 
 class PreTrainedTokenizerBase(LegacyMethods):
     """What all classes have in common, for isinstance(): their options, `from_pretrained`, `save_pretrained` and `pad`."""
 
     described_by_tokenizer_json = False  # whether it takes everything from tokenizer.json
+    model_type: str | None = None  # of its model in a tokenizer.json, if it takes only that
+    vocabulary_files: dict[str, str] = {}  # an argument of the class -> the file it is in, if there is no tokenizer.json
+    flags: tuple[str, ...] = ()  # options that only some classes have
     reserved_positions = 0  # of the model's positions, those that no token has
     model_input_names = ["input_ids", "attention_mask"]
 
@@ -117,7 +118,7 @@ class PreTrainedTokenizerBase(LegacyMethods):
 
     @strict_arguments
     def save_pretrained(self, save_directory, legacy_format=None, filename_prefix=None, push_to_hub=False):
-        """Write tokenizer.json, tokenizer_config.json and vocab.txt to a folder; returns their paths.
+        """Write tokenizer.json, tokenizer_config.json and the files that older programs read to a folder; returns their paths.
 
         The other arguments are transformers', and must be left as they are.
         """
@@ -128,7 +129,8 @@ class PreTrainedTokenizerBase(LegacyMethods):
 
     @strict_arguments
     def save_vocabulary(self, save_directory, filename_prefix=None):
-        """Write vocab.txt, or <filename_prefix>-vocab.txt, to a folder; returns (its path,). Added tokens are not in it."""
+        """Write vocab.txt, or vocab.json and merges.txt, with <filename_prefix>- before their names; returns their paths.
+        Added tokens are not in them."""
         return saving.save_vocabulary(self, save_directory, filename_prefix)
 
     @property
@@ -183,141 +185,6 @@ class PreTrainedTokenizerBase(LegacyMethods):
         )
 
 
-class BertTokenizer(PreTrainedTokenizerBase):
-    """BERT's tokenizer: `vocab` is {token: id} or the path of a vocab.txt; without one, the special tokens alone."""
-
-    model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-    default_vocab: tuple[str, ...] = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    cls_token_type_id = 0
-
-    @strict_arguments
-    def __init__(
-        self,
-        vocab=None,
-        do_lower_case=True,
-        unk_token="[UNK]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        mask_token="[MASK]",
-        tokenize_chinese_chars=True,
-        strip_accents=None,
-        bos_token=None,
-        eos_token=None,
-        vocab_file=None,
-        **options,
-    ):
-        tokens = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
-        special = dict(zip(NAMED, tokens))
-        for name, token in special.items():
-            if token is not None or name in REQUIRED:
-                special[name] = read_token(name, token)
-        vocab = vocab_file if vocab is None else vocab
-        if vocab is None:
-            first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
-            vocab = {token: token_id for token_id, token in enumerate(first)}
-        vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_txt(as_file("vocab", vocab))
-        self.do_lower_case, self.tokenize_chinese_chars = do_lower_case, tokenize_chinese_chars
-        self.strip_accents = strip_accents
-        super().__init__(
-            Normalizer(True, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case),
-            WordPiece(vocab, str(special["unk_token"])),
-            ("##", True),
-            special,
-            **options,
-        )
-        cls, sep = (self.cls_token, self.cls_token_id), (self.sep_token, self.sep_token_id)
-        self._template = bert_template(*cls, *sep, self.cls_token_type_id)
-
-
-class DistilBertTokenizer(BertTokenizer):
-    """BertTokenizer without token_type_ids, which DistilBERT does not have."""
-
-    model_input_names = ["input_ids", "attention_mask"]
-
-
-class FunnelTokenizer(BertTokenizer):
-    """BertTokenizer with other special tokens, whose <cls> has the token type 2, if types are asked for. (Funnel's models are not here.)"""
-
-    model_input_names = ["input_ids", "attention_mask"]
-    default_vocab = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
-    cls_token_type_id = 2
-
-    @strict_arguments
-    def __init__(
-        self,
-        vocab=None,
-        do_lower_case=True,
-        unk_token="<unk>",
-        sep_token="<sep>",
-        pad_token="<pad>",
-        cls_token="<cls>",
-        mask_token="<mask>",
-        bos_token="<s>",
-        eos_token="</s>",
-        tokenize_chinese_chars=True,
-        strip_accents=None,
-        vocab_file=None,
-        **options,
-    ):
-        super().__init__(
-            vocab_file if vocab is None else vocab,
-            do_lower_case=do_lower_case,
-            unk_token=unk_token,
-            sep_token=sep_token,
-            pad_token=pad_token,
-            cls_token=cls_token,
-            mask_token=mask_token,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            strip_accents=strip_accents,
-            bos_token=bos_token,
-            eos_token=eos_token,
-            **options,
-        )
-
-
-class MPNetTokenizer(BertTokenizer):
-    """BertTokenizer with RoBERTa's special tokens and template. <mask> takes the white space before it."""
-
-    model_input_names = ["input_ids", "attention_mask"]
-    reserved_positions = 2  # positions count from 2
-    default_vocab = NAMED
-
-    @strict_arguments
-    def __init__(
-        self,
-        vocab=None,
-        do_lower_case=True,
-        bos_token="<s>",
-        eos_token="</s>",
-        sep_token="</s>",
-        cls_token="<s>",
-        unk_token="[UNK]",
-        pad_token="<pad>",
-        mask_token="<mask>",
-        tokenize_chinese_chars=True,
-        strip_accents=None,
-        vocab_file=None,
-        **options,
-    ):
-        super().__init__(
-            vocab_file if vocab is None else vocab,
-            do_lower_case=do_lower_case,
-            unk_token=unk_token,
-            sep_token=sep_token,
-            pad_token=pad_token,
-            cls_token=cls_token,
-            mask_token=AddedToken(mask_token, lstrip=True, special=True) if isinstance(mask_token, str) else mask_token,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            strip_accents=strip_accents,
-            bos_token=bos_token,
-            eos_token=eos_token,
-            **options,
-        )
-        self._template = RobertaTemplate(self.cls_token, self.cls_token_id, self.sep_token, self.sep_token_id)
-        del self._pipeline  # the next one trims offsets
-
-
 class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     """The tokenizer that a tokenizer.json fully describes: `tokenizer_file` is its path."""
 
@@ -337,7 +204,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         self._pre_tokenizer, self._template = file.pre_tokenizer, file.template
         super().__init__(
             file.normalizer,
-            WordPiece(**file.model),
+            make_model(file.model),
             file.decoder,
             special,
             added_tokens=added_tokens,
@@ -363,9 +230,3 @@ def option_names(cls):
     names = code.co_varnames[1 + code.co_posonlyargcount : code.co_argcount] or ("tokenizer_file",)
     common = PreTrainedTokenizerBase.__init__.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     return (*names, *(name for name in common if name not in names))
-
-
-BertTokenizerFast = BertTokenizer
-DistilBertTokenizerFast = DistilBertTokenizer
-FunnelTokenizerFast = FunnelTokenizer
-MPNetTokenizerFast = MPNetTokenizer

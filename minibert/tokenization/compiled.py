@@ -21,9 +21,6 @@ from minibert.errors import InputTypeError, read_int
 
 from .call_arguments import as_list, max_text_tokens, resolve
 from .pipeline import check_characters
-from .stages.normalizer import CHINESE, TranslationTable, clean, decompose, drop_accents, drop_marks, space_out_chinese
-from .stages.template import SPACE_CHARACTER
-from .stages.unicode import unicode_table
 
 NO_LIMIT = 1 << 60  # more pieces than a text has
 MAX_POOLED_ROWS = 1 << 22  # up to here the next call uses the output's memory again: new pages took half of the time
@@ -87,25 +84,22 @@ def row_limits(tokenizer, add_special_tokens, truncation, max_length):
 
     pipeline = tokenizer._pipeline
     request = resolve(tokenizer, padding=False, truncation=truncation, max_length=max_length)
-    before, after = tokenizer._special_affixes if add_special_tokens else ([-1], [-1])
+    before, after = tokenizer._special_affixes if add_special_tokens else ([], [])
     is_supported = (
-        pipeline.splits_at_spaces
-        and not any(" " in token for token in pipeline.raw_matcher.targets)
-        and not (pipeline.trim and any(SPACE_CHARACTER in token for token in pipeline.model.vocab))
-        and pipeline.pre_tokenizer.context_free
-        and not pipeline.normalized_matcher.targets
-        and len(before) == len(after) == 1
-        and not any("\0" in token for token in pipeline.raw_matcher.targets)  # which terminates a token in the tables
+        pipeline.encodes_batches
+        and max(len(before), len(after)) < 2
+        and not any({" ", "\0"} & set(token) for token in pipeline.added_contents)  # "\0" terminates a token in the tables
         and cpython_strings.layout() is not None
         and not (request.truncation and tokenizer.truncation_side != "right")
     )
     if not is_supported:
         return None
+    id_before, id_after = (*before, -1)[0], (*after, -1)[0]
     if not request.truncation:
-        return RowLimits(before[0], after[0], NO_LIMIT)
+        return RowLimits(id_before, id_after, NO_LIMIT)
     special_tokens = tokenizer.num_special_tokens_to_add()
     limit = max_text_tokens(request.max_length, special_tokens if add_special_tokens else 0, 0, special_tokens)
-    return RowLimits(before[0], after[0], min(limit, NO_LIMIT))
+    return RowLimits(id_before, id_after, min(limit, NO_LIMIT))
 
 
 def encode_chunk(encoder, limits, with_offsets, encode_one, texts):
@@ -149,16 +143,19 @@ def concatenate(runs, with_offsets):
 
 
 class BatchEncoder:
-    """A tokenizer's tables for the kernel, and segment caches for the threads that run it."""
+    """A tokenizer's tables for the kernel, and segment caches for the threads that run it.
 
-    def __init__(self, pipeline):
+    kernel: the compiled loop; tables and make_cache: its arguments; word_scratch: scratch for a word, int64. Subclasses have
+    these: compiled_wordpiece.py, compiled_byte_level.py.
+    """
+
+    def __init__(self, kernel, tables, make_cache, word_scratch):
         from minibert.kernels.compiler.call import bind
         from minibert.kernels.runtime.buffer_pool import empty
-        from minibert.kernels.tokenizer import cpython_strings, encode, segment, segment_cache, trie
+        from minibert.kernels.tokenizer import cpython_strings, encode
 
-        self.kernel, self.strings, self.bind, self.empty = encode, cpython_strings, bind, empty
-        self.make_cache = segment_cache.make_cache
-        self.tables = make_tables(segment, trie, self.bind, pipeline)
+        self.sizes, self.strings, self.bind, self.empty = encode, cpython_strings, bind, empty
+        self.kernel, self.tables, self.make_cache, self.word_scratch = kernel, tables, make_cache, word_scratch
         # Caches that no call is using: of ids alone, and with offsets. `pop` and `append` are atomic.
         self.idle_caches: dict[bool, list] = {False: [], True: []}
 
@@ -170,7 +167,9 @@ class BatchEncoder:
         if needs[0] < 0:
             return self.encode(plain_texts(texts), limits, with_offsets)
         bounds, fallback = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
-        output = self.make_output(int(needs[0]) + 2 * len(texts), with_offsets)
+        output = self.make_output(
+            int(needs[0]) + 3 * len(texts), with_offsets
+        )  # two special tokens, and the space before a text
         try:
             cache = self.idle_caches[with_offsets].pop()
         except IndexError:
@@ -178,7 +177,7 @@ class BatchEncoder:
         scratch, options = self.make_scratch(int(needs[1])), (*limits, int(with_offsets))
         arguments = items, layout, self.tables, cache, scratch, options, output
         try:
-            self.bind(self.kernel.encode, *arguments, (bounds, fallback))()
+            self.bind(self.kernel, *arguments, (bounds, fallback))()
         finally:
             self.idle_caches[with_offsets].append(cache)
         if bounds[0] < 0:
@@ -194,95 +193,21 @@ class BatchEncoder:
 
     def make_output(self, pieces, with_offsets):
         """The kernel's `output` for at most this many pieces. Pages that are never written cost nothing."""
-        rows = pieces + self.kernel.EXTRA_PIECES
+        rows = pieces + self.sizes.EXTRA_PIECES
         size = 4 * rows if with_offsets else rows
         block = self.empty(size).view(np.int32) if rows <= MAX_POOLED_ROWS else np.empty(size, np.int32)
         return block[:rows], block[rows : 3 * rows], block[3 * rows :]
 
     def make_scratch(self, units):
         """The kernel's `scratch` for texts of at most this many units."""
-        words, units = max(self.tables[-1] + 2, 8), units + self.strings.PADDING_UNITS
+        units += self.strings.PADDING_UNITS
         narrow, wide = np.empty((2, units), np.uint8), np.empty((2, units), np.uint16)
-        return np.empty((5, words), np.int64), narrow, wide, np.empty((2, 3, self.kernel.LOOKAHEAD), np.int64)
+        return np.empty(self.word_scratch, np.int64), narrow, wide, np.empty((2, 3, self.sizes.LOOKAHEAD), np.int64)
 
 
-def make_tables(segment, trie, bind, pipeline):
-    """`segment.Tables` as a plain tuple."""
-    model = pipeline.model
-    codes, nodes, values = make_trie(trie, bind, model)
-    normal, expansions = normal_forms(segment, codes, pipeline.normalizer, pipeline.pre_tokenizer.isolates_punctuation)
-    tokens = pipeline.raw_matcher.targets
-    special = [np.frombuffer((token + "\0").encode("utf-16-le", "surrogatepass"), np.uint16) for token in tokens]
-    special_first = np.zeros(256, np.uint8)
-    special_first[[units[0] & 255 for units in special]] = 1
-    unknown = model.vocab[model.unk_token]
-    single = np.full(codes.max() + 1, unknown, np.int32)
-    for token, token_id in model.vocab.items():
-        if len(token) == 1 <= model.max_characters:
-            single[codes[ord(token)]] = token_id
-    special_units = np.concatenate([*special, np.zeros(1, np.uint16)])
-    return normal, expansions, nodes, values, single, special_units, special_first, unknown, model.max_characters
-
-
-def make_trie(trie, bind, model):
-    """The vocabulary as the kernel's trie -> (the code of each character (0x110000,), nodes, values)."""
-    words, continuations = sorted(model.vocab), sorted(model.continuations)
-    pieces = [*words, *continuations]
-    ids = np.array([*map(model.vocab.get, words), *map(model.continuations.get, continuations)], np.int32)
-    bounds = np.zeros(len(pieces) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)), out=bounds[1:])
-    characters = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), np.uint32)
-    codes = np.zeros(0x110000, np.int32)
-    codes[characters] = 1
-    codes[codes > 0] = np.arange(1, codes.sum() + 1)
-    size = 1 << (len(characters) + len(codes[codes > 0])).bit_length()
-    stack, labels = np.empty((len(characters) + 2, 4), np.int64), np.empty((codes.max() + 1, 2), np.int64)
-    while True:
-        nodes, values = np.full(size, trie.FREE, np.int64), np.full(size, trie.FREE, np.int32)
-        used = np.zeros(size, np.uint8)
-        bind(trie.build, codes[characters], bounds, ids, len(words), nodes, values, used, stack, labels)()
-        if nodes[trie.WORD_ROOT] != trie.FREE:
-            return codes, nodes, values
-        size *= 2
-
-
-def normal_forms(segment, codes, normalizer, isolates_punctuation):
-    """The kernel's table of characters. Those that may differ from their normal form are looked up in a TranslationTable."""
-    table, steps = unicode_table(), normalizer.steps
-    translation = TranslationTable(normalizer, isolates_punctuation=isolates_punctuation)
-    normal = codes.copy()
-    expansions: list[int] = []
-    if space_out_chinese in steps:
-        for first, last in CHINESE:
-            normal[first : last + 1] |= segment.ISOLATED
-    if clean in steps:
-        for first, end in zip(table.removed.bounds[::2], table.removed.bounds[1::2]):
-            normal[first:end] = segment.DROPPED
-    if decompose in steps:
-        normal[HANGUL.start : HANGUL.stop] = segment.HANGUL
-    for step, dropped in ((drop_accents, table.accents), (drop_marks, table.marks)):
-        if step in steps:
-            normal[list(dropped)] = segment.DROPPED
-    for code in {*table.white_space, *table.punctuation, *table.lower, *(table.decomposed if decompose in steps else ())}:
-        forms = form_codes(segment, codes, translation[code])
-        normal[code] = forms[0] if len(forms) == 1 else segment.SEVERAL + len(expansions) if forms else segment.DROPPED
-        if len(forms) > 1:
-            expansions += [*forms, segment.SPACE]
-    for character in normalizer.reordering:
-        normal[ord(character)] = segment.FALLBACK
-    return normal, np.array(expansions or [segment.SPACE], np.int32)
-
-
-def form_codes(segment, codes, normal_form: str) -> list[int]:
-    """A character's normal form in a TranslationTable, where spaces surround a word of its own -> the kernel's codes."""
-    forms, index = [], 0
-    while index < len(normal_form):
-        character = normal_form[index]
-        is_isolated = character == " " and index + 2 < len(normal_form) and normal_form[index + 2] == " "
-        if is_isolated:
-            forms.append(int(codes[ord(normal_form[index + 1])]) | segment.ISOLATED)
-            index += 3
-        else:
-            forms.append(segment.SPACE if character == " " else int(codes[ord(character)]))
-            index += 1
-    return forms
+def added_units(contents):
+    """Added tokens -> (their units of UTF-16, each terminated by 0, and a last 0; (256,) uint8: 1 for the low byte of a first one)."""
+    units = [np.frombuffer((content + "\0").encode("utf-16-le", "surrogatepass"), np.uint16) for content in contents]
+    first = np.zeros(256, np.uint8)
+    first[[content[0] & 255 for content in units]] = 1
+    return np.concatenate([*units, np.zeros(1, np.uint16)]), first

@@ -2,38 +2,70 @@
 
     [101, 3653, 2102, 1012, 102]  ->  "[CLS] prett. [SEP]"
 
-Pieces lose their ## and are joined to the token before them; a space goes before every other token. Spaces before
+WordPiece's pieces lose their ## and are joined to the token before them; a space goes before every other token. Spaces before
 punctuation are removed token by token; those inside "don ' t" remain: `clean_up_tokenization_spaces=True` removes
-them, as it works on the whole string.
+them, as it works on the whole string. Byte-level tokens are joined byte by byte.
 """
+
+from typing import NamedTuple
 
 from minibert.errors import InputError, InputTypeError, short_repr, strict_arguments
 
 from .call_arguments import as_flag, as_list, as_python
+from .stages.byte_level import CHARACTER_BYTES
 from .vocabulary import Vocabulary, as_id
 
 MAX_DEPTH = 8  # of nested lists of ids
 CONTRACTIONS = ((" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
 PUNCTUATION = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","))
 
+# The library has one rule more, after " 'm": " do not" -> " don't".
+RULES = (*PUNCTUATION, *CONTRACTIONS[:3], (" do not", " don't"), *CONTRACTIONS[3:])
 
-def join_tokens(tokens, prefix="##", tidy=True):
-    """Tokens -> a string, as the WordPiece decoder of the `tokenizers` library writes it."""
-    text = []
-    for index, token in enumerate(tokens):
-        if index:
-            token = token[len(prefix) :] if token.startswith(prefix) else " " + token
-        text.append(_replace(token, RULES) if tidy else token)
-    return "".join(text)
+
+class WordPieceDecoder(NamedTuple):
+    """Tokens -> a string, as the WordPiece decoder of the `tokenizers` library writes it. tidy: no spaces before punctuation."""
+
+    prefix: str = "##"
+    tidy: bool = True
+
+    def join(self, tokens):
+        text = []
+        for index, token in enumerate(tokens):
+            if index:
+                token = token[len(self.prefix) :] if token.startswith(self.prefix) else " " + token
+            text.append(_replace(token, RULES) if self.tidy else token)
+        return "".join(text)
+
+    @property
+    def saved(self):
+        """Its form in a tokenizer.json."""
+        return {"type": "WordPiece", "prefix": self.prefix, "cleanup": self.tidy}
+
+
+class ByteLevelDecoder(NamedTuple):
+    """Tokens -> the string of their bytes; bytes that are no UTF-8 are U+FFFD. A token with other characters than those of
+    byte_level.py, which only an added one can have, is itself."""
+
+    def join(self, tokens):
+        return b"".join(map(bytes_of, tokens)).decode("utf-8", "replace")
+
+    @property
+    def saved(self):
+        return {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+
+
+def bytes_of(token):
+    """A token of a byte-level vocabulary -> its bytes."""
+    try:
+        return bytes([CHARACTER_BYTES[character] for character in token])
+    except KeyError:
+        return token.encode("utf-8", "replace")
 
 
 def clean_up(text):
     """transformers' clean_up_tokenization: the same on a whole string."""
     return _replace(text, (*PUNCTUATION, *CONTRACTIONS))
-
-
-# The library has one rule more, after " 'm": " do not" -> " don't".
-RULES = (*PUNCTUATION, *CONTRACTIONS[:3], (" do not", " don't"), *CONTRACTIONS[3:])
 
 
 def _replace(text, rules):
@@ -44,6 +76,8 @@ def _replace(text, rules):
 
 class Decoder(Vocabulary):
     """The methods of a tokenizer that go back to text."""
+
+    _decoder: WordPieceDecoder | ByteLevelDecoder
 
     @strict_arguments
     def decode(
@@ -68,7 +102,7 @@ class Decoder(Vocabulary):
                 raise InputTypeError(f"token ids must be an integer, a row, or rows; got lists nested {MAX_DEPTH} deep.")
             return [self._decode(row, skipped, tidy, depth + 1) for row in ids]
         tokens = [self._token(as_id(token_id)) for token_id in ids]
-        text = join_tokens([token for token in tokens if token is not None and token not in skipped], *self._decoder)
+        text = self._decoder.join([token for token in tokens if token is not None and token not in skipped])
         return clean_up(text) if tidy else text
 
     @strict_arguments
@@ -88,7 +122,7 @@ class Decoder(Vocabulary):
         tokens = as_list(tokens, "tokens")
         if not all(isinstance(token, str) for token in tokens):
             raise InputTypeError(f"tokens must be strings; got {short_repr(tokens)}.")
-        return join_tokens(tokens, *self._decoder)
+        return self._decoder.join(tokens)
 
 
 def _ids_of(value):

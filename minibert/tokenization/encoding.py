@@ -63,6 +63,20 @@ class Sequence:
         self.locate()
         return self.word_ids
 
+    @property
+    def trims_window_starts(self):
+        """Whether the first token of a window, which is not that of the text, has other offsets there."""
+        return bool(self.pipeline.trimmer and self.pipeline.trimmer.add_prefix_space)
+
+    @column
+    def untrimmed(self):
+        words = [self.text] if isinstance(self.text, str) else self.text
+        return [piece for word in words for piece in self.pipeline.untrimmed(word)]
+
+    def offset_at_window_start(self, token):
+        """The offset of a token that begins a window."""
+        return self.pipeline.trimmer.trim([self.untrimmed[token]])[0][2:4]
+
     def locate(self):
         """Ids, offsets and word ids in one pass."""
         if isinstance(self.text, str):
@@ -135,7 +149,13 @@ class Encoding:
 
     @column
     def offsets(self):
-        return self._per_token("offsets", (0, 0))
+        row = []
+        for _, source, start, stop in self._slices:
+            spans = source.offsets[start:stop]
+            if start and spans and source.trims_window_starts:
+                spans[0] = source.offset_at_window_start(start)
+            row += spans
+        return self._pad(row, (0, 0))
 
     @column
     def word_ids(self):

@@ -18,15 +18,22 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TokenizationPipeline:
-    """A normalizer, a pre-tokenizer, a WordPiece model, and matchers of added tokens in the raw and the normalized text."""
+    """A normalizer, a pre-tokenizer, a subword model, and matchers of added tokens in the raw and the normalized text.
 
-    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT, trim=None):
+    trimmer: an OffsetTrimmer, or None.
+    """
+
+    def __init__(self, normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer=BERT, trimmer=None):
         self.normalizer, self.model, self.pre_tokenizer = normalizer, model, pre_tokenizer
-        self.trim = trim  # RobertaTemplate.trim, or None
-        self.raw_matcher, self.normalized_matcher = raw_matcher, normalized_matcher
+        self.raw_matcher, self.normalized_matcher, self.trimmer = raw_matcher, normalized_matcher, trimmer
 
-    def analyze(self, text):
-        """text -> [(id, token, start, end, word), ...]."""
+    def analyze(self, text, starts_text=True):
+        """text -> [(id, token, start, end, word), ...]. starts_text: whether it is not the continuation of a text."""
+        pieces = self.untrimmed(text, starts_text)
+        return self.trimmer.trim(pieces, starts_text) if self.trimmer else pieces
+
+    def untrimmed(self, text, starts_text=True):
+        """The pieces before their offsets are trimmed."""
         check_characters(text)
         pieces, word = [], 0
         for first, last, token_id in self.raw_matcher.split(text):
@@ -35,24 +42,20 @@ class TokenizationPipeline:
                 word += 1
                 continue
             normalized, sources = self.normalizer.normalize(text[first:last])
-            for start, end, token_id in self._words_and_tokens(normalized):
-                content = normalized[start:end]
-                ids, ends = self.model.longest_match(content) if token_id is None else ((token_id,), (len(content),))
-                tokens = self.model.tokens_of(content) if token_id is None else [content]
-                for piece_id, token, begin, stop in zip(ids, tokens, (0, *ends), ends):
-                    source, last_source = sources[start + begin], sources[start + stop - 1]
-                    pieces.append((piece_id, token, first + source, first + last_source + 1, word))
-                word += 1
-        return self.trim(pieces) if self.trim else pieces
-
-    def _words_and_tokens(self, normalized):
-        """Normalized text -> [(start, end, id of an added token or None for a word), ...]."""
-        for start, end, token_id in self.normalized_matcher.split(normalized):
-            if token_id is not None:
-                yield start, end, token_id
-            else:
-                for begin, stop in self.pre_tokenizer.split(normalized[start:end]):
-                    yield start + begin, start + stop, None
+            for start, end, token_id in self.normalized_matcher.split(normalized):
+                content, origins = normalized[start:end], sources[start:end]
+                if token_id is not None:
+                    pieces.append((token_id, content, first + origins[0], first + origins[-1] + 1, word))
+                    word += 1
+                    continue
+                if starts_text and self.pre_tokenizer.add_prefix_space and not content.startswith(" "):
+                    content, origins = " " + content, [origins[0], *origins]
+                for begin, stop in self.pre_tokenizer.split(content):
+                    for piece_id, token, left, right in self.model.pieces(content[begin:stop]):
+                        source, last_source = origins[begin + left], origins[begin + right - 1]
+                        pieces.append((piece_id, token, first + source, first + last_source + 1, word))
+                    word += 1
+        return pieces
 
 
 def check_characters(text):

@@ -55,6 +55,8 @@ SETTINGS = {
     "truncation_side": lambda self, name, value: read_side(name, value),
     "do_lower_case": lambda self, name, value: read_bool(name, value),
     "tokenize_chinese_chars": lambda self, name, value: read_bool(name, value),
+    "add_prefix_space": lambda self, name, value: read_bool(name, value),
+    "trim_offsets": lambda self, name, value: read_bool(name, value),
     "strip_accents": lambda self, name, value: None if value is None else read_bool(name, value),
     "clean_up_tokenization_spaces": lambda self, name, value: read_bool(name, value),
     "split_special_tokens": lambda self, name, value: read_bool(name, value),

@@ -32,7 +32,7 @@ from .call_arguments import (
 )
 from .decoding import Decoder
 from .encoding import Encoding, Padding, Sequence
-from .stages.template import combine, parts_for, truncate
+from .stages.template import combine, truncate
 
 # A key of the result -> the column of an Encoding that it holds.
 COLUMNS = {
@@ -219,7 +219,8 @@ class Tokenizer(Decoder):
         limit = max_text_tokens(request.max_length, special_tokens, request.stride, special_count(False))
         windows = truncate(lengths, limit, request.truncation, request.stride, self.truncation_side)
         choices = combine(windows, self._template.second_first)
-        first, *overflow = (Encoding(sequences, choice, parts_for(choice, windows, parts)) for choice in choices)
+        parts_of_windows = self._template.parts_of_windows
+        first, *overflow = (Encoding(sequences, choice, parts_of_windows(choice, windows, parts)) for choice in choices)
         first.overflowing = overflow
         return first
 

@@ -12,9 +12,12 @@ from typing import Any
 from minibert.errors import InputError, InputTypeError, as_int, short_repr, strict_arguments
 
 from .call_arguments import as_flag, as_list, as_python
-from .fast_pipeline import FastPipeline
+from .fast_pipeline import ByteLevelPipeline, FastPipeline, WordPiecePipeline
 from .stages.added_tokens import AddedToken, Matcher, as_token, read_token
-from .stages.pre_tokenizer import BERT
+from .stages.byte_level import ByteLevelPreTokenizer
+from .stages.byte_level_bpe import ByteLevelBPE
+from .stages.pre_tokenizer import BERT, PreTokenizer
+from .stages.wordpiece import WordPiece
 
 NOT_HERE = {  # attributes of transformers' tokenizers -> what there is instead
     "backend_tokenizer": ": all of it is Python. For one of the tokenizers library, tokenizer.save_pretrained(folder) and"
@@ -24,14 +27,15 @@ NOT_HERE = {  # attributes of transformers' tokenizers -> what there is instead
     "additional_special_tokens_ids": ": it is extra_special_tokens_ids, as in transformers 5",
     "push_to_hub": ": save_pretrained(folder), and upload the folder with huggingface_hub",
 }
+PIPELINES: dict[type, type[FastPipeline]] = {WordPiece: WordPiecePipeline, ByteLevelBPE: ByteLevelPipeline}
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 class Vocabulary:
-    """The tokens of a tokenizer: those of a WordPiece model, added tokens and special tokens."""
+    """The tokens of a tokenizer: those of a subword model, added tokens and special tokens."""
 
-    _pre_tokenizer = BERT
-    _template: Any = None  # of special tokens; a RobertaTemplate trims offsets
+    _pre_tokenizer: PreTokenizer | ByteLevelPreTokenizer = BERT
+    _template: Any = None  # of special tokens
     split_special_tokens = False  # whether [MASK] in a text is split like other text
 
     def __init__(self, normalizer, model):
@@ -123,8 +127,9 @@ class Vocabulary:
             targets[token.normalized].setdefault(self._written_form(token), (token_id, token))
         raw_matcher, normalized_matcher = (Matcher(targets[normalized], splits_special_tokens) for normalized in (False, True))
         self._written = {token_id: self._written_form(token) for token_id, token in self._added.items()}
-        trim = self._template.trim if getattr(self._template, "trim_offsets", False) else None
-        return FastPipeline(self._normalizer, self._model, raw_matcher, normalized_matcher, self._pre_tokenizer, trim)
+        trimmer = self._template.trimmer if self._template else None
+        pipeline = PIPELINES[type(self._model)]
+        return pipeline(self._normalizer, self._model, raw_matcher, normalized_matcher, self._pre_tokenizer, trimmer)
 
     def _written_form(self, token):
         """The string that an added token decodes to: the one it is matched by."""

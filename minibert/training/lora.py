@@ -71,6 +71,8 @@ class Adapter:
         """Those of the sums -> those of A, B and the head."""
         result = {}
         for name in self.targets:
+            if name not in gradients:  # a batch in which nothing has a label
+                continue
             grad, a, b = gradients[name], self.matrices[f"{name}.{A}"], self.matrices[f"{name}.{B}"]
             result[f"{name}.{A}"] = np.float32(self.scale) * self.product(b.T, grad)
             result[f"{name}.{B}"] = np.float32(self.scale) * self.product(grad, a.T)

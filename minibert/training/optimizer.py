@@ -70,28 +70,14 @@ class AdamW:
             scaled_rate = rate * self.lr_scales.get(name, 1.0)
             settings = AdamWSettings(self.steps, scaled_rate, *self.betas, self.eps, decay, grad_scale)
             if isinstance(grad, RowGradient):
-                self.lazy_rows(name, settings).update(grad, settings)
+                lazy_rows_of(self, name, settings).update(grad, settings)
                 continue
             if name in self.lazy:
                 self.lazy[name].flush()
-            update = self.ops_for(parameter).adamw_step
+            update = ops_for(parameter, self.kernels).adamw_step
             update(parameter, np.asarray(grad, parameter.dtype), *self.moments[name], settings)
 
-    def lazy_rows(self, name: str, settings: AdamWSettings) -> LazyRows:
-        if name not in self.lazy:
-            parameter = self.parameters[name]
-            self.lazy[name] = LazyRows(parameter, self.moments[name], settings, self.ops_for(parameter))
-        return self.lazy[name]
-
-    def ops_for(self, parameter: np.ndarray) -> TrainingOps:
-        """Compiled ones write rows in one piece."""
-        return choose_ops(self.kernels if parameter.flags.c_contiguous else "reference", parameter.dtype)
-
-    def catch_up(self, name: str, rows: np.ndarray) -> None:
-        """Before a batch reads these rows of a parameter, each named once: do the updates that they have missed."""
-        if name in self.lazy:
-            self.lazy[name].catch_up(rows)
-
+    @strict_arguments
     def flush(self) -> None:
         """Before all rows of all parameters are read: do the updates that any have missed."""
         for lazy in self.lazy.values():
@@ -123,6 +109,25 @@ class AdamW:
                 raise InputError(f"an optimizer's state must have the shapes of its parameters; {name} has another.")
             array[...] = state[name]  # of all rows, none of which misses a step
         self.steps = int(read_real("steps", steps))
+
+
+def catch_up(optimizer: AdamW, name: str, rows: np.ndarray) -> None:
+    """Before a batch reads these rows of a parameter, each named once: do the updates that they have missed."""
+    if name in optimizer.lazy:
+        optimizer.lazy[name].catch_up(rows)
+
+
+def lazy_rows_of(optimizer: AdamW, name: str, settings: AdamWSettings) -> LazyRows:
+    if name not in optimizer.lazy:
+        parameter = optimizer.parameters[name]
+        ops = ops_for(parameter, optimizer.kernels)
+        optimizer.lazy[name] = LazyRows(parameter, optimizer.moments[name], settings, ops)
+    return optimizer.lazy[name]
+
+
+def ops_for(parameter: np.ndarray, kernels: str) -> TrainingOps:
+    """Compiled ones write rows in one piece."""
+    return choose_ops(kernels if parameter.flags.c_contiguous else "reference", parameter.dtype)
 
 
 def decays(name: str, parameter: np.ndarray) -> bool:

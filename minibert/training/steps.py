@@ -22,7 +22,7 @@ from .gradients import BatchSettings, loss_and_row_gradients, with_teacher_optio
 from .hidden_states import PROJECTION, HiddenTargets, new_projection
 from .lazy_rows import RowGradient, add_rows
 from .lora import Adapter, LoraConfig
-from .optimizer import AdamW, clip_factor, gradient_norm
+from .optimizer import AdamW, catch_up, clip_factor, gradient_norm
 from .schedules import SCHEDULES
 
 TRAINING = 0  # of the keys of random draws
@@ -96,7 +96,8 @@ class Stepper:
         """The step after `number` others, on the rows of these micro-batches. TrainingError if its loss is NaN or infinite."""
         loss, gradients = self.loss_and_gradients(number, batches)
         if self.adapter is not None:
-            gradients = self.adapter.gradients(gradients) | {name: gradients[name] for name in self.projection}
+            of_projection = {name: gradients[name] for name in self.projection if name in gradients}
+            gradients = self.adapter.gradients(gradients) | of_projection
         grad_norm = gradient_norm(gradients, self.args.preset)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             rows = [int(index) for batch in batches for index in batch]
@@ -155,7 +156,7 @@ class Stepper:
 
     def catch_up(self, token_ids: np.ndarray) -> None:
         """Before a batch reads the embeddings of these tokens: `lazy_rows.py`."""
-        self.optimizer.catch_up(f"{self.model.encoder_names.words}.weight", np.unique(token_ids))
+        catch_up(self.optimizer, f"{self.model.encoder_names.words}.weight", np.unique(token_ids))
 
 
 def projection_of(model: PreTrainedModel, teacher: PreTrainedModel | None, args: TrainingArguments) -> dict[str, np.ndarray]:

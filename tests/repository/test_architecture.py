@@ -51,12 +51,13 @@ MAY_IMPORT = {
         "weights",
     },
     "training": {"errors", "config", "files", "kernels", "models", "tensors", "weights"},
+    "explanation": {"errors", "files", "kernels", "models", "pipelines", "training"},
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "calibrate": {"errors", "files", "kernels", "pipelines", "training"},
     "convert": {"errors", "files", "config", "convert_longformer", "auto", "hub", "pipelines", "weights"},
     "convert_longformer": {"errors", "files", "config", "auto", "families", "hub", "models", "tokenization", "weights"},
-    "run": {"errors", "hub", "pipelines"},
+    "run": {"", "errors", "files", "hub", "kernels", "pipelines"},
     "sentence_transformers": {"errors", "files", "config", "hub", "kernels", "loading", "models", "pipelines", "tensors"},
     "logging": {"errors", "_download"},
     "seed": {"errors"},
@@ -66,6 +67,7 @@ MAY_IMPORT = {
         "files",
         "auto",
         "calibrate",
+        "explanation",
         "families",
         "hub",
         "kernels",
@@ -98,10 +100,12 @@ KERNELS_MAY_IMPORT = {
     "ops": {"registry", "philox", "reference", "composed", "compiler", "simd", "runtime", "gemm"},
     "catalog": {"registry", "reference", "composed", "sparse_attention", "compiler", "ops"},
 }
-OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "torch", "matplotlib"}
+OUTSIDE = {"numpy", "numba", "llvmlite", "safetensors", "huggingface_hub", "pyarrow", "ray", "fsspec", "torch", "matplotlib"}
 ONLY_IN = {
     "torch": {"tensors"},
     "pyarrow": {"run"},
+    "ray": {"run"},
+    "fsspec": {"run"},
     "matplotlib": {"training"},
     "huggingface_hub": {"_download"},
     "safetensors": {"weights"},

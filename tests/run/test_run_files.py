@@ -107,7 +107,7 @@ def test_a_cell_of_parquet_that_python_has_no_object_for_is_one_bad_row(tmp_path
 
 def test_without_pyarrow_the_error_gives_the_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"parquet is read with pyarrow, .*: pip install 'minibert\[parquet\]'"):
+    with pytest.raises(InputError, match=r"parquet is read with pyarrow, .*: pip install 'minibert-cpu\[parquet\]'"):
         read(tmp_path / "x.parquet")
 
 

@@ -18,15 +18,15 @@ def stopped(tmp_path, monkeypatch):
     """A folder in which a run has done two chunks of three rows."""
     monkeypatch.setattr(streaming, "CHUNK_ROWS", 3)
     (tmp_path / "in.txt").write_text("\n".join("abcdefgh"))
-    write = job.write_chunk
+    encode = job.encode_chunk
 
-    def stopping(chunk, answers, source, run, results):
-        if results.state.rows == 6:
+    def stopping(chunk, *arguments):
+        if chunk[0].line == 7:
             raise KeyboardInterrupt
-        write(chunk, answers, source, run, results)
+        return encode(chunk, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "write_chunk", stopping)
+        patch.setattr(job, "encode_chunk", stopping)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path)
     return tmp_path

@@ -315,6 +315,10 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {**batch_of(owner), "output_attentions": True, **labels_of(owner)},
         {"inputs_embeds": np.ones((*np.shape(batch_of(owner)["input_ids"]), embedding_width(owner)))},
     ],
+    "PreTrainedModel.intermediates": lambda bench, owner: [
+        batch_of(owner),
+        {"inputs_embeds": np.ones((*np.shape(batch_of(owner)["input_ids"]), embedding_width(owner)))},
+    ],
     "PreTrainedModel.from_pretrained": lambda bench, owner: [
         {
             "pretrained_model_name_or_path": bench.folder(
@@ -397,6 +401,11 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     ],
     "normalize_embeddings": [{"embeddings": np.eye(3)}],
     "truncate_embeddings": [{"embeddings": np.eye(3), "truncate_dim": 2}],
+    "explain": lambda bench, owner: [
+        {"pipe": bench.pipe("text-classification"), "inputs": "a good movie"},
+        {"pipe": bench.pipe("text-classification"), "inputs": "a", "beside": "the movie", "replacements": ["bad"]},
+        {"pipe": bench.kept(minibert.SentenceEncoder), "inputs": ("a", "movie")},
+    ],
     "pipeline": lambda bench, owner: [
         {"model": bench.model(), "tokenizer": bert_tokenizer()},
         {"task": "text-classification", "model": bench.folder(), "kernels": "reference"},

@@ -13,7 +13,7 @@ import json
 import zlib
 
 from paths import ROOT
-from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 
 TABLE = ROOT / "minibert" / "tokenization" / "stages" / "unicode.bin"
@@ -41,11 +41,20 @@ def probe(codes=SCALARS):
         "accents": {code for code in codes if nfd(chr(code)) == chr(code) and not strip(chr(code))},
         "marks": {code for code in codes if not normalizers.StripAccents().normalize_str(chr(code))},
         "word": word_characters(codes),
+        "letters": matched(r"\p{L}", codes),
+        "numbers": matched(r"\p{N}", codes),
         "combining": combining_ranks(nfd, codes),
     }
     spaces = {code for code in codes if clean(chr(code)) == " "}
     assert spaces == {code for code in facts["white_space"] if chr(code) not in "\x0b\x0c\x85"}
+    assert matched(r"\s", codes) == facts["white_space"]
     return facts
+
+
+def matched(pattern, codes):
+    """The characters that a regular expression of the reference matches."""
+    remove = pre_tokenizers.Split(Regex(pattern), "removed").pre_tokenize_str
+    return {code for code in codes if not remove(chr(code))}
 
 
 def word_characters(codes):
@@ -90,7 +99,9 @@ def runs(codes):
 
 def pack(facts):
     """The facts as bytes; minibert/tokenization/stages/unicode.py is the way back."""
-    packed = {name: runs(facts[name]) for name in ("removed", "white_space", "punctuation", "accents", "word")}
+    packed = {
+        name: runs(facts[name]) for name in ("removed", "white_space", "punctuation", "accents", "word", "letters", "numbers")
+    }
     packed["marks"] = runs(facts["marks"] - facts["accents"])
     for name in ("lower", "decomposed", "combining"):
         codes = sorted(facts[name])

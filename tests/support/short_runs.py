@@ -49,7 +49,7 @@ def stub(answer=lambda text: {"label": text.upper()}):
     def predict(texts):
         return streaming.in_batches(texts, Words(), lambda batch: map(answer, batch))
 
-    return Task(lambda columns: columns["text"], predict, lambda answer: answer, ("label",), {"--text-column": "text"}, {})
+    return Task(lambda columns: columns["text"], predict, lambda answer: answer, {"label": str}, {"--text-column": "text"}, {})
 
 
 def sentences(count, seed=0):

@@ -115,12 +115,24 @@ def test_an_unknown_class_is_accepted_by_every_loader(tmp_path, capsys):
     assert "good\t11" in output.out and output.err.count("SomebodysTokenizer") == 1
 
 
-@pytest.mark.parametrize("model", [None, {"type": "BPE", "vocab": {}}, {"type": ["WordPiece"]}, [], "WordPiece"])
+@pytest.mark.parametrize("model", [None, {"type": "WordLevel", "vocab": {}}, {"type": ["WordPiece"]}, [], "WordPiece"])
 def test_an_unknown_class_of_another_model_is_an_error(model, tmp_path):
-    folder = name_class(tmp_path / "m", "GPT2Tokenizer", with_json=False)
+    folder = name_class(tmp_path / "m", "SomebodysTokenizer", with_json=False)
     if model is not None:
         (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
     with pytest.raises(
-        VocabularyError, match="if its model is WordPiece; the checkpoint .* says tokenizer_class 'GPT2Tokenizer'"
+        VocabularyError, match="if its model is WordPiece or BPE; the checkpoint .* says tokenizer_class 'SomebodysTokenizer'"
     ):
+        AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "name, model",
+    [("CamembertTokenizer", None), ("XLMRobertaTokenizerFast", None), ("SomebodysTokenizer", {"type": "Unigram", "vocab": []})],
+)
+def test_a_sentencepiece_tokenizer_is_one_clear_error(name, model, tmp_path):
+    folder = name_class(tmp_path / "m", name, with_json=False)
+    if model is not None:
+        (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
+    with pytest.raises(VocabularyError, match=f"says tokenizer_class '{name}', which is sentencepiece's Unigram model"):
         AutoTokenizer.from_pretrained(folder)

@@ -9,7 +9,7 @@ import minibert
 from minibert import AdamW, AutoTokenizer, DataCollatorForLanguageModeling, LoraConfig, TrainerCallback
 from minibert.training import lazy_rows, steps
 from minibert.training.lazy_rows import LazyRows, RowGradient, add_rows
-from minibert.training.optimizer import clip_factor, gradient_norm
+from minibert.training.optimizer import catch_up, clip_factor, gradient_norm
 
 ROWS = 29
 SETTINGS = {
@@ -53,7 +53,7 @@ def test_rows_that_are_read_have_the_bits_of_the_eager_update(options, kernels, 
         behind = 0
         for step in range(30):
             read = np.flatnonzero(random.random(ROWS) < 0.2)
-            one.catch_up("words", read)
+            catch_up(one, "words", read)
             assert np.array_equal(lazy["words"][read], eager["words"][read])
             behind += not np.array_equal(lazy["words"], eager["words"])
             grad = row_gradient(random, width, np.float32)

@@ -1,19 +1,20 @@
 """A checkpoint's files -> the arguments of a tokenizer class. AutoTokenizer, in minibert/auto.py, selects the class.
 
-tokenizer_config.json holds the options; tokenizer.json or vocab.txt the tokens. Older checkpoints have special tokens
-in special_tokens_map.json and added_tokens.json, which are read too. Other keys belong to other tokenizers or to older
-versions, and are ignored, as in transformers.
+tokenizer_config.json holds the options; the tokens are in tokenizer.json, or in vocab.txt, or in vocab.json and merges.txt.
+Older checkpoints have special tokens in special_tokens_map.json and added_tokens.json, which are read too. Other keys belong
+to other tokenizers or to older versions, and are ignored, as in transformers.
 """
 
 from pathlib import Path
 
 from minibert.errors import InputError, VocabularyError, check_option_names, short_repr
+from minibert.ignored_arguments import TOKENIZER_FLAGS, TOKENIZER_LOADING, without_ignored
 
 from ..stages.added_tokens import AddedToken, as_token
 from ..vocabulary import NAMED, is_named_token
-from .parsing import check_vocab, read_added_token, read_added_tokens, read_model, read_sides
+from .parsing import read_added_token, read_added_tokens, read_sides
+from .vocabularies import check_vocab, read_model
 
-FLAGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 OPTIONS = (
     "model_max_length",
     "padding_side",
@@ -31,14 +32,14 @@ OPTIONAL_TOKENS = ("bos_token", "eos_token", "pad_token", "mask_token")  # null 
 def locate(name, options):
     """The checkpoint, and the options that are the tokenizer's. The hub is imported only here, when something is loaded."""
     from minibert import loading
-    from minibert.ignored_arguments import TOKENIZER_LOADING, without_ignored
 
     return loading.locate(name, without_ignored(options, TOKENIZER_LOADING))
 
 
 def load(cls, checkpoint, overrides):
     """A checkpoint, and options that replace those of its files -> a tokenizer of that class."""
-    allowed = OPTIONS if cls.described_by_tokenizer_json else (*OPTIONS, *FLAGS)
+    allowed = (*OPTIONS, *cls.flags)
+    overrides = without_ignored(overrides, {name: TOKENIZER_FLAGS[name] for name in TOKENIZER_FLAGS.keys() - set(cls.flags)})
     if "additional_special_tokens" in overrides:
         overrides["extra_special_tokens"] = overrides.pop("additional_special_tokens")
     others = [name for name, value in overrides.items() if not is_named_token(name, value)]
@@ -58,8 +59,10 @@ def load(cls, checkpoint, overrides):
     try:
         if cls.described_by_tokenizer_json:
             return cls(tokenizer_file=checkpoint.file("tokenizer.json"), **options)
-        vocab = read_model(content, tokens_path)["vocab"] if tokens_path else checkpoint.file("vocab.txt")
-        return cls(vocab, **options)
+        if tokens_path:
+            model = read_model(content, tokens_path, cls.model_type)
+            return cls(**{name: model[name] for name in cls.vocabulary_files}, **options)
+        return cls(**{name: checkpoint.file(filename) for name, filename in cls.vocabulary_files.items()}, **options)
     except InputError as error:
         if overrides:
             raise

@@ -1,114 +1,48 @@
-"""vocab.txt and tokenizer.json -> the parts of a tokenizer. Any error in them is a VocabularyError.
+"""tokenizer.json -> the parts of a tokenizer. Any error in it is a VocabularyError.
 
-The two formats:
-
-    vocab.txt        one token per line; its id is the index of the line; of equal lines the last one counts
-    tokenizer.json   everything: vocabulary, added tokens, normalizer, template, decoder
+The file has everything: vocabulary, added tokens, normalizer, pre-tokenizer, template, decoder.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 from minibert.errors import VocabularyError, short_repr
 
+from ..decoding import ByteLevelDecoder, WordPieceDecoder
 from ..stages.added_tokens import AddedToken
-from ..stages.normalizer import Normalizer, SequenceNormalizer, decompose, drop_marks, lower
+from ..stages.byte_level import ByteLevelPreTokenizer
+from ..stages.normalizer import NO_NORMALIZER, Normalizer, SequenceNormalizer, decompose, drop_marks, lower
 from ..stages.pre_tokenizer import BERT, PUNCTUATION, PreTokenizer, pre_tokenize, split_symbols, split_white_space
-from ..stages.template import RobertaTemplate, Template, TemplatePart, bert_template
-from ..stages.unicode import unicode_table
+from ..stages.template import ByteLevelTemplate, RobertaTemplate, Template, TemplatePart, bert_template
+from .vocabularies import LARGEST_ID, check_vocab, member, read_model
 
-LARGEST_ID = 2**31 - 1
 NO_TEMPLATE = Template([TemplatePart(0, 0)], [TemplatePart(0, 0), TemplatePart(1, 1)])
-TYPE_NAMES = {
-    str: "a string",
-    bool: "true or false",
-    (bool, type(None)): "true, false or null",
-    int: "an integer from 0 up",
-    list: "a list",
-    dict: "an object",
-}
-
-
-def read_vocab_txt(path):
-    """The file -> {token: id}."""
-    from minibert.files import LARGEST_VOCABULARY, check_size
-
-    check_size(Path(path), VocabularyError, LARGEST_VOCABULARY)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise VocabularyError(f"vocab.txt must be UTF-8; {path} is not: {error}.") from None
-    if text.startswith("\ufeff"):
-        raise VocabularyError(
-            f"vocab.txt must start with its first token; {path} starts with a byte order mark, which would be part of"
-            " it. Save the file as UTF-8 without one."
-        )
-    white_space = "".join(map(chr, unicode_table().white_space))
-    lines = text.removesuffix("\n").split("\n")
-    return {line.rstrip(white_space): token_id for token_id, line in enumerate(lines)}
-
-
-def check_vocab(vocab, source):
-    """Raise VocabularyError unless it is {str: id}; ids are integers that can index an embedding."""
-    if not isinstance(vocab, dict) or set(map(type, vocab)) - {str}:
-        raise VocabularyError(f"a vocabulary must be a dictionary from tokens to ids; that of {source} is not.")
-    if (
-        set(map(type, vocab.values())) - {int}
-        or not 0 <= min(vocab.values(), default=0) <= max(vocab.values(), default=0) <= LARGEST_ID
-    ):
-        token = next(t for t, n in vocab.items() if type(n) is not int or not 0 <= n <= LARGEST_ID)
-        raise VocabularyError(
-            f"ids must be integers from 0 to {LARGEST_ID}; {source} gives {short_repr(token)} the id {short_repr(vocab[token])}."
-        )
-    return vocab
 
 
 class TokenizerFile(NamedTuple):
     """The parts in a tokenizer.json."""
 
-    model: dict  # vocab, unk_token, prefix, max_characters
+    model: dict  # of `read_model`
     added: list  # of AddedToken, in the order of the file
     normalizer: SequenceNormalizer
-    pre_tokenizer: PreTokenizer
+    pre_tokenizer: PreTokenizer | ByteLevelPreTokenizer
     template: Template
-    decoder: tuple  # prefix, tidy
+    decoder: WordPieceDecoder | ByteLevelDecoder
     sides: dict  # padding_side, truncation_side, if the file has them
 
 
 def read_tokenizer_json(content, source):
-    """The parsed file -> TokenizerFile. Parts that BERT's tokenizers do not have are a VocabularyError."""
+    """The parsed file -> TokenizerFile. Parts that no tokenizer of minibert has are a VocabularyError."""
+    model = read_model(content, source)
+    pre_tokenizer, decoder = PARTS_OF[model["type"]]
     return TokenizerFile(
-        read_model(content, source),
+        model,
         read_added_tokens(content.get("added_tokens") or [], source),
         _normalizer(content.get("normalizer")),
-        _pre_tokenizer(content.get("pre_tokenizer")),
+        pre_tokenizer(content.get("pre_tokenizer")),
         _template(content.get("post_processor")),
-        _decoder(content.get("decoder")),
+        decoder(content.get("decoder")),
         read_sides(content),
     )
-
-
-def member(part, name, expected, *default):
-    """part[name], which must be of a type out of TYPE_NAMES; or the default, if there is one and the part lacks the name."""
-    value = part.get(name, *default)
-    is_valid = isinstance(value, expected) and (expected is not int or type(value) is int and 0 <= value <= LARGEST_ID)
-    if not is_valid and not (default and name not in part):
-        raise VocabularyError(f"{name} in tokenizer.json must be {TYPE_NAMES[expected]}; got {short_repr(value)}.")
-    return value
-
-
-def read_model(content, source):
-    """The vocabulary part of the parsed file."""
-    model = content.get("model")
-    if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
-        model_type = model.get("type") if isinstance(model, dict) else model
-        raise VocabularyError(f"tokenizer.json must hold a WordPiece model; {source} holds {short_repr(model_type)}.")
-    return {
-        "vocab": check_vocab(model.get("vocab"), source),
-        "unk_token": member(model, "unk_token", str, "[UNK]"),
-        "prefix": member(model, "continuing_subword_prefix", str, "##"),
-        "max_characters": member(model, "max_input_chars_per_word", int, 100),
-    }
 
 
 def read_added_tokens(entries, source):
@@ -162,7 +96,7 @@ def _steps(name, part, key, allowed):
 
 def _normalizer(part):
     if part is None:
-        return Normalizer(False, False, False, False)
+        return NO_NORMALIZER
     simple: dict[str, list] = {"NFD": [decompose], "Lowercase": [lower], "StripAccents": [drop_marks]}
     parts = _steps("normalizer", part, "normalizers", ("BertNormalizer", *simple))
     if part["type"] == "BertNormalizer":
@@ -183,6 +117,13 @@ def _pre_tokenizer(part):
     return BERT if steps == BERT.steps else PreTokenizer(steps, part)
 
 
+def _byte_level_pre_tokenizer(part):
+    steps = _steps("pre_tokenizer", part, "pretokenizers", ("ByteLevel",))
+    if len(steps) != 1 or not member(steps[0], "use_regex", bool, True):
+        raise VocabularyError(f"the pre_tokenizer of a BPE model must be one ByteLevel with use_regex; got {short_repr(part)}.")
+    return ByteLevelPreTokenizer(member(steps[0], "add_prefix_space", bool), part)
+
+
 def _punctuation(part):
     behavior = member(part, "behavior", str, "Isolated")
     if behavior not in PUNCTUATION:
@@ -191,11 +132,15 @@ def _punctuation(part):
 
 
 def _template(part):
-    type_name = _type_of(part, "post_processor", ("TemplateProcessing", "BertProcessing", "RobertaProcessing", None))
+    type_name = _type_of(
+        part, "post_processor", ("TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel", None)
+    )
     if type_name is None:
         return NO_TEMPLATE
     if type_name == "BertProcessing":
         return bert_template(*_named_token(part, "cls"), *_named_token(part, "sep"))
+    if type_name == "ByteLevel":
+        return ByteLevelTemplate(member(part, "trim_offsets", bool), member(part, "add_prefix_space", bool))
     if type_name == "RobertaProcessing":
         flags = [member(part, name, bool, True) for name in ("trim_offsets", "add_prefix_space")]
         return RobertaTemplate(*_named_token(part, "cls"), *_named_token(part, "sep"), *flags)
@@ -234,7 +179,12 @@ def _template_part(piece, special):
 
 def _decoder(part):
     _type_of(part, "decoder", ("WordPiece",))
-    return member(part, "prefix", str), member(part, "cleanup", bool)
+    return WordPieceDecoder(member(part, "prefix", str), member(part, "cleanup", bool))
+
+
+def _byte_level_decoder(part):
+    _type_of(part, "decoder", ("ByteLevel",))
+    return ByteLevelDecoder()
 
 
 def read_sides(content):
@@ -245,3 +195,6 @@ def read_sides(content):
         if isinstance(part, dict) and "direction" in part:
             sides[f"{name}_side"] = member(part, "direction", str).lower()
     return sides
+
+
+PARTS_OF = {"WordPiece": (_pre_tokenizer, _decoder), "BPE": (_byte_level_pre_tokenizer, _byte_level_decoder)}

@@ -13,7 +13,8 @@ from minibert.errors import InputError, InputTypeError, short_repr
 
 from ..call_arguments import as_path
 from ..pipeline import SURROGATE
-from ..stages.template import RobertaTemplate
+from ..stages.byte_level_bpe import ByteLevelBPE
+from ..stages.template import ByteLevelTemplate, RobertaTemplate
 from ..vocabulary import NAMED
 
 NULL_IF_NONE = ("pad_token", "mask_token")  # if the file does not name them, a tokenizer has the default ones
@@ -23,28 +24,30 @@ def save(tokenizer, folder):
     """Write the files; returns their paths."""
     folder = as_path("save_directory", folder)
     contents = {"tokenizer.json": _json(tokenizer_json(tokenizer)), "tokenizer_config.json": _json(tokenizer_config(tokenizer))}
-    vocabulary = vocab_txt(tokenizer)
-    return write_texts(folder, contents if vocabulary is None else {**contents, "vocab.txt": vocabulary})
+    return write_texts(folder, {**contents, **vocabulary_files(tokenizer._model)})
 
 
 def save_vocabulary(tokenizer, folder, prefix):
-    """Write vocab.txt alone; returns (its path,)."""
-    folder, vocabulary = as_path("save_directory", folder), vocab_txt(tokenizer)
+    """Write vocab.txt alone, or vocab.json and merges.txt; returns their paths."""
+    folder, contents = as_path("save_directory", folder), vocabulary_files(tokenizer._model)
     if not isinstance(prefix, (str, type(None))) or "/" in (prefix or "") or os.sep in (prefix or ""):
         raise InputTypeError(f"filename_prefix must be the beginning of a file's name; got {short_repr(prefix)}.")
-    if vocabulary is None:
+    if not contents:
         raise InputError(
             "ids must be 0, 1, 2 and so on to be the lines of a vocab.txt; those of this tokenizer are not. Call save_pretrained."
         )
-    return write_texts(folder, {f"{prefix}-vocab.txt" if prefix else "vocab.txt": vocabulary})
+    return write_texts(folder, {f"{prefix}-{name}" if prefix else name: text for name, text in contents.items()})
 
 
-def vocab_txt(tokenizer):
-    """The text of vocab.txt, a token a line; None if ids are not those of lines."""
-    tokens = [token for token, _ in sorted(tokenizer._model.vocab.items(), key=lambda item: item[1])]
-    if [tokenizer._model.vocab[token] for token in tokens] != list(range(len(tokens))):
-        return None
-    return "".join(f"{token}\n" for token in tokens)
+def vocabulary_files(model):
+    """{name: text} of the files that a tokenizer.json replaces; {} if ids are not those of the lines of a vocab.txt."""
+    in_order = dict(sorted(model.vocab.items(), key=lambda item: item[1]))
+    if isinstance(model, ByteLevelBPE):
+        merges = "".join(f"{left} {right}\n" for left, right in model.merges)
+        return {"vocab.json": json.dumps(in_order, ensure_ascii=False), "merges.txt": f"#version: 0.2\n{merges}"}
+    if list(in_order.values()) != list(range(len(in_order))):
+        return {}
+    return {"vocab.txt": "".join(f"{token}\n" for token in in_order)}
 
 
 def write_texts(folder, contents):
@@ -68,16 +71,14 @@ def _json(content):
 def tokenizer_config(tokenizer):
     """tokenizer_config.json: the class, its flags, the special tokens."""
     names = (
-        "do_lower_case",
-        "tokenize_chinese_chars",
-        "strip_accents",
+        *type(tokenizer).flags,
         "model_max_length",
         "padding_side",
         "truncation_side",
         "model_input_names",
         "clean_up_tokenization_spaces",
     )
-    config = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
+    config = {name: getattr(tokenizer, name) for name in names}
     config.update((name, token) for name, token in tokenizer.special_tokens_map.items() if name in NAMED)
     named_tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if name not in NAMED}
     if named_tokens:  # as transformers 5 writes them
@@ -95,7 +96,6 @@ def tokenizer_config(tokenizer):
 
 def tokenizer_json(tokenizer):
     """tokenizer.json: everything, in the layout of the `tokenizers` library."""
-    model = tokenizer._model
     added = [{"id": token_id, **asdict(token)} for token_id, token in tokenizer.added_tokens_decoder.items()]
     return {
         "version": "1.0",
@@ -105,14 +105,8 @@ def tokenizer_json(tokenizer):
         "normalizer": tokenizer._normalizer.saved,
         "pre_tokenizer": tokenizer._pre_tokenizer.saved,
         "post_processor": _post_processor(tokenizer._template),
-        "decoder": {"type": "WordPiece", "prefix": tokenizer._decoder[0], "cleanup": tokenizer._decoder[1]},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": model.unk_token,
-            "continuing_subword_prefix": model.prefix,
-            "max_input_chars_per_word": model.max_characters,
-            "vocab": model.vocab,
-        },
+        "decoder": tokenizer._decoder.saved,
+        "model": tokenizer._model.saved,
     }
 
 
@@ -120,6 +114,9 @@ def _post_processor(template):
     if isinstance(template, RobertaTemplate):
         flags = {"trim_offsets": template.trim_offsets, "add_prefix_space": template.add_prefix_space}
         return {"type": "RobertaProcessing", "sep": [*template.sep], "cls": [*template.cls], **flags}
+    if isinstance(template, ByteLevelTemplate):
+        flags = {"trim_offsets": template.trim_offsets, "add_prefix_space": template.add_prefix_space}
+        return {"type": "ByteLevel", **flags, "use_regex": True}
     special = [part for part in (*template.single, *template.pair) if part.sequence is None]
     return {
         "type": "TemplateProcessing",

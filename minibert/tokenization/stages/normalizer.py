@@ -195,3 +195,6 @@ def reordering_characters(steps):
 def _reordering(steps):
     characters = reordering_characters(steps)
     return re.compile("[" + "".join(sorted(characters)) + "]" if characters else "(?!)")
+
+
+NO_NORMALIZER = Normalizer(False, False, False, False)

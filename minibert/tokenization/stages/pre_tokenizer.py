@@ -40,6 +40,8 @@ class PreTokenizer:
     isolates_punctuation: if so, whether punctuation characters are words of their own.
     """
 
+    add_prefix_space = False  # as in ByteLevelPreTokenizer
+
     def __init__(self, steps, saved):
         self.steps, self.saved = steps, saved
         self.splits_at_spaces = not {pre_tokenize, split_white_space, split_symbols}.isdisjoint(steps)

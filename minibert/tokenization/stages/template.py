@@ -9,6 +9,8 @@ A long sequence is split into windows. The first is the input, the others are th
 Read next: ../encoding.py.
 """
 
+from typing import NamedTuple
+
 from minibert.errors import InputError, short_repr
 
 
@@ -22,10 +24,10 @@ class TemplatePart:
 
 
 class Template:
-    """The parts for one sequence, and for a pair."""
+    """The parts for one sequence, and for a pair. `trimmer` is an OffsetTrimmer, or None."""
 
-    def __init__(self, single, pair):
-        self.single, self.pair = single, pair
+    def __init__(self, single, pair, trimmer=None):
+        self.single, self.pair, self.trimmer = single, pair, trimmer
         self.second_first = [part.sequence for part in pair if part.sequence is not None] == [1, 0]
         self._without_special = [[part for part in parts if part.sequence is not None] for parts in (single, pair)]
 
@@ -34,6 +36,19 @@ class Template:
         if add_special_tokens:
             return self.pair if pair else self.single
         return self._without_special[pair]
+
+    def parts_of_windows(self, choice, windows_of_each, parts):
+        """The parts of this template for a choice of windows.
+
+        As in the reference, only the first window of a sequence has the template's token type; the others have the index of
+        the sequence, 0 or 1. They differ in templates that have the second sequence first.
+        """
+        return [
+            part
+            if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
+            else TemplatePart(part.sequence, part.sequence)
+            for part in parts
+        ]
 
     def special_count(self, pair):
         """The number of special tokens that the template adds."""
@@ -47,8 +62,34 @@ def bert_template(cls_token, cls_id, sep_token, sep_id, cls_type_id=0):
     return Template(single, [*single, TemplatePart(1, 1), TemplatePart(None, 1, [sep_id], [sep_token])])
 
 
+class OffsetTrimmer(NamedTuple):
+    """The offsets of a token leave out the white space around it. With `add_prefix_space`, a single one at the start of a
+    text or of a window stays."""
+
+    add_prefix_space: bool
+
+    def trim(self, pieces, starts_row=True):
+        """[(id, token, start, end, word), ...] -> the same with trimmed offsets. starts_row: whether the first piece is the
+        first of a text or window.
+
+        As in the reference, the white space is counted in the token, and SPACE_CHARACTER, which stands for a space in
+        byte-level vocabularies, counts too.
+        """
+        trimmed = []
+        for index, (token_id, token, start, end, word) in enumerate(pieces):
+            leading, trailing = len(token) - len(token.lstrip(SPACES)), len(token) - len(token.rstrip(SPACES))
+            is_first = starts_row and (index == 0 or start == 0)
+            if leading == 1 and self.add_prefix_space and is_first:
+                leading = 0
+            start = min(start + leading, end)
+            if trailing <= end:
+                end = max(end - trailing, start)
+            trimmed.append((token_id, token, start, end, word))
+        return trimmed
+
+
 class RobertaTemplate(Template):
-    """The template of RoBERTa and MPNet. With `trim_offsets`, the offsets of a token leave out the white space around it."""
+    """The template of RoBERTa and MPNet."""
 
     def __init__(self, cls_token, cls_id, sep_token, sep_id, trim_offsets=True, add_prefix_space=False):
         before, after = TemplatePart(None, 0, [cls_id], [cls_token]), TemplatePart(None, 0, [sep_id], [sep_token])
@@ -56,23 +97,20 @@ class RobertaTemplate(Template):
         super().__init__(single, [*single, after, TemplatePart(1, 0), after])
         self.cls, self.sep = (cls_token, cls_id), (sep_token, sep_id)
         self.trim_offsets, self.add_prefix_space = trim_offsets, add_prefix_space
+        self.trimmer = OffsetTrimmer(add_prefix_space) if trim_offsets else None
 
-    def trim(self, pieces):
-        """[(id, token, start, end, word), ...] of a text -> the same with trimmed offsets.
+    def parts_of_windows(self, choice, windows_of_each, parts):
+        """With the special tokens, all windows have the token type 0."""
+        return parts if parts in (self.single, self.pair) else super().parts_of_windows(choice, windows_of_each, parts)
 
-        As in the reference, the white space is counted in the token, and SPACE_CHARACTER, which stands for a space in
-        byte-level vocabularies, counts too. With `add_prefix_space`, a single one at the start of a text stays.
-        """
-        trimmed = []
-        for index, (token_id, token, start, end, word) in enumerate(pieces):
-            leading, trailing = len(token) - len(token.lstrip(SPACES)), len(token) - len(token.rstrip(SPACES))
-            if leading == 1 and self.add_prefix_space and (index == 0 or start == 0):
-                leading = 0
-            start = min(start + leading, end)
-            if trailing <= end:
-                end = max(end - trailing, start)
-            trimmed.append((token_id, token, start, end, word))
-        return trimmed
+
+class ByteLevelTemplate(Template):
+    """No special tokens; trimmed offsets, as the ByteLevel post-processor of GPT-2 has them if it says so."""
+
+    def __init__(self, trim_offsets, add_prefix_space):
+        first, second = TemplatePart(0, 0), TemplatePart(1, 1)
+        super().__init__([first], [first, second], OffsetTrimmer(add_prefix_space) if trim_offsets else None)
+        self.trim_offsets, self.add_prefix_space = trim_offsets, add_prefix_space
 
 
 SPACE_CHARACTER = "\u0120"  # Ġ
@@ -138,17 +176,3 @@ def combine(windows_of_each, second_first=False):
         return [choice[::-1] for choice in combine(windows_of_each[::-1])]
     (first, *rest), seconds = windows_of_each
     return [(first, seconds[0]), *((a, b) for a in rest for b in seconds), *((first, b) for b in seconds[1:])]
-
-
-def parts_for(choice, windows_of_each, parts):
-    """The parts of a template for a choice of windows.
-
-    As in the reference, only the first window of a sequence has the template's token type; the others have the index of
-    the sequence, 0 or 1. They differ in templates that have the second sequence first.
-    """
-    return [
-        part
-        if part.sequence in (None, part.type_id) or choice[part.sequence] == windows_of_each[part.sequence][0]
-        else TemplatePart(part.sequence, part.sequence)
-        for part in parts
-    ]

@@ -1,7 +1,7 @@
-"""The properties of characters that BERT's tokenizer needs, the same under every Python.
+"""The properties of characters that tokenizers need, the same under every Python.
 
 Python's own `unicodedata` differs from version to version, and the reference tokenizer mixes three Unicode versions
-(categories of 8.0, decompositions of 9.0, lower case of 17). So unicode.bin, 10 kB, has the tables:
+(categories of 8.0, decompositions of 9.0, lower case of 17). So unicode.bin, 11 kB, has the tables:
 
     removed       controls, format characters, private use: dropped by the normalizer
     white_space   the 25 characters that separate words
@@ -9,6 +9,8 @@ Python's own `unicodedata` differs from version to version, and the reference to
     accents       non-spacing marks: dropped when accents are stripped
     marks         all marks: dropped by a tokenizer.json's StripAccents (the file stores those that are not accents)
     word          the reference's regular-expression class for letters, digits and marks: see added_tokens.py
+    letters       \\p{L} in the reference's regular expressions: see byte_level.py
+    numbers       \\p{N}
     lower         capital -> small letter: {0x41: "a", ...}
     decomposed    composed character -> its parts: {0xE9: "e\u0301", ...}; Hangul is computed
     combining     mark -> rank of its combining class; marks in a row are sorted by it
@@ -53,6 +55,8 @@ class UnicodeTable(NamedTuple):
     accents: frozenset
     marks: frozenset
     word: CodeSet
+    letters: CodeSet
+    numbers: CodeSet
     lower: dict
     decomposed: dict
     combining: dict
@@ -75,6 +79,8 @@ def unicode_table():
         accents=accents,
         marks=accents | frozenset(CodeSet(packed["marks"])),
         word=CodeSet(packed["word"]),
+        letters=CodeSet(packed["letters"]),
+        numbers=CodeSet(packed["numbers"]),
         lower=lower,
         decomposed=decomposed,
         combining=dict(zip(CodeSet(codes), ranks)),

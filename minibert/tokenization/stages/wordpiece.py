@@ -77,12 +77,27 @@ class WordPiece:
             start = end
         return tuple(ids), tuple(ends)
 
-    def tokens_of(self, word):
-        """The pieces of a word as strings."""
+    def pieces(self, word):
+        """word -> [(id, token, start, end), ...]; start and end are characters of the word."""
         ids, ends = self.longest_match(word)
+        return list(zip(ids, self.tokens_of(word, ends), (0, *ends), ends))
+
+    def tokens_of(self, word, ends):
+        """The pieces of a word, which end at `ends`, as strings."""
         if ends == (len(word),) and word not in self.whole_words:
             return [self.unk_token]
         return [(self.prefix if start else "") + word[start:end] for start, end in zip((0, *ends), ends)]
+
+    @property
+    def saved(self):
+        """Its form in a tokenizer.json."""
+        return {
+            "type": "WordPiece",
+            "unk_token": self.unk_token,
+            "continuing_subword_prefix": self.prefix,
+            "max_input_chars_per_word": self.max_characters,
+            "vocab": self.vocab,
+        }
 
 
 def _max_lengths(pieces):
