@@ -11,10 +11,12 @@ from .models.tiny import TinyClassifier, TinyConfig
 
 @strict_arguments
 def warm_up(kernels: Any = "auto") -> None:
-    """Compile the kernels of a model with this preset or mapping, and the tokenizer's; those in the cache are loaded.
+    """Compile the kernels of a model with this preset or mapping, and the tokenizer's; those in the cache are loaded. "auto"
+    means int8 for an int8 checkpoint, such as the bundled one, so it compiles these too.
 
     A compiled kernel serves models of every size, so this runs a tiny one.
     """
-    model = TinyClassifier(TinyConfig(), kernels=kernels, seed=0)
-    model([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
+    for preset in ("auto", "int8") if isinstance(kernels, str) and kernels == "auto" else (kernels,):
+        model = TinyClassifier(TinyConfig(), kernels=preset, seed=0)
+        model([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
     AutoTokenizer.from_pretrained("minibert-sst2").encode_packed(["two", "texts"])

@@ -105,7 +105,7 @@ def test_nothing_is_written_into_the_package_and_a_callers_own_cache_stays_its_o
     assert cache_files(PACKAGE.resolve()) | cache_files(ROOT / "kernels") == before
     assert {path.parent for path in cache_files(caller)} == {caller / "__pycache__"}
     cached = cache_files(tmp_path / "cache" / "minibert")
-    assert any(path.name.startswith("attention_tasks.") for path in cached)  # ours
+    assert any(path.name.startswith("embed_tasks.") for path in cached)  # ours
     assert any(path.suffix == ".nbi" and "linear_naive" in path.name for path in cached)  # what Numba caches for us
 
 
@@ -164,7 +164,7 @@ def test_on_a_terminal_the_message_counts_and_vanishes(tmp_path):
                 shown += os.read(reader, 4096)
             except OSError:  # the other side is closed
                 break
-    total = len(needed_kernels(make_ops("fast")))
+    total = len(needed_kernels(make_ops("int8")))  # the bundled model's
     lines = shown.decode().split("\r")
     counts = [line for line in lines if line.startswith("minibert: compiling kernels for this processor: ")]
     assert counts == [f"minibert: compiling kernels for this processor: {done} of {total}" for done in range(total + 1)]
