@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def global_blocks(rows: np.ndarray, bounds: np.ndarray, key_mask: np.ndarray | N
 
 @composition("softmax")
 def window_attention(
-    ops,
+    ops: Any,
     query: np.ndarray,
     key: np.ndarray,
     value: np.ndarray,
@@ -83,7 +83,7 @@ def window_attention(
 
 @composition("linear", "softmax", pack_weights=pack_query_key_value)
 def global_attention(
-    ops,
+    ops: Any,
     hidden: np.ndarray,
     rows: np.ndarray,
     bounds: np.ndarray,
@@ -101,7 +101,7 @@ def global_attention(
 
 
 def block_attention(
-    ops,
+    ops: Any,
     query: np.ndarray,
     key: np.ndarray,
     value: np.ndarray,
@@ -121,7 +121,7 @@ def block_attention(
 
 
 def block_attention_grad(
-    ops,
+    ops: Any,
     grad: np.ndarray,
     query: np.ndarray,
     key: np.ndarray,
@@ -149,7 +149,7 @@ def block_attention_grad(
     return query_grad, key_grad, value_grad
 
 
-def block_probabilities(ops, query: np.ndarray, key: np.ndarray, block: Block, heads: int) -> np.ndarray:
+def block_probabilities(ops: Any, query: np.ndarray, key: np.ndarray, block: Block, heads: int) -> np.ndarray:
     """-> probabilities (H, Q, K), 0 for a key that a query does not see."""
     q, k = split_heads(query[block.queries], heads), split_heads(key[block.keys], heads)
     scores = q @ k.transpose(0, 2, 1) * (1 / math.sqrt(q.shape[2]))

@@ -30,7 +30,8 @@ def longformer_config(checkpoint: Checkpoint) -> PreTrainedConfig:
     config = config_of(checkpoint)
     if config.model_type != "roberta":
         raise ConfigError(f"a Longformer is made of a RoBERTa; {checkpoint.name} has the model_type {config.model_type!r}.")
-    positions = config.architecture.position_padding_id + 1 + TOKENS
+    arch = config.architecture
+    positions = arch.positions - arch.max_tokens + TOKENS
     values = {
         **config.to_dict(),
         "model_type": LongformerConfig.model_type,

@@ -1,7 +1,7 @@
 """Attention of each query to the keys near it and to the global ones. The formula is `sparse_attention.window_attention`.
 
-    naive       one query and one head at a time
-    register    both products as register tiles, whose vectors' lanes are queries; the tiles are those of `attention_f32.py`
+naive       one query and one head at a time
+register    both products as register tiles, whose vectors' lanes are queries; the tiles are those of `attention_f32.py`
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def window_tasks(counter, scratch, query, key, value, masks, spans, sizes, conte
             begin -= (begin - low) % MR  # packed keys are read in whole groups of MR
             count = min((end + window - begin + MR - 1) // MR * MR, high - begin)
             at = len(everywhere), near + begin - low, row - begin, window
-            window_tile(tile, packed_keys, kv[1], scores[: len(everywhere) + count], lane_sums, local[begin : begin + count], at)
+            window_tile(
+                tile, packed_keys, kv[1], scores[: len(everywhere) + count], lane_sums, local[begin : begin + count], at
+            )
             transpose(tile[1][:, : end - row], context[row:end, left : left + size])
             for r in range(row, end):
                 if not unmasked[r]:
@@ -169,7 +171,7 @@ def window_tile(tile, packed_keys, values, scores, lane_sums, local, at):
     """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context. scores (L, NR) is scratch for G global keys and those
     of `local`, which says which of them a window may show. `at`: G, where the others begin among the packed keys, how far the
     first query is from the first of them, and the window."""
-    (count, near, distance, window), size = at, values.shape[1]
+    count, near, distance, window = at
     score_keys(tile[0], packed_keys, 0, scores[:count], lane_sums)
     score_keys(tile[0], packed_keys, near, scores[count:], lane_sums)
     hide_keys(scores[count:], local, distance, window)

@@ -19,6 +19,7 @@ from ..models.packing import Packed
 from ..training.backward import Gradients, encode_backward
 from ..training.forward import Network, encode_for_training
 from ..training.heads import head_backward, head_forward
+from ..training.lazy_rows import dense
 from .readout import Readout
 from .targets import Target
 
@@ -121,7 +122,7 @@ class Way(NamedTuple):
                 grad[rows] = self.head_gradient(hidden[rows], target)
                 gradients = Gradients()
                 encode_backward(grad, record, packed, network, gradients)
-                words_grad = gradients[f"{network.names.words}.weight"].reshape(len(points), *self.end.shape)
+                words_grad = dense(gradients[f"{network.names.words}.weight"]).reshape(len(points), *self.end.shape)
                 weighted = np.tensordot(weights[first : first + chunk], words_grad.astype(np.float64), 1)  # (T, E)
                 total[index] += (weighted * (self.end - self.start)).sum(axis=1)
         return total

@@ -35,11 +35,13 @@ def words_of(encoding: Any, texts: tuple[str, ...], tokenizer: Any) -> list[Word
 
 
 def reason_of(text: str, pieces: tuple[str, ...], tokenizer: Any) -> str:
-    """Why a word became these pieces."""
+    """Why a word became these pieces. WordPiece takes the longest token at each place; other models do not."""
     if pieces == (tokenizer.unk_token,):
         return f"no tokens of the vocabulary put together spell “{text}”, so one token stands for all that is unknown"
     if len(pieces) == 1:
         return ""
+    if not hasattr(tokenizer._pipeline.model, "longest_match"):
+        return f"“{text}” is no token of the vocabulary; it is put together from those that are"
     rest = ", then ".join(f"“{piece}”" for piece in pieces[1:])
     return (
         f"“{text}” is no token of the vocabulary; the longest token that it begins with is “{pieces[0]}”, and what is left "

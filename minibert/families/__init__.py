@@ -109,8 +109,9 @@ def public_names() -> Iterator[tuple[str, str, str]]:
     for family in FAMILIES.values():
         for end in ("Config", *family.heads):
             yield family.prefix + end, f"families.{family.module}", family.prefix + end
-        for end in ("Tokenizer", "TokenizerFast") if family.tokenizer else ():
-            yield family.prefix + end, "tokenization", family.tokenizer
+        if family.tokenizer is not None:
+            for end in ("Tokenizer", "TokenizerFast"):
+                yield family.prefix + end, "tokenization", family.tokenizer
 
 
 def purpose_of(class_name: str) -> str | None:

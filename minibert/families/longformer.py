@@ -110,7 +110,7 @@ class GlobalAttention(WithWindows):
     """What all classes share: the argument global_attention_mask of a call."""
 
     @strict_arguments
-    def __call__(
+    def __call__(  # type: ignore[override]  # the global mask stands third, as in transformers
         self,
         input_ids: Any = None,
         attention_mask: Any = None,
@@ -120,7 +120,7 @@ class GlobalAttention(WithWindows):
         **options: Any,
     ) -> Any:
         """As of every model. global_attention_mask (B, T) holds 1 for the tokens that see all and are seen by all; a masked
-        token is not global. It stands third, as in transformers."""
+        token is not global."""
         masks = with_global_mask(self, attention_mask, global_attention_mask)
         return super().__call__(input_ids, masks, token_type_ids, position_ids, **options)
 

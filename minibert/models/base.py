@@ -288,7 +288,7 @@ class PreTrainedModel(Module):
         outputs = self.run_checked(self.head_outputs, packed, hidden[packed.first] if self.cls_only else hidden)
         return {**outputs, **self.unpack_intermediates(packed, intermediates)}
 
-    def unpack_intermediates(self, packed: Packed, intermediates: Intermediates) -> Fields:
+    def unpack_intermediates(self, packed: Packed, intermediates: Intermediates) -> dict[str, Any]:
         """Those that a caller requested -> the output's fields."""
         fields: dict[str, Any] = {}
         if intermediates.hidden_states is not None:
@@ -297,7 +297,7 @@ class PreTrainedModel(Module):
             fields |= self.unpack_attentions(packed, intermediates.attentions)
         return fields
 
-    def unpack_attentions(self, packed: Packed, attentions: list) -> Fields:
+    def unpack_attentions(self, packed: Packed, attentions: list) -> dict[str, Any]:
         """`Intermediates.attentions` -> the output's fields."""
         return {"attentions": tuple(packed.unpack_squares(squares, self.encoder.heads) for squares in attentions)}
 

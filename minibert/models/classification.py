@@ -76,7 +76,7 @@ class DenseClassifier(SequenceClassifier):
 class MultipleChoice(SequenceClassifier):
     """Which of C texts: ids, mask and types (B, C, T) -> logits (B, C). To be combined with a SequenceClassifier."""
 
-    output_class = MultipleChoiceModelOutput
+    output_class: type[ModelOutput] = MultipleChoiceModelOutput
     loss_form = "choice"
     purpose = "choose"
 
@@ -136,7 +136,7 @@ def flatten_choices(
 class TokenClassifier(ModelWithHead):
     """A classifier on every token: logits (B, T, labels), zeros at padding."""
 
-    output_class = TokenClassifierOutput
+    output_class: type[ModelOutput] = TokenClassifierOutput
     purpose = "label tokens"
 
     @classmethod
@@ -155,7 +155,7 @@ class TokenClassifier(ModelWithHead):
 class QuestionAnswerer(ModelWithHead):
     """Where in a text the answer begins and ends: start_logits and end_logits (B, T), zeros at padding."""
 
-    output_class = QuestionAnsweringModelOutput
+    output_class: type[ModelOutput] = QuestionAnsweringModelOutput
     purpose = "find answers"
 
     @classmethod

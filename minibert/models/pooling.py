@@ -12,7 +12,7 @@ from .checkpoint import linear_shapes
 from .classification import SequenceClassifier
 from .heads import classify_pooled, pool
 from .losses import HeadLayer, linear_layer
-from .outputs import BaseModelOutputWithPooling
+from .outputs import BaseModelOutputWithPooling, ModelOutput
 from .packing import Packed
 
 
@@ -23,7 +23,7 @@ def pooler_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
 class ModelWithPooler(PreTrainedModel):
     """An encoder: last_hidden_state (B, T, D), and pooler_output (B, D) if the checkpoint has a pooler."""
 
-    output_class = BaseModelOutputWithPooling
+    output_class: type[ModelOutput] = BaseModelOutputWithPooling
 
     @classmethod
     def head_shapes(cls, config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:

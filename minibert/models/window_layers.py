@@ -71,11 +71,11 @@ def attend_to_windows(
     query_rows: np.ndarray | None,
 ) -> np.ndarray:
     """hidden (N, D) -> the context (N, D); with `query_rows` (S,), each sequence's first token, of those alone (S, D)."""
-    global_mask, places = packed.global_mask, (packed.bounds, packed.key_mask, heads)
+    global_mask, places, window = packed.global_mask, (packed.bounds, packed.key_mask, heads), layer.window or 0
     if query_rows is not None and global_mask is not None and global_mask[query_rows].all():
         return ops.global_attention(hidden, query_rows, *places, *layer.global_attention)  # no other projection is read
     query, key, value = ops.query_key_value(hidden, hidden, *layer.query_key_value)
-    context = ops.window_attention(query, key, value, *places, layer.window, global_mask)
+    context = ops.window_attention(query, key, value, *places, window, global_mask)
     if global_mask is not None:
         rows = np.flatnonzero(global_mask)
         context[rows] = ops.global_attention(hidden, rows, *places, *layer.global_attention)

@@ -14,7 +14,7 @@ import numpy as np
 from ..models.packing import Packed
 from ..models.relative_bias import relative_bias_grad
 from .forward import ATTENTION, ATTENTION_OUT, EMBEDDINGS, FEED_FORWARD_OUT, EncoderRecord, LayerRecord, Network
-from .lazy_rows import RowGradient
+from .lazy_rows import RowGradient, dense
 from .window_layers import windows_backward
 
 
@@ -29,7 +29,7 @@ class Gradients(dict):
     def accumulate_tensor(self, name: str, grad: np.ndarray | RowGradient) -> None:
         """Word embeddings that are tied to the decoder get two gradients."""
         if name in self:
-            grad = self[name] + (grad.dense() if isinstance(grad, RowGradient) else grad)
+            grad = self[name] + dense(grad)
         self[name] = grad
 
 
@@ -115,17 +115,16 @@ def attention_backward(
     if network.arch.windows is None:
         settings = network.dropout_settings(network.rates.attention, 3 * index + ATTENTION)
         inputs = record.query, record.key, record.value, packed.bounds, packed.key_mask, network.arch.heads
-        grads = network.ops.attention_grad(grad, *inputs, settings, record.bias)
-        global_grad = None
+        grads, global_grad = network.ops.attention_grad(grad, *inputs, settings, record.bias), None
     else:
-        *grads, global_grad = windows_backward(grad, record, index, packed, network, gradients)
+        grads, global_grad = windows_backward(grad, record, index, packed, network, gradients)
     if record.bias is not None:
         table_grad = relative_bias_grad(grads[3], network.arch.relative_buckets)
         gradients.accumulate_tensor(f"{network.names.relative_bias}.weight", table_grad)
     modules = [network.names.of_layer(index, part) for part in ("query", "key", "value")]
     weights = [network.pair(module)[0] for module in modules]
     query_input_grad, hidden_grad, *parameter_grads = network.ops.query_key_value_grad(
-        tuple(grads[:3]), record.query_input, record.hidden, *weights
+        grads[:3], record.query_input, record.hidden, *weights
     )
     for module, weight_grad, bias_grad in zip(modules, parameter_grads[::2], parameter_grads[1::2]):
         gradients.accumulate(module, weight_grad, bias_grad)

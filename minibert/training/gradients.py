@@ -32,7 +32,7 @@ from .forward import DropoutKey, Network, encode_for_training
 from .freezing import frozen_tensors
 from .heads import TrainingHead
 from .hidden_states import PROJECTION, HiddenTargets, hidden_loss, read_hidden_targets
-from .lazy_rows import RowGradient
+from .lazy_rows import RowGradient, dense
 from .operations import choose_ops
 from .option_readers import read_real
 
@@ -112,7 +112,7 @@ def loss_and_gradients(
     freeze_layers = None if freeze_layers is None else read_int("freeze_layers", freeze_layers)
     settings = BatchSettings(read_dropout_key(dropout_seed, dropout_step), parameters, freeze_layers, kernels, targets)
     loss, gradients = loss_and_row_gradients(model, inputs, labels_by_name, options, settings)
-    return loss, {name: grad.dense() if isinstance(grad, RowGradient) else grad for name, grad in gradients.items()}
+    return loss, {name: dense(grad) for name, grad in gradients.items()}
 
 
 class BatchSettings(NamedTuple):

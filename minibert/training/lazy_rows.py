@@ -42,6 +42,11 @@ class RowGradient(NamedTuple):
         return table
 
 
+def dense(grad: np.ndarray | RowGradient) -> np.ndarray:
+    """A gradient of the whole table."""
+    return grad.dense() if isinstance(grad, RowGradient) else grad
+
+
 def add_rows(sums: Any, grad: RowGradient) -> RowGradient:
     """The sum of two gradients of one table, of the rows of both; to the bit that of the whole tables."""
     rows = np.union1d(sums.rows, grad.rows)

@@ -227,7 +227,9 @@ def test_the_class_of_another_model_type_is_refused(tmp_path):
 @pytest.mark.parametrize("stated", ["gpt2", 5, ["bert"], None])
 def test_a_model_type_that_there_is_no_encoder_for_is_refused(stated, tmp_path):
     rewrite_config(make_checkpoint(tmp_path), model_type=stated)
-    with pytest.raises(ConfigError, match="runs models of type bert, distilbert, electra, roberta, longformer, mpnet; .*config.json says"):
+    with pytest.raises(
+        ConfigError, match="runs models of type bert, distilbert, electra, roberta, longformer, mpnet; .*config.json says"
+    ):
         AutoConfig.from_pretrained(tmp_path)
 
 

@@ -153,9 +153,7 @@ def test_transformers_runs_the_longformer_of_a_roberta(tmp_path):
     torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
     transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
     convert(make_checkpoint(tmp_path / "old", "roberta"), tmp_path / "new", to="longformer")
-    theirs, report = transformers.AutoModelForSequenceClassification.from_pretrained(
-        tmp_path / "new", output_loading_info=True
-    )
+    theirs, report = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "new", output_loading_info=True)
     assert not any(report.values())
     ids = np.random.default_rng(0).integers(5, 33, (1, 3000))
     ours = AutoModelForSequenceClassification.from_pretrained(tmp_path / "new")

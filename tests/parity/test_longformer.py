@@ -109,7 +109,9 @@ def test_hidden_states_and_attentions_are_laid_out_as_theirs(pair, kernels, leng
         np.testing.assert_allclose(one.swapaxes(1, 2)[of_local], other.numpy().swapaxes(1, 2)[of_local], atol=1e-5)
     if with_global:
         for one, other in zip(output.global_attentions, expected.global_attentions, strict=True):
-            np.testing.assert_allclose(one[2], other.numpy()[2, :, :length], atol=1e-5)  # the row that has two; theirs is padded
+            np.testing.assert_allclose(
+                one[2], other.numpy()[2, :, :length], atol=1e-5
+            )  # the row that has two; theirs is padded
 
 
 @pytest.mark.parametrize("kernels", ["fast", "int8", "bf16"])

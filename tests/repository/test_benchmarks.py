@@ -19,6 +19,9 @@ from benchmarks.export import export
 
 README = "\n".join((ROOT / room / "README.md").read_text(encoding="utf-8") for room in ("benchmarks", "kernels"))
 MARKED = re.findall(r"<!-- table: ([\w-]+) -->\n(.*?)<!-- /table -->", README, re.DOTALL)
+BENCHMARKS = sorted(
+    file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main()" in file.read_text(encoding="utf-8")
+)
 COMMANDS = re.findall(r"python -m benchmarks\.(\w+)([^`\n]*)", README)
 
 
@@ -101,9 +104,7 @@ def test_the_table_of_kernels_has_every_variant():
 # --- every command ---
 
 
-@pytest.mark.parametrize(
-    "name", ["ops", "model", "training", "training_accuracy", "reranking", "explanation", "startup", "tokenization", "report"]
-)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_explains_itself(name):
     assert f"usage: {name}.py" in help_of(name)
 

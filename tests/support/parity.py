@@ -8,10 +8,9 @@ import copy
 
 import numpy as np
 import pytest
+from longformer import softmax_in_the_type_of_its_input
 
 import minibert
-
-from longformer import softmax_in_the_type_of_its_input
 
 torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[test]'")
 transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")

@@ -264,6 +264,15 @@ def test_early_stopping_waits_for_its_patience(tmp_path):
         assert trainer.state.epoch == 1 + patience
 
 
+@pytest.mark.parametrize("threshold", [0.0, 5.0])
+def test_early_stopping_counts_what_is_better_by_no_more_than_its_threshold(tmp_path, threshold):
+    callback = EarlyStoppingCallback(1, early_stopping_threshold=threshold)
+    options = {"eval_strategy": "epoch", "metric_for_best_model": "loss", "learning_rate": 1e-3, "num_train_epochs": 4}
+    trainer = trainer_of(tmp_path, callbacks=[callback], lr_scheduler_type="constant", **options)
+    trainer.train()
+    assert (trainer.state.epoch > 2) == (threshold == 0)
+
+
 def test_the_best_weights_come_back_and_their_checkpoint_is_kept(tmp_path):
     options = {"eval_strategy": "epoch", "save_strategy": "epoch", "save_total_limit": 1, "num_train_epochs": 4}
     options |= {"load_best_model_at_end": True, "metric_for_best_model": "step", "greater_is_better": False}
