@@ -23,6 +23,7 @@ from ..models.base import PreTrainedModel
 from ..models.checks import check_same_tensors
 from ..models.labels import as_labels
 from ..models.losses import LossHead, LossOptions, check_label_names
+from ..models.packing import Packed
 from ..models.quantized import is_quantized
 from ..models.window_layers import with_global_mask
 from ..tensors import as_array
