@@ -31,6 +31,12 @@ def pack_panels(values):
     return np.ascontiguousarray(rows).reshape(len(rows), -1, INT8_NR * K_PACK)
 
 
+def unpack_panels(panels):
+    """Panels (P, K / K_PACK, 128) -> int8 (N padded to whole panels, K): the inverse of `pack_panels`."""
+    rows = panels.reshape(len(panels), -1, INT8_NR, K_PACK).transpose(0, 2, 1, 3)
+    return rows.reshape(len(panels) * INT8_NR, -1)
+
+
 def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
     """`parts` weights (N, K) -> the shapes of the panels, scales and epilogue vectors into which they are packed."""
     width, length = outputs + -outputs % INT8_NR, inputs + -inputs % ROTATION

@@ -14,6 +14,9 @@ from ..runtime.threads import THREAD, run
 from ..simd.elementwise import prefetch_row
 from ..simd.emit import fetch_add
 from .layer_norm import NORM_STREAM_TASK_VALUES, NORM_TASK_VALUES, normalize_into
+from .quantization import Int8Table
+
+ONE_SCALE = np.ones(1, np.float32)  # of all rows of a float table: it changes no bit
 
 
 @variant("embed", tolerance=5e-6, tolerance_reason="the sum of three rows is rounded to float32 before its mean is subtracted")
@@ -57,10 +60,13 @@ def normalize_in_place(rows, weight, bias, eps):
     capturable=True,
 )
 def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
-    """Two tokens at a time with the loops of `layer_norm_vector`, while the next word's row is prefetched; blocks on threads."""
+    """Two tokens at a time with the loops of `layer_norm_vector`, while the next word's row is prefetched; blocks on threads.
+    The words may be an Int8Table."""
     ids = tuple(np.ascontiguousarray(each, np.int64) for each in (token_ids, type_ids, position_ids))
-    tables = tuple(np.ascontiguousarray(table) for table in tables)
-    y = empty(len(token_ids), tables[0].shape[1])
+    words, types, positions = tables
+    values, scales = words if isinstance(words, Int8Table) else (words, ONE_SCALE)
+    tables = tuple(np.ascontiguousarray(table) for table in (values, types, positions, scales))
+    y = empty(len(token_ids), values.shape[1])
     nontemporal = exceeds_llc(y)
     task_values = NORM_STREAM_TASK_VALUES if nontemporal else NORM_TASK_VALUES
     scratch = (4, max(y.shape[1], MIN_POOLED_FLOATS) if nontemporal else y.shape[1])
@@ -81,7 +87,7 @@ def embed_vector(token_ids, type_ids, position_ids, tables, weight, bias, eps):
 @jit(nogil=True, error_model="numpy")
 def embed_tasks(counter, scratch, ids, tables, norm, y, task_values, nontemporal):
     """Do one task after another until none is left: some rows of y (N, D)."""
-    (token_ids, type_ids, position_ids), (words, types, positions) = ids, tables
+    (token_ids, type_ids, position_ids), (words, types, positions, scales) = ids, tables
     thread, width = fetch_add(counter[THREAD:]), y.shape[1]
     summed, summed2 = scratch[0][thread, 0, :width], scratch[0][thread, 1, :width]
     rows_per_task = max(task_values // width, 1)
@@ -93,8 +99,9 @@ def embed_tasks(counter, scratch, ids, tables, norm, y, task_values, nontemporal
             for n, target in ((row, summed), (row2, summed2)):
                 prefetch_row(words[token_ids[min(n + 2, len(y) - 1)]])
                 word, type_row, position = words[token_ids[n]], types[type_ids[n]], positions[position_ids[n]]
+                scale = scales[min(token_ids[n], len(scales) - 1)]
                 for i in range(width):
-                    target[i] = word[i] + type_row[i] + position[i]
+                    target[i] = word[i] * scale + type_row[i] + position[i]
             normalize_into(summed, summed2, norm, y, row, row2, scratch[0][thread, 2:], nontemporal)
         task = fetch_add(counter)
 

@@ -14,6 +14,8 @@ Next: `linear_int8.py`, the kernels, and what 8 bits cost in accuracy.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..gemm.int8_layout import ROTATION, group_size
@@ -32,6 +34,13 @@ def rotate(x):
     x = np.pad(x, ((0, 0), (0, -x.shape[1] % ROTATION)))
     parts = hadamard16(x.reshape(len(x), ROTATION, -1))
     return hadamard16(parts.reshape(-1, ROTATION, 1)).reshape(x.shape)
+
+
+def rotate_back(x):
+    """x (M, K), K a multiple of 16 -> x Rᵀ, where `rotate` is R: 256 x, if x was rotated. The same two steps in reverse; each
+    is symmetric."""
+    x = hadamard16(x.reshape(-1, ROTATION, 1)).reshape(len(x), ROTATION, -1)
+    return hadamard16(x).reshape(len(x), -1)
 
 
 def hadamard16(x):
@@ -56,6 +65,34 @@ def quantize_weight(weight):
     scales = [np.maximum(np.abs(group).max(axis=1), F(1e-30)) / F(127) for group in groups(rotated)]
     values = [np.rint(group / scale[:, None]).astype(np.int8) for group, scale in zip(groups(rotated), scales)]
     return np.concatenate(values, axis=1), np.stack(scales) / F(ROTATION**2)
+
+
+def dequantize_weight(values, scales, inputs):
+    """The results of `quantize_weight` for a weight (N, inputs) -> a float32 weight of that shape, near the one it was."""
+    rotated = [group * scale[:, None] for group, scale in zip(groups(values), scales)]
+    return np.ascontiguousarray(rotate_back(np.concatenate(rotated, axis=1))[:, :inputs])
+
+
+class Int8Table(NamedTuple):
+    """A table of embeddings in 8 bits."""
+
+    values: np.ndarray  # int8 (V, E)
+    scales: np.ndarray  # float32 (V,): of each row
+
+
+def quantize_table(table):
+    """A table of embeddings (V, E) -> an Int8Table.
+
+    A scale has 16 significant bits. So 127 times it is exact, and a table that was rounded comes out as it is.
+    """
+    largest = np.maximum(np.abs(table).max(axis=1), F(1e-30)) / F(127)
+    scales = ((largest.view(np.uint32) + np.uint32(0xFF)) & np.uint32(0xFFFFFF00)).view(F)  # rounded up
+    return Int8Table(np.rint(table / scales[:, None]).astype(np.int8), scales)
+
+
+def dequantize_table(table):
+    """An Int8Table -> a float32 table."""
+    return table.values * table.scales[:, None]
 
 
 def groups(x):

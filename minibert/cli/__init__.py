@@ -12,6 +12,7 @@ Answers go to stdout, one line each, everything else to stderr. Exit status: 0 s
     manage.py     tokens, models, kernels
     verify.py     the cached files of a model, compared with their hashes
     convert.py    a checkpoint of any form, written as safetensors
+    calibrate.py  a classifier whose scores are as often right as they say
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError, MinibertError
-from . import convert, explain, manage, predict, rerank, run, train, verify
+from . import calibrate, convert, explain, manage, predict, rerank, run, train, verify
 from .shared import CommandParser, check_texts, eprint, flag
 
 
@@ -76,6 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minibert", description="BERT-family encoders on a CPU.")
     parser.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=CommandParser)
-    for module in (predict, explain, rerank, run, train, manage, verify, convert):
+    for module in (predict, explain, rerank, run, train, calibrate, manage, verify, convert):
         module.add_commands(commands)
     return parser

@@ -1,4 +1,4 @@
-"""The commands that answer no task: `tokenize`, `models`, `kernels`, `quantize`, `cache`, `warmup`."""
+"""The commands that answer no task: `tokenize`, `models`, `kernels`, `quantize`, `dequantize`, `cache`, `warmup`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     models.add_argument("--json", action="store_true", help="one JSON object a line")
     command(commands, "kernels", list_kernels, "list the operations and the variants that --kernels can choose")
     quantize = command(commands, "quantize", quantize_model, "write a model's int8 checkpoint into a folder")
-    quantize.add_argument("model", metavar="MODEL", help="a folder, a bundled model, or a model of the Hugging Face hub")
-    quantize.add_argument("folder", metavar="FOLDER", help="where to write it; created if it does not exist")
-    quantize.add_argument("--revision", help="a branch, tag or commit of the hub")
+    dequantize = command(
+        commands, "dequantize", dequantize_model, "write an int8 checkpoint's weights as float32 into a folder"
+    )
+    for parser in (quantize, dequantize):
+        parser.add_argument("model", metavar="MODEL", help="a folder, a bundled model, or a model of the Hugging Face hub")
+        parser.add_argument("folder", metavar="FOLDER", help="where to write it; created if it does not exist")
+        parser.add_argument("--revision", help="a branch, tag or commit of the hub")
     cache = command(commands, "cache", show_cache, "print the folder of compiled kernels and its size")
     cache.add_argument("--clear", action="store_true", help="delete its contents")
     add_kernels(
@@ -95,3 +99,9 @@ def quantize_model(options: argparse.Namespace) -> None:
     from ..quantize import quantize
 
     quantize(options.model, options.folder, revision=options.revision)
+
+
+def dequantize_model(options: argparse.Namespace) -> None:
+    from ..quantize import dequantize
+
+    dequantize(options.model, options.folder, revision=options.revision)

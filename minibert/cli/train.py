@@ -77,7 +77,8 @@ def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[floa
     tokenizer = starting_tokenizer(options, model, checkpoint)
     limit = model.config.architecture.max_tokens
     columns = columns._replace(max_length=min(options.max_length or limit, limit, tokenizer.model_max_length))
-    data = [encode_file(file, tokenizer, task, columns, names) for file in files]
+    learned = columns._replace(teacher_column=options.teacher_column)
+    data = [encode_file(file, tokenizer, task, of, names) for file, of in zip(files, (learned, columns))]
     weights = class_weights(data[0], len(names)) if options.balanced else None
     figures, callbacks = task.figures, [evaluations_on_stdout(options.progress)]
     if options.patience:
@@ -130,7 +131,7 @@ def starting_model(options: argparse.Namespace, task: Any, config: Any, checkpoi
     model_class: Any = family.load(task.head)
     if checkpoint is None:
         return model_class(config, seed=options.seed)
-    return model_class.from_checkpoint(checkpoint, config, ModelOptions(new_head_seed=options.seed))
+    return model_class.from_checkpoint(checkpoint, config, ModelOptions("fast", new_head_seed=options.seed))
 
 
 def starting_tokenizer(options: argparse.Namespace, model: Any, checkpoint: Any) -> Any:

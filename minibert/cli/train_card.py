@@ -44,8 +44,9 @@ def write_card(options: argparse.Namespace, trainer: Any, weights: list[float] |
             "steps": state.global_step,
             "frozen layers": options.freeze,
         }
-    if options.teacher:
-        recipe["teacher"] = f"{options.teacher}, weight {options.distillation_weight:g}, temperature {options.temperature:g}"
+    if options.teacher or options.teacher_column:
+        source = options.teacher or f"the column {options.teacher_column}"
+        recipe["teacher"] = f"{source}, weight {options.distillation_weight:g}, temperature {options.temperature:g}"
         if options.hidden_weight:
             recipe["teacher"] += f", hidden weight {options.hidden_weight:g}"
     if options.lora:

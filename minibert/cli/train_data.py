@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..run.open import open_source
 from ..run.source import Row, check_path, unreadable
-from ..training.tasks import TaskOptions, TrainingTask, numbered
+from ..training.data import TEACHER
+from ..training.tasks import TaskOptions, TrainingTask, numbered, read_teacher_logits
 from .shared import eprint
 
 CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
@@ -84,12 +85,20 @@ def encode_file(file: LabeledFile, tokenizer: Any, task: TrainingTask, options: 
     rows = []
     for line, columns, label in file.rows:
         try:
-            rows.append(task.encode(tokenizer, columns, numbered(label, names, task.problem_type), options))
+            row = task.encode(tokenizer, columns, numbered(label, names, task.problem_type), options)
+            if options.teacher_column is not None:
+                row[TEACHER] = read_teacher_logits(columns, options.teacher_column, names)
+            rows.append(row)
         except InputError as error:
             file.leave_out(line, error)
     if not rows:
         raise InputError(f"{file.name} must have a row that can be used; {file.bad[0]}")
+    report_left_out(file)
+    return rows
+
+
+def report_left_out(file: LabeledFile) -> None:
+    """A line on stderr, if rows of the file cannot be used."""
     if file.bad:
         more = "; ..." if len(file.bad) > MAX_REASONS else ""
         eprint(f"{len(file.bad):,} rows of {file.name} are left out. {'; '.join(file.bad[:MAX_REASONS])}{more}")
-    return rows

@@ -59,6 +59,7 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
     add("--label-smoothing", type=number, default=0.0, metavar="X", help="(0)")
     add("--balanced", action="store_true", help="weigh classes by the inverse of how often they are")
     add("--teacher", metavar="NAME", help="a model whose logits are learned beside the labels: distillation")
+    add("--teacher-column", metavar="NAME", help="the same, from a column of `minibert run --model TEACHER --top-k N`: faster")
     add("--distillation-weight", type=number, default=0.5, metavar="X", help="the share of the loss against the teacher (0.5)")
     add("--hidden-weight", type=number, default=0.0, metavar="X", help="of the loss against the teacher's layers (0)")
     add("--temperature", type=number, default=2.0, metavar="T", help="of the teacher's probabilities (2)")
@@ -103,6 +104,10 @@ def check_options(options: argparse.Namespace, task: Any) -> None:
         raise InputError("--lora changes the encoder, which --head-only leaves as it is; pass one of them.")
     if options.teacher and (options.head_only or task.problem_type in ("regression", "multi_label_classification")):
         raise InputError("--teacher is for classes, one each, and not for --head-only.")
+    if options.teacher_column and (options.head_only or options.task != "text-classification"):
+        raise InputError("--teacher-column is for text-classification, and not for --head-only.")
+    if options.teacher_column and options.teacher:
+        raise InputError("--teacher computes the logits that --teacher-column reads; pass one of them.")
     if options.hidden_weight and not options.teacher:
         raise InputError("--hidden-weight is of a teacher's layers; it needs --teacher NAME.")
     if options.teacher and task.head == "ForMaskedLM":

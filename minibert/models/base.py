@@ -36,8 +36,9 @@ from .precompile import ensure_compiled
 from .quantized import (
     METHOD,
     VERSION,
-    check_kernels,
+    adapt,
     computes_in_int8,
+    int8_names,
     is_quantized,
     kernels_for,
     quantized_shapes,
@@ -159,8 +160,6 @@ class PreTrainedModel(Module):
         """A located checkpoint and its configuration -> the model."""
         names, arch = cls.encoder_names, config.architecture
         quantized, kernels = is_quantized(config), kernels_for(config, options.kernels)
-        if quantized:
-            check_kernels(make_ops(kernels), arch, checkpoint.name)
         stored = canonical(open_weights(checkpoint, options.safetensors_only), names.prefix)
         if not options.pooler:
             if cls.has_head:
@@ -179,8 +178,11 @@ class PreTrainedModel(Module):
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
-        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads)
+        int8 = int8_names(shapes, names) if quantized else set()
+        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads, int8)
         tensors = {name: stored[name].array() for name in shapes}
+        if quantized:
+            tensors, config = adapt(tensors, config, names, make_ops(kernels), bool(tied))
         check_tied(stored, tensors, tied, checkpoint.name)
         if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
             if options.new_head_seed is None:
@@ -356,10 +358,11 @@ class PreTrainedModel(Module):
     @strict_arguments
     def with_tensors(self: M, tensors: Mapping[str, np.ndarray]) -> M:
         """A model of the same class, configuration and kernels with other weights: arrays of the names and shapes of
-        `model.tensors`. float32 arrays are not copied: do not change them while it is in use."""
+        `model.tensors`. Arrays of their types, float32 or an int8 checkpoint's int8, are not copied: do not change them while
+        it is in use."""
         check_same_tensors("tensors", tensors, self.tensors)
-        single = {name: np.ascontiguousarray(tensors[name], np.float32) for name in self.tensors}
-        return rebuild(type(self), self.config, single, self.kernels.spec)
+        arrays = {name: np.ascontiguousarray(tensors[name], own.dtype) for name, own in self.tensors.items()}
+        return rebuild(type(self), self.config, arrays, self.kernels.spec)
 
     def __repr__(self) -> str:
         arch = self.architecture

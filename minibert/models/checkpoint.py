@@ -7,7 +7,7 @@ file's header before a tensor is read. Next: `encoder.py`, which uses the arrays
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +58,6 @@ class EncoderNames(NamedTuple):
 # A checkpoint may hold heads that its model has no use for, being loaded for another task: they stay in the file.
 COMMON_HEADS = ("cls.", "classifier.", "pre_classifier.", "vocab_", "qa_outputs.", "pooler.")
 BUFFERS = ("embeddings.position_ids",)  # 0, 1, 2, ..., which old checkpoints stored
-PANELS = ".panels"  # the end of the names of int8 tensors: quantized.py
 
 
 def encoder_shapes(names: EncoderNames, arch: Architecture) -> dict[str, tuple[int, ...]]:
@@ -113,10 +112,12 @@ def check_tensors(
     source: str,
     strict: bool = True,
     heads: tuple[str, ...] = (),
+    int8: Collection[str] = (),
 ) -> None:
     """One WeightsError that lists all tensors that are missing, surplus, or of another shape or type; or nothing.
 
-    Names that begin with one of `heads` are not surplus. Without `strict`, surplus tensors are a warning.
+    Tensors are floats, those named in `int8` int8. Names that begin with one of `heads` are not surplus. Without `strict`,
+    surplus tensors are a warning.
     """
     allowed = (*COMMON_HEADS, *heads, *BUFFERS)
     missing = [name for name in shapes if name not in stored]
@@ -130,7 +131,7 @@ def check_tensors(
     wrong_type = [
         f"{name} {tensor.dtype}"
         for name, tensor in present.items()
-        if tensor.dtype not in (("I8",) if name.endswith(PANELS) else FLOATS)
+        if tensor.dtype not in (("I8",) if name in int8 else FLOATS)
     ]
     if surplus and not strict:
         warnings.warn(

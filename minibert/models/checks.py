@@ -41,13 +41,17 @@ def check_vocabulary(model: Any, tokenizer: Any) -> None:
 
 
 def check_same_tensors(argument: str, passed: Any, tensors: Mapping[str, np.ndarray]) -> None:
-    """Raise unless what was passed maps the model's names to arrays of its shapes, all float32 or all float64."""
+    """Raise unless what was passed maps the model's names to arrays of its shapes, all float32 or all float64. Those that
+    an int8 checkpoint has in int8 must be int8."""
     if not isinstance(passed, Mapping) or not all(isinstance(array, np.ndarray) for array in passed.values()):
         raise InputTypeError(f"{argument} must map names of tensors to arrays; got {short_repr(passed)}.")
     different = [name for name in {**tensors, **passed} if name not in tensors or name not in passed]
     different += [name for name in tensors if name in passed and passed[name].shape != tensors[name].shape]
     if different:
         raise InputError(f"{argument} must have the names and shapes of model.tensors; others are {short_repr(different)}.")
-    dtypes = {array.dtype for array in passed.values()}
+    int8 = {name for name, array in tensors.items() if array.dtype == np.int8}
+    if wrong := [name for name in int8 if passed[name].dtype != np.int8]:
+        raise InputError(f"{argument} must have int8 where model.tensors has; others are {short_repr(sorted(wrong))}.")
+    dtypes = {array.dtype for name, array in passed.items() if name not in int8}
     if dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
         raise InputError(f"{argument} must be all float32 or all float64; got {', '.join(sorted(map(str, dtypes)))}.")

@@ -27,7 +27,7 @@ from ..errors import KernelError
 from ..weights import drop_pages
 from .checkpoint import EncoderNames
 from .packing import Packed
-from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS
+from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS, word_table
 from .query_masks import attention_by_sequence, probabilities_by_sequence, sequence_biases
 from .relative_bias import bias_of_longest
 from .window_layers import attend_to_windows
@@ -50,7 +50,7 @@ class Layer(NamedTuple):
 class Encoder(NamedTuple):
     """All parameters of an encoder; `eps` is part of each norm's."""
 
-    tables: tuple  # words (V, E), types, positions
+    tables: tuple  # words (V, E), floats or an Int8Table; types, positions
     embedding_norm: tuple
     embedding_projection: tuple | None  # (D, E); None if the embeddings are of width D
     layers: list[Layer]
@@ -216,7 +216,7 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
     types = tensors[f"{names.types}.weight"] if names.types else np.zeros((1, arch.embedding_width), np.float32)
     projection = None if arch.embedding_width == arch.width else names.embedding_projection
     return Encoder(
-        tables=(tensors[f"{names.words}.weight"], types, tensors[f"{names.positions}.weight"]),
+        tables=(word_table(tensors, names.words), types, tensors[f"{names.positions}.weight"]),
         embedding_norm=norm(names.embedding_norm),
         embedding_projection=None if projection is None else prepare("linear", projection),
         layers=[build_layer(index) for index in range(arch.layers)],

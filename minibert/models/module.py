@@ -21,6 +21,7 @@ from .checkpoint import EncoderNames
 from .encoder import Encoder
 from .graph_cache import GraphCache
 from .parameters import NO_FREEZING, Decoder, Embedding, Parameter, read_only
+from .quantized import as_floats, word_table
 
 M = TypeVar("M", bound="Module")
 
@@ -166,7 +167,7 @@ class Module:
 
     def get_input_embeddings(self) -> Embedding:
         """The table of word embeddings: `.weight` (V, E), and called with ids what `inputs_embeds` takes."""
-        return Embedding(self.tensors[f"{self.encoder_names.words}.weight"])
+        return Embedding(as_floats(word_table(self.tensors, self.encoder_names.words)))
 
     def get_output_embeddings(self) -> Decoder | None:
         """The masked-LM head's last layer: `.weight` (V, E) and `.bias` (V,). None for other heads."""

@@ -27,12 +27,14 @@ def ensure_compiled(ops: Ops) -> None:
 def needed_kernels(ops: Ops) -> list[tuple]:
     """(kernel, signature) of all that a model with these operations calls; [] if kernels are called through Numba here."""
     from minibert.kernels.compiler.call import runs_natively
+    from minibert.kernels.ops.quantization import quantize_table
     from minibert.kernels.runtime.capture import KernelList
     from minibert.kernels.runtime.threads import capture
     from minibert.kernels.runtime.worker_pool import WorkerPool
 
     from .base import rebuild
     from .encoder import encode
+    from .quantized import computes_in_int8
     from .tiny import TinyClassifier, TinyConfig
 
     if not runs_natively():
@@ -45,6 +47,10 @@ def needed_kernels(ops: Ops) -> list[tuple]:
         model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
         model.head_outputs(packed, encode(packed, model.encoder, model.kernels, cls_only=True))
+        if computes_in_int8(model.kernels, model.architecture):  # an int8 checkpoint's words
+            words, *others = model.encoder.tables
+            tables = (quantize_table(words), *others)
+            model.kernels.embed(*packed[:3], tables, *model.encoder.embedding_norm)
     return [*recorded.kernels, *WorkerPool.SIGNATURES.items()]
 
 

@@ -2,14 +2,21 @@
 
 `minibert quantize`, or `save_pretrained` of a model with kernels="int8", writes one. Its config.json says so under
 "quantization_config". In place of a layer's float weights and biases, its model.safetensors holds the kernel's own
-arrays, which are used as they are in the mapped file:
+arrays, which the int8 kernels use as they are in the mapped file:
 
     transformer.layer.0.query_key_value.panels     int8     the weights, packed (`kernels/gemm/int8_layout.py`)
     transformer.layer.0.query_key_value.scales     float32  of each output and group of k (`group_size`, the same file)
     transformer.layer.0.query_key_value.columns    float32  each output's bias, and the sum of its weights
     ... attention_out, feed_forward_in, feed_forward_out
 
-Embeddings, their projection, norms and heads are float32, as in any checkpoint. `transformers` does not read it.
+Tables of words and of positions are int8 too, each row with a scale of its own. Positions become float32 when they are read;
+words stay in the mapped file, if the kernels read their rows as they are (`adapt`):
+
+    embeddings.word_embeddings.weight              int8     (V, E)
+    embeddings.word_embeddings.scales              float32  (V,)
+
+All else is float32, as in any checkpoint. Other kernels than int8 get the weights as floats (`dequantized_tensors`);
+`minibert dequantize` writes them so, for `transformers`, which does not read this form.
 """
 
 from __future__ import annotations
@@ -20,13 +27,14 @@ from typing import Any
 import numpy as np
 
 from minibert.kernels.catalog import Ops
-from minibert.kernels.gemm.int8_layout import packed_shapes
+from minibert.kernels.gemm.int8_layout import packed_shapes, unpack_panels
+from minibert.kernels.ops.quantization import Int8Table, dequantize_table, dequantize_weight, quantize_table
 
 from ..config import Architecture, PreTrainedConfig, short_repr
-from ..errors import ConfigError, KernelError
+from ..errors import ConfigError
 from .checkpoint import EncoderNames
 
-METHOD, VERSION = "minibert-int8", 3  # 2: a weight's rows are mixed by sixteens; 3: they have up to 8 scales each
+METHOD, VERSION = "minibert-int8", 4  # 2: a weight's rows are mixed by sixteens; 3: up to 8 scales each; 4: int8 tables
 PACKED_FIELDS = ("panels", "scales", "columns")
 QUANTIZED_LINEARS = {  # a field of `encoder.Layer` -> the checkpoint's modules that it joins, and its operation
     "query_key_value": (("query", "key", "value"), "query_key_value"),
@@ -65,18 +73,28 @@ def computes_in_int8(ops: Ops, arch: Architecture) -> bool:
     return all(ops.names[name] == "int8" for name in names)
 
 
-def check_kernels(ops: Ops, arch: Architecture, source: str) -> None:
-    """Raise KernelError if `ops` cannot compute with int8 weights."""
-    if not computes_in_int8(ops, arch):
-        raise KernelError(
-            f"{source} holds weights of 8 bits, which kernels='int8' computes with; got "
-            f"{ops.preset or 'a mapping of variants'!r}. For other kernels, load the original checkpoint."
-        )
+def adapt(
+    tensors: Mapping[str, np.ndarray], config: PreTrainedConfig, names: EncoderNames, ops: Ops, tied: bool
+) -> tuple[dict[str, np.ndarray], PreTrainedConfig]:
+    """The tensors of an int8 checkpoint and its configuration -> those of a model with these kernels. `tied`: a head
+    multiplies by the words."""
+    if computes_in_int8(ops, config.architecture):
+        stay = ops.names["embed"] == "vector" and not tied
+        return with_float_tables(tensors, (names.positions,) if stay else tables(names)), config
+    read = with_float_tables(tensors, tables(names))
+    return dequantized_tensors(read, names, config.architecture), without_quantization(config)
+
+
+def without_quantization(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of the same model with float weights."""
+    return config.from_dict({name: value for name, value in config.to_dict().items() if name != "quantization_config"})
 
 
 def quantized_shapes(float_shapes: Mapping, names: EncoderNames, arch: Architecture) -> dict[str, tuple[int, ...]]:
     """A float encoder's tensors and their shapes -> those of an int8 one."""
     shapes = dict(float_shapes)
+    for table in tables(names):
+        shapes[f"{table}.scales"] = shapes[f"{table}.weight"][:1]
     for index in range(arch.layers):
         for product, (modules, _) in QUANTIZED_LINEARS.items():
             for module in modules:
@@ -90,6 +108,9 @@ def quantized_shapes(float_shapes: Mapping, names: EncoderNames, arch: Architect
 def quantized_tensors(tensors: Mapping[str, np.ndarray], layers: list, names: EncoderNames) -> dict[str, np.ndarray]:
     """A model's tensors and its prepared layers -> the tensors of its int8 checkpoint."""
     saved = dict(tensors)
+    for table in tables(names):
+        if f"{table}.scales" not in tensors:
+            saved[f"{table}.weight"], saved[f"{table}.scales"] = quantize_table(tensors[f"{table}.weight"])
     for index, layer in enumerate(layers):
         for product, (modules, _) in QUANTIZED_LINEARS.items():
             for module in modules:
@@ -98,3 +119,49 @@ def quantized_tensors(tensors: Mapping[str, np.ndarray], layers: list, names: En
             packed = getattr(layer, product)[: len(PACKED_FIELDS)]
             saved |= {f"{names.layer.format(index)}.{product}.{part}": array for part, array in zip(PACKED_FIELDS, packed)}
     return saved
+
+
+def tables(names: EncoderNames) -> tuple[str, str]:
+    """The modules whose rows are int8 with a scale each."""
+    return names.words, names.positions
+
+
+def int8_names(shapes: Mapping, names: EncoderNames) -> set[str]:
+    """Those of an int8 encoder's tensors that are int8."""
+    return {f"{table}.weight" for table in tables(names)} | {name for name in shapes if name.endswith(".panels")}
+
+
+def with_float_tables(tensors: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The tensors of an int8 checkpoint -> the same with float32 tables of these names, and without their scales."""
+    read = dict(tensors)
+    for name in names:
+        read[f"{name}.weight"] = dequantize_table(Int8Table(tensors[f"{name}.weight"], read.pop(f"{name}.scales")))
+    return read
+
+
+def word_table(tensors: Mapping[str, np.ndarray], words: str) -> np.ndarray | Int8Table:
+    """A model's table of word embeddings: an int8 one, if `adapt` left it so."""
+    scales = tensors.get(f"{words}.scales")
+    return tensors[f"{words}.weight"] if scales is None else Int8Table(tensors[f"{words}.weight"], scales)
+
+
+def as_floats(table: np.ndarray | Int8Table) -> np.ndarray:
+    return dequantize_table(table) if isinstance(table, Int8Table) else table
+
+
+def dequantized_tensors(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: Architecture) -> dict[str, np.ndarray]:
+    """The tensors of an int8 checkpoint, its tables floats already -> those of a float one: the inverse of
+    `quantized_tensors`, but for the rounding."""
+    read = dict(tensors)
+    for index in range(arch.layers):
+        for product, (modules, _) in QUANTIZED_LINEARS.items():
+            stem = f"{names.layer.format(index)}.{product}"
+            panels, scales, columns = (read.pop(f"{stem}.{field}") for field in PACKED_FIELDS)
+            inputs = arch.feed_forward if product == "feed_forward_out" else arch.width
+            outputs = arch.feed_forward if product == "feed_forward_in" else arch.width
+            for part, module in enumerate(modules):
+                values = unpack_panels(panels.reshape(len(modules), -1, *panels.shape[1:])[part])[:outputs]
+                name = names.of_layer(index, module)
+                read[f"{name}.weight"] = dequantize_weight(values, scales[part, :, :outputs], inputs)
+                read[f"{name}.bias"] = columns[part, 0, :outputs].copy()
+    return read

@@ -21,6 +21,7 @@ from ..tensors import as_array
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "global_attention_mask")
 LABELS = ("labels", "next_sentence_label", "start_positions", "end_positions")
+TEACHER = "teacher_logits"  # a classifier's logits of the row (C,), learned beside the label
 LABEL_ALIASES = {"label": "labels", "label_ids": "labels"}  # as transformers' collator has them
 GROUP = 50  # batches whose rows are sorted by length among themselves
 Row = dict[str, Any]
@@ -54,7 +55,7 @@ class Rows:
                 f"each row of {self.name} must have input_ids; row {index} has {short_repr(list(row))}. "
                 "Tokenize the texts first: dataset = [{**tokenizer(text, truncation=True), 'label': label} for ...]"
             )
-        return {name: row[names[name]] for name in (*INPUTS, *LABELS) if name in names}
+        return {name: row[names[name]] for name in (*INPUTS, *LABELS, TEACHER) if name in names}
 
     def lengths(self) -> np.ndarray:
         """Tokens of each row."""

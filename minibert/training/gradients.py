@@ -190,7 +190,7 @@ def make_network(
 ) -> Network:
     config = model.config
     if is_quantized(config):
-        raise InputError("8-bit weights cannot be trained; load the original checkpoint.")
+        raise InputError("8-bit weights cannot be trained; load the model with kernels='fast', which makes floats of them.")
     rates = config.dropout_rates
     if dropout_key is not None:
         check_rates(rates, heads)

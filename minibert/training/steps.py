@@ -15,7 +15,7 @@ from ..errors import InputError, TrainingError
 from ..models.base import PreTrainedModel
 from ..models.losses import LossOptions
 from .arguments import TrainingArguments
-from .data import Rows, label_count, load_batch
+from .data import TEACHER, Rows, label_count, load_batch
 from .forward import DropoutKey
 from .freezing import frozen_tensors, learning_rate_scales
 from .gradients import BatchSettings, loss_and_row_gradients, with_teacher_options
@@ -118,24 +118,32 @@ class Stepper:
         loaded = []
         for index, batch in enumerate(batches):
             micro_step = number * args.gradient_accumulation_steps + index
-            inputs, labels = load_batch(self.rows, batch, self.collator, self.label_names, (args.seed, TRAINING, micro_step))
-            loaded.append((micro_step, inputs, labels, label_count(labels, args.class_weights)))
+            names = (*self.label_names, TEACHER)
+            inputs, labels = load_batch(self.rows, batch, self.collator, names, (args.seed, TRAINING, micro_step))
+            from_rows = labels.pop(TEACHER, None)
+            loaded.append((micro_step, inputs, labels, from_rows, label_count(labels, args.class_weights)))
         total = sum(count for *_, count in loaded)
         mean_loss = 0.0
         gradients: dict[str, Gradient] = {}
-        for micro_step, inputs, labels, count in loaded:
+        for micro_step, inputs, labels, from_rows, count in loaded:
             if not count:  # no token of it has a label
                 continue
-            options, settings = self.settings_of(inputs, micro_step)
+            options, settings = self.settings_of(inputs, from_rows, micro_step)
             loss, micro_gradients = loss_and_row_gradients(self.model, inputs, labels, options, settings)
             mean_loss += loss * (count / total)
             add_scaled(gradients, micro_gradients, count / total)
         return mean_loss, gradients
 
-    def settings_of(self, inputs: Mapping[str, Any], micro_step: int) -> tuple[LossOptions, BatchSettings]:
-        """The loss of a micro-batch, and how it is computed."""
+    def settings_of(
+        self, inputs: Mapping[str, Any], from_rows: np.ndarray | None, micro_step: int
+    ) -> tuple[LossOptions, BatchSettings]:
+        """The loss of a micro-batch, and how it is computed. `from_rows`: a teacher's logits, if the rows have them."""
         args, targets = self.args, None
         options = loss_options(args)
+        if self.teacher is not None and from_rows is not None:
+            raise InputError(f"the rows of {self.rows.name} have {TEACHER}, and there is a teacher too; pass one of them.")
+        if from_rows is not None:
+            options = with_teacher_options(options, from_rows, args.distillation_temperature, args.distillation_weight)
         if self.teacher is not None:
             weight = args.distillation_hidden_weight
             output = self.teacher(**inputs, output_hidden_states=weight > 0)

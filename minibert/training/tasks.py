@@ -31,6 +31,7 @@ class TaskOptions(NamedTuple):
     label_column: str = "label"
     label_separator: str = ","
     max_length: int | None = None
+    teacher_column: str | None = None
 
 
 class TrainingTask(NamedTuple):
@@ -128,6 +129,33 @@ def read_tags(row: Columns, options: TaskOptions) -> list[str]:
     if not isinstance(tags, (list, tuple)) or not tags:
         raise InputError(f"column {options.label_column!r} must hold a tag for each word; got {short_repr(value)}.")
     return [label_name(tag) for tag in tags]
+
+
+# --- A teacher's answer ----------------------------------------------------------------------------------------------
+
+LEAST_PROBABILITY = 1e-7  # one that was rounded to 0 has no logarithm
+
+
+def read_teacher_logits(row: Columns, name: str, names: list[str]) -> list[float]:
+    """A column with the scores of all labels, as `minibert run --top-k` writes them -> their logarithms, which are the
+    teacher's logits but for a constant that no softmax sees."""
+    answers = column(row, name)
+    if not isinstance(answers, list) or not all(is_score(answer) for answer in answers):
+        raise InputError(
+            f"column {name!r} must be a list of labels and scores from 0 to 1, as `minibert run --top-k N` writes it; "
+            f"got {short_repr(answers)}."
+        )
+    scores = {label_name(answer["label"]): answer["score"] for answer in answers}
+    if set(scores) != set(names):
+        raise InputError(f"column {name!r} must have a score for each label, {short_repr(names)}; got {short_repr(scores)}.")
+    return [float(np.log(max(scores[label], LEAST_PROBABILITY))) for label in names]
+
+
+def is_score(answer: Any) -> bool:
+    if not isinstance(answer, dict) or not isinstance(answer.get("label"), (str, int)):
+        return False
+    score = answer.get("score")
+    return isinstance(score, (int, float)) and not isinstance(score, bool) and 0 <= score <= 1
 
 
 # --- Labels -> numbers -----------------------------------------------------------------------------------------------

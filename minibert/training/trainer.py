@@ -52,7 +52,8 @@ class Trainer:
     a tokenizer gives them, and `labels` or `label` (`start_positions` and so on for other heads). `processing_class` is the
     tokenizer: it pads, and is saved with the model. `compute_metrics` takes (predictions, labels) and returns figures by name.
     `peft_config`, a LoraConfig, trains low-rank changes of the weights, and the head; `teacher`, a model of the same tokens
-    and labels, adds a loss against its logits (`distillation_weight`) and its layers (`distillation_hidden_weight`).
+    and labels, adds a loss against its logits (`distillation_weight`) and its layers (`distillation_hidden_weight`); rows that
+    have its logits, as `teacher_logits` (C,), add the first.
     """
 
     @strict_arguments
@@ -210,7 +211,7 @@ def check_model(model: Any, name: str = "model") -> PreTrainedModel:
     if not model.loss_heads(model.config):
         raise InputError(f"a {type(model).__name__} has no head to train; take AutoModelForSequenceClassification or its like.")
     if is_quantized(model.config):
-        raise InputError("8-bit weights cannot be trained; load the original checkpoint.")
+        raise InputError("8-bit weights cannot be trained; load the model with kernels='fast', which makes floats of them.")
     return model
 
 

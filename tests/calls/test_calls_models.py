@@ -299,7 +299,7 @@ def names(tmp_path_factory, minilm):
         for name, (model_type, head, changes) in heads.items()
     }
     classifier = root / "CLASSIFIER"
-    minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2").save_pretrained(classifier)
+    minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels="fast").save_pretrained(classifier)
     for name in ("vocab.txt", "tokenizer_config.json"):
         shutil.copy(SST2 / name, classifier)
     return {"CLASSIFIER": str(classifier), "ENCODER": str(minilm), **folders}

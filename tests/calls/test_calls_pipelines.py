@@ -168,7 +168,7 @@ VERDICTS = {0: "contradiction", 1: "neutral", 2: "entailment"}
 def names(tmp_path_factory):
     """The names that programs use and do not define."""
     sentiment = tmp_path_factory.mktemp("sentiment")
-    minibert.pipeline(model="minibert-sst2").save_pretrained(sentiment)  # in float32: transformers computes in the file's type
+    minibert.pipeline(model="minibert-sst2", kernels="fast").save_pretrained(sentiment)  # floats, for transformers
 
     def folder(head, **changes):
         sizes = {"max_position_embeddings": 64, **changes}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -197,6 +198,44 @@ def test_the_head_alone(train, tmp_path, task):
     assert (stronger / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
 
 
+def test_a_student_learns_from_a_column_what_it_learns_from_the_teacher(train, reviews, run, tmp_path):
+    teacher = train(reviews, "--epochs", "20", folder="teacher")[2]
+    labeled = str(tmp_path / "labeled.jsonl")
+    assert run("run", "--model", str(teacher), "--top-k", "2", reviews, "-o", labeled)[0] == 0
+    options = ("--distillation-weight", "0.9", "--temperature", "3", "--epochs", "2")
+    at_each_step = train(reviews, "--teacher", str(teacher), *options, folder="at_each_step")[2]
+    from_column = train(labeled, "--teacher-column", "labels", *options, folder="from_column")[2]
+    alone = train(labeled, *options, folder="alone")[2]
+    models = [minibert.DistilBertForSequenceClassification.from_pretrained(one) for one in (at_each_step, from_column, alone)]
+    weights = [np.concatenate([tensor.ravel() for tensor in model.tensors.values()]) for model in models]
+    # not to the bit: a score is the softmax of the logits, rounded; and AdamW's step of a gradient near 0 is as large as any
+    assert np.abs(weights[1] - weights[0]).mean() < 0.05 * np.abs(weights[2] - weights[0]).mean()
+    assert "| teacher | the column labels, weight 0.9, temperature 3 |" in (from_column / "README.md").read_text()
+
+
+SCORES = [{"label": "POS", "score": 0.75}, {"label": "NEG", "score": 0.25}]
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (0.5, r"column 'labels' must be a list of labels and scores .* got 0.5"),
+        ([{"label": "POS", "score": 2}, SCORES[1]], "scores from 0 to 1"),
+        ([{"label": "POS", "score": True}, SCORES[1]], "scores from 0 to 1"),
+        ([{"name": "POS"}], "must be a list of labels and scores"),
+        (SCORES[:1], r"must have a score for each label, \['NEG', 'POS'\]; got"),
+        ([{"label": "FINE", "score": 0.5}, SCORES[0]], "must have a score for each label"),
+    ],
+    ids=str,
+)
+def test_a_column_that_holds_no_scores_is_an_error_with_its_line(train, tmp_path, answers, message):
+    path = tmp_path / "labeled.jsonl"
+    rows = [{"text": "good", "label": "POS", "labels": SCORES}, {"text": "bad", "label": "NEG", "labels": answers}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    _, err, _ = train(str(path), "--teacher-column", "labels", "--strict", status=1)
+    assert re.search(f"line 2: .*{message}", err[-1]), err
+
+
 def test_lora_writes_the_merged_model_and_an_adapter(train, reviews, tmp_path):
     folder = train(reviews, "--lora", "2", "--epochs", "20")[2]
     assert {path.name for path in (folder / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
@@ -295,6 +334,8 @@ MISTAKES = {
     "balance of numbers": ((), ("--task", "masked-lm", "--balanced"), "--balanced weighs classes"),
     "a head of words": ((), ("--task", "masked-lm", "--head-only"), "--head-only trains classifiers"),
     "a teacher of numbers": ((), ("--task", "regression", "--teacher", "x"), "--teacher is for classes, one each"),
+    "two teachers": ((), ("--teacher", "x", "--teacher-column", "labels"), "pass one of them"),
+    "a column for words": ((), ("--task", "token-classification", "--teacher-column", "x"), "is for text-classification"),
     "pairs of words": ((), ("--task", "masked-lm", "--pair-column", "x"), "--pair-column does nothing for masked-lm"),
 }
 

@@ -26,6 +26,7 @@ from minibert import (
     pipeline,
     softmax,
 )
+from minibert.quantize import dequantize
 
 CHECKPOINT = "minibert-sst2"
 RAW_INPUTS = ["I've been waiting for a HuggingFace course my whole life.", "I hate this so much!"]
@@ -206,10 +207,9 @@ with torch.no_grad():
 
 
 @pytest.mark.parity
-def test_with_torch_it_prints_the_same(model, tmp_path):
+def test_with_torch_it_prints_the_same(tmp_path):
     pytest.importorskip("torch")
-    model.save_pretrained(tmp_path)  # in float32; the bundled file is float16, in which transformers would compute
-    AutoTokenizer.from_pretrained(CHECKPOINT).save_pretrained(tmp_path)
+    dequantize(CHECKPOINT, tmp_path)
     printed = []
     for library in ("transformers", "minibert"):
         program = f"from {library} import AutoModelForSequenceClassification, AutoTokenizer\n{STEP_BY_STEP}"
@@ -238,8 +238,9 @@ def compute_metrics(eval_preds):
     return {"accuracy": float((predictions == labels).mean())}
 
 
-def test_a_training_step_of_one_s_own(tokenizer, model):
+def test_a_training_step_of_one_s_own(tokenizer):
     """The chapter's first example, with our optimizer in the place of torch's."""
+    model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, kernels="fast")
     batch = tokenizer(SENTENCES[:2], padding=True, truncation=True, return_tensors="np")
     parameters = {name: tensor.copy() for name, tensor in model.tensors.items()}
     optimizer = AdamW(parameters)
@@ -257,7 +258,7 @@ def test_fine_tuning_with_the_trainer(tmp_path, tokenizer, end):
     raw_datasets = [{"sentence": text, "label": label} for text, label in zip(SENTENCES, LABELS)]
     tokenized_datasets = [{**example, **tokenize_function(example)} for example in raw_datasets]
     data_collator = DataCollatorWithPadding(tokenizer=tokenizer)
-    model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, num_labels=2)
+    model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, num_labels=2, kernels="fast")
     training_args = TrainingArguments(
         tmp_path / "test-trainer", eval_strategy="epoch", num_train_epochs=4, learning_rate=2e-4, report_to="none", use_cpu=True
     )
@@ -294,7 +295,7 @@ def tokenized_inputs(tokenizer):
 def test_transformers_reads_what_was_fine_tuned(tmp_path, tokenizer, model):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     rows = [{**tokenizer(text), "label": label} for text, label in zip(SENTENCES, LABELS)]
-    fresh = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT)
+    fresh = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, kernels="fast")
     trainer = Trainer(fresh, TrainingArguments(tmp_path, max_steps=3), train_dataset=rows, processing_class=tokenizer)
     trainer.train()
     trainer.save_model()

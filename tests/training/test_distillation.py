@@ -8,6 +8,7 @@ from training_rows import labeled_rows, same_tensors, tiny_model
 import minibert
 from minibert import InputError, InputTypeError, Trainer, TrainingArguments, loss_and_gradients
 from minibert.models.losses import distillation, distillation_grad
+from minibert.training.data import Rows
 
 CLASSIFIERS = ["BertForSequenceClassification", "MPNetForTokenClassification", "DistilBertForMultipleChoice"]
 
@@ -76,6 +77,20 @@ def test_a_student_comes_to_its_teacher_s_logits(tmp_path):
     before = distance()
     trainer.train()
     assert distance() < 0.05 * before
+
+
+def test_rows_with_the_teacher_s_logits_train_to_the_same_bits_as_the_teacher(tmp_path):
+    teacher = tiny_model("bert", seed=3)
+    computed = student_of(tmp_path / "computed", teacher, per_device_train_batch_size=1)
+    read = student_of(tmp_path / "read", None, per_device_train_batch_size=1)
+    logits = [teacher([row["input_ids"]]).logits[0] for row in labeled_rows()]
+    read.train_rows = Rows("train_dataset", [{**row, "teacher_logits": one} for row, one in zip(labeled_rows(), logits)])
+    computed.train(), read.train()
+    assert same_tensors(computed.model.tensors, read.model.tensors)
+    both = student_of(tmp_path / "both", teacher)
+    both.train_rows = read.train_rows
+    with pytest.raises(InputError, match="train_dataset have teacher_logits, and there is a teacher too"):
+        both.train()
 
 
 @pytest.mark.parametrize("options", [{"distillation_weight": 0.1}, {"distillation_temperature": 1.0}, {}], ids=str)
