@@ -39,13 +39,13 @@ class Ops:
     embed = composed.embed
     query_key_value = composed.query_key_value
     attention = composed.attention
-    window_attention = sparse_attention.window_attention
-    global_attention = sparse_attention.global_attention
     linear_gelu = composed.linear_gelu
     linear_gelu_tanh = composed.linear_gelu_tanh
     linear_relu = composed.linear_relu
     linear_silu = composed.linear_silu
     linear_add = composed.linear_add
+    window_attention = sparse_attention.window_attention
+    global_attention = sparse_attention.global_attention
 
     def __init__(self, chosen: Mapping[str, Variant | Composition], preset: str = ""):
         self.chosen = dict(chosen)

@@ -14,6 +14,7 @@ from ..gemm.packing import transpose
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
+from ..runtime.thread_count import get_num_threads
 from ..runtime.threads import THREAD, run
 from ..simd.elementwise import max_nnan
 from ..simd.emit import fetch_add
@@ -23,6 +24,7 @@ from ..simd.shuffle import interleave_rows
 from .attention_naive import ROUNDING
 
 QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
+TASKS_PER_THREAD = 2  # at least, as long as a task has NR queries or more
 
 NO_BIAS = np.zeros((0, 1, 1), np.float32)
 MASKED = np.finfo(np.float32).min  # the score of a key outside a query's window
@@ -46,26 +48,37 @@ def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, wind
     lengths, queries = np.diff(bounds), np.diff(q_bounds)
     work = int(lengths @ queries) * query.shape[1] * 2  # multiply-adds
     if work:
-        q_blocks = np.zeros(len(bounds), np.int64)  # how many blocks of queries lie before each sequence
-        np.cumsum(-(-queries // QUERY_BLOCK), out=q_blocks[1:])
+        query_block, q_blocks = partition_queries(queries, heads)
         tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
         longest, size = int(lengths.max()), query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
-        spans = q_bounds, bounds, q_blocks
+        spans = q_bounds, bounds, q_blocks, query_block
         relative = bias, -1 if window is None else int(window)
         run(kernel, tasks, query, key, value, unmasked, spans, heads, relative, context, scratch=scratch)
     return context
 
 
+def partition_queries(queries: np.ndarray, heads: int) -> tuple[int, np.ndarray]:
+    """How many queries each sequence has (S,) -> how many a task takes, and the blocks before each sequence (S + 1,).
+
+    Fewer than QUERY_BLOCK if threads would have nothing to do. A multiple of NR, so a tile has the same queries in any case."""
+    size = QUERY_BLOCK
+    while size > NR and int((-(-queries // size)).sum()) * heads < TASKS_PER_THREAD * get_num_threads():
+        size //= 2
+    blocks = np.zeros(len(queries) + 1, np.int64)
+    np.cumsum(-(-queries // size), out=blocks[1:])
+    return size, blocks
+
+
 @jit(nogil=True, error_model="numpy")
 def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads, relative, context):
-    """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries. `relative` is the
+    """Do one task after another until none is left: one sequence's head, and a block of its queries. `relative` is the
     bias and the window, which only `attention_tasks_biased` looks at."""
     size = query.shape[1] // heads
     thread = fetch_add(counter[THREAD:])
     kv, packed_keys, scores = scratch[0][thread], scratch[1][thread], scratch[2][thread]
     tile, lane_sums = scratch[3][thread], scratch[4][thread]
-    (q_bounds, bounds, q_blocks), sequence = spans, 0
+    (q_bounds, bounds, q_blocks, query_block), sequence = spans, 0
     task = fetch_add(counter)
     while task < q_blocks[-1] * heads:
         block = task // heads
@@ -73,13 +86,13 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
             sequence += 1
         start, stop, left = bounds[sequence], bounds[sequence + 1], task % heads * size
         first, last, right = (
-            q_bounds[sequence] + (block - q_blocks[sequence]) * QUERY_BLOCK,
+            q_bounds[sequence] + (block - q_blocks[sequence]) * query_block,
             q_bounds[sequence + 1],
             left + size,
         )
         count = pack_keys(key[start:stop], value[start:stop], unmasked[start:stop], left, kv, packed_keys)
-        for row in range(first, min(first + QUERY_BLOCK, last), NR):
-            end = min(row + NR, first + QUERY_BLOCK, last)
+        for row in range(first, min(first + query_block, last), NR):
+            end = min(row + NR, first + query_block, last)
             transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
             at = task % heads, row - q_bounds[sequence], unmasked[start:stop]
             attention_tile(tile, packed_keys, kv[1, :count], scores[:count], lane_sums, relative, at)

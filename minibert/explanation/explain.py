@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, InputTypeError, short_repr, strict_arguments
-from ..models.intermediates import Step, location
+from ..models.intermediates import Step, float_model, location
 from ..models.quantized import is_quantized
 from ..pipelines.base import Pipeline, as_text
 from ..pipelines.sentence_encoder import SentenceEncoder
@@ -29,7 +30,7 @@ def explain(pipe: Any, inputs: Any, *, beside: str | None = None, replacements: 
     `inputs` is a text; a pair (text, text_pair); {"question", "context"} for question answering; for a SentenceEncoder two
     texts, whose similarity is explained. `beside` is a second text: the first is padded as in a batch of both, and its logits
     with and without the attention mask are compared. `replacements` are the words of the "change a word" table, in place of
-    those with the nearest embeddings.
+    those with the nearest embeddings. Weights of 8 bits are read as floats.
     """
     if not isinstance(pipe, (Pipeline, SentenceEncoder)):
         raise InputTypeError(f"pipe must be a pipeline or a SentenceEncoder of minibert; got {type(pipe).__name__}.")
@@ -37,9 +38,8 @@ def explain(pipe: Any, inputs: Any, *, beside: str | None = None, replacements: 
     if beside is not None and not isinstance(beside, str):
         raise InputTypeError(f"beside must be a text; got {short_repr(beside)}.")
     if is_quantized(pipe.model.config):
-        raise InputError(
-            "an explanation computes with float weights; this model's are of 8 bits. Load the original checkpoint."
-        )
+        pipe = copy.copy(pipe)
+        pipe.model = float_model(pipe.model, "auto")
     if isinstance(pipe, SentenceEncoder):
         if beside is not None or replacements is not None:
             raise InputError("a similarity is explained of two texts alone; leave beside and replacements out.")

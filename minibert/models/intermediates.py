@@ -26,10 +26,10 @@ import numpy as np
 from minibert.kernels import composed
 from minibert.kernels.catalog import Ops, make_ops
 
-from ..errors import InputError, KernelError
+from ..errors import InputError
 from .encoder import encode
 from .packing import Packed
-from .quantized import is_quantized
+from .quantized import dequantized_tensors, is_quantized, tables, with_float_tables, without_quantization
 
 LAYER_PARTS = ("query", "key", "value", "attention_out", "attention_norm", "feed_forward_in", "feed_forward_out", "output_norm")
 SUMS: dict[str, tuple[str, Callable]] = {  # a norm -> its input's name, and the composition that adds it up
@@ -61,20 +61,26 @@ class Step:
 
 
 def reference_model(model: Any) -> Any:
-    """A model -> the same with the reference kernels. KernelError if its weights are of 8 bits, InputError if its attention has
-    windows, whose probabilities are no squares."""
-    from .base import rebuild
-
+    """A model -> the same with the reference kernels. InputError if its attention has windows, whose probabilities are no
+    squares."""
     if model.architecture.windows is not None:
         raise InputError(
             f"every step is recorded where each token sees all others; a {type(model).__name__} has windows. Call it with "
             "output_hidden_states=True and output_attentions=True."
         )
-    if is_quantized(model.config):
-        raise KernelError(
-            "the reference kernels compute with float weights; this model's are of 8 bits. Load the original checkpoint."
-        )
-    return rebuild(type(model), model.config, model.tensors, "reference")
+    return float_model(model, "reference")
+
+
+def float_model(model: Any, kernels: str) -> Any:
+    """A model -> the same with these kernels, its weights as floats if they are of 8 bits."""
+    from .base import rebuild
+
+    config, tensors, names = model.config, model.tensors, model.encoder_names
+    if is_quantized(config):
+        stored = tuple(table for table in tables(names) if f"{table}.scales" in tensors)
+        tensors = dequantized_tensors(with_float_tables(tensors, stored), names, model.architecture)
+        config = without_quantization(config)
+    return rebuild(type(model), config, tensors, kernels)
 
 
 def record_steps(model: Any, packed: Packed) -> dict[str, Step]:

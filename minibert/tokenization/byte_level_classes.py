@@ -34,6 +34,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerBase):
         check_without_effect("errors", errors, ERRORS, "Bytes that are no UTF-8 decode to U+FFFD.")
         self.add_prefix_space = add_prefix_space
         self._pre_tokenizer = ByteLevelPreTokenizer(self.add_prefix_space)
+        special = {name: None if token is None else read_token(name, token) for name, token in special.items()}
         if vocab is None:
             first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
             vocab = {token: token_id for token_id, token in enumerate(first)}

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 import minibert
 from minibert.kernels.catalog import make_ops, variants
+from minibert.kernels.ops.attention_f32 import partition_queries
+from minibert.kernels.runtime.thread_count import set_num_threads
 
 MODELS = {
     name: minibert.DistilBertModel(minibert.DistilBertConfig(**sizes, initializer_range=0.2), kernels="fast", seed=0)
@@ -32,6 +34,21 @@ def test_the_order_of_a_batch_changes_no_bit():
     mask = padded([np.ones(length, int) for length in (1, 7, 40, 13, 29)], 40)
     forwards = MODELS["tiny"](rows, mask)[0]
     assert np.array_equal(MODELS["tiny"](rows[::-1], mask[::-1])[0][::-1], forwards)
+
+
+@pytest.mark.parametrize("name", ["register", "bf16"])
+@pytest.mark.parametrize("lengths", [(300,), (7, 260), (1, 33, 600)])
+def test_attention_has_the_same_bits_however_its_queries_are_divided(name, lengths):
+    random = np.random.default_rng(0)
+    bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    arrays = [random.normal(size=(bounds[-1], 48)).astype(np.float32) for _ in range(3)]
+    attention = variants("attention")[name].function
+    answers, blocks = [], set()
+    for threads in (1, 2, 12, 40):
+        set_num_threads(threads)
+        blocks.add(partition_queries(np.diff(bounds), 2)[0])
+        answers.append(np.array(attention(*arrays, bounds, None, 2)))
+    assert len(blocks) > 1 and all(np.array_equal(answer, answers[0]) for answer in answers)
 
 
 LINEARS = ["linear", "linear_gelu", "linear_gelu_tanh", "linear_relu", "linear_silu"]

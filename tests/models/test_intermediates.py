@@ -5,7 +5,8 @@ import pytest
 from checkpoints import IDS, MASK, small_model
 from explanations import FAMILIES as MODEL_TYPES
 
-from minibert import InputError, InputTypeError, KernelError
+import minibert
+from minibert import InputError, InputTypeError
 from minibert.families import FAMILIES
 
 CLASSES = [(model_type, head) for model_type in MODEL_TYPES for head in FAMILIES[model_type].heads]
@@ -115,10 +116,22 @@ def test_windows_are_refused_with_what_to_call_instead():
         small_model("longformer", "Model").intermediates(IDS)
 
 
-def test_a_call_without_inputs_and_a_model_of_8_bits_are_refused(tmp_path):
-    model = small_model("bert", kernels="int8")
+def test_a_call_without_inputs_is_refused():
     with pytest.raises(InputTypeError, match="input_ids must be whole numbers"):
-        model.intermediates()
-    model.save_pretrained(tmp_path)
-    with pytest.raises(KernelError, match="float weights; this model's are of 8 bits"):
-        type(model).from_pretrained(tmp_path).intermediates(IDS)
+        small_model("bert").intermediates()
+
+
+def test_weights_of_8_bits_are_read_as_floats():
+    """As the reference kernels read them from the files."""
+    load = minibert.AutoModelForSequenceClassification.from_pretrained
+    steps, of_floats = (load("minibert-sst2", kernels=name).intermediates(IDS) for name in ("int8", "reference"))
+    assert list(steps) == list(of_floats)
+    for name in of_floats:
+        np.testing.assert_array_equal(steps[name].array, of_floats[name].array)
+
+
+def test_the_bundled_model_of_8_bits_is_explained():
+    pipe = minibert.pipeline("text-classification", model="minibert-sst2")
+    model = pipe.model
+    explanation = minibert.explain(pipe, "I love it")
+    assert pipe.model is model and "POSITIVE" in explanation.to_html()

@@ -11,9 +11,10 @@ from paths import ROOT
 
 from minibert.kernels.catalog import operations, variants
 from minibert.kernels.registry import REGISTRY
+from minibert.kernels.runtime.thread_count import get_num_threads
 
 sys.path.insert(0, str(ROOT))
-from benchmarks import measuring, ops, peaks, sizes
+from benchmarks import measuring, ops, partitioning, peaks, sizes
 
 
 def results(operation):
@@ -123,3 +124,32 @@ def test_all_have_their_turn_in_every_round_and_a_short_first_call_does_not_coun
 def test_a_median_and_its_spread():
     assert measuring.summary([[4.0, 1.0, 2.0], [3.0, 5.0]]) == (3.0, 0.5, 5, (2.0, 4.0))
     assert measuring.summary([[2.0]]) == (2.0, 0.0, 1, (2.0,))
+
+
+# --- many threads ---
+
+
+def test_tasks_go_to_the_thread_that_is_free_first():
+    assert partitioning.end_of_last([3.0, 1.0, 1.0, 1.0], 2) == 3.0
+    assert partitioning.cell([4.0, 2.0], 3) == "2 tasks, 1.33, 2.00"
+
+
+@pytest.mark.parametrize("rows", [1, 16, 500, 4096])
+@pytest.mark.parametrize("threads", [1, 2, 16, 64])
+def test_the_tasks_of_an_operation_are_all_of_its_work(rows, threads, monkeypatch):
+    """And as many of a product as its kernel is started with."""
+    monkeypatch.setattr("minibert.kernels.gemm.gemm.get_num_threads", lambda: threads)
+    monkeypatch.setattr("minibert.kernels.ops.attention_f32.get_num_threads", lambda: threads)
+    costs = partitioning.product_costs(rows, 768, 800, 3)
+    tiles, panels = -(-rows // partitioning.MR), -(-800 // partitioning.NR)
+    assert len(costs) == partitioning.partition_tasks(tiles, partitioning.MR, 768, panels, 3)[1]
+    reads = 3 * 768 * panels * partitioning.WEIGHT_ROWS
+    assert sum(costs) >= 3 * 768 * panels * rows + reads * (1 - 1e-9)
+    assert sum(partitioning.attention_costs(2, rows)) >= 2 * 12 * rows * rows
+    assert sum(partitioning.norm_costs(rows)) == rows
+
+
+def test_the_table_leaves_the_threads_as_they_were():
+    before = get_num_threads()
+    found = partitioning.table(["1x16"], [8, 64])
+    assert get_num_threads() == before and len(found["rows"]) == len(partitioning.OPERATIONS)

@@ -277,7 +277,8 @@ FAULTS.update(
             of_class("PreTrainedTokenizerFast", tokenizer_json(**changes)), "VocabularyError", message
         )
         for message, changes in [
-            ("must hold a WordPiece model", {"model": {"type": "BPE", "vocab": {}}}),
+            ("must hold a WordPiece or BPE model", {"model": {"type": "Unigram", "vocab": {}}}),
+            ("merges in tokenizer.json must be a list", {"model": {"type": "BPE", "vocab": {}}}),
             ("the normalizer of", {"normalizer": {"type": ["NFC"]}}),
             ("clean_text in tokenizer.json must be true or false", {"normalizer": {"type": "BertNormalizer", "clean_text": 1}}),
             ("the pre_tokenizer of", {"pre_tokenizer": [[]]}),

@@ -3,6 +3,7 @@
 import enum
 import importlib.util
 import inspect
+import json
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -111,6 +112,14 @@ class Bench:
     def folder(self, architecture="bert", head="ForSequenceClassification") -> Path:
         folder = make_checkpoint(self.root / f"{architecture}-{head}", architecture, head)
         minibert.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)  # tokenizer.json too
+        if architecture == "longformer":  # whose pairs of texts would need three separators
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            (folder / "config.json").write_text(json.dumps({**config, "sep_token_id": None}), encoding="utf-8")
+        return folder
+
+    def byte_level_folder(self, owner) -> Path:
+        folder = self.root / owner.__name__
+        owner(BYTE_LEVEL_VOCABULARY, [], pad_token="<pad>").save_pretrained(folder)
         return folder
 
     def model(self, model_class=minibert.BertForSequenceClassification):
@@ -227,6 +236,9 @@ VOCABULARY = {
     token: id
     for id, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "movie", "is", "good", "bad", "##ly"])
 }
+BYTE_LEVEL_VOCABULARY = {
+    token: id for id, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>", *"agodmovietns", "Ġ"])
+}
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 TEXTS = ["a good movie", "the movie is not bad"]
 PAIRS = [("a good movie", "the movie is not bad"), ("a", "good")]
@@ -284,6 +296,11 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "BertTokenizer.__init__": [{}, {"vocab": VOCABULARY}],
     "PreTrainedTokenizerFast.__init__": lambda bench, owner: [{"tokenizer_file": bench.folder() / "tokenizer.json", **SPECIAL}],
     "PreTrainedTokenizerBase.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
+    "GPT2Tokenizer.__init__": [{"vocab": BYTE_LEVEL_VOCABULARY, "merges": [], "pad_token": "<pad>"}],
+    **{
+        f"{name}.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.byte_level_folder(owner)}]
+        for name in ("RobertaTokenizer", "GPT2Tokenizer")
+    },
     "AutoTokenizer.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
     "AddedToken.__init__": [{"content": "<x>"}],
     "BatchEncoding.__init__": [{}, {"data": {"input_ids": IDS}, "tensor_type": "np"}],
@@ -457,7 +474,8 @@ INTERNAL = {
     "Module": "checkpoint_names",
     "PreTrainedModel": "all_outputs build decoder_names encode encoder_outputs encoder_shapes from_checkpoint head_layers"
     " head_outputs head_shapes load logits_at loss_heads mlm_logits num_outputs optional_tensors pack prepare_head prepare_linear"
-    " run_checked run_head",
+    " run_checked run_head unpack_attentions unpack_intermediates",
+    "GlobalAttention": "default_global_mask intermediates mask_shape pack tokens_beside_separator unpack_attentions",
     "AutoClass": "class_for classes heads",
     "PreTrainedConfig": "activation_named check check_architecture",
     "SentenceEncoder": "answered chosen_prompt features finished from_checkpoint pooled prompt_for prompt_length vectors",

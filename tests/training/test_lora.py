@@ -141,8 +141,15 @@ def test_a_training_with_lora_has_the_same_bits_on_one_thread_and_on_three(tmp_p
 
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-@pytest.mark.parametrize("model_type", FAMILIES)
-@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"])
+@pytest.mark.parametrize(
+    ("model_type", "head"),
+    [
+        (model_type, head)
+        for model_type in FAMILIES
+        for head in ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+        if (model_type, head) != ("longformer", "ForQuestionAnswering")  # transformers' needs three separators in each row
+    ],
+)
 def test_peft_loads_the_adapter_and_gives_the_same_logits(tmp_path, model_type, head):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
