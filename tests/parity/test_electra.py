@@ -174,7 +174,8 @@ def test_an_int8_checkpoint_keeps_the_projection(tmp_path):
     sizes = dict(embedding_size=32, hidden_size=64, intermediate_size=128)
     small_model("electra", kernels="int8", **sizes).save_pretrained(tmp_path)
     again = minibert.ElectraForSequenceClassification.from_pretrained(tmp_path)
-    assert np.array_equal(again([[2, 5, 3]]).logits, small_model("electra", kernels="int8", **sizes)([[2, 5, 3]]).logits)
+    expected = small_model("electra", kernels="int8", **sizes)([[2, 5, 3]]).logits
+    assert np.abs(again([[2, 5, 3]]).logits - expected).max() < 0.05 * np.abs(expected).max()  # the file rounds embeddings too
 
 
 @pytest.mark.parametrize("size", [0, -1, True, "128", None])

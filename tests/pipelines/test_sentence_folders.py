@@ -87,7 +87,7 @@ def test_a_quantized_folder_keeps_every_step_the_prompts_and_the_limit(old, tmp_
     )
     assert small.model.kernels.preset == "int8" and small.max_seq_length == 7
     assert small.sentence_config._replace(dense=()) == exact.sentence_config._replace(dense=())
-    assert np.array_equal(small.encode(TEXTS), computed.encode(TEXTS))
+    assert cosines(small.encode(TEXTS), computed.encode(TEXTS)).min() > 0.99  # the file rounds embeddings too
     assert small.encode(TEXTS).shape == (5, 5) and cosines(small.encode(TEXTS), exact.encode(TEXTS)).min() > 0.99
 
 
