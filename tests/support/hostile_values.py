@@ -295,12 +295,10 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     ],
     "BertTokenizer.__init__": [{}, {"vocab": VOCABULARY}],
     "PreTrainedTokenizerFast.__init__": lambda bench, owner: [{"tokenizer_file": bench.folder() / "tokenizer.json", **SPECIAL}],
-    "PreTrainedTokenizerBase.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
+    "PreTrainedTokenizerBase.from_pretrained": lambda bench, owner: [
+        {"pretrained_model_name_or_path": bench.byte_level_folder(owner) if owner.model_type == "BPE" else bench.folder()}
+    ],
     "GPT2Tokenizer.__init__": [{"vocab": BYTE_LEVEL_VOCABULARY, "merges": [], "pad_token": "<pad>"}],
-    **{
-        f"{name}.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.byte_level_folder(owner)}]
-        for name in ("RobertaTokenizer", "GPT2Tokenizer")
-    },
     "AutoTokenizer.from_pretrained": lambda bench, owner: [{"pretrained_model_name_or_path": bench.folder()}],
     "AddedToken.__init__": [{"content": "<x>"}],
     "BatchEncoding.__init__": [{}, {"data": {"input_ids": IDS}, "tensor_type": "np"}],

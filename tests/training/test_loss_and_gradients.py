@@ -285,7 +285,7 @@ def test_what_has_no_loss_is_refused():
 def test_eight_bit_weights_are_not_trained(tmp_path):
     small_model("bert", kernels="int8").save_pretrained(tmp_path)
     model = minibert.BertForSequenceClassification.from_pretrained(tmp_path)
-    with pytest.raises(InputError, match="load the original checkpoint"):
+    with pytest.raises(InputError, match="load the model with kernels='fast'"):
         loss_and_gradients(model, [[1, 2, 3]], labels=[0])
 
 
