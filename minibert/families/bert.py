@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..config import Architecture, DropoutRates, PreTrainedConfig
+from ..config import PreTrainedConfig
 from ..models.base import ModelWithHead
 from ..models.checkpoint import EncoderNames, linear_shapes
 from ..models.classification import MultipleChoice, QuestionAnswerer, TokenClassifier
+from ..models.config_fields import FIELDS, BertFieldsConfig
 from ..models.heads import nsp_logits
 from ..models.language_modeling import MaskedLM, MaskedLMNames
 from ..models.losses import HeadLayer, LossHead, linear_layer
@@ -21,64 +22,11 @@ from ..models.packing import Packed
 from ..models.pooling import ModelWithPooler, PooledClassifier, pooler_shapes
 
 
-class BertConfig(PreTrainedConfig):
+class BertConfig(BertFieldsConfig):
     """BERT's configuration; the defaults are bert-base-uncased's."""
 
     model_type = "bert"
-    defaults = {
-        "attention_probs_dropout_prob": 0.1,
-        "classifier_dropout": None,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "hidden_size": 768,
-        "initializer_range": 0.02,
-        "intermediate_size": 3072,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512,
-        "num_attention_heads": 12,
-        "num_hidden_layers": 12,
-        "pad_token_id": 0,
-        "type_vocab_size": 2,
-        "vocab_size": 30522,
-    }
-    sizes = (
-        "hidden_size",
-        "intermediate_size",
-        "max_position_embeddings",
-        "num_attention_heads",
-        "num_hidden_layers",
-        "type_vocab_size",
-        "vocab_size",
-    )
-
-    @property
-    def architecture(self) -> Architecture:
-        return Architecture(
-            layers=self.num_hidden_layers,
-            width=self.hidden_size,
-            heads=self.num_attention_heads,
-            feed_forward=self.intermediate_size,
-            vocabulary=self.vocab_size,
-            positions=self.max_position_embeddings,
-            types=self.type_vocab_size,
-            activation=self.activation_named(self.hidden_act),
-            eps=self.layer_norm_eps,
-            embedding_width=self.hidden_size,
-        )
-
-    @property
-    def dropout_rates(self) -> DropoutRates:
-        hidden, head = self.hidden_dropout_prob, self.classifier_dropout
-        head = hidden if head is None else head
-        return DropoutRates(
-            embeddings=hidden,
-            attention=self.attention_probs_dropout_prob,
-            attention_out=hidden,
-            feed_forward_out=hidden,
-            sequence_head=head,
-            token_head=head,
-            answer_head=0.0,
-        )
+    defaults = {**FIELDS, "classifier_dropout": None, "pad_token_id": 0, "type_vocab_size": 2, "vocab_size": 30522}
 
 
 NAMES = EncoderNames(

@@ -11,34 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Architecture, DropoutRates, PreTrainedConfig
+from ..config import Architecture, PreTrainedConfig
 from ..errors import ConfigError, short_repr
 from ..models.base import ModelWithHead, PreTrainedModel
-from ..models.checkpoint import EncoderNames, linear_shapes
+from ..models.checkpoint import linear_shapes
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from ..models.config_fields import FIELDS, BertFieldsConfig
 from ..models.language_modeling import MaskedLM, MaskedLMNames
 from ..models.losses import HeadLayer, LossHead, linear_layer
 from ..models.outputs import ElectraForPreTrainingOutput
 from ..models.packing import Packed
+from .bert import NAMES as BERT_NAMES
 
 
-class ElectraConfig(PreTrainedConfig):
+class ElectraConfig(BertFieldsConfig):
     """ELECTRA's configuration; the defaults are electra-small-discriminator's."""
 
     model_type = "electra"
     defaults = {
-        "attention_probs_dropout_prob": 0.1,
+        **FIELDS,
         "classifier_dropout": None,
         "embedding_size": 128,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
         "hidden_size": 256,
-        "initializer_range": 0.02,
         "intermediate_size": 1024,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512,
         "num_attention_heads": 4,
-        "num_hidden_layers": 12,
         "pad_token_id": 0,
         "summary_activation": "gelu",  # these of ElectraForMultipleChoice
         "summary_last_dropout": 0.1,
@@ -47,63 +43,17 @@ class ElectraConfig(PreTrainedConfig):
         "type_vocab_size": 2,
         "vocab_size": 30522,
     }
-    sizes = (
-        "embedding_size",
-        "hidden_size",
-        "intermediate_size",
-        "max_position_embeddings",
-        "num_attention_heads",
-        "num_hidden_layers",
-        "type_vocab_size",
-        "vocab_size",
-    )
+    sizes = ("embedding_size", *BertFieldsConfig.sizes)
 
     @property
     def architecture(self) -> Architecture:
-        return Architecture(
-            layers=self.num_hidden_layers,
-            width=self.hidden_size,
-            heads=self.num_attention_heads,
-            feed_forward=self.intermediate_size,
-            vocabulary=self.vocab_size,
-            positions=self.max_position_embeddings,
-            types=self.type_vocab_size,
-            activation=self.activation_named(self.hidden_act),
-            eps=self.layer_norm_eps,
-            embedding_width=self.embedding_size,
-        )
-
-    @property
-    def dropout_rates(self) -> DropoutRates:
-        hidden, head = self.hidden_dropout_prob, self.classifier_dropout
-        head = hidden if head is None else head
-        return DropoutRates(
-            embeddings=hidden,
-            attention=self.attention_probs_dropout_prob,
-            attention_out=hidden,
-            feed_forward_out=hidden,
-            sequence_head=head,
-            token_head=head,
-            answer_head=0.0,
-        )
+        return super().architecture._replace(embedding_width=self.embedding_size)
 
 
-NAMES = EncoderNames(
+NAMES = BERT_NAMES._replace(
     prefix="electra.",
-    words="embeddings.word_embeddings",
-    positions="embeddings.position_embeddings",
-    types="embeddings.token_type_embeddings",
-    embedding_norm="embeddings.LayerNorm",
     embedding_projection="embeddings_project",
-    layer="encoder.layer.{}",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    attention_out="attention.output.dense",
-    attention_norm="attention.output.LayerNorm",
-    feed_forward_in="intermediate.dense",
-    feed_forward_out="output.dense",
-    output_norm="output.LayerNorm",
+    pooler=None,
     heads=("discriminator_predictions.", "generator_predictions.", "generator_lm_head.", "sequence_summary."),
 )
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import Architecture, DropoutRates
+from ..config import Architecture
 from ..errors import ConfigError, InputError, short_repr, strict_arguments
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, TokenClassifier
+from ..models.config_fields import RobertaFieldsConfig
 from ..models.language_modeling import RobertaLMHead
 from ..models.outputs import (
     LongformerBaseModelOutputWithPooling,
@@ -28,7 +29,6 @@ from ..models.packing import Packed
 from ..models.pooling import ModelWithPooler, PooledClassifier
 from ..models.window_layers import Masks, read_global_mask, with_global_mask
 from .roberta import NAMES as ROBERTA_NAMES
-from .roberta import RobertaConfig
 
 if TYPE_CHECKING:
     from ..models.base import PreTrainedModel as WithWindows
@@ -38,47 +38,16 @@ else:
 SEPARATORS = 3  # in a pair of texts: <s> A </s></s> B </s>
 
 
-class LongformerConfig(RobertaConfig):
+class LongformerConfig(RobertaFieldsConfig):
     """Longformer's configuration; the defaults are transformers'. longformer-base-4096 has 4,098 positions and one token
     type. attention_window is even, its half on each side of a token: one for all layers, or a list of one for each."""
 
     model_type = "longformer"
-    defaults = {
-        "attention_probs_dropout_prob": 0.1,
-        "attention_window": 512,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "hidden_size": 768,
-        "initializer_range": 0.02,
-        "intermediate_size": 3072,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512,
-        "num_attention_heads": 12,
-        "num_hidden_layers": 12,
-        "pad_token_id": 1,
-        "sep_token_id": 2,
-        "type_vocab_size": 2,
-        "vocab_size": 30522,
-    }
+    defaults = {**RobertaFieldsConfig.defaults, "attention_window": 512, "sep_token_id": 2, "vocab_size": 30522}
 
     @property
     def architecture(self) -> Architecture:
         return super().architecture._replace(windows=read_windows(self.attention_window, self.num_hidden_layers))
-
-    @property
-    def dropout_rates(self) -> DropoutRates:
-        hidden = self.hidden_dropout_prob
-        return DropoutRates(
-            embeddings=hidden,
-            attention=self.attention_probs_dropout_prob,
-            attention_out=hidden,
-            feed_forward_out=hidden,
-            sequence_head=hidden,
-            token_head=hidden,
-            answer_head=0.0,
-        )
 
     def check_architecture(self, arch: Architecture) -> None:
         super().check_architecture(arch)

@@ -7,10 +7,11 @@ from 2, as in RoBERTa. It has no token types.
 
 from __future__ import annotations
 
-from ..config import Architecture, DropoutRates, PreTrainedConfig
+from ..config import Architecture
 from ..errors import ConfigError
 from ..models.checkpoint import EncoderNames
 from ..models.classification import DenseClassifier, MultipleChoice, QuestionAnswerer, TokenClassifier
+from ..models.config_fields import FIELDS, SIZES, BertFieldsConfig
 from ..models.language_modeling import RobertaLMHead
 from ..models.pooling import ModelWithPooler, PooledClassifier
 from ..models.relative_bias import BUCKETS
@@ -18,66 +19,24 @@ from ..models.relative_bias import BUCKETS
 PADDING_ID = 1  # of positions: whatever the configuration's pad_token_id is, as in transformers
 
 
-class MPNetConfig(PreTrainedConfig):
+class MPNetConfig(BertFieldsConfig):
     """MPNet's configuration; the defaults are mpnet-base's."""
 
     model_type = "mpnet"
     defaults = {
-        "attention_probs_dropout_prob": 0.1,
+        **FIELDS,
         "bos_token_id": 0,
         "eos_token_id": 2,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "hidden_size": 768,
-        "initializer_range": 0.02,
-        "intermediate_size": 3072,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512,
-        "num_attention_heads": 12,
-        "num_hidden_layers": 12,
         "pad_token_id": 1,
         "relative_attention_num_buckets": BUCKETS,
         "vocab_size": 30527,
     }
-    sizes = (
-        "hidden_size",
-        "intermediate_size",
-        "max_position_embeddings",
-        "num_attention_heads",
-        "num_hidden_layers",
-        "relative_attention_num_buckets",
-        "vocab_size",
-    )
+    sizes = (*SIZES, "relative_attention_num_buckets")
 
     @property
     def architecture(self) -> Architecture:
-        return Architecture(
-            layers=self.num_hidden_layers,
-            width=self.hidden_size,
-            heads=self.num_attention_heads,
-            feed_forward=self.intermediate_size,
-            vocabulary=self.vocab_size,
-            positions=self.max_position_embeddings,
-            types=1,
-            activation=self.activation_named(self.hidden_act),
-            eps=self.layer_norm_eps,
-            embedding_width=self.hidden_size,
-            position_padding_id=PADDING_ID,
-            relative_buckets=self.relative_attention_num_buckets,
-        )
-
-    @property
-    def dropout_rates(self) -> DropoutRates:
-        hidden = self.hidden_dropout_prob
-        return DropoutRates(
-            embeddings=hidden,
-            attention=self.attention_probs_dropout_prob,
-            attention_out=hidden,
-            feed_forward_out=hidden,
-            sequence_head=hidden,
-            token_head=hidden,
-            answer_head=0.0,
-        )
+        buckets = self.relative_attention_num_buckets
+        return super().architecture._replace(position_padding_id=PADDING_ID, relative_buckets=buckets)
 
     def check_architecture(self, arch: Architecture) -> None:
         super().check_architecture(arch)

@@ -4,6 +4,7 @@ import inspect
 from importlib import import_module
 
 import pytest
+from checkpoints import small_config
 
 import minibert
 from minibert import auto
@@ -68,6 +69,17 @@ def test_every_head_is_for_something_and_every_task_has_its_head():
 )
 def test_the_name_of_a_class_says_what_it_is_for(name, purpose):
     assert purpose_of(name) == purpose
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize("other", MODEL_TYPES)
+def test_a_model_takes_its_own_family_s_configuration_only(model_type, other):
+    model_class, config = FAMILIES[model_type].load("Model"), small_config(other)
+    if other == model_type:
+        assert model_class(config).config == config
+        return
+    with pytest.raises(minibert.InputTypeError, match=f"wants a {FAMILIES[model_type].prefix}Config; got"):
+        model_class(config)
 
 
 def test_no_public_name_is_there_twice():
