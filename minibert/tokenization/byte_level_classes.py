@@ -15,7 +15,7 @@ from .stages.byte_level import ByteLevelPreTokenizer
 from .stages.byte_level_bpe import ByteLevelBPE
 from .stages.normalizer import NO_NORMALIZER
 from .stages.template import ByteLevelTemplate, RobertaTemplate
-from .vocabulary import NAMED
+from .vocabulary import NAMED, vocab_of_special
 
 ERRORS = ("replace", None)
 
@@ -27,7 +27,6 @@ class ByteLevelTokenizer(PreTrainedTokenizerBase):
     model_type = "BPE"
     vocabulary_files = {"vocab": "vocab.json", "merges": "merges.txt"}
     flags: tuple[str, ...] = ("add_prefix_space",)
-    default_vocab: tuple[str, ...] = ()
 
     def _construct(self, vocab, merges, add_prefix_space, errors, special, options):
         """The body of `__init__`: `special` are the special tokens by their names, in the order of their ids."""
@@ -36,8 +35,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerBase):
         self._pre_tokenizer = ByteLevelPreTokenizer(self.add_prefix_space)
         special = {name: None if token is None else read_token(name, token) for name, token in special.items()}
         if vocab is None:
-            first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
-            vocab = {token: token_id for token_id, token in enumerate(first)}
+            vocab = vocab_of_special(special, self.default_vocab)
         elif not isinstance(vocab, dict) and merges is None:
             raise InputError("a vocab.json needs its merges.txt; got vocab alone. Pass merges=..., the path of that file.")
         vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_json(as_file("vocab", vocab))
@@ -79,7 +77,7 @@ class RobertaTokenizer(ByteLevelTokenizer):
         self.trim_offsets = trim_offsets
         special = {"pad_token": pad_token, "unk_token": unk_token, "cls_token": cls_token, "sep_token": sep_token}
         special |= {"mask_token": mask_token, "bos_token": bos_token, "eos_token": eos_token}
-        for name in ("cls_token", "sep_token"):  # of the template
+        for name in ("cls_token", "sep_token"):  # of the template: None is an error
             special[name] = read_token(name, special[name])
         vocab, merges = vocab_file if vocab is None else vocab, merges_file if merges is None else merges
         self._construct(vocab, merges, add_prefix_space, errors, special, options)

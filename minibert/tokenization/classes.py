@@ -37,6 +37,7 @@ class PreTrainedTokenizerBase(LegacyMethods):
     model_type: str | None = None  # of its model in a tokenizer.json, if it takes only that
     vocabulary_files: dict[str, str] = {}  # an argument of the class -> the file it is in, if there is no tokenizer.json
     flags: tuple[str, ...] = ()  # options that only some classes have
+    default_vocab: tuple[str, ...] = ()  # names of the special tokens that are the vocabulary if none is passed
     reserved_positions = 0  # of the model's positions, those that no token has
     model_input_names = ["input_ids", "attention_mask"]
 

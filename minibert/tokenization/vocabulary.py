@@ -31,6 +31,12 @@ PIPELINES: dict[type, type[FastPipeline]] = {WordPiece: WordPiecePipeline, ByteL
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
+def vocab_of_special(special, names):
+    """{token: id} of the special tokens with these names, in their order, each token once."""
+    first = dict.fromkeys(str(special[name]) for name in names if special[name] is not None)
+    return {token: token_id for token_id, token in enumerate(first)}
+
+
 class Vocabulary:
     """The tokens of a tokenizer: those of a subword model, added tokens and special tokens."""
 

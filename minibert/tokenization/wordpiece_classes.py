@@ -13,7 +13,7 @@ from .stages.added_tokens import AddedToken, read_token
 from .stages.normalizer import Normalizer
 from .stages.template import RobertaTemplate, bert_template
 from .stages.wordpiece import WordPiece
-from .vocabulary import NAMED
+from .vocabulary import NAMED, vocab_of_special
 
 REQUIRED = ("unk_token", "sep_token", "cls_token")  # of BERT's template and model
 
@@ -52,8 +52,7 @@ class BertTokenizer(PreTrainedTokenizerBase):
                 special[name] = read_token(name, token)
         vocab = vocab_file if vocab is None else vocab
         if vocab is None:
-            first = dict.fromkeys(str(special[name]) for name in self.default_vocab if special[name] is not None)
-            vocab = {token: token_id for token_id, token in enumerate(first)}
+            vocab = vocab_of_special(special, self.default_vocab)
         vocab = check_vocab(vocab, "the argument") if isinstance(vocab, dict) else read_vocab_txt(as_file("vocab", vocab))
         self.do_lower_case, self.tokenize_chinese_chars = do_lower_case, tokenize_chinese_chars
         self.strip_accents = strip_accents

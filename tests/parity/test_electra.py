@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint, rewrite_config, small_config, small_model
-from parity import batch, compare, torch, transformers
+from parity import as_choices, batch, check_loads_back, check_names, compare_all, torch, transformers
 
 import minibert
 from minibert import ConfigError, InputError, MinibertWarning
@@ -19,17 +19,7 @@ WIDTHS = [{"embedding_size": 16}, {"embedding_size": 32}, {"embedding_size": 48}
 
 
 def inputs_for(name, rows=12, types=2, seed=0):
-    inputs = batch(rows, types=types, seed=seed)
-    return {key: value.reshape(rows // 3, 3, 7) for key, value in inputs.items()} if "Choice" in name else inputs
-
-
-def compare_all(theirs, ours, inputs):
-    name = type(ours).__name__
-    a_token_each = True if name in ("ElectraForQuestionAnswering", "ElectraForPreTraining") else None
-    if "Choice" in name:
-        a_token_each = False
-    for field in range(2 if name == "ElectraForQuestionAnswering" else 1):
-        compare(theirs, ours, inputs, field=field, a_token_each=a_token_each)
+    return as_choices(batch(rows, types=types, seed=seed), name)
 
 
 @pytest.mark.parity
@@ -42,10 +32,7 @@ def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, wid
     assert (projection in ours.tensors) == (widths["embedding_size"] != 32)
     for seed in range(2):
         compare_all(theirs, ours, inputs_for(name, seed=seed))
-    inputs = inputs_for(name)
-    with torch.no_grad():
-        names = list(theirs(**{key: torch.tensor(value) for key, value in inputs.items()}))
-    assert list(ours(**inputs)) == names
+    check_names(theirs, ours, inputs_for(name))
 
 
 @pytest.mark.parity
@@ -53,10 +40,7 @@ def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, wid
 @pytest.mark.parametrize("name", CLASSES)
 def test_transformers_loads_back_every_class_saved_here(pair, name, widths, tmp_path):
     _, ours = pair(name, **widths)
-    ours.save_pretrained(tmp_path / "saved")
-    theirs, report = getattr(transformers, name).from_pretrained(tmp_path / "saved", output_loading_info=True)
-    assert not any(report.values())
-    compare_all(theirs.eval(), ours, inputs_for(name))
+    check_loads_back(ours, tmp_path / "saved", inputs_for(name))
 
 
 @pytest.mark.parity

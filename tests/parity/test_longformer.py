@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checkpoints import small_config, small_model
 from longformer import softmax_in_the_type_of_its_input
-from parity import batch, compare, torch, transformers
+from parity import as_choices, batch, check_loads_back, check_names, compare, compare_all, torch
 
 from minibert import ConfigError, InputError, LongformerForSequenceClassification
 from minibert.families import FAMILIES
@@ -30,14 +30,7 @@ def inputs_for(name, seed=0, length=9, with_global=False):
         ids[:, [2, 3, 5]] = SEPARATOR
     if with_global:
         inputs["global_attention_mask"] = np.random.default_rng(seed).integers(0, 2, ids.shape) * mask
-    return {key: value.reshape(4, 3, length) for key, value in inputs.items()} if "Choice" in name else inputs
-
-
-def compare_all(theirs, ours, inputs):
-    name = type(ours).__name__
-    a_token_each = {"LongformerForQuestionAnswering": True, "LongformerForMultipleChoice": False}.get(name)
-    for field in range(2 if name == "LongformerForQuestionAnswering" else 1):
-        compare(theirs, ours, inputs, field=field, a_token_each=a_token_each)
+    return as_choices(inputs, name)
 
 
 @pytest.mark.parity
@@ -48,10 +41,7 @@ def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, ker
     for length in (9, 16, 75, 128):
         compare_all(theirs, ours, inputs_for(name, length=length))
         compare_all(theirs, ours, inputs_for(name, length=length, with_global=True))
-    inputs = inputs_for(name)
-    with torch.no_grad():
-        names = list(theirs(**{key: torch.tensor(value) for key, value in inputs.items()}))
-    assert list(ours(**inputs)) == names
+    check_names(theirs, ours, inputs_for(name))
 
 
 @pytest.mark.parity
@@ -77,10 +67,7 @@ def test_four_thousand_tokens_are_theirs(pair, kernels):
 @pytest.mark.parametrize("name", CLASSES)
 def test_transformers_loads_back_every_class_saved_here(pair, name, tmp_path):
     _, ours = pair(name, **SIZES)
-    ours.save_pretrained(tmp_path / "saved")
-    theirs, report = getattr(transformers, name).from_pretrained(tmp_path / "saved", output_loading_info=True)
-    assert not any(report.values())
-    compare_all(theirs.eval(), ours, inputs_for(name))
+    check_loads_back(ours, tmp_path / "saved", inputs_for(name))
 
 
 @pytest.mark.parity

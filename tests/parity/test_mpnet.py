@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint, small_config, small_model
-from parity import batch, compare, torch, transformers
+from parity import batch, check_loads_back, check_names, compare_all, padded_anywhere, torch, transformers
 
 import minibert
 from minibert import ConfigError, InputError, KernelError, MPNetTokenizer
@@ -63,43 +63,21 @@ FRAGMENTS = [
 ]
 
 
-def inputs_for(name, seed=0, length=7):
-    """Rows whose padding is on the right, on the left, and in the middle; some ids are the padding's."""
-    inputs = batch(12, length=length, seed=seed)
-    inputs["attention_mask"][3] = [0, 0, 1, 1, 1, 1, 0] + [0] * (length - 7)
-    inputs["attention_mask"][4] = [1, 0, 1, 1, 0, 0, 1] + [0] * (length - 7)
-    inputs["input_ids"][5, 2] = 1
-    return {key: value.reshape(4, 3, length) for key, value in inputs.items()} if "Choice" in name else inputs
-
-
-def compare_all(theirs, ours, inputs):
-    name = type(ours).__name__
-    a_token_each = {"MPNetForQuestionAnswering": True, "MPNetForMultipleChoice": False}.get(name)
-    for field in range(2 if name == "MPNetForQuestionAnswering" else 1):
-        compare(theirs, ours, inputs, field=field, a_token_each=a_token_each)
-
-
 @pytest.mark.parity
 @pytest.mark.parametrize("kernels", ["reference", "naive", "fast"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_class_gives_the_same_numbers_under_the_same_names(pair, name, kernels):
     theirs, ours = pair(name, kernels, max_position_embeddings=64)
     for length in (7, 60):
-        compare_all(theirs, ours, inputs_for(name, length=length))
-    inputs = inputs_for(name)
-    with torch.no_grad():
-        names = list(theirs(**{key: torch.tensor(value) for key, value in inputs.items()}))
-    assert list(ours(**inputs)) == names
+        compare_all(theirs, ours, padded_anywhere(name, length=length))
+    check_names(theirs, ours, padded_anywhere(name))
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("name", CLASSES)
 def test_transformers_loads_back_every_class_saved_here(pair, name, tmp_path):
     _, ours = pair(name)
-    ours.save_pretrained(tmp_path / "saved")
-    theirs, report = getattr(transformers, name).from_pretrained(tmp_path / "saved", output_loading_info=True)
-    assert not any(report.values())
-    compare_all(theirs.eval(), ours, inputs_for(name))
+    check_loads_back(ours, tmp_path / "saved", padded_anywhere(name))
 
 
 @pytest.mark.parity

@@ -71,5 +71,47 @@ def compare(theirs, ours, inputs, floor=SPACING, field=0, a_token_each=None):
     assert rms(our_error) <= max(rms(their_error), floor)
 
 
+def compare_all(theirs, ours, inputs):
+    """`compare` for every number that a class gives."""
+    answers = type(ours).__name__.endswith("QuestionAnswering")
+    a_token_each = True if answers or type(ours).__name__ == "ElectraForPreTraining" else None
+    if type(ours).__name__.endswith("MultipleChoice"):
+        a_token_each = False
+    for field in range(2 if answers else 1):
+        compare(theirs, ours, inputs, field=field, a_token_each=a_token_each)
+
+
+def check_names(theirs, ours, inputs):
+    """The output's fields have their names and their order."""
+    with torch.no_grad():
+        names = list(theirs(**{key: torch.tensor(value) for key, value in inputs.items()}))
+    assert list(ours(**inputs)) == names
+
+
+def check_loads_back(ours, folder, inputs):
+    """transformers reads what is saved here, misses nothing and knows everything, and gives the same numbers."""
+    ours.save_pretrained(folder)
+    model_class = getattr(transformers, type(ours).__name__)
+    theirs, report = model_class.from_pretrained(folder, output_loading_info=True)
+    assert not any(report.values())
+    compare_all(theirs.eval(), ours, inputs)
+
+
+def as_choices(inputs, name):
+    """(B, T) -> (B / 3, 3, T) for a class that chooses among texts."""
+    if not name.endswith("MultipleChoice"):
+        return inputs
+    return {key: value.reshape(-1, 3, value.shape[-1]) for key, value in inputs.items()}
+
+
+def padded_anywhere(name, seed=0, length=7):
+    """Rows whose padding is on the right, on the left, and in the middle; some ids are 1, RoBERTa's padding."""
+    inputs = batch(12, length=length, seed=seed)
+    inputs["attention_mask"][3] = [0, 0, 1, 1, 1, 1, 0] + [0] * (length - 7)
+    inputs["attention_mask"][4] = [1, 0, 1, 1, 0, 0, 1] + [0] * (length - 7)
+    inputs["input_ids"][5, 2] = 1
+    return as_choices(inputs, name)
+
+
 def rms(x):
     return np.sqrt((x * x).mean())
