@@ -2,6 +2,10 @@
 
 import numpy as np
 
+# Encoded by a call of the tokenizer
+WORDPIECE_FALLBACK = ["[MASK]", "a[SEP]b", "ส\u0e38ั", "\u0f71\u0f72", "\U0001d15e"]
+BYTE_LEVEL_FALLBACK = ["<mask>", "a</s>b", "x" * 5000]
+
 
 def rows(packed):
     """A PackedEncoding -> for each text its (ids, offsets, word ids), as lists."""
@@ -28,3 +32,14 @@ def check(tokenizer, some, threads=1, **options):
 def check_ids(ids_alone, packed):
     assert ids_alone.offsets is None and ids_alone.word_ids is None
     assert np.array_equal(ids_alone.ids, packed.ids) and np.array_equal(ids_alone.bounds, packed.bounds)
+
+
+def sweep(pair, codes, contexts):
+    """(ours, the reference): the characters in every context, 50 to a text, all of a context as one batch."""
+    ours, theirs = pair
+    for context in contexts:
+        groups = [codes[start : start + 50] for start in range(0, len(codes), 50)]
+        batch = [" ".join(context.format(chr(code)) for code in group) for group in groups]
+        mine = rows(ours.encode_packed(batch))
+        for text, row, other in zip(batch, mine, theirs.encode_batch(batch), strict=True):
+            assert row == (other.ids, other.offsets, other.word_ids), ascii(text)

@@ -1,15 +1,11 @@
 """The compiled batch path gives what a call of the tokenizer gives for each text, which other tests hold to the reference."""
 
-import copy
-import pickle
 import random
 
-import numpy as np
 import pytest
-from concurrency import run_concurrently
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packed_encodings import calls, check, check_ids, rows
+from packed_encodings import calls, check, check_ids, rows, sweep
 from tokenization_cases import (
     CONTEXTS,
     FLAGS,
@@ -28,9 +24,6 @@ from tokenization_cases import (
 from minibert.errors import InputError, InputTypeError
 from minibert.kernels.tokenizer import segment_cache
 from minibert.tokenization import AddedToken, BertTokenizer
-from minibert.tokenization.compiled import PackedEncoding
-
-FALLBACK = ["[MASK]", "a[SEP]b", "ส\u0e38ั", "\u0f71\u0f72", "\U0001d15e"]  # encoded by a call of the tokenizer
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=str)
@@ -92,28 +85,17 @@ def test_added_tokens_that_no_text_would_hold(content):
     check(tokenizer, ["a [MASK] b", "a\0 ab", "\0ab\0", "a" * 301, "want"])
 
 
-def sweep(codes, lowercase):
-    """The characters in every context, 50 to a text, all of a context as one batch, against the reference."""
-    ours, theirs = pair_of_tokenizers(real_vocab(), lowercase=lowercase)
-    for context in CONTEXTS:
-        groups = [codes[start : start + 50] for start in range(0, len(codes), 50)]
-        batch = [" ".join(context.format(chr(code)) for code in group) for group in groups]
-        mine = rows(ours.encode_packed(batch))
-        for text, row, other in zip(batch, mine, theirs.encode_batch(batch), strict=True):
-            assert row == (other.ids, other.offsets, other.word_ids), ascii(text)
-
-
 @pytest.mark.parity
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_every_tenth_character_in_four_contexts(lowercase):
-    sweep(SCALARS[1::10] if lowercase else SCALARS[6::10], lowercase)
+    sweep(pair_of_tokenizers(real_vocab(), lowercase=lowercase), SCALARS[1::10] if lowercase else SCALARS[6::10], CONTEXTS)
 
 
 @pytest.mark.slow
 @pytest.mark.parity
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_every_character_in_four_contexts(lowercase):
-    sweep(SCALARS, lowercase)
+    sweep(pair_of_tokenizers(real_vocab(), lowercase=lowercase), SCALARS, CONTEXTS)
 
 
 @pytest.mark.parity
@@ -126,31 +108,6 @@ def test_sentences_are_the_references(sst2):
 
 
 # --- what a batch may hold ---
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"add_special_tokens": False},
-        {"truncation": True, "max_length": 2},
-        {"truncation": True, "max_length": 4},
-        {"truncation": True, "max_length": 3, "add_special_tokens": False},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("threads", [1, 2, 7])
-def test_fallback_and_empty_texts_anywhere(plain, options, threads):
-    for some in (
-        [],
-        [""],
-        ["", ""],
-        FALLBACK[:1],
-        [*FALLBACK, "ab"],
-        ["ab", *FALLBACK],
-        ["ab c", FALLBACK[0], "", "abc abc abc", FALLBACK[3], " "],
-    ):
-        check(plain, some, threads=threads, **options)
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "Ж", "\U0001d51e"])
@@ -228,13 +185,6 @@ def test_segments_of_one_tag_are_distinguished(plain):
     check(plain, [other, one])
 
 
-def test_a_result_is_not_overwritten_by_the_next_call(plain):
-    first = plain.encode_packed(["ab c"] * 1000)
-    before = rows(first)
-    plain.encode_packed(["un é"] * 1000)
-    assert rows(first) == before
-
-
 def test_cached_pieces_are_those_of_the_first_time(plain):
     some = list(random_texts(300, seed=8))
     plain._pipeline.batch_encoder.idle_caches[True].clear()
@@ -252,34 +202,7 @@ def test_more_segments_than_the_cache_has_rows():
     assert rows(first)[::40] == calls(tokenizer, some[::40])
 
 
-def test_tokens_added_later_are_found():
-    tokenizer = our_tokenizer(troubled_vocab())
-    check(tokenizer, ["a @new b", "@new"])
-    tokenizer.add_tokens(AddedToken("@new", normalized=False))
-    check(tokenizer, ["a @new b", "@new"])
-    assert tokenizer.encode_packed(["@new"]).ids.tolist()[1:-1] == [tokenizer.convert_tokens_to_ids("@new")]
-
-
-def test_calls_run_concurrently_do_not_meet(plain):
-    some = list(random_texts(500, seed=13))
-    expected, results = calls(plain, some), []
-    run_concurrently(lambda _: results.append(rows(plain.encode_packed(some, threads=2))), 3)
-    assert results == [expected] * 3
-
-
 # --- what is returned and refused ---
-
-
-def test_arrays_are_of_the_kinds_a_model_takes(plain):
-    packed = plain.encode_packed(iter(["ab c", ""]))
-    assert isinstance(packed, PackedEncoding)
-    assert packed.ids.dtype == packed.offsets.dtype == packed.word_ids.dtype == np.int32
-    assert packed.bounds.dtype == np.int64 and packed.bounds[0] == 0 and packed.offsets.shape == (len(packed.ids), 2)
-
-
-def test_half_a_surrogate_pair_is_refused_as_in_a_call(plain):
-    with pytest.raises(InputTypeError, match=r"whole characters; at 1 it has U\+D800"):
-        plain.encode_packed(["fine", "a\ud800"])
 
 
 def test_a_pair_of_surrogates_as_two_characters_is_refused(plain):
@@ -298,14 +221,6 @@ def test_what_is_no_list_of_texts_is_refused(plain, some):
 def test_threads_are_counted_from_one(plain, threads):
     with pytest.raises(InputError, match="threads must be an integer from 1 up"):
         plain.encode_packed(["a"], threads=threads)
-
-
-@pytest.mark.parametrize(
-    "again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))], ids=["copied", "pickled"]
-)
-def test_a_tokenizer_is_the_same_in_another_process(plain, again):
-    plain.encode_packed(["a text"])
-    assert rows(again(plain).encode_packed(["ab é", "c"])) == rows(plain.encode_packed(["ab é", "c"]))
 
 
 def test_places_is_the_former_name_of_return_offsets(plain):

@@ -1,7 +1,5 @@
 """The compiled batch path of byte-level BPE gives what a call of the tokenizer gives for each text."""
 
-import copy
-import pickle
 import random
 
 import numpy as np
@@ -18,18 +16,14 @@ from byte_level_cases import (
     trained,
     troubled,
 )
-from concurrency import run_concurrently
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packed_encodings import calls, check, rows
+from packed_encodings import BYTE_LEVEL_FALLBACK, calls, check, rows, sweep
 from tokenization_cases import MARKS, SCALARS, SPACES, WORDS
 
 from benchmarks.multilingual import lines
-from minibert.errors import InputTypeError
 from minibert.kernels.tokenizer import long_segments, merges, segment_cache
 from minibert.tokenization import AddedToken, PreTrainedTokenizerFast, compiled
-
-FALLBACK = ["<mask>", "a</s>b", "x" * 5000]  # encoded by a call of the tokenizer
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=lambda flags: " ".join(name for name in flags if flags[name]) or "none")
@@ -45,7 +39,7 @@ def plain():
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
 def test_python_encodes_only_what_it_must(flags):
     tokenizer = our_roberta(trained(2000), **flags)
-    some = ["a new day", "", "two  spaces ", "a\tb\n", "a \n b\n", "中国", *FALLBACK, "\u3000x", " x"]
+    some = ["a new day", "", "two  spaces ", "a\tb\n", "a \n b\n", "中国", *BYTE_LEVEL_FALLBACK, "\u3000x", " x"]
     limits = compiled.row_limits(tokenizer, True, None, None)
     _, fallback = tokenizer._pipeline.batch_encoder.encode(tuple(some), limits, True)
     starts = flags["add_prefix_space"]  # white space at the start then matters
@@ -99,27 +93,16 @@ def test_added_tokens_that_no_text_would_hold(content):
     check(tokenizer, ["a <mask> b", "a\0 ab", "\0ab\0", "a" * 301, "want"])
 
 
-def sweep(codes, flags):
-    """The characters in every context, 50 to a text, all of a context as one batch, against the reference."""
-    ours, theirs = pair_of_robertas(trained(2000), **flags)
-    for context in CONTEXTS:
-        groups = [codes[start : start + 50] for start in range(0, len(codes), 50)]
-        batch = [" ".join(context.format(chr(code)) for code in group) for group in groups]
-        mine = rows(ours.encode_packed(batch))
-        for text, row, other in zip(batch, mine, theirs.encode_batch(batch), strict=True):
-            assert row == (other.ids, other.offsets, other.word_ids), ascii(text)
-
-
 @pytest.mark.parity
 def test_every_tenth_character_in_four_contexts():
-    sweep(SCALARS[1::10], {})
+    sweep(pair_of_robertas(trained(2000)), SCALARS[1::10], CONTEXTS)
 
 
 @pytest.mark.slow
 @pytest.mark.parity
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
 def test_every_character_in_four_contexts(flags):
-    sweep(SCALARS, flags)
+    sweep(pair_of_robertas(trained(2000), **flags), SCALARS, CONTEXTS)
 
 
 @pytest.mark.parity
@@ -134,31 +117,6 @@ def test_sentences_and_many_scripts_are_the_references(size, sst2):
 
 
 # --- what a batch may hold ---
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"add_special_tokens": False},
-        {"truncation": True, "max_length": 2},
-        {"truncation": True, "max_length": 4},
-        {"truncation": True, "max_length": 3, "add_special_tokens": False},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("threads", [1, 2, 7])
-def test_fallback_and_empty_texts_anywhere(tokenizer, options, threads):
-    for some in (
-        [],
-        [""],
-        ["", ""],
-        FALLBACK[:1],
-        [*FALLBACK, "ab"],
-        ["ab", *FALLBACK],
-        ["ab c", FALLBACK[0], "", "abc abc abc", FALLBACK[2], " "],
-    ):
-        check(tokenizer, some, threads=threads, **options)
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "Ж", "\U0001d51e"])
@@ -218,28 +176,6 @@ def test_more_segments_than_the_caches_have_room_for():
     assert rows(tokenizer.encode_packed(some[::40])) == calls(tokenizer, some[::40])
 
 
-def test_a_result_is_not_overwritten_by_the_next_call(plain):
-    first = plain.encode_packed(["ab c"] * 1000)
-    before = rows(first)
-    plain.encode_packed(["un é"] * 1000)
-    assert rows(first) == before
-
-
-def test_calls_run_concurrently_do_not_meet(plain):
-    some = list(random_troubled(500, seed=13))
-    expected, results = calls(plain, some), []
-    run_concurrently(lambda _: results.append(rows(plain.encode_packed(some, threads=2))), 3)
-    assert results == [expected] * 3
-
-
-def test_tokens_added_later_are_found():
-    tokenizer = our_roberta(trained(2000))
-    check(tokenizer, ["a @new b", "@new"])
-    tokenizer.add_tokens(AddedToken("@new", normalized=False))
-    check(tokenizer, ["a @new b", "@new"])
-    assert tokenizer.encode_packed(["@new"]).ids.tolist()[1:-1] == [tokenizer.convert_tokens_to_ids("@new")]
-
-
 def test_truncation_on_the_left_is_a_calls():
     tokenizer = our_roberta(trained(2000), truncation_side="left", add_prefix_space=True)
     check(tokenizer, ["a b c d e", "ab", "<mask> a b c"], truncation=True, max_length=4)
@@ -258,21 +194,3 @@ def test_a_vocabulary_that_lacks_bytes_is_encoded_by_calls(tmp_path):
 def test_a_vocabulary_without_merges():
     vocab, _ = trained(2000)
     check(our_roberta((vocab, [])), ["a new day", "中 é", ""])
-
-
-def test_half_a_surrogate_pair_is_refused_as_in_a_call(plain):
-    with pytest.raises(InputTypeError, match=r"whole characters; at 1 it has U\+D800"):
-        plain.encode_packed(["fine", "a\ud800"])
-
-
-def test_arrays_are_of_the_kinds_a_model_takes(plain):
-    packed = plain.encode_packed(iter(["ab c", ""]))
-    assert packed.ids.dtype == packed.offsets.dtype == packed.word_ids.dtype == np.int32
-
-
-@pytest.mark.parametrize(
-    "again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))], ids=["copied", "pickled"]
-)
-def test_a_tokenizer_is_the_same_in_another_process(plain, again):
-    plain.encode_packed(["a text"])
-    assert rows(again(plain).encode_packed(["ab é", "c"])) == rows(plain.encode_packed(["ab é", "c"]))
