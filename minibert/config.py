@@ -71,11 +71,6 @@ class Architecture(NamedTuple):
         """Of a sequence: as many as there are positions for."""
         return self.positions if self.position_padding_id is None else self.positions - self.position_padding_id - 1
 
-    @property
-    def depends_on_distance(self) -> bool:
-        """Whether attention depends on how far apart two tokens are, so that a masked one between them counts."""
-        return self.relative_buckets > 0 or self.windows is not None
-
     def window_of(self, layer: int) -> int | None:
         """How many tokens away one sees in a layer; None: it sees all."""
         return None if self.windows is None else self.windows[layer % len(self.windows)]

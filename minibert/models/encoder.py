@@ -104,43 +104,28 @@ def encode_layer(
     bias: np.ndarray | list[np.ndarray] | None,
     query_rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """hidden (N, D), bias (H, L, L), a list of one for each sequence, or None -> (N, D): attention, then the feed-forward; each adds to what came in, and
-    normalizes the sum.
+    """hidden (N, D), bias (H, L, L), a list of one for each sequence, or None -> (N, D): attention, then the feed-forward;
+    each adds to what came in, and normalizes the sum.
 
     With `query_rows` (S,), one token of each sequence, -> those alone (S, D); the other tokens are only keys and values.
     """
     query_input = hidden if query_rows is None else ops.take(hidden, query_rows)
-    if layer.window is None:
-        context = attend_to_all(hidden, query_input, layer, packed, encoder, ops, intermediates, bias)
-    else:
+    if layer.window is not None:
         context = attend_to_windows(hidden, layer, packed, encoder.heads, ops, intermediates.attentions, query_rows)
+    else:
+        query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
+        if isinstance(bias, list):
+            context = attention_by_sequence(ops, query, key, value, packed.bounds, bias)
+        else:
+            biases = () if bias is None else (bias,)  # not every variant of attention takes one
+            context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
+        if intermediates.attentions is not None:
+            intermediates.attentions.append(layer_probabilities(query, key, packed, encoder, ops, bias))
     hidden = ops.layer_norm(ops.linear_add(context, query_input, *layer.attention_out), *layer.attention_norm)
 
     linear_act = getattr(ops, encoder.linear_act)
     inner = linear_act(hidden, *layer.feed_forward_in)  # (N, F)
     return ops.layer_norm(ops.linear_add(inner, hidden, *layer.feed_forward_out), *layer.output_norm)
-
-
-def attend_to_all(
-    hidden: np.ndarray,
-    query_input: np.ndarray,
-    layer: Layer,
-    packed: Packed,
-    encoder: Encoder,
-    ops: Ops,
-    intermediates: Intermediates,
-    bias: np.ndarray | list[np.ndarray] | None,
-) -> np.ndarray:
-    """hidden (N, D), query_input (A, D), bias as in `encode_layer` -> the context (A, D)."""
-    query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value)
-    if isinstance(bias, list):
-        context = attention_by_sequence(ops, query, key, value, packed.bounds, bias)
-    else:
-        biases = () if bias is None else (bias,)  # not every variant of attention takes one
-        context = ops.attention(query, key, value, packed.bounds, packed.key_mask, encoder.heads, *biases)
-    if intermediates.attentions is not None:
-        intermediates.attentions.append(layer_probabilities(query, key, packed, encoder, ops, bias))
-    return context
 
 
 def layer_probabilities(

@@ -82,7 +82,8 @@ def pack(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_ids:
         if mask.ndim > 2:
             score_bias = read_query_mask(mask, ids.shape, arch.heads)
         else:
-            token_mask, key_mask = read_mask(mask, ids.shape, keeps_distances=arch.depends_on_distance)
+            distance_counts = arch.relative_buckets > 0 or arch.windows is not None  # then a masked token between two does too
+            token_mask, key_mask = read_mask(mask, ids.shape, keeps_distances=distance_counts)
     if np.logical_and.reduce(token_mask, axis=None):  # methods of NumPy that run no Python: a pass evicts Python's code
         token_ids, columns = ids.flatten(), np.arange(ids.size) % ids.shape[1]
         bounds = np.arange(len(ids) + 1) * ids.shape[1]

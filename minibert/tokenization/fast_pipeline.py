@@ -66,6 +66,8 @@ class FastPipeline(TokenizationPipeline):
         super().__init__(normalizer, model, raw_matcher, normalized_matcher, pre_tokenizer, trimmer)
         self.ids_cache = SegmentCache(self._segment_ids)
         self.pieces_cache = SegmentCache(self._segment_pieces)
+        # Segments -> their values in a cache.
+        self.ids_of, self.pieces_of = (partial(map, cache.__getitem__) for cache in (self.ids_cache, self.pieces_cache))
 
     def __getstate__(self):
         """The state to copy or pickle: without the compiled form, which belongs to this process."""
@@ -90,7 +92,7 @@ class FastPipeline(TokenizationPipeline):
         """The ids."""
         ids: list[int] = []
         try:
-            for segment_ids in self._look_up(self.ids_cache, self._segments(text)):
+            for segment_ids in self.ids_of(self._segments(text)):
                 ids += segment_ids
         except InputTypeError:
             check_characters(text)  # which names the position in the text
@@ -108,7 +110,7 @@ class FastPipeline(TokenizationPipeline):
     def _columns(self, segments):
         shared, gap = SPANS, self.gap
         ids, spans, word_ids, offset, word_count = [], [], [], 0, 0  # the segment's offset; the words before it
-        for segment, pieces in zip(segments, self._look_up(self.pieces_cache, segments)):
+        for segment, pieces in zip(segments, self.pieces_of(segments)):
             end = offset + len(segment)
             if len(pieces) == 4 and end < MAX_SHARED_END:  # one piece, by far the most frequent case
                 token_id, start, width, _ = pieces
@@ -135,10 +137,6 @@ class FastPipeline(TokenizationPipeline):
 
     def _segments(self, text):
         raise NotImplementedError
-
-    def _look_up(self, cache, segments):
-        """The values of the segments in one of the caches."""
-        return map(cache.__getitem__, segments)
 
     def _segment_ids(self, segment, starts_text=False):
         return tuple([piece[0] for piece in self.analyze(segment, starts_text)])
@@ -286,9 +284,11 @@ class ByteLevelPipeline(FastPipeline):
         self.is_segmented = not normalizer.steps and model.has_all_bytes
         contents = self.added_contents
         self.token_pattern = re.compile("|".join(map(re.escape, contents))) if contents else None
-        self.start_differs = pre_tokenizer.add_prefix_space or bool(trimmer and trimmer.add_prefix_space)
-        self.first_ids_cache = SegmentCache(partial(self._segment_ids, starts_text=True))
-        self.first_pieces_cache = SegmentCache(partial(self._segment_pieces, starts_text=True))
+        if pre_tokenizer.add_prefix_space or (trimmer and trimmer.add_prefix_space):
+            first_ids = SegmentCache(partial(self._segment_ids, starts_text=True))
+            first_pieces = SegmentCache(partial(self._segment_pieces, starts_text=True))
+            self.ids_of = partial(look_up, first_ids, self.ids_cache)
+            self.pieces_of = partial(look_up, first_pieces, self.pieces_cache)
 
     @cached_property
     def batch_encoder(self):
@@ -313,11 +313,10 @@ class ByteLevelPipeline(FastPipeline):
         pieces = self.analyze(segments[0])  # a word may have no piece, which the columns of segments cannot express
         return [piece[0] for piece in pieces], [piece[2:4] for piece in pieces], [piece[4] for piece in pieces]
 
-    def _look_up(self, cache, segments):
-        if not segments or not self.start_differs:
-            return super()._look_up(cache, segments)
-        first_cache = self.first_ids_cache if cache is self.ids_cache else self.first_pieces_cache
-        return chain([first_cache[segments[0]]], map(cache.__getitem__, islice(segments, 1, None)))
+
+def look_up(first_cache, cache, segments):
+    """A text's segments -> their values: of the first one in a cache of its own."""
+    return chain(map(first_cache.__getitem__, segments[:1]), map(cache.__getitem__, islice(segments, 1, None)))
 
 
 def takes_spaces(matcher):

@@ -44,7 +44,7 @@ def test_padding_on_the_left_moves_positions_unless_position_ids_put_them_back(m
     assert not close(model(ids, mask).last_hidden_state[0, 2:], alone)  # 0 is no padding of such a model
     back = model(ids, mask, position_ids=positions).last_hidden_state[0]
     assert close(back[2:], alone) and back[0].any()  # the first one is always there, unseen
-    if not model.architecture.depends_on_distance:
+    if model.architecture.relative_buckets == 0 and model.architecture.windows is None:  # distances do not count
         assert not back[1].any()
 
 
