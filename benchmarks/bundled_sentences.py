@@ -2,7 +2,7 @@
 
     sentences(seed) -> [("The script isn't shallow in the least.", "POSITIVE"), ...]
 
-SST-2's text is of film reviews and cut at punctuation ("ca n't"); the bundled model is asked about anything, written as people
+SST-2's text is of film reviews and cut at punctuation ("ca n't"); the bundled model gets texts about anything, written as people
 write. A sentence's label is its author's. Slots are {domain}, {good}, {bad} and so on; each template is filled at random.
 """
 

@@ -131,13 +131,13 @@ def sources(revision: str) -> Iterator[Path]:
 
 
 def workloads(options: argparse.Namespace) -> dict[str, dict]:
-    """label -> what a worker is asked."""
-    asked: dict[str, dict] = {TOKENIZING: {"kernels": None, "rows": 0, "length": 0}}
+    """label -> a worker's question."""
+    questions: dict[str, dict] = {TOKENIZING: {"kernels": None, "rows": 0, "length": 0}}
     for kernels in options.kernels:
         for shape in options.shapes:
             rows, length = map(int, shape.split("x"))
-            asked[f"{kernels} {shape.replace('x', '×')}"] = {"kernels": kernels, "rows": rows, "length": length}
-    return asked
+            questions[f"{kernels} {shape.replace('x', '×')}"] = {"kernels": kernels, "rows": rows, "length": length}
+    return questions
 
 
 def difference(versions: list[Version], question: dict) -> float:
@@ -170,23 +170,23 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 def compare_revisions(options: argparse.Namespace) -> dict[str, Comparison | str]:
     """workload -> the comparison, or FAIL and why."""
-    asked = workloads(options)
-    found: dict[str, Comparison | str] = {}
+    questions = workloads(options)
+    comparisons: dict[str, Comparison | str] = {}
     settings = json.dumps([options.threads, TURN, str(VOCABULARY)])
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(sources(revision)) for revision in (options.first, options.second)]
         versions = [Version(folder, settings) for folder in folders]
         for version in versions:
             stack.callback(version.close)
-        for label, question in asked.items():
+        for label, question in questions.items():
             error = difference(versions, question)
             limit = MAX_ERROR.get(str(question["kernels"]), MAX_ERROR["fp32"]) if question["kernels"] else 0
             if error <= limit:
-                found[label] = time_pairs(versions, question, 60 * options.minutes / len(asked))
+                comparisons[label] = time_pairs(versions, question, 60 * options.minutes / len(questions))
             else:
-                found[label] = f"FAIL: the answers differ by {error:.1e}"
-            print(f"{label:26}{text_of(found[label])}", flush=True)
-    return found
+                comparisons[label] = f"FAIL: the answers differ by {error:.1e}"
+            print(f"{label:26}{text_of(comparisons[label])}", flush=True)
+    return comparisons
 
 
 def compare_files(first: Path, second: Path) -> dict[str, Comparison | str]:
@@ -194,14 +194,14 @@ def compare_files(first: Path, second: Path) -> dict[str, Comparison | str]:
     before, after = (read(path) for path in (first, second))
     if before["machine"] != after["machine"]:
         raise SystemExit(f"files of one machine can be compared; got {before['machine']} and {after['machine']}.")
-    found: dict[str, Comparison | str] = {}
+    comparisons: dict[str, Comparison | str] = {}
     for label in before["figures"]["seconds"]:
         turns = [content["figures"]["seconds"].get(label, {}) for content in (before, after)]
         for engine in turns[0]:
             if engine != CEILING and all(engine in timed and CEILING in timed for timed in turns):
-                found[f"{label} {engine}"] = unpaired(*(over_ceiling(timed, engine) for timed in turns))
-                print(f"{label:20}{engine:26}{text_of(found[f'{label} {engine}'], MARGIN_OF_FILES)}")
-    return found
+                comparisons[f"{label} {engine}"] = unpaired(*(over_ceiling(timed, engine) for timed in turns))
+                print(f"{label:20}{engine:26}{text_of(comparisons[f'{label} {engine}'], MARGIN_OF_FILES)}")
+    return comparisons
 
 
 def over_ceiling(timed: Mapping[str, Mapping], engine: str) -> list[float]:
@@ -239,11 +239,11 @@ def run(options: argparse.Namespace) -> None:
     files = [Path(name) for name in (options.first, options.second)]
     of_files = all(path.suffix == ".json" for path in files)
     print(f"{machine()}; {options.threads} threads; time of {options.second} over that of {options.first}")
-    found = compare_files(*files) if of_files else compare_revisions(options)
+    comparisons = compare_files(*files) if of_files else compare_revisions(options)
     margin = MARGIN_OF_FILES if of_files else MARGIN
     rows = [
         [label, *(one[:3] if isinstance(one, Comparison) else [None] * 3), one if isinstance(one, str) else one.verdict(margin)]
-        for label, one in found.items()
+        for label, one in comparisons.items()
     ]
     table = {"columns": ["workload", "ratio of times", "from", "to", "verdict"], "rows": rows}
     print("\n" + markdown(table["columns"], rows))

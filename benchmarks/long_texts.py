@@ -118,9 +118,9 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     for name in names:
         speeds = [results[length][name][1] for length in options.lengths]
         worst = max(results[length][name][0] for length in options.lengths)
-        rows.append([name[0], name[1], f"{worst:.0e}", *speeds, *(round(peak) for peak in peaks[name])])
+        rows.append([", ".join(name), f"{worst:.0e}", *speeds, *(round(peak) for peak in peaks[name])])
     lengths = [f"{length:,}" for length in options.lengths]
-    columns = ["way", "engine", "error", *(f"{n}, tokens/s" for n in lengths), *(f"{n}, peak MiB" for n in lengths)]
+    columns = ["way, engine", "error", *(f"{n}, tokens/s" for n in lengths), *(f"{n}, peak MiB" for n in lengths)]
     print(markdown(columns, rows))
     write(options.json, document("long_texts", options.threads, {"long-texts": {"columns": columns, "rows": rows}}))
 

@@ -104,9 +104,9 @@ def main() -> int:
     options = parser.parse_args()
     if min(options.threads, default=0) < 1:
         parser.error("--threads must be 1 or more")
-    found = table(options.shapes, options.threads)
-    print(markdown(found["columns"], found["rows"]))
-    write(options.json, document("partitioning", get_num_threads(), {"partitioning": found}))
+    shares = table(options.shapes, options.threads)
+    print(markdown(shares["columns"], shares["rows"]))
+    write(options.json, document("partitioning", get_num_threads(), {"partitioning": shares}))
     return 0
 
 

@@ -60,6 +60,8 @@ def merge_tables(documents: Iterable[dict], name: str) -> tuple[list[str], list[
         if name in document["tables"]:
             table = document["tables"][name]
             columns |= dict.fromkeys(table["columns"])
+            if len({row[0] for row in table["rows"]}) != len(table["rows"]):
+                raise SystemExit(f"rows of the table {name} must begin with names of their own, by which files are merged")
             for row in table["rows"]:
                 rows.setdefault(row[0], {}).update(zip(table["columns"], row, strict=True))
     return list(columns), [[row.get(column) for column in columns] for row in rows.values()]

@@ -106,7 +106,7 @@ def seconds(call: Callable, texts: list[str]) -> float:
 
 
 def measure(peers: dict[str, Peer], texts: list[str], rounds: int) -> dict[str, tuple[float, float]]:
-    """name -> median seconds (cold, warm). In a round each peer is made anew, and sees the texts twice."""
+    """name -> median seconds (cold, warm). In a round each peer is constructed again, and sees the texts twice."""
     for peer in peers.values():
         peer.make()(texts[:10])  # compiles, and reads what is read once
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}

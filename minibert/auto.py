@@ -166,7 +166,7 @@ class AutoClass:
     ) -> Any:
         """As `PreTrainedModel.from_pretrained`, for whichever model type the checkpoint has."""
         from .kernels.catalog import make_ops
-        from .models.base import check_config
+        from .models.checks import check_config
 
         options, overrides = read_model_options(kernels, strict, overrides)
         make_ops(options.kernels)  # a wrong name is an error before anything is downloaded

@@ -3,7 +3,7 @@
     index     hash of a segment -> the first value of its entry; at most half full
     values    entries: a header, the segment's bytes 16 by 16, and a value for each piece
 
-Words of Thai or Chinese are such segments; encoding one anew takes a hundred times as long.
+Words of Thai or Chinese are such segments; encoding one again takes a hundred times as long.
 """
 
 from __future__ import annotations

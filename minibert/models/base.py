@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,10 +24,9 @@ from ..tensors import check_without_effect, is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .call_arguments import check_of_decoders, passed_labels, refuse_source
 from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_shapes, warn_of_new_head
-from .checks import check_same_tensors, warn_of_padding
+from .checks import check_config, check_is_family, check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
-from .intermediates import Step, record_steps, reference_model
 from .losses import LossHead, head_loss
 from .module import Module
 from .outputs import BaseModelOutput, Loss, ModelOutput, to_tensors
@@ -45,6 +44,9 @@ from .quantized import (
     quantized_tensors,
 )
 from .random_weights import generator, init_tensor
+
+if TYPE_CHECKING:
+    from .intermediates import Step
 
 M = TypeVar("M", bound="PreTrainedModel")
 NO_OPTIONS = ModelOptions()
@@ -347,6 +349,8 @@ class PreTrainedModel(Module):
     ) -> dict[str, Step]:
         """A call's inputs -> every step of the forward pass by its name, in order: a `Step` with its array, its shape and the
         function that computed it (`intermediates.py`), by the reference kernels. Outputs of padding are zeros."""
+        from .intermediates import record_steps, reference_model  # an answer alone need not wait for it
+
         source = input_ids if inputs_embeds is None else inputs_embeds
         if source is None or (inputs_embeds is not None and input_ids is not None) or hasattr(source, "keys"):
             refuse_source(input_ids, inputs_embeds)
@@ -392,23 +396,6 @@ def rebuild(model_class: type[M], config: PreTrainedConfig, tensors: dict[str, n
     model = model_class.__new__(model_class)
     model.build(config, tensors, kernels)
     return model
-
-
-def check_is_family(model_class: type[PreTrainedModel]) -> None:
-    """InputTypeError for PreTrainedModel itself, which describes no encoder."""
-    if not hasattr(model_class, "config_class"):
-        raise InputTypeError(
-            f"a {model_class.__name__} describes no encoder; use AutoModel, or a family's class such as BertModel."
-        )
-
-
-def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
-    """Raise if a configuration that a caller passed to `from_pretrained` is of another class, or not the only source."""
-    if not isinstance(config, config_class):
-        raise InputTypeError(f"config must be a {config_class.__name__}; got {type(config).__name__}.")
-    if overrides:
-        raise InputError(f"with config=..., set the others on it; got {', '.join(overrides)} beside it.")
-    config.check()
 
 
 def check_finite(*arrays: np.ndarray) -> None:

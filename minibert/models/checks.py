@@ -1,4 +1,5 @@
-"""Checks of two things that belong together: ids and their mask, a model and its tokenizer, two sets of tensors."""
+"""Checks of two things that belong together: ids and their mask, a model and its tokenizer, a class and its configuration, two
+sets of tensors."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError, MinibertWarning, VocabularyError, short_repr
 from .packing import Packed
 
@@ -26,6 +28,23 @@ def warn_of_padding(packed: Packed, pad_token_id: int | None) -> bool:
         stacklevel=5,  # of whoever calls the model
     )
     return True
+
+
+def check_is_family(model_class: type) -> None:
+    """InputTypeError for PreTrainedModel itself, which describes no encoder."""
+    if not hasattr(model_class, "config_class"):
+        raise InputTypeError(
+            f"a {model_class.__name__} describes no encoder; use AutoModel, or a family's class such as BertModel."
+        )
+
+
+def check_config(config: Any, config_class: type[PreTrainedConfig], overrides: Mapping[str, Any]) -> None:
+    """Raise if a configuration that a caller passed to `from_pretrained` is of another class, or not the only source."""
+    if not isinstance(config, config_class):
+        raise InputTypeError(f"config must be a {config_class.__name__}; got {type(config).__name__}.")
+    if overrides:
+        raise InputError(f"with config=..., set the others on it; got {', '.join(overrides)} beside it.")
+    config.check()
 
 
 def check_vocabulary(model: Any, tokenizer: Any) -> None:

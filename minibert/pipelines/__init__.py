@@ -173,7 +173,7 @@ def load(task: str | None, name: str | PathLike, config: Any, tokenizer: Any, so
     """A checkpoint's name -> its model and tokenizer, both of one commit."""
     from ..auto import AutoConfig, config_of
     from ..kernels.catalog import make_ops
-    from ..models.base import check_config
+    from ..models.checks import check_config
 
     kernels, strict = (source.model.get(key, DEFAULTS[key]) for key in ("kernels", "strict"))
     others = {key: value for key, value in source.model.items() if key not in ("kernels", "strict")}

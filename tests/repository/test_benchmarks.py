@@ -67,6 +67,12 @@ def test_tables_of_one_name_are_laid_together():
     assert report.caption([first, second], "engines").startswith("<sub>`python -m benchmarks.model`, `startup`: a machine;")
 
 
+def test_rows_of_one_name_in_a_file_are_refused():
+    table = document({"engines": {"columns": ["engine", "a"], "rows": [["x", 1], ["x", 2]]}})
+    with pytest.raises(SystemExit, match="rows of the table engines must begin with names of their own"):
+        report.merge_tables([table], "engines")
+
+
 @pytest.mark.parametrize("content", ["[1", "[]", '{"tables": {}}'])
 def test_a_file_that_no_benchmark_wrote_is_named(content, tmp_path):
     path = tmp_path / "figures.json"
