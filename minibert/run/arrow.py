@@ -60,7 +60,8 @@ class Mapper:
                 raise InputTypeError(f"{name} must be text; got {short_repr(value)}.")
         if not is_integer(threads) or threads < 1:
             raise InputError(f"threads must be an integer, 1 or more; got {short_repr(threads)}.")
-        if not isinstance(kernels, (str, Mapping)):
+        pairs = kernels.items() if isinstance(kernels, Mapping) else ((kernels, kernels),)
+        if not all(isinstance(name, str) for pair in pairs for name in pair):
             raise InputTypeError(f"kernels is a preset, or variants by operation; got {short_repr(kernels)}.")
         check_options(self.task, options)
         self.model, self.text_column, self.prefix, self.reason_column = model, text_column, prefix, reason_column

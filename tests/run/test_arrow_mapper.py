@@ -138,6 +138,7 @@ def test_it_uses_the_threads_it_was_given(model, table):
         ({"threads": 0}, "threads must be an integer, 1 or more; got 0"),
         ({"prefix": 1}, "prefix must be text; got 1"),
         ({"kernels": 1}, "kernels is a preset, or variants by operation; got 1"),
+        ({"kernels": {"linear": ["naive"]}}, "kernels is a preset, or variants by operation; got .*naive"),
     ],
 )
 def test_what_cannot_be_answered_is_one_error(options, message, model):
