@@ -34,8 +34,8 @@ class LegacyMethods(Tokenizer):
 
     def encode_plus(self, text, text_pair=None, add_special_tokens=True, *, pad_to_max_length=False, **options):
         """A call for one text or pair, as in transformers 4; pad_to_max_length=True is padding="max_length"."""
-        is_batch = isinstance(text, (list, tuple)) and not options.get("is_split_into_words", False)
-        if is_batch:
+        is_split = as_flag("is_split_into_words", options.get("is_split_into_words", False))
+        if isinstance(text, (list, tuple)) and not is_split:
             raise InputTypeError(
                 f"encode_plus takes one text or pair; got {type(text).__name__}: {short_repr(text)}."
                 " Call the tokenizer itself for a batch, or prepare_for_model for ids."
