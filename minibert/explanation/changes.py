@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..models.base import PreTrainedModel
+from ..tokenization.stages.template import SPACE_CHARACTER
 from .readout import Readout
 from .targets import Target
-from .words import Word
+from .words import Word, subword_of
 
 BATCH = 32  # texts at once
 CHANGED_WORDS = 5  # those whose absence changes most are replaced
@@ -90,8 +91,9 @@ def proposed_changes(
         word = words[index]
         if tokenizer.mask_token is not None and tokenizer.mask_token_id < len(table):
             changes.append(Change(index, tokenizer.mask_token, Variant(word.first, word.last, (tokenizer.mask_token_id,))))
+        before = " " if word.pieces[0].startswith(SPACE_CHARACTER) else ""  # which is part of a token of byte-level BPE
         for text in neighbors[word] if replacements is None else replacements:
-            ids = tuple(tokenizer.encode(text, add_special_tokens=False))
+            ids = tuple(tokenizer.encode(before + text, add_special_tokens=False))
             if ids:
                 changes.append(Change(index, text, Variant(word.first, word.last, ids)))
     return changes
@@ -100,7 +102,12 @@ def proposed_changes(
 def nearest_words(tokenizer: Any, table: np.ndarray, words: list[Word]) -> dict[Word, list[str]]:
     """Words -> for each the NEIGHBORS whole words of the vocabulary whose embeddings have the largest cosine with its own, the
     mean of its pieces'."""
-    vocabulary = [(token, index) for token, index in tokenizer.get_vocab().items() if token.isalpha() and index < len(table)]
+    prefix = SPACE_CHARACTER if subword_of(tokenizer) == "BPE" else ""  # of a token that begins a word
+    vocabulary = [
+        (token, index)
+        for token, index in tokenizer.get_vocab().items()
+        if token.startswith(prefix) and token.removeprefix(prefix).isalpha() and index < len(table)
+    ]
     if not vocabulary:
         return {word: [] for word in words}
     tokens, rows = [token for token, _ in vocabulary], table[[index for _, index in vocabulary]]
@@ -109,6 +116,6 @@ def nearest_words(tokenizer: Any, table: np.ndarray, words: list[Word]) -> dict[
     for word in words:
         own = table[tokenizer.convert_tokens_to_ids(list(word.pieces))].mean(axis=0)
         order = np.argsort(-(rows @ own) / lengths, kind="stable")[: NEIGHBORS + 8]
-        others = [tokens[int(index)] for index in order if tokens[int(index)].lower() != word.text.lower()]
-        nearest[word] = others[:NEIGHBORS]
+        texts = [tokenizer.convert_tokens_to_string([tokens[int(index)]]).strip() for index in order]
+        nearest[word] = [text for text in texts if text.isalpha() and text.lower() != word.text.lower()][:NEIGHBORS]
     return nearest

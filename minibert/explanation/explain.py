@@ -20,7 +20,7 @@ from .readout import Readout
 from .result import Explanation
 from .similarity import explain_similarity
 from .targets import Example, read_example
-from .words import normalized, words_of
+from .words import normalized, subword_of, words_of
 
 
 @strict_arguments
@@ -81,6 +81,7 @@ class Work:
             task=self.pipe.task,
             model=repr(self.model),
             answer=self.example.answer,
+            subword=subword_of(self.tokenizer),
             texts=texts,
             normalized=tuple(normalized(text, self.tokenizer) for text in texts),
             tokens=[list(encoding.tokens) for encoding in encodings],

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 Panel = tuple[str, str, str]
 TOKENIZATION = "minibert/tokenization/stages/"
+PIECES = {  # the subword model -> how words become tokens, and the files of that
+    "WordPiece": (
+        "The text is normalized, split into words at blanks and punctuation, and each word is looked up in the vocabulary. "
+        "A word that is not there is cut into the longest pieces that are.",
+        ("normalizer.py", "pre_tokenizer.py", "wordpiece.py: longest_match"),
+    ),
+    "BPE": (
+        "The text is split into words, each with the blank before it, which is written Ġ. A word is its bytes at first, each "
+        "written as a character; then neighbors are merged, pair by pair, in the order of a list that was learned.",
+        ("byte_level.py: ByteLevelPreTokenizer", "byte_level_bpe.py: ByteLevelBPE.merge"),
+    ),
+}
 
 
 def panels(explanation: Explanation) -> list[Panel]:
@@ -54,12 +66,8 @@ def text_panel(explanation: Explanation) -> str:
             f'<ul class="words" aria-label="Words, and the pieces of each">{chips}</ul>'
             + (f"<p>Why words were cut:</p><ul>{reasons}</ul>" if reasons else "<p>Each word is a token as it is.</p>")
         )
-    intro = (
-        "<p>The text is normalized, split into words at blanks and punctuation, and each word is looked up in the vocabulary. "
-        "A word that is not there is cut into the longest pieces that are.</p>"
-    )
-    files = [f"{TOKENIZATION}normalizer.py", f"{TOKENIZATION}pre_tokenizer.py", f"{TOKENIZATION}wordpiece.py: longest_match"]
-    return intro + "".join(parts) + source(*files)
+    intro, files = PIECES[explanation.subword]
+    return f"<p>{intro}</p>" + "".join(parts) + source(*(TOKENIZATION + file for file in files))
 
 
 def words_of_text(explanation: Explanation, index: int) -> list:

@@ -43,6 +43,7 @@ class Explanation(Mapping):
     task: str
     model: str  # its repr
     answer: str
+    subword: str  # the tokenizer's model: WordPiece or BPE
     texts: tuple[str, ...]
     normalized: tuple[str, ...]
     tokens: list[list[str]]  # of each row

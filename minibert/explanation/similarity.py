@@ -16,7 +16,7 @@ from ..pipelines.sentence_encoder import SentenceEncoder
 from .changes import Variant, padded
 from .norms import block_norms, mean_attention
 from .result import Explanation
-from .words import Word, normalized, words_of
+from .words import Word, normalized, subword_of, words_of
 
 
 def explain_similarity(encoder: SentenceEncoder, inputs: Any) -> Explanation:
@@ -50,6 +50,7 @@ def explain_similarity(encoder: SentenceEncoder, inputs: Any) -> Explanation:
         task="similarity",
         model=repr(model),
         answer=f"similarity {matches.sum():.3f}",
+        subword=subword_of(tokenizer),
         texts=texts,
         normalized=tuple(normalized(text.lower() if encoder.sentence_config.lower else text, tokenizer) for text in texts),
         tokens=[list(batch[index].tokens) for index in range(2)],

@@ -40,13 +40,18 @@ def reason_of(text: str, pieces: tuple[str, ...], tokenizer: Any) -> str:
         return f"no tokens of the vocabulary put together spell “{text}”, so one token stands for all that is unknown"
     if len(pieces) == 1:
         return ""
-    if not hasattr(tokenizer._pipeline.model, "longest_match"):
-        return f"“{text}” is no token of the vocabulary; it is put together from those that are"
+    if subword_of(tokenizer) == "BPE":
+        return f"of “{text}”, neighbors were merged in the order of the list of merges, and this list has no more pair of them"
     rest = ", then ".join(f"“{piece}”" for piece in pieces[1:])
     return (
         f"“{text}” is no token of the vocabulary; the longest token that it begins with is “{pieces[0]}”, and what is left "
         f"goes on with the longest that fits, {rest}"
     )
+
+
+def subword_of(tokenizer: Any) -> str:
+    """The name of the subword model: "WordPiece" or "BPE"."""
+    return "WordPiece" if hasattr(tokenizer._pipeline.model, "longest_match") else "BPE"
 
 
 def normalized(text: str, tokenizer: Any) -> str:

@@ -1,15 +1,19 @@
 """minibert/explanation: every number is the model's own, and every sum adds up, for each task and family."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from byte_level_cases import our_roberta, trained
 from checkpoints import ROBERTA_LIKE, make_checkpoint
 from explanations import CASES, FAMILIES, input_for, pipeline_for, sentence_encoder
+from paths import ROOT
 
 import minibert
 from minibert import InputError, InputTypeError, explain
 from minibert.explanation import gradients
+from minibert.explanation.panels import PIECES, TOKENIZATION
 
 ALL = [(case, model_type) for case in CASES for model_type in FAMILIES]
 COURSE = "I've been waiting for a HuggingFace course my whole life."
@@ -274,3 +278,28 @@ def test_an_empty_text_and_one_of_unknown_signs_are_explained(explained):
     assert explain(pipe, "").array("leave_one_out").shape == (3, 0)
     (word,) = explain(pipe, "☃").words[0]
     assert word.pieces == ("[UNK]",) and word.reason.startswith("no tokens of the vocabulary")
+
+
+def test_byte_level_pieces_are_explained_by_their_merges():
+    """Words that are put in the place of another are whole words of the vocabulary, with the blank before them."""
+    tokenizer = our_roberta(trained(2000))
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = minibert.RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes)
+    pipe = minibert.pipeline("text-classification", minibert.RobertaForSequenceClassification(config, seed=0), tokenizer)
+    explanation = minibert.explain(pipe, "A good movie with great acting, naïve though")
+    assert explanation.subword == "BPE" and explanation.words[0][1].pieces == ("Ġgood",)
+    assert "no more pair" in next(word.reason for word in explanation.words[0] if word.text == "acting")
+    replacements = {word for _, word in explanation.changes} - {"<mask>"}
+    assert replacements and all(
+        word.isalpha() and f"Ġ{word}" in tokenizer.get_vocab() for word in replacements if word.isascii()
+    )
+    page = explanation.to_html()
+    assert "byte_level_bpe.py: ByteLevelBPE.merge" in page and "wordpiece.py" not in page
+
+
+@pytest.mark.parametrize("subword", PIECES)
+def test_the_page_names_files_that_there_are(subword):
+    for name in PIECES[subword][1]:
+        file, _, function = name.partition(": ")
+        source = (ROOT / TOKENIZATION / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"(def|class) {part}\b", source) for part in filter(None, function.split(".")))

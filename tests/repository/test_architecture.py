@@ -51,7 +51,7 @@ MAY_IMPORT = {
         "weights",
     },
     "training": {"errors", "config", "files", "kernels", "models", "tensors", "weights"},
-    "explanation": {"errors", "files", "kernels", "models", "pipelines", "training"},
+    "explanation": {"errors", "files", "kernels", "models", "pipelines", "tokenization", "training"},
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
     "calibrate": {"errors", "files", "kernels", "pipelines", "training"},
