@@ -13,13 +13,15 @@ from pathlib import Path
 
 import mpnet_weights
 import pytest
-from paths import SST2
+from paths import ROOT, SST2
 
 from minibert import cli
 
 REFERENCES = ("torch", "transformers", "tokenizers")  # what parity tests compare with
 PARITY_REQUIRED = os.environ.get("MINIBERT_PARITY") == "required"
 BROWSER_REQUIRED = os.environ.get("MINIBERT_BROWSER") == "required"
+
+sys.path.append(str(ROOT))  # for benchmarks/, which is no installed package
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, whose children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)

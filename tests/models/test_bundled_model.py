@@ -18,11 +18,9 @@ from paths import ROOT, SST2
 from safetensors.numpy import load_file
 
 import minibert
+from benchmarks import bundled_model, bundled_report, bundled_rows, bundled_sentences
 from minibert.kernels.catalog import PRESETS
 from minibert.quantize import dequantize
-
-sys.path.insert(0, str(ROOT))  # benchmarks/ is no installed package
-from benchmarks import bundled_model, bundled_report, bundled_rows, bundled_sentences
 
 FOLDER = ROOT / "minibert" / "bundled" / "minibert-sst2"
 SENTENCES = [

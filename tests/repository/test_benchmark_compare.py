@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import sys
 
 import numpy as np
 import pytest
 from paths import ROOT
 
-sys.path.insert(0, str(ROOT))
 from benchmarks import compare, peaks
 from benchmarks.compare import Comparison
 

@@ -3,17 +3,13 @@
 import argparse
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
-from paths import ROOT
 
+from benchmarks import model, stages
 from minibert import DistilBertConfig, DistilBertForSequenceClassification
 from minibert.kernels.runtime.thread_count import get_num_threads
-
-sys.path.insert(0, str(ROOT))
-from benchmarks import model, stages
 
 SMALL = {"dim": 32, "hidden_dim": 64, "n_heads": 4, "n_layers": 2, "max_position_embeddings": 64}
 

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import ROOT
 
+from benchmarks import measuring, ops, partitioning, peaks, sizes
 from minibert.kernels.catalog import operations, variants
 from minibert.kernels.registry import REGISTRY
 from minibert.kernels.runtime.thread_count import get_num_threads
-
-sys.path.insert(0, str(ROOT))
-from benchmarks import measuring, ops, partitioning, peaks, sizes
 
 
 def results(operation):

@@ -6,14 +6,11 @@ import sys
 
 import pytest
 from checkpoints import make_checkpoint
-from paths import ROOT
 
-from minibert.run.parts import Counts
-from minibert.run.ray_engine import Worker
-
-sys.path.insert(0, str(ROOT))
 from benchmarks import scaling
 from benchmarks.scaling import ROWS_PER_PART, Steps, estimate
+from minibert.run.parts import Counts
+from minibert.run.ray_engine import Worker
 
 STEPS = Steps(start=10.0, plan=1e-6, schedule=1e-3, read=1e-5, compute=1e-3, write=1e-5, skew=1.5)
 

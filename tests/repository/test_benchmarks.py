@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from paths import ROOT
 
+from benchmarks import goals, measuring, report, startup, training
+from benchmarks.export import export
 from minibert.kernels.catalog import operations, variants
 from minibert.kernels.registry import TRAINING
 from minibert.kernels.runtime.thread_count import get_num_threads
-
-sys.path.insert(0, str(ROOT))
-from benchmarks import goals, measuring, report, startup, training
-from benchmarks.export import export
 
 README = "\n".join((ROOT / room / "README.md").read_text(encoding="utf-8") for room in ("benchmarks", "kernels"))
 MARKED = re.findall(r"<!-- table: ([\w-]+) -->\n(.*?)<!-- /table -->", README, re.DOTALL)
