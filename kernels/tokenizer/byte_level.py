@@ -1,6 +1,6 @@
 """The pieces of a range of a text by byte-level BPE: its words by GPT-2's rule, the bytes of each, their merges.
 
-The definition is `minibert/tokenization/stages/byte_level.py`, and byte_level_bpe.py beside it. `encode_byte_level.py` calls
+The definition is `minibert/tokenization/stages/byte_level.py`, and byte_level_bpe.py beside it. Symbols are those of `merges.py`. `encode_byte_level.py` calls
 this for a segment that is not in a cache, and for a text whose segments depend on each other.
 """
 
@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import jit
-from .merges import EMPTY_SLOT, MAX_WORD_BYTES, Merges, find_word, merge
+from .longest_tokens import LongestTokens, cut
+from .merges import MAX_WORD_BYTES, Merges, merge
 from .segment import append_piece, begins_special, decode_utf16
 
 OTHER, LETTER, NUMBER, WHITE_SPACE = 0, 1, 2, 3  # the classes of characters
@@ -20,11 +21,12 @@ UNIT_D, UNIT_E, UNIT_L, UNIT_M, UNIT_R, UNIT_S, UNIT_T, UNIT_V = map(ord, "delmr
 
 
 class Tables(NamedTuple):
-    """A tokenizer's constant tables. A symbol is the index of a token in the vocabulary."""
+    """A tokenizer's constant tables."""
 
     classes: np.ndarray  # (0x110000,) uint8
-    byte_symbols: np.ndarray  # (256,) int64: byte -> symbol
     merges: Merges
+    longest: LongestTokens
+    is_cut: int  # whether words are cut by `longest_tokens.py`; otherwise they are merged
     tokens: (
         np.ndarray
     )  # int64: symbol -> its id, and in 16 bits each the spaces at its start and end, by which offsets are trimmed
@@ -84,14 +86,14 @@ def load_bytes(text, at, stop, after_prefix, character, tables, scratch):
     or it is too long."""
     size = 0
     if after_prefix:
-        scratch.symbols[0], scratch.sources[0], size = tables.byte_symbols[SPACE_UNIT], character, 1
+        scratch.bytes[0], scratch.sources[0], size = SPACE_UNIT, character, 1
     while at < stop:
         if size > MAX_WORD_BYTES - 4 or (tables.special_first[text[at] & 255] and begins_special(text, at, tables.special)):
             return -1, 0
         code, width = decode_utf16(text, at)
         count = utf8_length(code)
         for index in range(count):
-            scratch.symbols[size + index] = tables.byte_symbols[utf8_byte(code, index, count)]
+            scratch.bytes[size + index] = utf8_byte(code, index, count)
             scratch.sources[size + index] = character
         at, size, character = at + width, size + count, character + 1
     return size, character
@@ -121,11 +123,10 @@ def unpack_token(token):
 @jit()
 def append_word(scratch, size, word, starts_text, tables, output, count):
     """The word in `scratch`, of `size` bytes -> its pieces in `output`; their number with those before."""
-    known = find_word(scratch.symbols, size, tables.merges)
-    if known == EMPTY_SLOT:
-        tokens = merge(scratch, size, tables.merges)
+    if tables.is_cut:
+        tokens = cut(scratch, size, tables.longest, tables.merges)
     else:
-        scratch.symbols[0], scratch.firsts[0], tokens = known, 0, 1
+        tokens = merge(scratch, size, tables.merges)
     scratch.firsts[tokens] = size
     for token in range(tokens):
         symbol = scratch.symbols[token]

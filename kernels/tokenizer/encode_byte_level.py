@@ -21,6 +21,7 @@ from ..simd.memory import add_u8x8, add_u8x12, copy_24_bytes, count_trailing_zer
 from .byte_level import SPACE_UNIT, WHITE_SPACE, Tables, encode_range
 from .encode import LOOKAHEAD, encode, has_segment, key_of, load_and_look_up, spaces_from
 from .long_segments import MAX_LONG_BYTES, LongSegments, append_entry, find_entry, insert_entry, make_long_segments
+from .longest_tokens import longest_tokens_of
 from .merges import merges_of, word_of
 from .segment_cache import (
     CHARACTERS,
@@ -65,11 +66,12 @@ def caches_of(caches):
 
 @jit()
 def tables_of(tables):
-    classes, byte_symbols, merges, tokens, special, special_first, has_prefix, keeps_prefix = tables
+    classes, merges, longest, is_cut, tokens, special, special_first, has_prefix, keeps_prefix = tables
     return Tables(
         data_pointer(classes),
-        data_pointer(byte_symbols),
         merges_of(merges),
+        longest_tokens_of(longest),
+        is_cut,
         data_pointer(tokens),
         data_pointer(special),
         data_pointer(special_first),

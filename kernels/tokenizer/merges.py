@@ -2,12 +2,12 @@
 
     pairs      left symbol, right symbol and rank in one integer; open addressing, at most half full
     filter     a bit for each hash of a pair, 0 for most pairs that are not there: they are not looked for in the larger table
-    merged     rank -> the symbol that the pair becomes
-    words      hash table of the tokens that are what their own bytes merge to: a word that is such a token needs no merges
 
-Symbols are tokens by their index in the vocabulary; at first those of a word's bytes. The definition is
-`minibert/tokenization/stages/byte_level_bpe.py`. Words are short, so the next pair is the least of all, eight of which a vector
-instruction compares.
+A symbol is a token's number: the bytes first, then what the merges give, in the order of their rank. So that of a merge is
+BYTES + rank, unless two merges give the same token. The definition is `minibert/tokenization/stages/byte_level_bpe.py`.
+
+`merge` takes any list of merges. Words are short, so the next pair is the least of all, eight of which a vector instruction
+compares. For the lists that a trainer makes, `longest_tokens.py` is faster.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ NO_RANK = (1 << RANK_BITS) - 1
 EMPTY_SLOT = -1
 FILTER_BITS = 20
 INDEX_BITS_OF_KEY = 16
+BYTES = 256
 MAX_WORD_BYTES = 4096  # the time of `merge` grows with the square
 NO_KEY = NO_RANK << INDEX_BITS_OF_KEY
 
@@ -33,11 +34,9 @@ class Merges(NamedTuple):
     pairs: np.ndarray  # (1 << bits,) int64
     bits: int
     filter: np.ndarray  # (1 << FILTER_BITS - 3,) uint8
-    merged: np.ndarray  # int32
-    words: np.ndarray  # (1 << word_bits,) int32: a symbol, or EMPTY_SLOT
-    word_bits: int
-    token_bytes: np.ndarray  # int32: the bytes of all tokens, as symbols
-    bounds: np.ndarray  # (symbols + 1,) int32: where in token_bytes those of a symbol begin
+    lefts: np.ndarray  # int32, as the next two: rank -> the symbols of the pair
+    rights: np.ndarray
+    merged: np.ndarray  # ... and the symbol that it becomes
 
 
 @jit()
@@ -85,14 +84,16 @@ def rank_of(merges, left, right):
 
 
 class Word(NamedTuple):
-    """Working memory for a word: a linked list of symbols, by the index of the first byte of each."""
+    """Working memory for a word. For `merge` its symbols are a linked list, by the index of the first byte of each."""
 
-    symbols: np.ndarray  # int64, as all of these: the symbol
+    bytes: np.ndarray  # int64, as all of these
+    sources: np.ndarray  # the character of each byte
+    symbols: np.ndarray  # the result: each token,
+    firsts: np.ndarray  # and its first byte
     following: np.ndarray  # the next symbol
     previous: np.ndarray
     keys: np.ndarray  # of the pair with the next symbol: its rank and this index; or NO_KEY and the index
-    firsts: np.ndarray  # the result: the first byte of each token
-    sources: np.ndarray  # the character of each byte
+    dead_ends: np.ndarray  # for longest_tokens.py: 1 for a byte at which no token can begin
 
 
 @jit()
@@ -115,7 +116,9 @@ def least(keys, size):
 
 @jit()
 def merge(word, size, merges):
-    """A word of `size` bytes, whose symbols are in `word` -> the number of its tokens: word.symbols and word.firsts."""
+    """A word of `size` bytes, which are in word.bytes -> the number of its tokens: word.symbols and word.firsts."""
+    for index in range(size):
+        word.symbols[index] = word.bytes[index]
     for index in range(size):
         word.following[index], word.previous[index] = index + 1, index - 1
         set_key(word, index, size, merges)
@@ -140,49 +143,10 @@ def merge(word, size, merges):
 
 
 @jit()
-def slot_of_word(symbols, size, bits):
-    """The first slot of a word of `size` bytes."""
-    hashed = np.uint64(size)
-    for index in range(size):
-        hashed = (hashed ^ np.uint64(symbols[index])) * MULTIPLIER
-    return np.int64(hashed >> np.uint64(64 - bits))
-
-
-@jit()
-def is_token(symbols, size, token, merges):
-    """Whether these bytes are those of the token."""
-    start = np.int64(merges.bounds[token])
-    if np.int64(merges.bounds[token + 1]) - start != size:
-        return False
-    equal = 0
-    while equal < size and symbols[equal] == merges.token_bytes[start + equal]:
-        equal += 1
-    return equal == size
-
-
-@jit()
-def find_word(symbols, size, merges):
-    """The token that the bytes of a word merge to; EMPTY_SLOT if that is not one, or not known."""
-    slot = slot_of_word(symbols, size, merges.word_bits)
-    while True:
-        token = np.int64(merges.words[slot])
-        if token == EMPTY_SLOT or is_token(symbols, size, token, merges):
-            return token
-        slot = (slot + 1) & ((1 << merges.word_bits) - 1)
-
-
-@jit()
 def merges_of(merges):
-    pairs, bits, filter, merged, words, word_bits, token_bytes, bounds = merges
+    pairs, bits, filter, lefts, rights, merged = merges
     return Merges(
-        data_pointer(pairs),
-        bits,
-        data_pointer(filter),
-        data_pointer(merged),
-        data_pointer(words),
-        word_bits,
-        data_pointer(token_bytes),
-        data_pointer(bounds),
+        data_pointer(pairs), bits, data_pointer(filter), data_pointer(lefts), data_pointer(rights), data_pointer(merged)
     )
 
 
@@ -195,23 +159,6 @@ def word_of(scratch):
         data_pointer(scratch[3]),
         data_pointer(scratch[4]),
         data_pointer(scratch[5]),
+        data_pointer(scratch[6]),
+        data_pointer(scratch[7]),
     )
-
-
-@jit()
-def build_words(merges, scratch, tokens):
-    """Fill `words`, all EMPTY_SLOT at first, with those of the first `tokens` symbols that their bytes merge to."""
-    merges, word = merges_of(merges), word_of(scratch)
-    for token in range(tokens):
-        start = np.int64(merges.bounds[token])
-        size = np.int64(merges.bounds[token + 1]) - start
-        if size == 0 or size > MAX_WORD_BYTES:
-            continue
-        for index in range(size):
-            word.symbols[index] = np.int64(merges.token_bytes[start + index])
-        slot = slot_of_word(word.symbols, size, merges.word_bits)
-        if merge(word, size, merges) > 1 or word.symbols[0] != token:
-            continue
-        while merges.words[slot] != EMPTY_SLOT:
-            slot = (slot + 1) & ((1 << merges.word_bits) - 1)
-        merges.words[slot] = token

@@ -211,3 +211,15 @@ def added_units(contents):
     first = np.zeros(256, np.uint8)
     first[[content[0] & 255 for content in units]] = 1
     return np.concatenate([*units, np.zeros(1, np.uint16)]), first
+
+
+def build_trie(trie, bind, codes, bounds, ids, words):
+    """Pieces as for `trie.build` -> its nodes and values."""
+    size = 1 << (len(codes) + int(codes.max())).bit_length()
+    stack, labels = np.empty((len(codes) + 2, 4), np.int64), np.empty((codes.max() + 1, 2), np.int64)
+    while True:
+        nodes, values = np.full(size, trie.FREE, np.int64), np.full(size, trie.FREE, np.int32)
+        bind(trie.build, codes, bounds, ids, words, nodes, values, np.zeros(size, np.uint8), stack, labels)()
+        if nodes[trie.WORD_ROOT] != trie.FREE:
+            return nodes, values
+        size *= 2

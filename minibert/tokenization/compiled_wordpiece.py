@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import BatchEncoder, added_units
+from .compiled import BatchEncoder, added_units, build_trie
 from .stages.normalizer import CHINESE, TranslationTable, clean, decompose, drop_accents, drop_marks, space_out_chinese
 from .stages.unicode import unicode_table
 
@@ -48,15 +48,7 @@ def make_trie(trie, bind, model):
     codes = np.zeros(0x110000, np.int32)
     codes[characters] = 1
     codes[codes > 0] = np.arange(1, codes.sum() + 1)
-    size = 1 << (len(characters) + len(codes[codes > 0])).bit_length()
-    stack, labels = np.empty((len(characters) + 2, 4), np.int64), np.empty((codes.max() + 1, 2), np.int64)
-    while True:
-        nodes, values = np.full(size, trie.FREE, np.int64), np.full(size, trie.FREE, np.int32)
-        used = np.zeros(size, np.uint8)
-        bind(trie.build, codes[characters], bounds, ids, len(words), nodes, values, used, stack, labels)()
-        if nodes[trie.WORD_ROOT] != trie.FREE:
-            return codes, nodes, values
-        size *= 2
+    return codes, *build_trie(trie, bind, codes[characters], bounds, ids, len(words))
 
 
 def normal_forms(segment, codes, normalizer, isolates_punctuation):

@@ -1,5 +1,6 @@
 """The compiled batch path of byte-level BPE gives what a call of the tokenizer gives for each text."""
 
+import itertools
 import random
 
 import numpy as np
@@ -8,6 +9,7 @@ from byte_level_cases import (
     CONTEXTS,
     FLAGS,
     PARTS,
+    SPECIAL,
     our_gpt2,
     our_roberta,
     pair_of_robertas,
@@ -22,8 +24,9 @@ from packed_encodings import BYTE_LEVEL_FALLBACK, calls, check, rows, sweep
 from tokenization_cases import MARKS, SCALARS, SPACES, WORDS
 
 from benchmarks.multilingual import lines
-from minibert.kernels.tokenizer import long_segments, merges, segment_cache
+from minibert.kernels.tokenizer import byte_level, long_segments, merges, segment_cache
 from minibert.tokenization import AddedToken, PreTrainedTokenizerFast, compiled
+from minibert.tokenization.stages.byte_level import BYTE_CHARACTERS
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=lambda flags: " ".join(name for name in flags if flags[name]) or "none")
@@ -194,3 +197,45 @@ def test_a_vocabulary_that_lacks_bytes_is_encoded_by_calls(tmp_path):
 def test_a_vocabulary_without_merges():
     vocab, _ = trained(2000)
     check(our_roberta((vocab, [])), ["a new day", "中 é", ""])
+
+
+# --- words cut into their longest tokens, which is not how BPE is defined ---
+
+
+def made_up(draw, letters, count, *, is_learned):
+    """(vocab, merges) of random pairs. is_learned: as from a trainer, each result once, and after its two sides."""
+    known, merges = list(letters), []
+    while len(merges) < count:
+        pair = draw.choices(known, k=2)
+        if " ".join(pair) not in merges and (not is_learned or "".join(pair) not in known):
+            merges.append(" ".join(pair))
+            known.append("".join(pair))
+    if not is_learned:
+        draw.shuffle(merges)
+    tokens = [*SPECIAL, *BYTE_CHARACTERS, *known]
+    return {token: index for index, token in enumerate(dict.fromkeys(tokens))}, merges
+
+
+def is_cut(tokenizer):
+    return bool(byte_level.Tables(*tokenizer._pipeline.batch_encoder.tables).is_cut)
+
+
+@pytest.mark.parametrize("letters", ["a", "ab", "abc", "aÃ©"])
+@pytest.mark.parametrize("is_learned", [True, False], ids=["learned", "in any order"])
+def test_words_of_made_up_merges(letters, is_learned):
+    """Of few letters, so that merges compete for them, and most tokens are never what their bytes merge to."""
+    draw = random.Random(f"{letters} {is_learned}")
+    for count in (1, 2, 3, 5, 8, 13, 30, 60):
+        tokenizer = our_roberta(made_up(draw, letters, min(count, 12) if letters == "a" else count, is_learned=is_learned))
+        assert is_cut(tokenizer) or not is_learned
+        alphabet = letters.replace("Ã©", "é")
+        words = ["".join(word) for size in range(1, 7) for word in itertools.product(alphabet, repeat=size)]
+        words += ["".join(draw.choices(alphabet, k=draw.randrange(7, 60))) for _ in range(300)]
+        check(tokenizer, [" ".join(words), *words[-20:]])
+
+
+def test_only_learned_merges_are_cut():
+    vocab, merges = trained(2000)
+    assert is_cut(our_roberta((vocab, merges))) and is_cut(our_roberta((vocab, [])))
+    assert not is_cut(our_roberta((vocab, merges[::-1])))  # before those that give its sides
+    assert not is_cut(our_roberta((vocab, [*merges, merges[0]])))  # a result twice
