@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from byte_level_cases import our_roberta, train
 
 from minibert import (
     AdamW,
@@ -20,12 +21,14 @@ from minibert import (
     DistilBertForSequenceClassification,
     InputError,
     MinibertWarning,
+    RobertaConfig,
     Trainer,
     TrainingArguments,
     loss_and_gradients,
     pipeline,
     softmax,
 )
+from minibert.cli import main
 from minibert.quantize import dequantize
 
 CHECKPOINT = "minibert-sst2"
@@ -305,3 +308,51 @@ def test_transformers_reads_what_was_fine_tuned(tmp_path, tokenizer, model):
         expected = theirs(**inputs).logits.numpy()
     assert np.abs(trainer.predict(rows).predictions - expected).max() < 1e-5
     assert np.abs(expected - model(**tokenizer(SENTENCES, padding=True)).logits).max() > 1e-3
+
+
+# --- longer texts: the course names Longformer ---
+
+
+@pytest.fixture(scope="module")
+def longformer(tmp_path_factory, sst2):
+    """The folder of a RoBERTa of four layers, trained on SST-2 from random weights and converted."""
+    folder = tmp_path_factory.mktemp("longformer")
+    header, *lines = (sst2 / "train.tsv").read_text(encoding="utf-8").splitlines()[:4001]
+    (folder / "rows.tsv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    tokenizer = our_roberta(train([line.split("\t")[1] for line in lines], 2000))
+    tokenizer.save_pretrained(folder / "tokenizer")
+    RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=130,
+    ).save_pretrained(folder / "config")
+    start = ["--config", folder / "config" / "config.json", "--tokenizer", folder / "tokenizer"]
+    files = ["--train", folder / "rows.tsv", "--text-column", "sentence", "-o", folder / "roberta"]
+    recipe = ["--epochs", 2, "--lr", 1e-3, "--max-length", 64, "--no-progress"]
+    assert main(["train", *map(str, [*start, *files, *recipe])]) == 0
+    assert main(["convert", str(folder / "roberta"), str(folder / "longformer"), "--to", "longformer"]) == 0
+    return folder / "longformer"
+
+
+@pytest.mark.parity
+def test_a_text_of_three_thousand_tokens_is_classified_whole(longformer, sst2):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    tokenizer = AutoTokenizer.from_pretrained(longformer)
+    model = AutoModelForSequenceClassification.from_pretrained(longformer)
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(longformer).eval()
+    sentences = (sst2 / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    text = " ".join(sentence.split("\t")[1] for sentence in sentences)
+    ids = tokenizer(text, truncation=True, max_length=3000, return_tensors="np")["input_ids"]
+    assert ids.shape == (1, 3000)
+    changed = ids.copy()
+    changed[0, 2500] += 1
+    ours = [model(row).logits for row in (ids, changed)]
+    with torch.no_grad():
+        expected = [theirs(torch.tensor(row)).logits.numpy() for row in (ids, changed)]
+    assert all(np.abs(mine - other).max() < 1e-5 for mine, other in zip(ours, expected))
+    assert np.abs(ours[0] - ours[1]).max() > 1e-6  # [CLS] sees all tokens
+    answers = pipeline("text-classification", longformer)(["a wonderful , moving film", "a dull and awful mess"])
+    assert [answer["label"] for answer in answers] == ["LABEL_1", "LABEL_0"]
