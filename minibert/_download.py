@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minibert._connection import connection_problem
 from minibert.errors import DownloadError, GatedModelError, InputError, ModelFileError, ModelNotFoundError
 
 BOT, CONVERSION = "SFconvertbot", "Adding `safetensors` variant of this model"
@@ -108,6 +107,8 @@ def _check_connection(name: str, filename: str, revision: str, cache: Path | Non
     """DownloadError if nothing can connect to the hub, without the client's retries and its log of them."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import get_session
+
+    from minibert._connection import connection_problem  # whose libraries take 25 ms of every start
 
     if time.monotonic() - _last_contact < TRUSTED:
         return
