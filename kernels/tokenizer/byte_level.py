@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import jit
-from .longest_tokens import LongestTokens, cut
+from .longest_tokens import ID, LEADING, ROW, TRAILING, cut
 from .merges import MAX_WORD_BYTES, Merges, merge
 from .segment import append_piece, begins_special, decode_utf16
 
@@ -25,11 +25,9 @@ class Tables(NamedTuple):
 
     classes: np.ndarray  # (0x110000,) uint8
     merges: Merges
-    longest: LongestTokens
-    is_cut: int  # whether words are cut by `longest_tokens.py`; otherwise they are merged
-    tokens: (
-        np.ndarray
-    )  # int64: symbol -> its id, and in 16 bits each the spaces at its start and end, by which offsets are trimmed
+    nodes: np.ndarray  # int64: the trie of `longest_tokens.py`, by which words are cut; empty if they are merged
+    is_cut: int  # whether they are cut
+    tokens: np.ndarray  # (symbols * ROW,) int32: the rows that stand there
     special: np.ndarray  # uint16: the units of added tokens, each terminated by 0, and a last 0
     special_first: np.ndarray  # (256,) uint8: 1 for the low byte of each token's first unit
     has_prefix: int  # whether a text gets a space before it
@@ -115,27 +113,21 @@ def utf8_byte(code, index, count):
 
 
 @jit()
-def unpack_token(token):
-    """An entry of `Tables.tokens` -> (id, spaces at its start, spaces at its end)."""
-    return token & ((1 << 32) - 1), token >> 32 & 0xFFFF, token >> 48
-
-
-@jit()
 def append_word(scratch, size, word, starts_text, tables, output, count):
     """The word in `scratch`, of `size` bytes -> its pieces in `output`; their number with those before."""
     if tables.is_cut:
-        tokens = cut(scratch, size, tables.longest, tables.merges)
+        tokens = cut(scratch, size, tables.nodes, tables.tokens, tables.merges)
     else:
         tokens = merge(scratch, size, tables.merges)
     scratch.firsts[tokens] = size
     for token in range(tokens):
-        symbol = scratch.symbols[token]
         start, end = scratch.sources[scratch.firsts[token]], scratch.sources[scratch.firsts[token + 1] - 1] + 1
-        token_id, leading, trailing = unpack_token(tables.tokens[symbol])
+        row = ROW * scratch.symbols[token]
+        leading, trailing = np.int64(tables.tokens[row + LEADING]), np.int64(tables.tokens[row + TRAILING])
         if leading == 1 and starts_text and start == 0 and tables.keeps_prefix:
             leading = 0
         start = min(start + leading, end)
-        count = append_piece(output, count, token_id, start, max(end - trailing, start), word)
+        count = append_piece(output, count, tables.tokens[row + ID], start, max(end - trailing, start), word)
     return count
 
 

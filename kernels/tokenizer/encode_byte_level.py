@@ -21,7 +21,6 @@ from ..simd.memory import add_u8x8, add_u8x12, copy_24_bytes, count_trailing_zer
 from .byte_level import SPACE_UNIT, WHITE_SPACE, Tables, encode_range
 from .encode import LOOKAHEAD, encode, has_segment, key_of, load_and_look_up, spaces_from
 from .long_segments import MAX_LONG_BYTES, LongSegments, append_entry, find_entry, insert_entry, make_long_segments
-from .longest_tokens import longest_tokens_of
 from .merges import merges_of, word_of
 from .segment_cache import (
     CHARACTERS,
@@ -66,11 +65,11 @@ def caches_of(caches):
 
 @jit()
 def tables_of(tables):
-    classes, merges, longest, is_cut, tokens, special, special_first, has_prefix, keeps_prefix = tables
+    classes, merges, nodes, is_cut, tokens, special, special_first, has_prefix, keeps_prefix = tables
     return Tables(
         data_pointer(classes),
         merges_of(merges),
-        longest_tokens_of(longest),
+        data_pointer(nodes),
         is_cut,
         data_pointer(tokens),
         data_pointer(special),

@@ -34,9 +34,7 @@ class Merges(NamedTuple):
     pairs: np.ndarray  # (1 << bits,) int64
     bits: int
     filter: np.ndarray  # (1 << FILTER_BITS - 3,) uint8
-    lefts: np.ndarray  # int32, as the next two: rank -> the symbols of the pair
-    rights: np.ndarray
-    merged: np.ndarray  # ... and the symbol that it becomes
+    merged: np.ndarray  # int32: rank -> the symbol that the pair becomes
 
 
 @jit()
@@ -144,10 +142,8 @@ def merge(word, size, merges):
 
 @jit()
 def merges_of(merges):
-    pairs, bits, filter, lefts, rights, merged = merges
-    return Merges(
-        data_pointer(pairs), bits, data_pointer(filter), data_pointer(lefts), data_pointer(rights), data_pointer(merged)
-    )
+    pairs, bits, filter, merged = merges
+    return Merges(data_pointer(pairs), bits, data_pointer(filter), data_pointer(merged))
 
 
 @jit()

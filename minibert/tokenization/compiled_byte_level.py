@@ -11,8 +11,6 @@ from .stages.byte_level import BYTE_CHARACTERS, CHARACTER_BYTES
 from .stages.template import SPACES
 from .stages.unicode import unicode_table
 
-LONGEST = (1 << 15) - 1  # spaces of a token that the kernel's table can hold; in a word that it encodes there are fewer
-
 
 def byte_level_encoder(pipeline):
     """The BatchEncoder of a ByteLevelPipeline."""
@@ -22,18 +20,24 @@ def byte_level_encoder(pipeline):
     model, trimmer = pipeline.model, pipeline.trimmer
     results = (left + right for left, right in model.merges)
     symbols = {token: symbol for symbol, token in enumerate(dict.fromkeys(chain(BYTE_CHARACTERS, results, model.vocab)))}
-    tokens = np.array([*map(model.vocab.__getitem__, symbols)], np.int64)
+    lefts, rights = (np.array([symbols[pair[side]] for pair in model.merges], np.int32) for side in (0, 1))
+    tokens = np.zeros((len(symbols), longest_tokens.ROW), np.int32)
+    tokens[:, longest_tokens.ID] = [*map(model.vocab.__getitem__, symbols)]
     if trimmer:
-        for shift, strip in ((32, str.lstrip), (48, str.rstrip)):
-            tokens |= np.array([min(len(token) - len(strip(token, SPACES)), LONGEST) for token in symbols]) << shift
-    pairs = make_merges(merges, bind, model.merges, symbols)
-    is_cut, longest = make_longest_tokens(longest_tokens, merges, trie, bind, pairs, symbols)
+        tokens[:, longest_tokens.LEADING] = [len(token) - len(token.lstrip(SPACES)) for token in symbols]
+        tokens[:, longest_tokens.TRAILING] = [len(token) - len(token.rstrip(SPACES)) for token in symbols]
+    pairs = make_merges(merges, bind, lefts, rights, np.array([*map(symbols.get, map("".join, model.merges))], np.int32))
+    own = merges.BYTES + np.arange(len(lefts))  # the symbols of merges, if these are as a trainer learns them
+    is_cut = bool(((pairs[-1] == own) & (lefts < own) & (rights < own)).all())
+    if is_cut:
+        tokens[own, longest_tokens.LEFT], tokens[own, longest_tokens.RIGHT] = lefts, rights
+    nodes = make_trie(longest_tokens, trie, bind, pairs, [*symbols][: merges.BYTES + len(own)], tokens) if is_cut else own[:0]
     tables = (
         character_classes(byte_level),
         pairs,
-        longest,
+        nodes,
         int(is_cut),
-        tokens,
+        tokens.ravel(),
         *added_units(pipeline.added_contents),
         int(pipeline.pre_tokenizer.add_prefix_space),
         int(bool(trimmer and trimmer.add_prefix_space)),
@@ -42,32 +46,34 @@ def byte_level_encoder(pipeline):
     return BatchEncoder(encode_byte_level.encode_byte_level, tables, encode_byte_level.make_caches, word_scratch)
 
 
-def make_merges(module, bind, pairs, symbols):
+def make_merges(module, bind, lefts, rights, merged):
     """`merges.Merges` as a plain tuple."""
-    bits = max(2 * len(pairs), 2).bit_length()
+    bits = max(2 * len(merged), 2).bit_length()
     slots, filter = np.full(1 << bits, module.EMPTY_SLOT, np.int64), np.zeros(1 << module.FILTER_BITS - 3, np.uint8)
-    lefts, rights = (np.array([symbols[pair[side]] for pair in pairs], np.int32) for side in (0, 1))
     bind(module.build, lefts, rights, slots, bits, filter)()
-    return slots, bits, filter, lefts, rights, np.array([symbols[left + right] for left, right in pairs], np.int32)
+    return slots, bits, filter, merged
 
 
-def make_longest_tokens(module, merges, trie, bind, pairs, symbols):
-    """-> (whether words can be cut; `longest_tokens.LongestTokens` as a plain tuple)."""
-    *_, lefts, rights, merged = pairs
-    own = merges.BYTES + np.arange(len(merged))
-    if not ((merged == own) & (lefts < own) & (rights < own)).all():
-        return False, (np.zeros(1, np.int64), *[np.zeros(1, np.int32)] * 3)
-    reachable = np.zeros(merges.BYTES + len(merged), np.uint8)
-    bind(module.find_reachable, pairs, reachable)()
-    words = [bytes(map(CHARACTER_BYTES.__getitem__, token)) if found else b"" for token, found in zip(symbols, reachable)]
-    sizes, kept = np.array([*map(len, words)], np.int32), np.flatnonzero(reachable)
-    order = np.array(sorted(kept, key=words.__getitem__), np.int32)
+def make_trie(module, trie, bind, merges, results, tokens):
+    """The nodes of `longest_tokens.py`; fills what concerns them in `tokens`. results: the bytes and what they merge to."""
+    reachable = np.zeros(len(results), np.uint8)
+    bind(module.find_reachable, merges, tokens.ravel(), reachable)()
+    words = [bytes(map(CHARACTER_BYTES.__getitem__, token)) for token in results]
+    sizes = np.array([*map(len, words)], np.int32)
+    order = np.array(sorted(np.flatnonzero(reachable), key=words.__getitem__), np.int32)
     bounds = np.cumsum([0, *sizes[order]], dtype=np.int64)
     codes = 1 + np.frombuffer(b"".join(words[symbol] for symbol in order), np.uint8).astype(np.int32)
     nodes, values = build_trie(trie, bind, codes, bounds, order, len(order))
-    shorter = np.full(len(words), module.NO_TOKEN, np.int32)
-    bind(module.find_shorter, nodes, values, codes, bounds, order, shorter)()
-    return True, (nodes, values, shorter, sizes)
+    nodes = nodes[
+        : (np.flatnonzero(nodes != trie.FREE)[-1] | module.BYTE_CODE_MASK) + 1
+    ]  # children of a node share the upper bits
+    ends = np.where(nodes & trie.IS_PIECE, values[: len(nodes)].astype(np.int64) + 1, 0) << module.SYMBOL_SHIFT
+    nodes = np.where(
+        nodes == trie.FREE, 0, nodes & module.BYTE_CODE_MASK | ends | nodes >> trie.BASE_SHIFT << module.BYTE_BASE_SHIFT
+    )
+    tokens[: len(sizes), module.SIZE] = sizes
+    bind(module.find_shorter, nodes, codes, bounds, order, tokens)()
+    return nodes
 
 
 def character_classes(byte_level):
