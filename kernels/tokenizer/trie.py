@@ -75,16 +75,18 @@ def find_base(nodes, used, labels, count, low):
 
     No two nodes have the same base: otherwise the children of one would be taken for those of the other.
     """
+    while low < len(nodes) and nodes[low] != FREE:  # and will be so for all searches
+        low += 1
     probes = 0
     for index in range(low, len(nodes)):
-        base = index ^ labels[0, 0]
-        if nodes[index] != FREE or not base or used[base]:
+        if nodes[index] != FREE:
             continue
-        label = 1
-        while label < count and nodes[base ^ labels[label, 0]] == FREE:
-            label += 1
-        if label == count:
-            return base, index if probes > MAX_PROBES else low
+        base, label = index ^ labels[0, 0], 1
+        if base and not used[base]:
+            while label < count and nodes[base ^ labels[label, 0]] == FREE:
+                label += 1
+            if label == count:
+                return base, index if probes > MAX_PROBES else low
         probes += 1
     return 0, low
 
