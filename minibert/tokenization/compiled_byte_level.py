@@ -18,20 +18,16 @@ def byte_level_encoder(pipeline):
     from minibert.kernels.tokenizer import byte_level, encode_byte_level, longest_tokens, merges, trie
 
     model, trimmer = pipeline.model, pipeline.trimmer
-    results = (left + right for left, right in model.merges)
+    results = ["".join(pair) for pair in model.merges]
     symbols = {token: symbol for symbol, token in enumerate(dict.fromkeys(chain(BYTE_CHARACTERS, results, model.vocab)))}
     lefts, rights = (np.array([symbols[pair[side]] for pair in model.merges], np.int32) for side in (0, 1))
-    tokens = np.zeros((len(symbols), longest_tokens.ROW), np.int32)
-    tokens[:, longest_tokens.ID] = [*map(model.vocab.__getitem__, symbols)]
-    if trimmer:
-        tokens[:, longest_tokens.LEADING] = [len(token) - len(token.lstrip(SPACES)) for token in symbols]
-        tokens[:, longest_tokens.TRAILING] = [len(token) - len(token.rstrip(SPACES)) for token in symbols]
-    pairs = make_merges(merges, bind, lefts, rights, np.array([*map(symbols.get, map("".join, model.merges))], np.int32))
-    own = merges.BYTES + np.arange(len(lefts))  # the symbols of merges, if these are as a trainer learns them
-    is_cut = bool(((pairs[-1] == own) & (lefts < own) & (rights < own)).all())
+    pairs = make_merges(merges, bind, lefts, rights, np.array([symbols[token] for token in results], np.int32))
+    tokens = make_tokens(longest_tokens, model.vocab, symbols, trimmer)
+    own = merges.BYTES + np.arange(len(results))  # the symbols of the results, if the merges are as a trainer learns them
+    is_cut, nodes = bool(((pairs[-1] == own) & (lefts < own) & (rights < own)).all()), np.zeros(0, np.int64)
     if is_cut:
         tokens[own, longest_tokens.LEFT], tokens[own, longest_tokens.RIGHT] = lefts, rights
-    nodes = make_trie(longest_tokens, trie, bind, pairs, [*symbols][: merges.BYTES + len(own)], tokens) if is_cut else own[:0]
+        nodes = make_trie(longest_tokens, trie, bind, pairs, [*BYTE_CHARACTERS, *results], tokens)
     tables = (
         character_classes(byte_level),
         pairs,
@@ -44,6 +40,16 @@ def byte_level_encoder(pipeline):
     )
     word_scratch = len(merges.Word._fields), merges.MAX_WORD_BYTES + 4
     return BatchEncoder(encode_byte_level.encode_byte_level, tables, encode_byte_level.make_caches, word_scratch)
+
+
+def make_tokens(module, vocab, symbols, trimmer):
+    """The rows of `longest_tokens.py`, without what its trie needs."""
+    tokens = np.zeros((len(symbols), module.ROW), np.int32)
+    tokens[:, module.ID] = [vocab[token] for token in symbols]
+    if trimmer:
+        tokens[:, module.LEADING] = [len(token) - len(token.lstrip(SPACES)) for token in symbols]
+        tokens[:, module.TRAILING] = [len(token) - len(token.rstrip(SPACES)) for token in symbols]
+    return tokens
 
 
 def make_merges(module, bind, lefts, rights, merged):
@@ -64,13 +70,11 @@ def make_trie(module, trie, bind, merges, results, tokens):
     bounds = np.cumsum([0, *sizes[order]], dtype=np.int64)
     codes = 1 + np.frombuffer(b"".join(words[symbol] for symbol in order), np.uint8).astype(np.int32)
     nodes, values = build_trie(trie, bind, codes, bounds, order, len(order))
-    nodes = nodes[
-        : (np.flatnonzero(nodes != trie.FREE)[-1] | module.BYTE_CODE_MASK) + 1
-    ]  # children of a node share the upper bits
-    ends = np.where(nodes & trie.IS_PIECE, values[: len(nodes)].astype(np.int64) + 1, 0) << module.SYMBOL_SHIFT
-    nodes = np.where(
-        nodes == trie.FREE, 0, nodes & module.BYTE_CODE_MASK | ends | nodes >> trie.BASE_SHIFT << module.BYTE_BASE_SHIFT
-    )
+    size = (np.flatnonzero(nodes != trie.FREE)[-1] | module.BYTE_CODE_MASK) + 1  # children of a node share the upper bits
+    nodes, values = nodes[:size], values[:size].astype(np.int64)
+    ends = np.where(nodes & trie.IS_PIECE, values + 1, 0) << module.SYMBOL_SHIFT
+    bases = nodes >> trie.BASE_SHIFT << module.BYTE_BASE_SHIFT
+    nodes = np.where(nodes == trie.FREE, 0, nodes & module.BYTE_CODE_MASK | ends | bases)
     tokens[: len(sizes), module.SIZE] = sizes
     bind(module.find_shorter, nodes, codes, bounds, order, tokens)()
     return nodes
