@@ -135,7 +135,7 @@ def without_paths(words: Iterable[str]) -> list[str]:
     return remaining
 
 
-PATH_OPTIONS = ("--json", "--plot", "--model")
+PATH_OPTIONS = ("--json", "--plot", "-o", "--output")
 
 
 def write(path: Path | None, content: dict) -> None:

@@ -81,8 +81,11 @@ def fine_tune(library: Any, model: Path, options: dict[str, Any], train: Rows, d
 
 def compare(options: argparse.Namespace) -> dict:
     """-> a README's table."""
+    import torch
     import transformers
 
+    torch.set_num_threads(options.threads)
+    minibert.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
     engines = {"minibert fast": minibert, "torch fp32": transformers}
     tokenizer = minibert.AutoTokenizer.from_pretrained(model_folder())
@@ -114,24 +117,26 @@ def table_of(figures: dict[str, list[float]]) -> dict:
 
 
 def head_only(options: argparse.Namespace) -> dict:
-    """-> a README's table: the command's time and accuracy."""
+    """-> a README's table: the command's time and accuracy, in float32 and with --bf16."""
+    figures = []
     with tempfile.TemporaryDirectory() as folder:
         lines = (options.data / "train.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
         for name, count in (("few.tsv", 200), ("rows.tsv", options.head_rows)):
             Path(folder, name).write_text("".join(lines[: count + 1]), encoding="utf-8")
-        train_head(options, Path(folder, "few.tsv"))
-        start = time.monotonic()
-        result = train_head(options, Path(folder, "rows.tsv"))
-        seconds = time.monotonic() - start
-    count = min(options.head_rows, len(lines) - 1)
-    goal = f"{HEAD_SECONDS:g}" + ("" if seconds < HEAD_SECONDS else ", missed")
-    return {"columns": ["sentences", "s", "goal, s", "accuracy on dev, %"], "rows": [[count, seconds, goal, 100 * result]]}
+        for products, flags in (("float32", ()), ("bf16", ("--bf16",))):
+            train_head(options, Path(folder, "few.tsv"), flags)
+            start = time.monotonic()
+            result = train_head(options, Path(folder, "rows.tsv"), flags)
+            seconds = time.monotonic() - start
+            goal = f"{HEAD_SECONDS:g}" + ("" if seconds < HEAD_SECONDS else ", missed")
+            figures.append([products, min(options.head_rows, len(lines) - 1), seconds, goal, 100 * result])
+    return {"columns": ["products", "sentences", "s", "goal, s", "accuracy on dev, %"], "rows": figures}
 
 
-def train_head(options: argparse.Namespace, rows: Path) -> float:
+def train_head(options: argparse.Namespace, rows: Path, flags: tuple[str, ...]) -> float:
     """Run the command -> the accuracy on dev. SystemExit with its error if it fails."""
-    output = rows.with_suffix("")
-    command = ["train", "--task", "text-classification", "--model", model_folder(), "--train", rows, "--head-only"]
+    output = rows.with_name(rows.stem + "".join(flags))
+    command = ["train", "--task", "text-classification", "--model", model_folder(), "--train", rows, "--head-only", *flags]
     command += ["--eval", options.data / "dev.tsv", "--text-column", "sentence", "-o", output, "--threads", options.threads]
     done = subprocess.run(
         [sys.executable, "-m", "minibert", *map(str, command)], capture_output=True, text=True, cwd=ROOT, check=False
@@ -146,7 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="FOLDER", required=True, help="with SST-2's train.tsv and dev.tsv")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=4000, help="of train.tsv")
+    parser.add_argument("--rows", type=int, default=4000, help="of train.tsv, to fine-tune on; 0: leave out")
     parser.add_argument(
         "--head-rows", type=int, default=67349, metavar="N", help="of train.tsv, for the head alone; 0: leave out"
     )
@@ -154,16 +159,13 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
-    if min(options.seeds, options.rows, options.threads) < 1 or options.epochs <= 0:
-        parser.error("--seeds, --rows and --threads must be 1 or more, and --epochs above 0")
-    import torch
-
+    if min(options.seeds, options.threads) < 1 or options.rows < 0 or options.epochs <= 0:
+        parser.error("--seeds and --threads must be 1 or more, --rows not negative, and --epochs above 0")
     warnings.simplefilter("ignore")
-    torch.set_num_threads(options.threads)
-    minibert.set_num_threads(options.threads)
     print(f"{machine()}; {options.threads} threads")
-    table = compare(options)
-    tables = {"training-accuracy": table}
+    tables = {}
+    if options.rows > 0:
+        tables["training-accuracy"] = compare(options)
     if options.head_rows > 0:
         tables["head-only"] = head_only(options)
     for name, one in tables.items():

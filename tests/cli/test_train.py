@@ -17,6 +17,7 @@ from paths import ROOT
 import minibert
 from minibert import AutoTokenizer, cli, pipeline
 from minibert.cli.train_options import check_options
+from minibert.training import head_only
 from minibert.training.tasks import TASKS
 
 GOOD, BAD = ("a good film", "great movie !", "i love it"), ("a bad film", "dull movie .", "i hate it")
@@ -173,7 +174,7 @@ def test_a_head_of_another_size_is_replaced(train, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "regression", "multi-label-classification"])
-def test_the_head_alone(train, tmp_path, task):
+def test_the_head_alone(train, tmp_path, task, monkeypatch):
     if task == "token-classification":
         path = tmp_path / "tags.jsonl"
         path.write_text("\n".join(json.dumps({"text": "a good film", "label": "O O B"}) for _ in range(6)))
@@ -196,6 +197,12 @@ def test_the_head_alone(train, tmp_path, task):
     assert (again / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     stronger = train(path, "--task", task, "--head-only", "--weight-decay", "0.1", folder="stronger")[2]
     assert (stronger / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
+    rounded = train(path, "--task", task, "--head-only", "--weight-decay", "1e-5", "--bf16", folder="rounded")[2]
+    assert (rounded / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
+    monkeypatch.setattr(head_only, "SAMPLED", 2)  # as with many rows: first a share of them, then all
+    sampled, _, other = train(path, "--task", task, "--head-only", "--eval", path, "--weight-decay", "1e-5", folder="sampled")
+    assert float(sampled[0].split("loss ")[1].split()[0]) < 0.1
+    assert (other / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
 
 
 def test_a_student_learns_from_a_column_what_it_learns_from_the_teacher(train, reviews, run, tmp_path):

@@ -84,11 +84,11 @@ def test_what_a_benchmark_writes_the_report_reads(tmp_path):
         "ops",
         2,
         {"relu": {"columns": ["variant"], "rows": []}},
-        ["relu", "--data", "a/b", "--json", "x.json", "--plot=p", "--quick"],
+        ["relu", "--data", "a/b", "--json", "x.json", "--plot=p", "-o", "page.md", "--model", "small", "--quick"],
     )
     measuring.write(tmp_path / "figures.json", figures)
     assert report.read(tmp_path / "figures.json") == figures
-    assert figures["command"] == "python -m benchmarks.ops relu --data FOLDER --quick"
+    assert figures["command"] == "python -m benchmarks.ops relu --data FOLDER --model small --quick"
 
 
 def test_the_readme_lists_the_registrys_kernels():
