@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compiler.jit import jit
-from ..simd.memory import data_pointer
+from ..simd.memory import data_pointer, prefetch_line
 from .merges import BYTES, NO_RANK, merges_of, rank_of
 
 # A node of the trie of `trie.py`, in which a byte has the code byte + 1, here with the token that ends in it: the code, the token's
@@ -50,17 +50,17 @@ def stays_apart(merges, tokens, left, right, limit):
 
 @jit()
 def longest_token(nodes, symbols, start, size):
-    """The longest token that symbols[start:size] begins with; there is one for each byte."""
-    base, match, at = nodes[ROOT] >> BYTE_BASE_SHIFT, np.int64(0), start
+    """The longest token that symbols[start:size] begins with, and where it ends; there is one for each byte."""
+    base, match, at, end = nodes[ROOT] >> BYTE_BASE_SHIFT, np.int64(0), start, start
     while base and at < size:
         code = symbols[at] + 1
         node = nodes[base ^ code]
         if node & BYTE_CODE_MASK != code:
             break
         token = node >> SYMBOL_SHIFT & SYMBOL_MASK
-        match = token if token else match
         at, base = at + 1, node >> BYTE_BASE_SHIFT
-    return match - 1
+        match, end = (token, at) if token else (match, end)
+    return match - 1, end
 
 
 @jit()
@@ -68,20 +68,23 @@ def cut(word, size, nodes, tokens, merges):
     """A word of `size` bytes, which are in word.bytes -> the number of its tokens: word.symbols and word.firsts."""
     for at in range(size + 1):
         word.dead_ends[at] = 0
-    count, at, token = 0, 0, longest_token(nodes, word.bytes, 0, size)
+    count, at = 0, 0
+    token, end = longest_token(nodes, word.bytes, 0, size)
     while True:
-        end = at + np.int64(tokens[ROW * token + SIZE])
+        prefetch_line(tokens, ROW * token)
         if not word.dead_ends[end] and (count == 0 or stays_apart(merges, tokens, word.symbols[count - 1], token, NO_RANK)):
             word.symbols[count], word.firsts[count] = token, at
             count, at = count + 1, end
             if at == size:
                 return count
-            token = longest_token(nodes, word.bytes, at, size)
-        elif tokens[ROW * token + SHORTER] != NO_TOKEN:
-            token = np.int64(tokens[ROW * token + SHORTER])
+            token, end = longest_token(nodes, word.bytes, at, size)
+            continue
+        shorter = np.int64(tokens[ROW * token + SHORTER])
+        if shorter != NO_TOKEN:
+            token, end = shorter, at + np.int64(tokens[ROW * shorter + SIZE])
         else:  # no token fits behind the one before
             word.dead_ends[at] = 1
-            count -= 1
+            count, end = count - 1, at
             token, at = word.symbols[count], word.firsts[count]
 
 
