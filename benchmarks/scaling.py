@@ -263,7 +263,8 @@ def page(options: argparse.Namespace, measured: dict, failed: list[str]) -> tupl
     text = f"""# A plan for scale
 
 Written by `{figures["command"]}`: {figures["machine"]}; {figures["date"]}.
-Ray on the same machine, one thread a worker, {options.rows:,} rows in parts of {options.rows_per_part:,}. Each run's sorted parts were the bytes of a run on one machine.
+Ray on the same machine, one thread a worker, {options.rows:,} rows in parts of {options.rows_per_part:,}. Each run's sorted
+parts were the bytes of a run on one machine.
 
 ## Measured: the steps of a run
 

@@ -108,7 +108,7 @@ def _check_connection(name: str, filename: str, revision: str, cache: Path | Non
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import get_session
 
-    from minibert._connection import connection_problem  # whose libraries take 25 ms of every start
+    from minibert._connection import connection_problem  # here: its libraries would take 25 ms of every start
 
     if time.monotonic() - _last_contact < TRUSTED:
         return

@@ -1,7 +1,7 @@
 """The pieces of a range of a text by byte-level BPE: its words by GPT-2's rule, the bytes of each, their merges.
 
-The definition is `minibert/tokenization/stages/byte_level.py`, and byte_level_bpe.py beside it. Symbols are those of `merges.py`. `encode_byte_level.py` calls
-this for a segment that is not in a cache, and for a text whose segments depend on each other.
+The definition is `minibert/tokenization/stages/byte_level.py`, and byte_level_bpe.py beside it; symbols are those of `merges.py`.
+`encode_byte_level.py` calls this for a segment that is not in a cache, and for a text whose segments depend on each other.
 """
 
 from __future__ import annotations

@@ -253,7 +253,7 @@ def solve(options: argparse.Namespace, trainer: Any) -> None:
         batch_size=options.batch_size,
         weight_decay=options.weight_decay,
         options=loss_options(trainer.args),
-        bf16=options.bf16,
+        kernels="bf16" if options.bf16 else None,
     )
     trainer.log({"train_loss": solution.loss, "iterations": solution.iterations})
     if options.eval:

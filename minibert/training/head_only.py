@@ -1,20 +1,19 @@
 """A head on a frozen encoder: vectors of all rows once, then the head alone, to the minimum of its loss.
 
 The head is small and its inputs stay as they are, so whole passes over all rows are cheap, and L-BFGS (Nocedal and Wright,
-"Numerical Optimization", 7.2) needs some tens of them: no learning rate, no epochs, and no randomness. Of many rows every eighth
-comes first, from whose minimum that of all is not far.
+"Numerical Optimization", 7.2) needs some tens of them: no learning rate, no epochs, and no randomness. With many rows, the head is
+fitted to every eighth of them first: the minimum for all is not far from there.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError, TrainingError
-from ..models.base import PreTrainedModel
+from ..models.base import PreTrainedModel, rebuild
 from ..models.labels import as_labels, token_labels
 from ..models.losses import LossOptions, loss_and_grad, tokens_of_loss
 from .backward import Gradients
@@ -26,7 +25,7 @@ from .operations import choose_ops
 
 MEMORY = 10  # steps that L-BFGS remembers
 SMALLEST_STEP = 1e-10
-SAMPLED, STRIDE = 10_000, 8  # with so many rows, each eighth is solved first
+MANY_ROWS, SUBSAMPLING = 10_000, 8  # from this many rows on, the head is first fitted to every eighth
 PATIENCE, LEAST_GAIN = 10, 1e-4  # it ends when so many steps together have gained less than this share of the loss
 
 
@@ -49,24 +48,21 @@ def solve_head(
     weight_decay: float = 1e-4,
     options: LossOptions | None = None,
     max_iterations: int = 200,
-    bf16: bool = False,
+    kernels: str | None = None,
     on_progress: Callable[[str, float], None] | None = None,
 ) -> HeadSolution:
     """Train the head of a classifier in place, the encoder as it is: the minimum of the mean loss over all rows plus
-    weight_decay / 2 times the squared weights (not biases). bf16: the encoder's products are of numbers rounded to bf16.
+    weight_decay / 2 times the squared weights (not biases). kernels: the encoder's, for instance "bf16"; the model's if None.
     TrainingError if the loss is NaN or infinite."""
     heads = model.loss_heads(model.config)
     if len(heads) != 1 or heads[0].form not in ("sequence", "token"):
         raise InputError(f"a head alone is trained of classifiers of texts and of tokens; got a {type(model).__name__}.")
-    encoder = model
-    if bf16:
-        encoder = copy.copy(model)
-        encoder.build(model.config, model.tensors, "bf16")
+    encoder = model if kernels is None else rebuild(type(model), model.config, model.tensors, kernels)
     data = head_data(encoder, rows, collator, batch_size, on_progress)
     names = [name for layer in heads[0].layers for name in (layer.weight, layer.bias) if name]
     start = {name: model.tensors[name] for name in names}
     solution, iterations = flatten(start), 0
-    for stride in (STRIDE, 1) if len(data.labels) >= SAMPLED else (1,):
+    for stride in (SUBSAMPLING, 1) if len(data.labels) >= MANY_ROWS else (1,):
         sample = HeadData(np.ascontiguousarray(data.vectors[::stride]), data.labels[::stride])
         function = head_function(model, sample, start, weight_decay, options or LossOptions())
         solution, loss, steps = minimize(function, solution, max_iterations, on_progress)
