@@ -25,21 +25,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hostile_values import (
-    BASES,
-    CLASSES,
-    KEEPS_UNKNOWN_KEYS,
-    NO_CALLS,
-    PROTOCOLS,
-    PUBLIC,
-    VALID,
-    VALUES,
-    Bench,
-    bert_tokenizer,
-    sample,
-)
+from hostile_values import VALUES
 from public_calls import Call, every_public_call
 from use_results import use_threads
+from valid_calls import BASES, CLASSES, KEEPS_UNKNOWN_KEYS, NO_CALLS, PROTOCOLS, PUBLIC, VALID, Bench, bert_tokenizer, sample
 
 import minibert
 from minibert import InputTypeError, MinibertError, MinibertWarning

@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from hostile_values import (
+from use_results import USES, use, use_threads
+from valid_calls import (
     ABSTRACT,
     CLASSES,
     INTERNAL,
@@ -18,7 +19,6 @@ from hostile_values import (
     bert_tokenizer,
     sample,
 )
-from use_results import USES, use, use_threads
 
 import minibert
 from minibert.config import PreTrainedConfig

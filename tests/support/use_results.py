@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from checkpoints import small_model
-from hostile_values import IDS, PAIRS, TASK_INPUTS, TEXTS, Bench, bert_tokenizer
+from valid_calls import IDS, PAIRS, TASK_INPUTS, TEXTS, Bench, bert_tokenizer
 
 import minibert
 from minibert.config import PreTrainedConfig
