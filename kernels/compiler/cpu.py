@@ -6,6 +6,7 @@ every processor of that level. NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are Numba's
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import sys
@@ -26,6 +27,7 @@ ISA_LEVELS = {  # MINIBERT_ISA, a name that LLVM has too -> its features
     "x86-64-v3": V3,
     "x86-64-v4": (*V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"),
 }
+AMX = {"amx-tile", "amx-bf16", "amx-int8", "avx512f", "avx512vnni"}  # what kernels on tiles need
 
 
 def pin_isa(level: str) -> None:
@@ -55,6 +57,38 @@ def has_fast_bf16(features: set[str], cpu: str) -> bool:
     return cpu.startswith("znver") and {"avx512bf16", "avx512f"} <= features
 
 
+def has_amx(features: set[str]) -> bool:
+    """Whether kernels may multiply bf16 and int8 on AMX's tiles: the processor has them, and the system gives them."""
+    return features >= AMX and tiles_permitted()
+
+
+def tiles_permitted() -> bool:
+    """Ask Linux for the tiles' state, then whether it was given: to all threads, and to forked processes too. Refused before
+    Linux 5.16, by some sandboxes, and if a thread has a small signal stack. (Documentation/arch/x86/xstate.rst of Linux:
+    arch_prctl, ARCH_REQ_XCOMP_PERM and ARCH_GET_XCOMP_PERM.)"""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    call, arch_prctl, request, get, tile_data = ctypes.CDLL(None).syscall, 158, 0x1023, 0x1022, 18
+    call.restype, granted = ctypes.c_long, ctypes.c_uint64()
+    if call(ctypes.c_long(arch_prctl), ctypes.c_long(request), ctypes.c_long(tile_data)) != 0:
+        return False
+    got = call(ctypes.c_long(arch_prctl), ctypes.c_long(get), ctypes.byref(granted))
+    return got == 0 and bool(granted.value >> tile_data & 1)
+
+
+def describe_amx() -> str:
+    """For `minibert kernels`."""
+    if HAS_AMX:
+        return "used"
+    refused = AMX <= FEATURES
+    why = (
+        "the operating system does not give its tiles to this process"
+        if refused
+        else "kernels are compiled for a processor without it"
+    )
+    return f"not used: {why}"
+
+
 if os.environ.get("MINIBERT_ISA"):
     pin_isa(os.environ["MINIBERT_ISA"])
 ARCH = {"AMD64": "x86_64", "aarch64": "arm", "arm64": "arm"}.get(platform.machine(), platform.machine())
@@ -64,3 +98,4 @@ FEATURES = detect_features()
 # Without the instruction, LLVM would call the C library for each fused multiply-add.
 HAS_FMA = "fma" in FEATURES or ARCH == "arm"
 HAS_FAST_BF16 = has_fast_bf16(FEATURES, CPU)
+HAS_AMX = has_amx(FEATURES)

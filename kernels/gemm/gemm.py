@@ -47,6 +47,8 @@ class GemmSpec(NamedTuple):
     tasks: Kernel  # `gemm_tasks` with this type's `pack_rows` and `microkernel`
     k_accumulate: Callable  # steps -> how many of them one running sum takes before it is scaled and added to the total
     scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of the two scratch arrays of `pack_rows`
+    mc_tiles: int = MC_TILES
+    x_slack: int = 0  # floats after packed x that the microkernel may load, but does not use
 
 
 class Weights(NamedTuple):
@@ -78,10 +80,11 @@ def gemm(spec: GemmSpec, activation: int, x, *packed, residual=None, parts: slic
     y = empty(count, len(x), width)
     if len(x):
         tiles = -(-len(x) // spec.mr)
-        packed_x = empty(len(x) * steps * spec.x_step_bytes // 4), empty(len(x), 2)
-        per_task, tasks = partition_tasks(tiles, spec.mr, steps, len(weights.panels) // count, count)
+        row_length = steps * spec.x_step_bytes // 4
+        packed_x = empty(len(x) * row_length + spec.x_slack), empty(len(x), 2)
+        per_task, tasks = partition_tasks(tiles, spec.mr, steps, len(weights.panels) // count, count, spec.mc_tiles)
         added = y[0][:0] if residual is None else pad_columns(residual, width)
-        blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate(steps))
+        blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate(steps), row_length)
         run(spec.tasks, tasks, x, packed_x, weights[:3], y, added, blocking, activation, scratch=spec.scratch(steps))
     trimmed = y[:, :, : weights.outputs]
     if trimmed.flags.c_contiguous:
@@ -99,14 +102,16 @@ def pad_columns(residual, width):
     return np.pad(residual, ((0, 0), (0, width - residual.shape[1])))
 
 
-def partition_tasks(tiles: int, mr: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:
+def partition_tasks(
+    tiles: int, mr: int, steps: int, panels: int, parts: int, mc_tiles: int = MC_TILES
+) -> tuple[tuple[int, int], int]:
     """-> (tiles per task, panels per task), and the number of tasks.
 
     Reading a weight costs as much as multiplying it with ten rows. A task is a sixteenth of a thread's share, so that no
     thread waits long for the last one, but not below 10 µs. The number of tasks is a multiple of the threads if it can be.
     """
     threads = get_num_threads()
-    row_blocks = -(-tiles // MC_TILES)
+    row_blocks = -(-tiles // mc_tiles)
     tiles_per_task = -(-tiles // row_blocks)
     panel_cost = steps * (tiles_per_task * mr + 10)
     task_cost = max(row_blocks * parts * panels * panel_cost // (16 * threads), 40_000)
@@ -137,6 +142,16 @@ def pack_rows(x, next_row, scratch, packed_x, row_scales):
     interleave_rows(x, packed_x)
 
 
+@jit(inline="always")
+def start_tasks():
+    """What a thread does before its first task, and after its last; nothing but for AMX, which replaces both."""
+
+
+@jit(inline="always")
+def end_tasks():
+    pass
+
+
 @jit(nogil=True, error_model="numpy")
 def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, activation):
     """Pack tiles of x until none is left, wait until the other threads have packed theirs, then do tasks until none is left.
@@ -144,13 +159,12 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
     At the end of a task, prefetch the panel this thread will most likely process next."""
     packed, row_scales = packed_x
     panels, scales, epilogue_vectors = weights
-    mr, tiles_per_task, panels_per_task, threads, k_accumulate = blocking
+    mr, tiles_per_task, panels_per_task, threads, k_accumulate, length = blocking  # length: floats of a packed row
     parts, rows, _ = y.shape
     steps, nr = panels.shape[1], panels.shape[2] // 4
     tiles, panels_per_weight = -(-rows // mr), len(panels) // parts
     row_split = rows // tiles, rows % tiles
     column_blocks = -(-panels_per_weight // panels_per_task)  # of a weight
-    length = len(packed) // rows  # of a packed row
     thread, tile = fetch_add(counter[THREAD:]), fetch_add(counter[TILE:])
     while tile < tiles:
         top, bottom = tile_start(tile, row_split), tile_start(tile + 1, row_split)
@@ -164,6 +178,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
         spins += 1
         spin_hint(spins)
     task, tasks = fetch_add(counter), -(-tiles // tiles_per_task) * parts * column_blocks
+    start_tasks()
     while task < tasks:
         part, first_tile = task // column_blocks % parts, task // (parts * column_blocks) * tiles_per_task
         first_panel = task % column_blocks * panels_per_task
@@ -193,6 +208,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
                     if activation != NO_ACTIVATION and last:
                         activate_tile(target, (top, bottom - top, left, nr), activation)
         task = fetch_add(counter)
+    end_tasks()
 
 
 @jit(inline="always")

@@ -1,8 +1,9 @@
 """x weightᵀ + bias with weights in bf16, a float32 without its lower 16 bits.
 
-If the processor multiplies bf16 faster than float32 (`HAS_FAST_BF16`), x is rounded too, and the sums stay float32. A panel's
-row is then two neighbors of k for NR outputs: half the memory, and half the bytes to wait for in a short text. The loops are
-in `../gemm/gemm.py`. If it does not, the product is `register`'s, of x as it is with the rounded weights.
+If the processor multiplies bf16 faster than float32, x is rounded too, and the sums stay float32. A panel's row is then two
+neighbors of k for NR outputs: half the memory, and half the bytes to wait for in a short text. The loops are in
+`../gemm/gemm.py`; the products are those of AMX's tiles (`HAS_AMX`, `../gemm/amx.py`), else of vdpbf16ps
+(`HAS_FAST_BF16`). Without either the product is `register`'s, of x as it is with the rounded weights.
 """
 
 from __future__ import annotations
@@ -13,8 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.cpu import HAS_FAST_BF16
+from ..compiler.cpu import HAS_AMX, HAS_FAST_BF16
 from ..compiler.jit import jit
+from ..gemm.amx import (
+    BLOCK_ROWS,
+    BLOCK_TILES,
+    TILE_STEPS,
+    X_SLACK,
+    configure_tiles,
+    microkernel_amx_bf16,
+    pack_line,
+    release_tiles,
+)
 from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.microkernel import microkernel_bf16
 from ..gemm.packing import as_weights, pack_columns_of, pack_rows_of
@@ -30,6 +41,7 @@ from .epilogues import register_fused
 from .linear_f32 import gemm_f32, pack_f32, repack_f32
 
 X_STEP_BF16 = np.dtype(np.uint32)  # one row of packed x in a step
+STEPS_MULTIPLE = TILE_STEPS if HAS_AMX else 1  # a panel's steps; those after K / 2 are 0
 BF16_TOLERANCE = {
     "tolerance": 0.01,
     "tolerance_reason": "weights keep 8 of 24 bits: each is off by up to 1/512; so is x if the processor multiplies bf16",
@@ -43,12 +55,17 @@ def to_bf16(x):
     return np.where(np.isnan(x), bits >> 16 | 0x40, nearest).astype(np.uint16)
 
 
+def steps_of(inputs: int) -> int:
+    """How many steps of two neighbors K values are."""
+    return -(-inputs // (2 * STEPS_MULTIPLE)) * STEPS_MULTIPLE
+
+
 def pack_bf16(*arrays):
     """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 NR bytes)."""
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
     panels_per_weight = -(-outputs // NR)
-    panels = np.zeros((len(weights), panels_per_weight, NR, inputs + inputs % 2), np.uint16)
+    panels = np.zeros((len(weights), panels_per_weight, NR, 2 * steps_of(inputs)), np.uint16)
     bias = np.zeros((len(weights), 1, panels_per_weight * NR), np.float32)
     for part, weight in enumerate(weights):
         panels[part].reshape(panels_per_weight * NR, -1)[:outputs, :inputs] = to_bf16(weight)
@@ -61,22 +78,21 @@ def repack_bf16(*arrays):
     """As `pack_bf16`, by kernels on threads, into memory that is reused."""
     words = []
     for weight in arrays[0::2]:
-        words.append(empty(len(weight), -(-weight.shape[1] // 2)))
+        words.append(empty(len(weight), steps_of(weight.shape[1])))
         run(round_neighbors, len(weight), np.ascontiguousarray(weight), words[-1].view(np.uint32))
     return as_weights(pack_rows_of(*words), arrays[1::2], len(arrays[0]))
 
 
 def pack_columns_of_bf16(matrix):
     """matrix (K, N) -> panels (P, K / 2, NR) of words: two neighbors of k of a column."""
-    words = empty(-(-len(matrix) // 2), matrix.shape[1])
+    words = empty(steps_of(len(matrix)), matrix.shape[1])
     run(round_row_pairs, len(words), np.ascontiguousarray(matrix), words.view(np.uint32))
     return pack_columns_of(words)
 
 
 @jit(nogil=True, error_model="numpy")
 def round_neighbors(counter, matrix, words):
-    """words (N, K / 2): each row's neighbors as two bf16, the first in the lower half; 0 after an odd last one. A task is a
-    row."""
+    """words (N, K / 2): each row's neighbors as two bf16, the first in the lower half; 0 after the last one. A task is a row."""
     row, inputs = fetch_add(counter), matrix.shape[1]
     while row < len(matrix):
         source, target = matrix[row], words[row]
@@ -84,21 +100,26 @@ def round_neighbors(counter, matrix, words):
             target[i] = pair_of_bf16(source[2 * i], source[2 * i + 1])
         if inputs % 2:
             target[inputs // 2] = pair_of_bf16(source[inputs - 1], np.float32(0))
+        for i in range(-(-inputs // 2), len(target)):
+            target[i] = 0
         row = fetch_add(counter)
 
 
 @jit(nogil=True, error_model="numpy")
 def round_row_pairs(counter, matrix, words):
-    """words (K / 2, N): rows 2 i and 2 i + 1 as two bf16; 0 after an odd last one. A task is a row of words."""
+    """words (K / 2, N): rows 2 i and 2 i + 1 as two bf16; 0 after the last one. A task is a row of words."""
     row = fetch_add(counter)
     while row < len(words):
-        first, target = matrix[2 * row], words[row]
+        first, target = matrix[min(2 * row, len(matrix) - 1)], words[row]
         second = matrix[min(2 * row + 1, len(matrix) - 1)]
         for i in range(len(target)):
             target[i] = pair_of_bf16(first[i], second[i])
         if 2 * row + 1 == len(matrix):
             for i in range(len(target)):
                 target[i] &= np.uint32(0xFFFF)
+        if 2 * row >= len(matrix):
+            for i in range(len(target)):
+                target[i] = 0
         row = fetch_add(counter)
 
 
@@ -112,15 +133,29 @@ def pair_of_bf16(first, second):
 def pack_rows_bf16(x, next_row, scratch, packed_x, row_scales):
     """A tile's rows of x (R, K) -> packed_x: for each step a word of the rows' two neighbors of k, rounded, with 0 after an
     odd last one. `row_scales` is not used."""
-    rows, inputs = x.shape
-    lines, length = scratch[1], len(packed_x) // rows
+    rows, lines = len(x), scratch[1]
     for row in range(rows):
-        values, halves = x[row], lines[row].view(np.uint16)
-        for i in range(inputs):
-            halves[i] = np.uint16(round_to_bf16(values[i]) >> np.uint32(16))
-        for i in range(inputs, 2 * length):
-            halves[i] = 0
+        round_row(x[row], lines[row].view(np.uint16)[: 2 * (len(packed_x) // rows)])
     interleave_rows(lines[:rows].view(X_STEP_BF16), packed_x.view(X_STEP_BF16))
+
+
+@jit(error_model="numpy")
+def pack_rows_amx_bf16(x, next_row, scratch, packed_x, row_scales):
+    """A block's rows of x (R, K) -> packed_x: for each TILE_STEPS steps that many words of each row. `row_scales` is not used."""
+    rows, line = len(x), scratch[1][0]
+    length = len(packed_x) // rows
+    for row in range(rows):
+        round_row(x[row], line.view(np.uint16)[: 2 * length])
+        pack_line(line[:length], row, rows, packed_x)
+
+
+@jit(inline="always", error_model="numpy")
+def round_row(values, halves):
+    """halves = values as bf16, and 0 after them."""
+    for i in range(len(values)):
+        halves[i] = np.uint16(round_to_bf16(values[i]) >> np.uint32(16))
+    for i in range(len(values), len(halves)):
+        halves[i] = 0
 
 
 @jit(inline="always", error_model="numpy")
@@ -141,6 +176,21 @@ BF16 = GemmSpec(
     gemm_tasks.specialize("gemm_tasks_bf16", pack_rows=pack_rows_bf16, microkernel=microkernel_bf16),
     lambda steps: K_ACCUMULATE // 2,
     scratch_bf16,
+)
+BF16_AMX = GemmSpec(
+    BLOCK_ROWS,
+    X_STEP_BF16.itemsize,
+    gemm_tasks.specialize(
+        "gemm_tasks_amx_bf16",
+        pack_rows=pack_rows_amx_bf16,
+        microkernel=microkernel_amx_bf16,
+        start_tasks=configure_tiles,
+        end_tasks=release_tiles,
+    ),
+    lambda steps: K_ACCUMULATE // 2,  # not read: a block's sums stay in its tiles from one update of y to the next
+    scratch_bf16,
+    BLOCK_TILES,
+    X_SLACK,
 )
 
 
@@ -186,8 +236,8 @@ class Bf16Product(NamedTuple):
     pack_columns: Callable  # matrix (K, N) -> panels
 
 
-if HAS_FAST_BF16:
-    PRODUCT = Bf16Product(partial(gemm, BF16), pack_bf16, repack_bf16, pack_columns_of_bf16)
+if HAS_AMX or HAS_FAST_BF16:
+    PRODUCT = Bf16Product(partial(gemm, BF16_AMX if HAS_AMX else BF16), pack_bf16, repack_bf16, pack_columns_of_bf16)
 else:
     PRODUCT = Bf16Product(gemm_f32, pack_rounded, repack_rounded, lambda matrix: pack_columns_of(rounded(matrix)))
 gemm_bf16 = PRODUCT.gemm

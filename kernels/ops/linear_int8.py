@@ -28,12 +28,21 @@ What was tried, and what each idea costs or gains, is in `kernels/README.md`, "E
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
+from ..compiler.cpu import HAS_AMX
 from ..compiler.jit import jit
-from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
+from ..gemm.amx import (
+    BLOCK_ROWS,
+    BLOCK_TILES,
+    TILE_STEPS,
+    X_SLACK,
+    configure_tiles,
+    microkernel_amx_int8,
+    pack_line,
+    release_tiles,
+)
+from ..gemm.gemm import ALL, GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.int8_isa import INT8_ISA
 from ..gemm.int8_layout import INT8_NR, K_PACK, group_size, pack_panels
 from ..gemm.microkernel import microkernel_int8
@@ -265,11 +274,28 @@ def pack_rows_int8(x, next_row, scratch, packed_x, row_scales):
     scale and zero point: rotated x ≈ scale (value - zero_point)."""
     rotated, values = scratch
     for i in range(len(x)):
-        row = rotate_padded(x[i], rotated[0], x[i + 1] if i + 1 < len(x) else next_row)
-        scale, inverse, zero_point = asymmetric_qparams(row)
-        row_scales[i, 0], row_scales[i, 1] = scale, zero_point
-        quantize_row(row, values[i].view(X_DTYPE), inverse, zero_point)
+        next_of_x = x[i + 1] if i + 1 < len(x) else next_row
+        rotate_and_quantize(x[i], next_of_x, rotated[0], values[i].view(X_DTYPE), row_scales[i])
     interleave_rows(values[: len(x)].view(X_STEP_INT8), packed_x.view(X_STEP_INT8))
+
+
+@jit(error_model="numpy")
+def pack_rows_amx_int8(x, next_row, scratch, packed_x, row_scales):
+    """As `pack_rows_int8`, in the order of AMX's tiles."""
+    rotated, values = scratch
+    for i in range(len(x)):
+        next_of_x = x[i + 1] if i + 1 < len(x) else next_row
+        rotate_and_quantize(x[i], next_of_x, rotated[0], values[0].view(X_DTYPE), row_scales[i])
+        pack_line(values[0], i, len(x), packed_x)
+
+
+@jit(inline="always", error_model="numpy")
+def rotate_and_quantize(x, next_row, rotated, values, row_scale):
+    """A row of x -> values from 0 to 255; its scale and zero point in `row_scale`."""
+    row = rotate_padded(x, rotated, next_row)
+    scale, inverse, zero_point = asymmetric_qparams(row)
+    row_scale[0], row_scale[1] = scale, zero_point
+    quantize_row(row, values, inverse, zero_point)
 
 
 @jit(inline="always", error_model="numpy")
@@ -319,7 +345,25 @@ INT8 = GemmSpec(
     lambda steps: group_size(K_PACK * steps) // K_PACK,
     scratch_int8,
 )
-gemm_int8 = partial(gemm, INT8)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
+INT8_AMX = INT8._replace(
+    mr=BLOCK_ROWS,
+    tasks=gemm_tasks.specialize(
+        "gemm_tasks_amx_int8",
+        pack_rows=pack_rows_amx_int8,
+        microkernel=microkernel_amx_int8,
+        start_tasks=configure_tiles,
+        end_tasks=release_tiles,
+    ),
+    mc_tiles=BLOCK_TILES,
+    x_slack=X_SLACK,
+)
+AMX_ROWS = 8  # fewer wait for the weights, and are as fast without tiles; the bits are the same
+
+
+def gemm_int8(activation, x, *packed, residual=None, parts=ALL):
+    """-> (parts, M, N). A panel whose K is not a multiple of 64 is no sequence of whole tiles."""
+    tiles = HAS_AMX and len(x) >= AMX_ROWS and packed[0].shape[1] % TILE_STEPS == 0
+    return gemm(INT8_AMX if tiles else INT8, activation, x, *packed, residual=residual, parts=parts)
 
 
 @variant("linear", pack_weights=pack_int8, **INT8_TOLERANCE, capturable=True)

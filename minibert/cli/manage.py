@@ -76,9 +76,11 @@ def runs_here(config: Path) -> bool:
 
 def list_kernels(options: argparse.Namespace) -> None:
     from ..kernels.catalog import operations, variants
+    from ..kernels.compiler.cpu import describe_amx
 
     for operation in operations():
         print(f"{operation}\t{', '.join(variants(operation)) or 'composed of others'}")
+    print(f"AMX, in bf16 and int8\t{describe_amx()}")
 
 
 def compile_kernels(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from paths import ROOT
 
 from minibert import hub
 from minibert.kernels.catalog import operations, variants
+from minibert.kernels.compiler.cpu import describe_amx
 
 LABELS = {0: "NEG", 1: "POS", 2: "NEU"}
 
@@ -140,6 +141,7 @@ def test_models_lists_what_is_in_the_cache_and_which_of_it_is_whole(run, monkeyp
 def test_kernels_lists_every_operation_with_its_variants(run):
     status, out, err = run("kernels")
     listed = dict(line.split("\t") for line in out)
+    assert listed.pop("AMX, in bf16 and int8") == describe_amx()
     assert (status, err) == (0, []) and list(listed) == list(operations())
     for operation, names in listed.items():
         assert names == (", ".join(variants(operation)) or "composed of others")
