@@ -357,12 +357,11 @@ INT8_AMX = INT8._replace(
     mc_tiles=BLOCK_TILES,
     x_slack=X_SLACK,
 )
-AMX_ROWS = 8  # fewer wait for the weights, and are as fast without tiles; the bits are the same
 
 
 def gemm_int8(activation, x, *packed, residual=None, parts=ALL):
-    """-> (parts, M, N). A panel whose K is not a multiple of 64 is no sequence of whole tiles."""
-    tiles = HAS_AMX and len(x) >= AMX_ROWS and packed[0].shape[1] % TILE_STEPS == 0
+    """-> (parts, M, N). A panel whose K is not a multiple of 64 is no sequence of whole tiles; the bits are the same."""
+    tiles = HAS_AMX and packed[0].shape[1] % TILE_STEPS == 0
     return gemm(INT8_AMX if tiles else INT8, activation, x, *packed, residual=residual, parts=parts)
 
 

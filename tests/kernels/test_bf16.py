@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 import minibert
 from minibert.kernels.catalog import variants
-from minibert.kernels.compiler.cpu import HAS_FAST_BF16, has_fast_bf16
+from minibert.kernels.compiler.cpu import HAS_AMX, HAS_FAST_BF16, has_fast_bf16
 from minibert.kernels.compiler.trampoline import ArrayType
 from minibert.kernels.ops.linear_bf16 import pack_rounded, repack_rounded, to_bf16
 from minibert.kernels.ops.linear_f32 import pack_f32
@@ -63,7 +63,7 @@ def same(x, y):
     return x.shape == y.shape and x.tobytes() == y.tobytes()
 
 
-@pytest.mark.skipif(not HAS_FAST_BF16, reason="this machine multiplies float32 with rounded weights")
+@pytest.mark.skipif(not (HAS_AMX or HAS_FAST_BF16), reason="this machine multiplies float32 with rounded weights")
 def test_the_packed_weights_are_half_as_large():
     weight, bias = np.ones((96, 128), np.float32), np.ones(96, np.float32)
     half, full = (variants("linear")[name].pack_weights(weight, bias)[0].nbytes for name in ("bf16", "register"))
@@ -125,7 +125,7 @@ def test_a_checkpoint_in_bf16_is_used_as_it_is(tmp_path):
         minibert.DistilBertForSequenceClassification.from_pretrained(folder, kernels=name)(ids).logits
         for name in ("bf16", "fast")
     )
-    assert np.array_equal(half, full) if not HAS_FAST_BF16 else np.allclose(half, full, atol=0.05)
+    assert np.allclose(half, full, atol=0.05) if HAS_AMX or HAS_FAST_BF16 else np.array_equal(half, full)
 
 
 def store_as_bf16(path):
