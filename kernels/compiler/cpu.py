@@ -63,7 +63,7 @@ def has_amx(features: set[str]) -> bool:
 
 
 def tiles_permitted() -> bool:
-    """Ask Linux for the tiles' state, then whether it was given: to all threads, and to forked processes too. Refused before
+    """Request the tiles' state from Linux, then check that it is granted: to all threads, and to forked processes too. Refused before
     Linux 5.16, by some sandboxes, and if a thread has a small signal stack. (Documentation/arch/x86/xstate.rst of Linux:
     arch_prctl, ARCH_REQ_XCOMP_PERM and ARCH_GET_XCOMP_PERM.)"""
     if sys.platform != "linux" or platform.machine() != "x86_64":
@@ -80,13 +80,9 @@ def describe_amx() -> str:
     """For `minibert kernels`."""
     if HAS_AMX:
         return "used"
-    refused = AMX <= FEATURES
-    why = (
-        "the operating system does not give its tiles to this process"
-        if refused
-        else "kernels are compiled for a processor without it"
-    )
-    return f"not used: {why}"
+    if FEATURES >= AMX:
+        return "not used: the operating system does not give its tiles to this process"
+    return "not used: kernels are compiled for a processor without it"
 
 
 if os.environ.get("MINIBERT_ISA"):

@@ -28,19 +28,17 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
-from ..compiler.intrinsic import intrinsic
-from ..compiler.jit import jit
+from ..compiler.intrinsic import Intrinsic, intrinsic
+from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, BYTE, FLOAT, INT, WORD, byte_offset, call, load_unaligned, prefetch, store_unaligned
 from .dtypes import add_bias, dequantize, identity, no_scale, scale_reduced
-from .microkernel import TileArgs
+from .gemm import GemmSpec, gemm_tasks
+from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
 
 TILE_ROWS, TILE_BYTES = 16, 64  # of a row
-TILE_STEPS = 16  # of a panel, which a multiplication takes
-BLOCK_ROWS = 2 * TILE_ROWS
-BLOCK_TILES = 8  # of packed x in a task: with 3 KiB of each row 768 KiB, of an L2 of 2 MiB
-X_SLACK = (TILE_ROWS - 1) * TILE_STEPS  # floats after packed x that are loaded, as a tile is loaded whole
+TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a row of x in a step
 TILE = TILE_ROWS * TILE_BYTES
 ROW_FLOATS, ROW_WORDS = ir.VectorType(FLOAT, TILE_ROWS), ir.VectorType(WORD, TILE_ROWS)
 NOTHING, LINE = ir.VoidType(), 64  # bytes of a cache line
@@ -95,31 +93,6 @@ BF16 = AmxSpec("tdpbf16ps", False, ROW_FLOATS, no_scale, add_bias)
 INT8 = AmxSpec("tdpbusd", True, ROW_WORDS, scale_reduced(identity), dequantize)
 
 
-class BlockOperands(NamedTuple):
-    """A block's function takes these: addresses, then distances in bytes, counts and flags."""
-
-    y: ir.Value
-    x: ir.Value
-    panel: ir.Value
-    next_panel: ir.Value
-    scales: ir.Value
-    epilogue_vectors: ir.Value
-    row_scales: ir.Value
-    residual: ir.Value
-    y_stride: ir.Value
-    scales_stride: ir.Value
-    epilogue_stride: ir.Value
-    row_scales_stride: ir.Value
-    residual_stride: ir.Value
-    rows: ir.Value
-    k_tiles: ir.Value  # how many tiles of a panel are multiplied
-    group_tiles: ir.Value  # how many of them a group has
-    prefetch_lines: ir.Value  # of the next panel, with each tile
-    first: ir.Value  # as in `microkernel.TileOperands`
-    last: ir.Value
-    has_residual: ir.Value
-
-
 @intrinsic
 def configure_tiles(typing):
     """Give this thread its tiles."""
@@ -140,6 +113,17 @@ def release_tiles(typing):
     return types.none(), emit
 
 
+def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsic) -> GemmSpec:
+    """The same data type's product on tiles; `name` is the kernel's."""
+    hooks = {"start_tasks": configure_tiles, "end_tasks": release_tiles}
+    return spec._replace(
+        mr=2 * TILE_ROWS,
+        tasks=gemm_tasks.specialize(name, pack_rows=pack_rows, microkernel=microkernel, **hooks),
+        mc_tiles=8,  # blocks of a task: with 3 KiB of each row 768 KiB, of an L2 of 2 MiB
+        x_slack=(TILE_ROWS - 1) * TILE_STEPS,  # as a tile is loaded whole
+    )
+
+
 @jit(inline="always", error_model="numpy")
 def pack_line(line, row, rows, packed_x):
     """Put a row's words, a multiple of TILE_STEPS, into the packed x of a block of `rows` rows."""
@@ -153,7 +137,7 @@ def pack_line(line, row, rows, packed_x):
 def microkernel_amx_bf16(
     typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last
 ):
-    """As `microkernel.microkernel_bf16`, for up to BLOCK_ROWS rows; a running sum takes all of the panel."""
+    """As `microkernel.microkernel_bf16`, for up to 32 rows; a running sum takes all of the panel."""
     arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
     return kernel_signature(*arrays, tile_args), emitter(BF16)
 
@@ -162,59 +146,39 @@ def microkernel_amx_bf16(
 def microkernel_amx_int8(
     typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last
 ):
-    """As `microkernel.microkernel_int8`, to the bit, for up to BLOCK_ROWS rows."""
+    """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
     arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
     return kernel_signature(*arrays, tile_args), emitter(INT8)
 
 
 def emitter(spec: AmxSpec) -> Callable:
-    """What Numba calls to emit a call of the block, with addresses instead of arrays."""
+    """What Numba calls to emit a call of the block."""
 
     def emit(context, builder, signature, values):
-        *arrays, tile_args, first, last = values
-        arrays = [context.make_array(array_type)(context, builder, value) for array_type, value in zip(signature.args, arrays)]
-        y, x, panel, next_panel, scales, vectors, row_scales, residual = arrays
-        args = TileArgs(*(builder.extract_value(tile_args, i) for i in range(len(TileArgs._fields))))
-        strides = {array: builder.extract_value(array.strides, 0) for array in arrays if array is not x}
-        across = builder.mul(INT(4), args.column)
-        offsets = {
-            y: [builder.mul(args.row, strides[y]), across],
-            x: [builder.mul(INT(4), args.x_start)],
-            panel: [],
-            next_panel: [builder.mul(args.prefetch_row, strides[next_panel])],
-            scales: [across],
-            vectors: [across],
-            row_scales: [builder.mul(args.row, strides[row_scales])],
-            residual: [builder.mul(args.row, strides[residual]), across],
-        }
-        addresses = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in offsets.items()]
-        k_tiles = builder.udiv(builder.extract_value(panel.shape, 0), INT(TILE_STEPS))
-        group_tiles = builder.udiv(args.k_accumulate, INT(TILE_STEPS))
-        prefetched = builder.udiv(builder.add(builder.mul(args.prefetch_stride, INT(TILE_STEPS)), INT(LINE - 1)), INT(LINE))
-        has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
-        counts = args.rows, k_tiles, group_tiles, prefetched
-        strides_passed = [strides[array] for array in (y, scales, vectors, row_scales, residual)]
-        builder.call(block_function(builder.module, spec), [*addresses, *strides_passed, *counts, first, last, has_residual])
+        rows, operands = read_operands(context, builder, signature, values, STEP_BYTES)
+        builder.call(get_or_build_block(builder.module, spec), [rows, *operands])
 
     return emit
 
 
-def block_function(module: ir.Module, spec: AmxSpec) -> ir.Function:
-    """The block, as one function of its own in a module."""
-    function_type = ir.FunctionType(NOTHING, [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
+def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
+    """The block, as one function for all calls in a module."""
+    function_type = ir.FunctionType(NOTHING, [INT] + [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
     function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.instruction}")
     if function.is_declaration:
         function.linkage = "internal"
         function.attributes.add("noinline")
-        Block(ir.IRBuilder(function.append_basic_block("entry")), spec, BlockOperands(*function.args)).emit()
+        rows, *operands = function.args
+        Block(ir.IRBuilder(function.append_basic_block("entry")), spec, rows, TileOperands(*operands)).emit()
     return function
 
 
 class Block:
     """The parts of a block's code, and what they share."""
 
-    def __init__(self, builder: ir.IRBuilder, spec: AmxSpec, operands: BlockOperands):
-        self.builder, self.spec, self.operands = builder, spec, operands
+    def __init__(self, builder: ir.IRBuilder, spec: AmxSpec, rows: ir.Value, operands: TileOperands):
+        self.builder, self.spec, self.rows, self.operands = builder, spec, rows, operands
+        self.k_tiles = builder.udiv(operands.k_steps, INT(TILE_STEPS))  # how many tiles of a panel are multiplied
         self.sums, self.totals = self.buffer(), self.buffer()  # of a group, and of all: four tiles, one after another
 
     def buffer(self) -> ir.Value:
@@ -226,7 +190,7 @@ class Block:
         if self.spec.grouped:
             self.multiply_groups()
         else:
-            self.multiply(INT(0), self.operands.k_tiles)
+            self.multiply(INT(0), self.k_tiles)
         self.for_each_vector(self.store_output)
         self.builder.ret_void()
 
@@ -234,25 +198,26 @@ class Block:
         """For each group of k: multiply, then add the scaled sums to the totals."""
         builder, operands = self.builder, self.operands
         self.for_each_vector(lambda row, half: self.store(self.totals, row, half, self.initial_total(row, half)))
-        groups = builder.udiv(builder.add(operands.k_tiles, builder.sub(operands.group_tiles, INT(1))), operands.group_tiles)
+        group_tiles = builder.udiv(operands.k_accumulate, INT(TILE_STEPS))
+        groups = builder.udiv(builder.add(self.k_tiles, builder.sub(group_tiles, INT(1))), group_tiles)
         with cgutils.for_range(builder, groups) as group:
-            start = builder.mul(group.index, operands.group_tiles)
-            full_stop = builder.add(start, operands.group_tiles)
-            stop = builder.select(builder.icmp_unsigned("<", full_stop, operands.k_tiles), full_stop, operands.k_tiles)
+            start = builder.mul(group.index, group_tiles)
+            full_stop = builder.add(start, group_tiles)
+            stop = builder.select(builder.icmp_unsigned("<", full_stop, self.k_tiles), full_stop, self.k_tiles)
             self.multiply(start, stop)
             scales = byte_offset(builder, operands.scales, builder.mul(group.index, operands.scales_stride))
             self.for_each_vector(lambda row, half: self.add_to_total(row, half, scales))
 
     def for_each_vector(self, emit: Callable) -> None:
         """emit(row, half) in a loop over rows, for both halves of a row."""
-        with cgutils.for_range(self.builder, self.operands.rows) as row:
+        with cgutils.for_range(self.builder, self.rows) as row:
             for half in (0, 1):
                 emit(row.index, half)
 
     def multiply(self, start: ir.Value, stop: ir.Value) -> None:
         """The sums of tiles of k from `start` to `stop`, in four tiles, or two for 16 rows and fewer; stored in `sums`."""
         builder = self.builder
-        with builder.if_else(builder.icmp_unsigned(">", self.operands.rows, INT(TILE_ROWS))) as (tall, short):
+        with builder.if_else(builder.icmp_unsigned(">", self.rows, INT(TILE_ROWS))) as (tall, short):
             with tall:
                 self.multiply_tiles(start, stop, tiles=4)
             with short:
@@ -262,9 +227,12 @@ class Block:
         builder, operands = self.builder, self.operands
         for tile in range(tiles):
             UNIT.zero(builder, tile)
-        share = builder.udiv(builder.add(operands.prefetch_lines, INT(tiles - 1)), INT(tiles))  # lines after each product
+        x_stride, prefetched = (
+            builder.mul(stride, INT(TILE_STEPS)) for stride in (operands.x_stride, operands.prefetch_stride)
+        )
+        share = builder.udiv(builder.add(prefetched, INT(tiles * LINE - 1)), INT(tiles * LINE))  # lines after each product
         with cgutils.for_range_slice(builder, start, stop, INT(1), INT) as (k, _):
-            x = byte_offset(builder, operands.x, builder.mul(k, builder.mul(operands.rows, INT(TILE_BYTES))))
+            x = byte_offset(builder, operands.x, builder.mul(k, x_stride))
             weights = byte_offset(builder, operands.panel, builder.mul(k, INT(2 * TILE)))
             for done, _ in enumerate(self.products(x, weights, tiles)):
                 first_line = builder.mul(share, builder.add(builder.mul(k, INT(tiles)), INT(done)))
@@ -316,7 +284,7 @@ class Block:
         with builder.if_else(operands.last) as (complete, partial):
             with complete:
                 bias = byte_offset(builder, operands.epilogue_vectors, half * TILE_BYTES)
-                row_scales = byte_offset(builder, operands.row_scales, builder.mul(row, operands.row_scales_stride))
+                row_scales = byte_offset(builder, operands.row_scales, builder.mul(row, INT(8)))
                 weight_sums = byte_offset(builder, bias, operands.epilogue_stride)
                 output = self.spec.epilogue(builder, total, bias, weight_sums, row_scales)
                 with builder.if_else(operands.has_residual) as (added, alone):

@@ -144,7 +144,7 @@ def pack_rows(x, next_row, scratch, packed_x, row_scales):
 
 @jit(inline="always")
 def start_tasks():
-    """What a thread does before its first task, and after its last; nothing but for AMX, which replaces both."""
+    """What a thread does before it packs, and after its last task; nothing but for AMX, which replaces both."""
 
 
 @jit(inline="always")
@@ -165,6 +165,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
     tiles, panels_per_weight = -(-rows // mr), len(panels) // parts
     row_split = rows // tiles, rows % tiles
     column_blocks = -(-panels_per_weight // panels_per_task)  # of a weight
+    start_tasks()
     thread, tile = fetch_add(counter[THREAD:]), fetch_add(counter[TILE:])
     while tile < tiles:
         top, bottom = tile_start(tile, row_split), tile_start(tile + 1, row_split)
@@ -178,7 +179,6 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
         spins += 1
         spin_hint(spins)
     task, tasks = fetch_add(counter), -(-tiles // tiles_per_task) * parts * column_blocks
-    start_tasks()
     while task < tasks:
         part, first_tile = task // column_blocks % parts, task // (parts * column_blocks) * tiles_per_task
         first_panel = task % column_blocks * panels_per_task

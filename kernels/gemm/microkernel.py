@@ -109,39 +109,47 @@ def emitter(spec: MicrokernelSpec) -> Callable:
     row's bytes of a step, then those of the next step, ..."""
 
     def emit(context, builder, signature, values):
-        *arrays, tile_args, first, last = values
-        arrays = [context.make_array(array_type)(context, builder, value) for array_type, value in zip(signature.args, arrays)]
-        y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual = arrays
-        args = TileArgs(*(builder.extract_value(tile_args, i) for i in range(len(TileArgs._fields))))
-        y_stride, next_stride, row_scales_stride, *strides = (
-            builder.extract_value(array.strides, 0)
-            for array in (y, next_panel, row_scales, panel, scales, epilogue_vectors, residual)
-        )
-        x_stride = None if signature.args[1].ndim == 1 else builder.extract_value(x.strides, 0)
-        across = builder.mul(INT(4), args.column)
-        offsets = [
-            [builder.mul(args.row, y_stride), across],
-            [builder.mul(INT(4), args.x_start)],
-            [],
-            [builder.mul(args.prefetch_row, next_stride)],
-            [across],
-            [across],
-            [builder.mul(args.row, row_scales_stride)],
-            [builder.mul(args.row, strides[-1]), across],
-        ]
-        starts = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, offsets)]
-        k_steps = builder.extract_value(panel.shape, 0)
-        has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
-        counts = (k_steps, args.prefetch_stride, args.k_accumulate)
-        for rows in switch_on_rows(builder, args.rows, spec.mr):
+        row_count, operands = read_operands(context, builder, signature, values, spec.x_step_bytes)
+        for rows in switch_on_rows(builder, row_count, spec.mr):
             tile = get_or_build_tile(builder.module, spec, rows)
+            if signature.args[1].ndim == 1:  # a constant, which LLVM folds into the tile's addresses
+                operands = operands._replace(x_stride=INT(rows * spec.x_step_bytes))
             for column in range(0, spec.nr, 2 * spec.outputs):
                 further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
-                addresses = [byte_offset(builder, start, distance) for start, distance in zip(starts, further)]
-                x_step = x_stride or INT(rows * spec.x_step_bytes)
-                builder.call(tile, [*addresses, y_stride, x_step, *strides, *counts, first, last, has_residual])
+                addresses = [byte_offset(builder, start, distance) for start, distance in zip(operands, further)]
+                builder.call(tile, [*addresses, *operands[len(addresses) :]])
 
     return emit
+
+
+def read_operands(context, builder, signature, values, x_step_bytes: int) -> tuple[ir.Value, TileOperands]:
+    """A microkernel's arguments -> how many rows the tile has, and what its function takes."""
+    *arrays, tile_args, first, last = values
+    arrays = [context.make_array(array_type)(context, builder, value) for array_type, value in zip(signature.args, arrays)]
+    y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual = arrays
+    args = TileArgs(*(builder.extract_value(tile_args, i) for i in range(len(TileArgs._fields))))
+    y_stride, next_stride, row_scales_stride, *strides = (
+        builder.extract_value(array.strides, 0)
+        for array in (y, next_panel, row_scales, panel, scales, epilogue_vectors, residual)
+    )
+    packed = signature.args[1].ndim == 1
+    x_stride = builder.mul(args.rows, INT(x_step_bytes)) if packed else builder.extract_value(x.strides, 0)
+    across = builder.mul(INT(4), args.column)
+    offsets = [
+        [builder.mul(args.row, y_stride), across],
+        [builder.mul(INT(4), args.x_start)],
+        [],
+        [builder.mul(args.prefetch_row, next_stride)],
+        [across],
+        [across],
+        [builder.mul(args.row, row_scales_stride)],
+        [builder.mul(args.row, strides[-1]), across],
+    ]
+    starts = [byte_offset(builder, builder.bitcast(array.data, ADDRESS), *begin) for array, begin in zip(arrays, offsets)]
+    k_steps = builder.extract_value(panel.shape, 0)
+    has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
+    counts = k_steps, args.prefetch_stride, args.k_accumulate
+    return args.rows, TileOperands(*starts, y_stride, x_stride, *strides, *counts, first, last, has_residual)
 
 
 def get_or_build_tile(module: ir.Module, spec: MicrokernelSpec, rows: int) -> ir.Function:

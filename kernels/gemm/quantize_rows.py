@@ -1,4 +1,5 @@
-"""Rotate a row and round it to integers: `rotate` and the rounding of `ops/quantization.py`, in LLVM IR."""
+"""Rotate a row and round it to integers, as `rotate` and the rounding of `ops/quantization.py` do; what a compiler is slow at is
+LLVM IR."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import numpy as np
 from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
+from ..compiler.jit import jit
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, emit_fma, load_unaligned, prefetch, splat, store_unaligned
 from ..simd.scalar_math import ROUND_MAGIC
@@ -14,6 +16,53 @@ from ..simd.shuffle import shuffle_mask
 from .int8_layout import ROTATION
 
 LANE_FLOATS, LANE_INTS = ir.VectorType(FLOAT, ROTATION), ir.VectorType(WORD, ROTATION)
+
+F = np.float32
+
+
+@jit(inline="always", error_model="numpy")
+def rotate_and_quantize(x, next_row, rotated, values, row_scale):
+    """A row of x -> values from 0 to 255; its scale and zero point in `row_scale`."""
+    row = rotate_padded(x, rotated, next_row)
+    scale, inverse, zero_point = asymmetric_qparams(row)
+    row_scale[0], row_scale[1] = scale, zero_point
+    quantize_row(row, values, inverse, zero_point)
+
+
+@jit(inline="always", error_model="numpy")
+def rotate_padded(row, padded, next_row):
+    """A row (K,) -> it as `quantization.rotate` pads and rotates it, in the array `padded`."""
+    if len(row) == len(padded):
+        rotate_row(row, padded, next_row)
+        return padded
+    for i in range(len(row)):
+        padded[i] = row[i]
+    for i in range(len(row), len(padded)):
+        padded[i] = 0
+    rotate_row(padded, padded, next_row)
+    return padded
+
+
+@jit(inline="always", error_model="numpy")
+def asymmetric_qparams(row):
+    """-> scale, 1 / scale, zero point; NaN, 0, 0 if the row holds NaN or infinity.
+
+    Floats are compared as integers of the same order: the compiler vectorizes that.
+    """
+    low, high = np.int32(0), np.int32(0)
+    for i in range(len(row)):
+        bits = F(row[i]).view(np.int32)
+        order = np.int32(bits ^ np.int32(np.int32(bits >> 31) & np.int32(0x7FFFFFFF)))
+        low = order if order < low else low
+        high = order if order > high else high
+    largest = np.int32(high).view(F)
+    least = np.int32(low ^ np.int32(0x7FFFFFFF)).view(F) if low < 0 else F(0)
+    value_range = largest - least
+    if not value_range < F(np.inf):
+        return F(np.nan), F(0), F(0)
+    value_range = max(value_range, F(1e-30))
+    inverse = F(255) / value_range
+    return value_range / F(255), inverse, np.rint(-least * inverse)
 
 
 @intrinsic

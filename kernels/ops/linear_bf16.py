@@ -16,16 +16,7 @@ import numpy as np
 
 from ..compiler.cpu import HAS_AMX, HAS_FAST_BF16
 from ..compiler.jit import jit
-from ..gemm.amx import (
-    BLOCK_ROWS,
-    BLOCK_TILES,
-    TILE_STEPS,
-    X_SLACK,
-    configure_tiles,
-    microkernel_amx_bf16,
-    pack_line,
-    release_tiles,
-)
+from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, on_tiles, pack_line
 from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.microkernel import microkernel_bf16
 from ..gemm.packing import as_weights, pack_columns_of, pack_rows_of
@@ -177,21 +168,7 @@ BF16 = GemmSpec(
     lambda steps: K_ACCUMULATE // 2,
     scratch_bf16,
 )
-BF16_AMX = GemmSpec(
-    BLOCK_ROWS,
-    X_STEP_BF16.itemsize,
-    gemm_tasks.specialize(
-        "gemm_tasks_amx_bf16",
-        pack_rows=pack_rows_amx_bf16,
-        microkernel=microkernel_amx_bf16,
-        start_tasks=configure_tiles,
-        end_tasks=release_tiles,
-    ),
-    lambda steps: K_ACCUMULATE // 2,  # not read: a block's sums stay in its tiles from one update of y to the next
-    scratch_bf16,
-    BLOCK_TILES,
-    X_SLACK,
-)
+BF16_AMX = on_tiles(BF16, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
 
 
 def pack_rounded(*arrays):

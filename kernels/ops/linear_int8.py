@@ -32,21 +32,12 @@ import numpy as np
 
 from ..compiler.cpu import HAS_AMX
 from ..compiler.jit import jit
-from ..gemm.amx import (
-    BLOCK_ROWS,
-    BLOCK_TILES,
-    TILE_STEPS,
-    X_SLACK,
-    configure_tiles,
-    microkernel_amx_int8,
-    pack_line,
-    release_tiles,
-)
+from ..gemm.amx import TILE_STEPS, microkernel_amx_int8, on_tiles, pack_line
 from ..gemm.gemm import ALL, GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.int8_isa import INT8_ISA
 from ..gemm.int8_layout import INT8_NR, K_PACK, group_size, pack_panels
 from ..gemm.microkernel import microkernel_int8
-from ..gemm.quantize_rows import quantize_row, rotate_row
+from ..gemm.quantize_rows import rotate_and_quantize
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
@@ -289,51 +280,6 @@ def pack_rows_amx_int8(x, next_row, scratch, packed_x, row_scales):
         pack_line(values[0], i, len(x), packed_x)
 
 
-@jit(inline="always", error_model="numpy")
-def rotate_and_quantize(x, next_row, rotated, values, row_scale):
-    """A row of x -> values from 0 to 255; its scale and zero point in `row_scale`."""
-    row = rotate_padded(x, rotated, next_row)
-    scale, inverse, zero_point = asymmetric_qparams(row)
-    row_scale[0], row_scale[1] = scale, zero_point
-    quantize_row(row, values, inverse, zero_point)
-
-
-@jit(inline="always", error_model="numpy")
-def rotate_padded(row, padded, next_row):
-    """A row (K,) -> it as `quantization.rotate` pads and rotates it, in the array `padded`."""
-    if len(row) == len(padded):
-        rotate_row(row, padded, next_row)
-        return padded
-    for i in range(len(row)):
-        padded[i] = row[i]
-    for i in range(len(row), len(padded)):
-        padded[i] = 0
-    rotate_row(padded, padded, next_row)
-    return padded
-
-
-@jit(inline="always", error_model="numpy")
-def asymmetric_qparams(row):
-    """-> scale, 1 / scale, zero point; NaN, 0, 0 if the row holds NaN or infinity.
-
-    Floats are compared as integers of the same order: the compiler vectorizes that.
-    """
-    low, high = np.int32(0), np.int32(0)
-    for i in range(len(row)):
-        bits = F(row[i]).view(np.int32)
-        order = np.int32(bits ^ np.int32(np.int32(bits >> 31) & np.int32(0x7FFFFFFF)))
-        low = order if order < low else low
-        high = order if order > high else high
-    largest = np.int32(high).view(F)
-    least = np.int32(low ^ np.int32(0x7FFFFFFF)).view(F) if low < 0 else F(0)
-    value_range = largest - least
-    if not value_range < F(np.inf):
-        return F(np.nan), F(0), F(0)
-    value_range = max(value_range, F(1e-30))
-    inverse = F(255) / value_range
-    return value_range / F(255), inverse, np.rint(-least * inverse)
-
-
 def scratch_int8(steps):
     return (1, K_PACK * steps), (INT8_ISA.mr, steps * X_STEP_INT8.itemsize // 4)
 
@@ -345,18 +291,7 @@ INT8 = GemmSpec(
     lambda steps: group_size(K_PACK * steps) // K_PACK,
     scratch_int8,
 )
-INT8_AMX = INT8._replace(
-    mr=BLOCK_ROWS,
-    tasks=gemm_tasks.specialize(
-        "gemm_tasks_amx_int8",
-        pack_rows=pack_rows_amx_int8,
-        microkernel=microkernel_amx_int8,
-        start_tasks=configure_tiles,
-        end_tasks=release_tiles,
-    ),
-    mc_tiles=BLOCK_TILES,
-    x_slack=X_SLACK,
-)
+INT8_AMX = on_tiles(INT8, "gemm_tasks_amx_int8", pack_rows_amx_int8, microkernel_amx_int8)
 
 
 def gemm_int8(activation, x, *packed, residual=None, parts=ALL):

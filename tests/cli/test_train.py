@@ -1,4 +1,7 @@
-"""`minibert train`: every task on small files, what it writes and says (recipes: test_train_recipe.py); and that a killed command resumes to the same bytes."""
+"""`minibert train`: every task on small files, what it writes and says; and that a killed command resumes to the same bytes.
+
+How a model learns, as options say it, is in `test_train_recipe.py`.
+"""
 
 import json
 import os

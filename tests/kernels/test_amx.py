@@ -15,14 +15,12 @@ from minibert.kernels.compiler.trampoline import ArrayType
 
 SUPPORT = Path(__file__).parents[1] / "support"
 FEATURES = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni,+avx512bf16,+avx2,+fma,+amx-tile,+amx-bf16,+amx-int8"
-HAS_AMX = set(FEATURES.replace("+", "").split(","))
+ALL_FEATURES = set(FEATURES.replace("+", "").split(","))
 
 PRODUCTS = """
 import amx_emulation
 import numpy as np
-from kernel_cases import cases, cast
 from minibert.kernels.catalog import variants
-from minibert.kernels.ops import linear_int8
 from minibert.kernels.ops.linear_bf16 import PRODUCT, to_bf16
 
 assert PRODUCT.gemm.args[0].tasks.__name__ == "gemm_tasks_amx_bf16"
@@ -121,7 +119,7 @@ def test_a_block_uses_the_processors_own_instructions(spec, panels, scratch, ins
 )
 def test_tiles_are_used_where_the_processor_and_the_system_have_them(missing, permitted, expected, monkeypatch):
     monkeypatch.setattr(cpu, "tiles_permitted", lambda: permitted)
-    assert cpu.has_amx(HAS_AMX - {missing}) == expected
+    assert cpu.has_amx(ALL_FEATURES - {missing}) == expected
 
 
 def test_a_processor_without_tiles_does_not_ask_for_them(monkeypatch):
@@ -132,8 +130,8 @@ def test_a_processor_without_tiles_does_not_ask_for_them(monkeypatch):
 @pytest.mark.parametrize(
     ("features", "used", "said"),
     [
-        (HAS_AMX, True, "used"),
-        (HAS_AMX, False, "not used: the operating system does not give its tiles to this process"),
+        (ALL_FEATURES, True, "used"),
+        (ALL_FEATURES, False, "not used: the operating system does not give its tiles to this process"),
         ({"avx2"}, False, "not used: kernels are compiled for a processor without it"),
     ],
 )
@@ -148,7 +146,7 @@ def test_why_tiles_are_not_used_is_said(features, used, said, monkeypatch):
     ("request_result", "granted", "expected"), [(0, 1 << 17 | 1 << 18, True), (0, 1 << 17, False), (-1, 1 << 18, False)]
 )
 def test_what_the_system_says_is_believed(request_result, granted, expected, monkeypatch):
-    """Asked for as Linux documents it; what was granted is read back."""
+    """The calls have the numbers that Linux documents, and what it granted is read back."""
 
     def syscall(number, code, argument):
         assert (number.value, code.value) in ((158, 0x1023), (158, 0x1022))
