@@ -38,7 +38,7 @@ LAYERS, WIDTH, FEED_FORWARD = 6, 768, 3072
 # of the largest logit: engines that add up in another order differ by some 1e-6; 8 bits round by some hundredths
 MAX_ERROR = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.25}
 BATCH = 32
-CEILING, INT8_CEILING = "fp32 ceiling", "int8 ceiling"
+CEILING = "fp32 ceiling"
 
 
 class Workload(NamedTuple):
@@ -146,7 +146,7 @@ def check_engines(options: argparse.Namespace, folder: Path) -> tuple[dict[str, 
 def compare(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     """All engines, checked and timed -> a README's table; the raw figures."""
     right, errors, missing = check_engines(options, folder)
-    ceilings = {CEILING: "fp32"} | ({INT8_CEILING: "int8"} if peaks.instruction("int8") else {})
+    ceilings = {f"{numbers} ceiling": numbers for numbers in peaks.NUMBERS if numbers != "bf16" and peaks.instruction(numbers)}
     rows: dict[str, dict] = {name: {} for name in (*errors, *ceilings)}
     seconds: dict[str, dict] = {}
     for work in workloads(options, folder):

@@ -36,7 +36,13 @@ ROUNDS = 5
 CEILING_OPERATIONS = 1.6e9  # operations of a ceiling's call: some 10 ms
 PAUSE = 0.03  # seconds between turns: OpenBLAS's threads go on spinning for some 25 ms
 TURN = 0.05
-CEILINGS = {"GFLOP/s": "fp32 ceiling", "GOP/s": "int8 ceiling", "GB/s": "copying"}  # unit -> the name of its line
+CEILINGS = {  # the name of its line -> unit
+    "fp32 ceiling": "GFLOP/s",
+    "int8 ceiling": "GOP/s",
+    "bf16 tiles ceiling": "GFLOP/s",
+    "int8 tiles ceiling": "GOP/s",
+    "copying": "GB/s",
+}
 HEADER = f"{'variant':16}{'size':>21}{'first':>11}{'median':>15}{'spread':>7}{'rate':>15}{'of ceiling':>14}"
 
 
@@ -96,20 +102,20 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
                 continue
             packed = ops.pack_weights(operation, *size.parameters)
             calls[name] = lambda ops=ops, packed=packed: getattr(ops, operation)(*size.inputs, *packed)
-        units = {name: unit_of(operation, name, size) for name in calls}
-        ceilings = {unit: ceiling(unit) for unit in dict.fromkeys(units.values())}
-        all_calls = {**{unit: call for unit, (call, _) in ceilings.items()}, **calls}
+        limits = {name: ceiling_of(name, size) for name in calls}
+        ceilings = {limit: ceiling(limit) for limit in dict.fromkeys(limits.values())}
+        all_calls = {**{limit: call for limit, (call, _) in ceilings.items()}, **calls}
         times = time_in_turn(all_calls, 2 if quick else ROUNDS, PAUSE, 0.01 if quick else TURN)
-        rates = {unit: work / times[unit].median for unit, (_, work) in ceilings.items()}
-        for unit, rate in rates.items():
-            yield Result(operation, CEILINGS[unit], size.label, "", 0.0, *times[unit][:2], rate, unit, 1.0)
+        rates = {limit: work / times[limit].median for limit, (_, work) in ceilings.items()}
+        for limit, rate in rates.items():
+            yield Result(operation, limit, size.label, "", 0.0, *times[limit][:2], rate, CEILINGS[limit], 1.0)
         for name in first:
             if name in notes:
                 yield Result(operation, name, size.label, notes[name], first[name])
                 continue
-            unit, (median, spread, *_) = units[name], times[name]
+            limit, (median, spread, *_) = limits[name], times[name]
             pace[name] = median / size.operations
-            rate = (size.bytes if unit == "GB/s" else size.operations) / median
+            rate = (size.bytes if limit == "copying" else size.operations) / median
             yield Result(
                 operation,
                 name,
@@ -119,26 +125,29 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
                 median,
                 spread,
                 rate,
-                unit,
-                rate / rates[unit],
+                CEILINGS[limit],
+                rate / rates[limit],
                 size.operations / size.bytes,
                 size.operations / median,
             )
 
 
-def unit_of(operation: str, name: str, size: Size) -> str:
-    """int8 variants (by their name) have their own ceiling if the machine has one."""
+def ceiling_of(name: str, size: Size) -> str:
+    """Which line of CEILINGS a variant is compared with: int8 variants, and those on tiles (by their names), have their own if
+    the machine has one."""
     if not size.product:
-        return "GB/s"
-    return "GOP/s" if "int8" in name and ceiling("GOP/s") else "GFLOP/s"
+        return "copying"
+    numbers = "int8" if "int8" in name else "bf16 tiles" if name.startswith("amx") else "fp32"
+    own = f"{numbers} tiles ceiling" if name.startswith("amx_int8") else f"{numbers} ceiling"
+    return own if ceiling(own) else "fp32 ceiling"
 
 
 @cache
-def ceiling(unit: str) -> tuple[Callable, float] | None:
-    """A call that reaches the machine's maximum of this unit, and how much work it does."""
-    if unit == "GB/s":
+def ceiling(name: str) -> tuple[Callable, float] | None:
+    """A call that reaches the machine's maximum, and how much work it does; None if the machine has no such unit."""
+    if name == "copying":
         return peaks.memory()
-    call = peaks.arithmetic(CEILING_OPERATIONS, "int8" if unit == "GOP/s" else "fp32")
+    call = peaks.arithmetic(CEILING_OPERATIONS, name.removesuffix(" ceiling"))
     return call and (call, CEILING_OPERATIONS)
 
 
@@ -156,7 +165,7 @@ def tables(results: Iterable[Result]) -> dict[str, dict]:
     """For the README, a table for each operation: a row a variant, a column a size, rates and shares of the ceiling."""
     cells_of: dict[str, dict[str, dict]] = {}
     for result in results:
-        share = "" if result.variant in CEILINGS.values() else f" ({100 * result.share:.0f} %)"
+        share = "" if result.variant in CEILINGS else f" ({100 * result.share:.0f} %)"
         cell = f"{result.rate / 1e9:.3g} {result.unit}{share}" if result.median else result.note.partition(":")[0]
         cells_of.setdefault(result.operation, {}).setdefault(result.variant, {})[result.size] = cell
     return {operation: table_of(rows) for operation, rows in cells_of.items()}

@@ -2,7 +2,8 @@
 
     arithmetic(work, "fp32")     a call of this many operations: multiply-adds (two each) on registers
     arithmetic(work, "bf16")     the same of pairs of bf16, if the processor has the instruction; else None
-    arithmetic(work, "int8")     the same in 8 bits, by the best instruction here; None if there is none
+    arithmetic(work, "int8")     the same in 8 bits, by the best instruction for vectors here; None if there is none
+    arithmetic(work, "bf16 tiles"), arithmetic(work, "int8 tiles")       products of AMX's tiles; None if there are none
     blas()                       a call of a large float32 product by NumPy's OpenBLAS, and its operations
     memory()                     a call that copies arrays larger than the caches, and the bytes it reads and writes
 
@@ -33,6 +34,10 @@ TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken aw
 LONG = 96 << 20  # bytes of an array to copy: three times a large L3
 
 
+TILE_BYTES = {"bf16 tiles": ("tdpbf16ps", 2), "int8 tiles": ("tdpbusd", 1)}  # the instruction, bytes of a factor
+NUMBERS = ("fp32", "bf16", "int8", *TILE_BYTES)
+
+
 class Instruction(NamedTuple):
     """One multiply-add in LLVM IR: on the accumulator %a0 and the constant %x, both of type `sums`."""
 
@@ -40,6 +45,29 @@ class Instruction(NamedTuple):
     lines: str  # from {a} to {b}
     declared: str
     operations: int
+
+    @property
+    def operations_of_step(self) -> int:
+        return CHAINS * self.operations
+
+    @property
+    def source(self) -> str:
+        return vector_source(self)
+
+
+class Tiles(NamedTuple):
+    """A product of two tiles of 16 rows of 64 bytes; a step is four of them, as in a kernel's block."""
+
+    name: str
+    factor_bytes: int
+
+    @property
+    def operations_of_step(self) -> int:
+        return 4 * 2 * 16 * 16 * 64 // self.factor_bytes
+
+    @property
+    def source(self) -> str:
+        return tile_source(self.name)
 
 
 def fma(lanes: int) -> Instruction:
@@ -85,9 +113,13 @@ def pmaddwd() -> Instruction:
     return Instruction(sums, lines, f"declare {name}({factors}, {factors})", 32)
 
 
-def instruction(numbers: str) -> Instruction | None:
+def instruction(numbers: str) -> Instruction | Tiles | None:
     from llvmlite.binding import get_host_cpu_features
 
+    if numbers in TILE_BYTES:
+        from minibert.kernels.compiler.cpu import HAS_AMX  # the system has been asked for them
+
+        return Tiles(*TILE_BYTES[numbers]) if HAS_AMX else None
     features = get_host_cpu_features()
     if numbers == "int8":
         return vpdpbusd() if features.get("avx512vnni") else pmaddwd() if features.get("avx2") else None
@@ -96,7 +128,7 @@ def instruction(numbers: str) -> Instruction | None:
     return fma(16 if features.get("avx512f") else 8 if features.get("avx") else 4)
 
 
-def llvm_source(step: Instruction) -> str:
+def vector_source(step: Instruction) -> str:
     """A function in LLVM IR: CHAINS accumulators, `steps` times, and their total so that none is optimized away."""
     vector, names = step.sums, range(CHAINS)
     scalar = vector.split()[-1].rstrip(">")
@@ -104,30 +136,49 @@ def llvm_source(step: Instruction) -> str:
     start = [f"  %a{n} = phi {vector} [ zeroinitializer, %entry ], [ %b{n}, %loop ]" for n in names]
     steps = ["  " + step.lines.format(a=f"%a{n}", b=f"%b{n}") for n in names]
     total = [f"  %t{n} = {add} {vector} {f'%t{n - 1}' if n > 1 else '%b0'}, %b{n}" for n in names[1:]]
-    return "\n".join(
-        [
-            step.declared,
-            f"define void @loop(i64 %steps, {vector}* %buffer) {{",
-            "entry:",
-            f"  %x = load {vector}, {vector}* %buffer, align 4",
-            "  br label %loop",
-            "loop:",
-            "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]",
-            *start,
-            *steps,
-            "  %next = add i64 %i, 1",
-            "  %more = icmp slt i64 %next, %steps",
-            "  br i1 %more, label %loop, label %done",
-            "done:",
-            *total,
-            f"  store {vector} %t{CHAINS - 1}, {vector}* %buffer, align 4",
-            "  ret void",
-            "}",
-        ]
-    )
+    before = [f"  %x = load {vector}, {vector}* %buffer, align 4"]
+    after = [*total, f"  store {vector} %t{CHAINS - 1}, {vector}* %buffer, align 4"]
+    return "\n".join([step.declared, *loop_source(f"{vector}*", before, [*start, *steps], after)])
 
 
-def compile_loop(step: Instruction) -> Callable:
+def tile_source(name: str) -> str:
+    """The same for tiles: 0 to 3 are sums, 4 to 7 factors, all of them 0."""
+    config = bytes([1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8])  # Intel's manual, "LDTILECFG"
+    content = "".join(f"\\{byte:02X}" for byte in config)
+    zeros = [f"  call void @llvm.x86.tilezero(i8 {tile})" for tile in range(8)]
+    products = [f"  call void @llvm.x86.{name}(i8 {tile}, i8 {4 + tile // 2}, i8 {6 + tile % 2})" for tile in range(4)]
+    header = [
+        f'@config = private constant [{len(config)} x i8] c"{content}", align 64',
+        "declare void @llvm.x86.ldtilecfg(i8*)",
+        "declare void @llvm.x86.tilerelease()",
+        "declare void @llvm.x86.tilezero(i8)",
+        f"declare void @llvm.x86.{name}(i8, i8, i8)",
+    ]
+    configure = [f"  %c = bitcast [{len(config)} x i8]* @config to i8*", "  call void @llvm.x86.ldtilecfg(i8* %c)"]
+    return "\n".join([*header, *loop_source("i8*", [*configure, *zeros], products, ["  call void @llvm.x86.tilerelease()"])])
+
+
+def loop_source(buffer: str, before: list[str], body: list[str], after: list[str]) -> list[str]:
+    """The function `loop`, of a number of steps and a buffer of this type."""
+    return [
+        f"define void @loop(i64 %steps, {buffer} %buffer) {{",
+        "entry:",
+        *before,
+        "  br label %loop",
+        "loop:",
+        "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]",
+        *body,
+        "  %next = add i64 %i, 1",
+        "  %more = icmp slt i64 %next, %steps",
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+        *after,
+        "  ret void",
+        "}",
+    ]
+
+
+def compile_loop(step: Instruction | Tiles) -> Callable:
     """The loop as a function of no arguments that any thread may call."""
     import llvmlite.binding as llvm
 
@@ -136,7 +187,7 @@ def compile_loop(step: Instruction) -> Callable:
             prepare()
         except RuntimeError:  # newer versions of llvmlite have done it already, and say so
             pass
-    module = llvm.parse_assembly(llvm_source(step))
+    module = llvm.parse_assembly(step.source)
     host = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
     )
@@ -158,7 +209,7 @@ def arithmetic(work: float, numbers: str = "fp32") -> Callable | None:
         return None
     call, threads = compile_loop(step), get_num_threads()
     tasks = threads * max(round(work / TASK / threads), 4)
-    steps = max(round(work / tasks / CHAINS / step.operations), 1)
+    steps = max(round(work / tasks / step.operations_of_step), 1)
     return on_threads([lambda: call(steps)] * tasks)
 
 
@@ -187,7 +238,7 @@ def measure(rounds: int) -> list[list]:
     before, work, rates = get_num_threads(), 4 * TASK, {}
     for threads in dict.fromkeys((1, before)):
         set_num_threads(threads)
-        calls = {f"{numbers} multiply-adds, GOP/s": (arithmetic(work, numbers), work) for numbers in ("fp32", "bf16", "int8")}
+        calls = {f"{numbers} multiply-adds, GOP/s": (arithmetic(work, numbers), work) for numbers in NUMBERS}
         calls |= {"copying, GB/s": memory(), "OpenBLAS float32, GFLOP/s": blas()}
         present = {name: (call, amount) for name, (call, amount) in calls.items() if call is not None}
         times = time_in_turn({name: call for name, (call, _) in present.items()}, rounds)

@@ -38,13 +38,16 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTA
 
 
 def kernels_table(registry: Registry = REGISTRY) -> str:
-    """Each operation, what it can be composed of, and its variants in rising order."""
+    """Each operation, what it can be composed of, and its variants in rising order; without those on AMX, which not every machine
+    has."""
     operations(("fast",))  # every file that registers is imported
     rows = []
     for operation, known in registry.variants.items():
         composition = registry.compositions.get(operation)
         parts = composition.parts if composition else ()
-        rows.append([code_list([operation]), code_list(parts, " + "), code_list(known)])
+        rows.append(
+            [code_list([operation]), code_list(parts, " + "), code_list(name for name in known if not name.startswith("amx"))]
+        )
     return markdown(["operation", "composed of", "variants, in rising order"], rows) + "\n"
 
 

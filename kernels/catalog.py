@@ -125,17 +125,21 @@ class TrainingOps(Ops):
 PRESETS = {
     "reference": ("reference",),
     "naive": ("naive", "reference"),
-    "fast": ("register", "vector"),
-    "bf16": ("bf16", "register", "vector"),
-    "int8": ("int8", "attention_bf16", "register", "vector"),
+    "fast": ("amx", "register", "vector"),
+    "bf16": ("amx_bf16", "bf16", "register", "vector"),
+    "int8": ("amx_int8", "int8", "attention_amx_bf16", "attention_bf16", "amx", "register", "vector"),
 }
 AUTO = "fast"  # what "auto" picks
-BF16_PRODUCTS = ("linear_bf16", "query_key_value_bf16", "linear_grad_bf16", "query_key_value_grad_bf16")
+BF16_PRODUCTS = tuple(
+    f"{operation}_{name}"
+    for name in ("amx_bf16", "bf16")
+    for operation in ("linear", "query_key_value", "linear_grad", "query_key_value_grad")
+)
 TRAINING_PRESETS = {  # with bf16, the weights, their gradients and all else stay float32
     "reference": PRESETS["reference"],
     "naive": PRESETS["naive"],
-    "fast": PRESETS["fast"],
-    "bf16": (*BF16_PRODUCTS, *PRESETS["fast"]),
+    "fast": ("register", "vector"),
+    "bf16": (*BF16_PRODUCTS, "register", "vector"),
 }
 OLD_NAMES = {("attention", "turned"): "transposed", ("attention", "paired"): "bf16"}  # still accepted
 
@@ -152,6 +156,7 @@ def make_ops(kernels: str | Mapping[str, str] = "auto") -> Ops:
         )
     preset = AUTO if kernels == "auto" else kernels
     names = PRESETS[preset]
+    warn_of_missing_tiles(names)
     return Ops({operation: resolve_variant(operation, names) for operation in operations(names)}, preset)
 
 
@@ -162,8 +167,17 @@ def make_training_ops(kernels: str = "reference") -> TrainingOps:
         known = ", ".join(map(repr, TRAINING_PRESETS))
         raise KernelError(f"kernels for training are one of {known}; got {short_repr(kernels)}.")
     names = TRAINING_PRESETS[kernels]
+    warn_of_missing_tiles(names)
     chosen = {operation: resolve_variant(operation, names) for operation in (*operations(names), *TRAINING.variants)}
     return TrainingOps({operation: for_new_weights(choice) for operation, choice in chosen.items()}, kernels)
+
+
+def warn_of_missing_tiles(names: tuple[str, ...]) -> None:
+    """Once a process, if these variants of a preset fall back because the system refuses what the processor has."""
+    if any("amx" in name for name in names):
+        from .compiler.cpu import warn_if_refused
+
+        warn_if_refused()
 
 
 def for_new_weights(choice: Variant | Composition) -> Variant | Composition:
@@ -192,7 +206,7 @@ def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
             name = OLD_NAMES.get((operation, name), name)
         if not isinstance(name, str) or name not in known:
             choice = ", ".join(known) or "none: it is composed of " + " + ".join(REGISTRY.compositions[operation].parts)
-            raise KernelError(f"the variants of {operation!r} are: {choice}; got {short_repr(name)}.")
+            raise KernelError(f"the variants of {operation!r} are: {choice}; got {short_repr(name)}.{why_no_tiles(name)}")
         named[operation] = known[name]
     changed = {operation: variant for operation, variant in named.items() if variant is not auto[operation]}
     recomposed = {
@@ -201,6 +215,15 @@ def ops_from_mapping(kernels: Mapping[str, str]) -> Ops:
         if (parts := [changed[part] for part in composition.parts if part in changed])
     }
     return Ops(auto | recomposed | named)
+
+
+def why_no_tiles(name: Any) -> str:
+    """What else to say of a variant that is not there, if it may be one on tiles."""
+    if not isinstance(name, str) or not name.startswith("amx"):
+        return ""
+    from .compiler.cpu import describe_amx
+
+    return f" Variants on AMX are registered where it is used; here it is {describe_amx()}."
 
 
 def fused_variant(operation: str, parts: list[Variant]) -> Variant | None:

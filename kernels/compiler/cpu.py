@@ -1,7 +1,7 @@
 """The processor that kernels are compiled for: this machine's, or a less able one that the environment names.
 
-MINIBERT_ISA is one of the levels of x86-64 (x86-64 psABI, "Micro-Architecture Levels"): kernels for it have the same bits on
-every processor of that level. NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are Numba's own, for any processor.
+MINIBERT_ISA is one of `ISAS`: kernels for it have the same bits on every processor that has its instructions.
+NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are Numba's own, for any processor.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import ctypes
 import os
 import platform
 import sys
+import warnings
+from functools import cache
 
-from minibert.errors import KernelError
+from minibert.errors import KernelError, MinibertWarning
 
 from .toolchain import missing_compiler
 
@@ -20,25 +22,47 @@ try:
 except Exception as error:  # ImportError if it is absent, OSError if its library cannot be loaded
     raise missing_compiler(error) from error
 
-V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
-V3 = (*V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
-ISA_LEVELS = {  # MINIBERT_ISA, a name that LLVM has too -> its features
-    "x86-64-v2": V2,
-    "x86-64-v3": V3,
-    "x86-64-v4": (*V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"),
+AMX_TILES = {"amx-tile", "amx-bf16", "amx-int8"}
+AMX = AMX_TILES | {"avx512f", "avx512vnni"}  # what kernels on tiles need
+SSE2 = ("sse2",)
+AVX2 = (
+    *SSE2,
+    "avx",
+    "avx2",
+    "bmi",
+    "bmi2",
+    "cx16",
+    "f16c",
+    "fma",
+    "lzcnt",
+    "movbe",
+    "popcnt",
+    "sahf",
+    "sse3",
+    "sse4.1",
+    "sse4.2",
+)
+AVX512 = (*AVX2, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", "avx512vnni")
+ISAS = {  # MINIBERT_ISA -> LLVM's name of the least processor of that kind (x86-64 psABI, "Micro-Architecture Levels"), features
+    "amx": ("x86-64-v4", (*AVX512, *sorted(AMX_TILES))),
+    "avx512": ("x86-64-v4", AVX512),
+    "avx2": ("x86-64-v3", AVX2),
+    "sse2": ("x86-64", SSE2),
 }
-AMX = {"amx-tile", "amx-bf16", "amx-int8", "avx512f", "avx512vnni"}  # what kernels on tiles need
 
 
-def pin_isa(level: str) -> None:
-    """Have Numba compile for a level. KernelError if there is no such level, or if this machine has less."""
-    if level not in ISA_LEVELS:
-        raise KernelError(f"MINIBERT_ISA is one of {', '.join(ISA_LEVELS)}; got {level!r}.")
+def pin_isa(isa: str) -> None:
+    """Have Numba compile for these instructions. KernelError for an unknown name, or if this machine has less."""
+    if isa not in ISAS:
+        raise KernelError(f"MINIBERT_ISA is one of {', '.join(ISAS)}; got {isa!r}.")
+    cpu, features = ISAS[isa]
     host = {feature[1:] for feature in llvm.get_host_cpu_features().flatten().split(",") if feature.startswith("+")}
-    if missing := [feature for feature in ISA_LEVELS[level] if feature not in host]:
-        raise KernelError(f"MINIBERT_ISA={level} needs {', '.join(missing)}, which this processor does not have.")
-    os.environ["NUMBA_CPU_NAME"] = level
-    os.environ["NUMBA_CPU_FEATURES"] = ",".join(f"+{feature}" for feature in ISA_LEVELS[level])
+    if missing := [feature for feature in features if feature not in host]:
+        raise KernelError(f"MINIBERT_ISA={isa} needs {', '.join(missing)}, which this processor does not have.")
+    if isa == "amx" and not tiles_permitted():
+        raise KernelError(f"MINIBERT_ISA=amx needs AMX's tiles: {REFUSED}.")
+    os.environ["NUMBA_CPU_NAME"] = cpu
+    os.environ["NUMBA_CPU_FEATURES"] = ",".join(f"+{feature}" for feature in features)
     if "numba" in sys.modules:  # it has read its environment already
         sys.modules["numba"].config.reload_config()
 
@@ -58,7 +82,7 @@ def has_fast_bf16(features: set[str], cpu: str) -> bool:
 
 
 def has_amx(features: set[str]) -> bool:
-    """Whether kernels may multiply bf16 and int8 on AMX's tiles: the processor has them, and the system gives them."""
+    """Whether kernels may multiply on AMX's tiles: the processor has them, and the system gives them."""
     return features >= AMX and tiles_permitted()
 
 
@@ -80,11 +104,23 @@ def describe_amx() -> str:
     """For `minibert kernels`."""
     if HAS_AMX:
         return "used"
-    if FEATURES >= AMX:
-        return "not used: the operating system does not give its tiles to this process"
-    return "not used: kernels are compiled for a processor without it"
+    return f"not used: {REFUSED if FEATURES >= AMX else 'kernels are compiled for a processor without it'}"
 
 
+@cache
+def warn_if_refused() -> None:
+    """Once a process, for a preset that falls back: why it is several times slower than it could be."""
+    if FEATURES >= AMX and not HAS_AMX:
+        message = (
+            f"this processor has AMX, but {REFUSED}: kernels use AVX-512. MINIBERT_ISA=avx512 asks for that without a warning."
+        )
+        warnings.warn(message, MinibertWarning, stacklevel=2)
+
+
+REFUSED = (
+    "the operating system does not give its tiles to this process (Linux before 5.16, a sandbox, or a thread with a small signal "
+    "stack)"
+)
 if os.environ.get("MINIBERT_ISA"):
     pin_isa(os.environ["MINIBERT_ISA"])
 ARCH = {"AMD64": "x86_64", "aarch64": "arm", "arm64": "arm"}.get(platform.machine(), platform.machine())

@@ -9,6 +9,7 @@
     int8_isa.py       which instructions this processor has for int8        <- where int8's dot product is chosen
     int8_layout.py    the layout of 8-bit weights in memory and in checkpoints
     quantize_rows.py  rotates rows of x and rounds them to 8 bits, in LLVM IR
+    split_floats.py   float32 as three bf16, for tiles
 
 Terms:
 

@@ -1,4 +1,4 @@
-"""The microkernel on AMX's tiles: y (R, 32) += x (R, K) @ panel (K, 32) for up to 32 rows, in bf16 or int8.
+"""The microkernel on AMX's tiles: y (R, 32) += x (R, K) @ panel (K, 32) for up to 32 rows, in float32, bf16 or int8.
 
 A tile register has 16 rows of 64 bytes, and an instruction multiplies two of them: it adds to 16 × 16 sums the products of 64
 bytes of k, 32 values in bf16 (tdpbf16ps), 64 in int8 (tdpbusd). A block is 2 × 2 such sums, so that four loads serve four
@@ -12,9 +12,14 @@ The packed panels of the other microkernels are such tiles as they stand: a step
 tile's rows, 128 bytes apart. Only x is packed otherwise: for each 16 steps, 64 bytes of each row of the block (`pack_line`).
 A block of fewer rows also loads bytes that follow; their sums are not stored.
 
+In float32 each value is three bf16 (`split_floats.py`). A panel then has, for each 32 of k, a tile of the high parts, one of
+the middle parts and one of the low parts; so has x. Five pairs of parts are multiplied first, over all k of the panel's part, in an order that
+changes one side at a time; then high parts with high parts, which are most of the sum: added in turn with the others, it
+would be rounded six times as often.
+
 A row's bits depend on its own values alone. In bf16, the products of even and of odd k are chains of fused multiply-adds, whose
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums
-are exact, and are scaled in the order of `microkernel.py`, so that the bits are those of vpdpbusd.
+are exact, and the epilogue is that of `microkernel.py`, so that the bits are those of vpdpbusd.
 
 LLVM does not allocate tile registers here: the intrinsics take their numbers, and the configuration is ours. It belongs to a
 thread, so each task loop begins with `configure_tiles` and ends with `release_tiles`, which spares the operating system 8 KiB
@@ -32,7 +37,7 @@ from ..compiler.intrinsic import Intrinsic, intrinsic
 from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, BYTE, FLOAT, INT, WORD, byte_offset, call, load_unaligned, prefetch, store_unaligned
-from .dtypes import add_bias, dequantize, identity, no_scale, scale_reduced
+from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
@@ -77,20 +82,29 @@ class TileUnit:
 
 
 UNIT: type[TileUnit] = TileUnit
+Pairs = tuple[tuple[int, int], ...]
 
 
 class AmxSpec(NamedTuple):
     """What differs between the data types."""
 
     instruction: str
-    grouped: bool  # whether groups of k have scales of their own; else one running sum takes all of the panel
+    passes: tuple[Pairs, ...]  # over all k: parts of x and of the weights that are multiplied
     sums: ir.Type  # a vector of them
-    scale: Callable  # as in `dtypes.MicrokernelSpec`
+    to_floats: Callable  # as in `dtypes.MicrokernelSpec`
     epilogue: Callable
 
+    @property
+    def parts(self) -> int:
+        """How many values one value is split into."""
+        return 1 + max(part for pairs in self.passes for pair in pairs for part in pair)
 
-BF16 = AmxSpec("tdpbf16ps", False, ROW_FLOATS, no_scale, add_bias)
-INT8 = AmxSpec("tdpbusd", True, ROW_WORDS, scale_reduced(identity), dequantize)
+
+WHOLE = (((0, 0),),)
+SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
+FLOAT32 = AmxSpec("tdpbf16ps", SIX, ROW_FLOATS, identity, multiply_scales)
+BF16 = AmxSpec("tdpbf16ps", WHOLE, ROW_FLOATS, identity, add_bias)
+INT8 = AmxSpec("tdpbusd", WHOLE, ROW_WORDS, floats_of(identity), dequantize)
 
 
 @intrinsic
@@ -134,20 +148,24 @@ def pack_line(line, row, rows, packed_x):
 
 
 @intrinsic
-def microkernel_amx_bf16(
-    typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
+def microkernel_amx_f32(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """float32, for up to 32 rows: x and the panel are split. With `last`, epilogue_vectors (2, ·), each output's bias and scale,
+    and row_scales (M, 2), each row's scale and a value that is not read, turn the totals into y."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(FLOAT32)
+
+
+@intrinsic
+def microkernel_amx_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """As `microkernel.microkernel_bf16`, for up to 32 rows; a running sum takes all of the panel."""
-    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return kernel_signature(*arrays, tile_args), emitter(BF16)
 
 
 @intrinsic
-def microkernel_amx_int8(
-    typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
+def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
-    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return kernel_signature(*arrays, tile_args), emitter(INT8)
 
 
@@ -163,8 +181,8 @@ def emitter(spec: AmxSpec) -> Callable:
 
 def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
     """The block, as one function for all calls in a module."""
-    function_type = ir.FunctionType(NOTHING, [INT] + [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
-    function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.instruction}")
+    function_type = ir.FunctionType(NOTHING, [INT] + [ADDRESS] * 7 + [INT] * 8 + [ir.IntType(1)] * 3)
+    function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.instruction}_{spec.parts}")
     if function.is_declaration:
         function.linkage = "internal"
         function.attributes.add("noinline")
@@ -178,104 +196,86 @@ class Block:
 
     def __init__(self, builder: ir.IRBuilder, spec: AmxSpec, rows: ir.Value, operands: TileOperands):
         self.builder, self.spec, self.rows, self.operands = builder, spec, rows, operands
-        self.k_tiles = builder.udiv(operands.k_steps, INT(TILE_STEPS))  # how many tiles of a panel are multiplied
-        self.sums, self.totals = self.buffer(), self.buffer()  # of a group, and of all: four tiles, one after another
-
-    def buffer(self) -> ir.Value:
-        memory = self.builder.alloca(ir.ArrayType(BYTE, 4 * TILE))
+        memory = builder.alloca(ir.ArrayType(BYTE, 4 * TILE))
         memory.align = LINE
-        return self.builder.bitcast(memory, ADDRESS)
+        self.sums = builder.bitcast(memory, ADDRESS)  # four tiles, one after another
 
     def emit(self) -> None:
-        if self.spec.grouped:
-            self.multiply_groups()
-        else:
-            self.multiply(INT(0), self.k_tiles)
-        self.for_each_vector(self.store_output)
-        self.builder.ret_void()
-
-    def multiply_groups(self) -> None:
-        """For each group of k: multiply, then add the scaled sums to the totals."""
-        builder, operands = self.builder, self.operands
-        self.for_each_vector(lambda row, half: self.store(self.totals, row, half, self.initial_total(row, half)))
-        group_tiles = builder.udiv(operands.k_accumulate, INT(TILE_STEPS))
-        groups = builder.udiv(builder.add(self.k_tiles, builder.sub(group_tiles, INT(1))), group_tiles)
-        with cgutils.for_range(builder, groups) as group:
-            start = builder.mul(group.index, group_tiles)
-            full_stop = builder.add(start, group_tiles)
-            stop = builder.select(builder.icmp_unsigned("<", full_stop, self.k_tiles), full_stop, self.k_tiles)
-            self.multiply(start, stop)
-            scales = byte_offset(builder, operands.scales, builder.mul(group.index, operands.scales_stride))
-            self.for_each_vector(lambda row, half: self.add_to_total(row, half, scales))
-
-    def for_each_vector(self, emit: Callable) -> None:
-        """emit(row, half) in a loop over rows, for both halves of a row."""
-        with cgutils.for_range(self.builder, self.rows) as row:
-            for half in (0, 1):
-                emit(row.index, half)
-
-    def multiply(self, start: ir.Value, stop: ir.Value) -> None:
-        """The sums of tiles of k from `start` to `stop`, in four tiles, or two for 16 rows and fewer; stored in `sums`."""
         builder = self.builder
         with builder.if_else(builder.icmp_unsigned(">", self.rows, INT(TILE_ROWS))) as (tall, short):
             with tall:
-                self.multiply_tiles(start, stop, tiles=4)
+                self.multiply(tiles=4)
             with short:
-                self.multiply_tiles(start, stop, tiles=2)
+                self.multiply(tiles=2)
+        with cgutils.for_range(builder, self.rows) as row:
+            for half in (0, 1):
+                self.store_output(row.index, half)
+        builder.ret_void()
 
-    def multiply_tiles(self, start: ir.Value, stop: ir.Value, tiles: int) -> None:
+    def multiply(self, tiles: int) -> None:
+        """The sums of all tiles of k, in four tiles, or two for 16 rows and fewer; stored in `sums`."""
         builder, operands = self.builder, self.operands
         for tile in range(tiles):
             UNIT.zero(builder, tile)
-        x_stride, prefetched = (
-            builder.mul(stride, INT(TILE_STEPS)) for stride in (operands.x_stride, operands.prefetch_stride)
-        )
-        share = builder.udiv(builder.add(prefetched, INT(tiles * LINE - 1)), INT(tiles * LINE))  # lines after each product
-        with cgutils.for_range_slice(builder, start, stop, INT(1), INT) as (k, _):
-            x = byte_offset(builder, operands.x, builder.mul(k, x_stride))
-            weights = byte_offset(builder, operands.panel, builder.mul(k, INT(2 * TILE)))
-            for done, _ in enumerate(self.products(x, weights, tiles)):
-                first_line = builder.mul(share, builder.add(builder.mul(k, INT(tiles)), INT(done)))
-                self.prefetch_next_panel(first_line, share)
+        for index, pairs in enumerate(self.spec.passes):
+            with cgutils.for_range(builder, builder.udiv(operands.k_steps, INT(self.spec.parts * TILE_STEPS))) as loop:
+                self.multiply_parts(loop.index, pairs, tiles, prefetching=index == 0)
         for tile in range(tiles):
             UNIT.store(builder, tile, byte_offset(builder, self.sums, tile * TILE))
 
-    def products(self, x: ir.Value, weights: ir.Value, tiles: int) -> Iterator[None]:
-        """Multiply; yield after each multiplication. What is emitted between them runs while the tiles are busy."""
-        builder, instruction = self.builder, self.spec.instruction
-        UNIT.load(builder, 4, x, TILE_BYTES)
-        UNIT.load(builder, 6, weights, 2 * TILE_BYTES)
-        UNIT.multiply(builder, instruction, 0, 4, 6)
-        yield
-        UNIT.load(builder, 7, byte_offset(builder, weights, TILE_BYTES), 2 * TILE_BYTES)
-        UNIT.multiply(builder, instruction, 1, 4, 7)
-        yield
-        if tiles == 4:
-            UNIT.load(builder, 5, byte_offset(builder, x, TILE), TILE_BYTES)
-            UNIT.multiply(builder, instruction, 2, 5, 6)
+    def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> None:
+        """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines."""
+        builder, operands, parts = self.builder, self.operands, self.spec.parts
+        count = tiles * len(pairs)
+        bytes_of_k = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS))
+        lines = builder.udiv(builder.add(bytes_of_k, INT(count * LINE - 1)), INT(count * LINE))  # after each product
+        first = [builder.add(builder.mul(k, INT(parts)), INT(part)) for part in range(parts)]
+        x_part = builder.mul(operands.x_stride, INT(TILE_STEPS))
+        x = [byte_offset(builder, operands.x, builder.mul(index, x_part)) for index in first]
+        weights = [byte_offset(builder, operands.panel, builder.mul(index, INT(2 * TILE))) for index in first]
+        for done, _ in enumerate(self.products(pairs, x, weights, tiles)):
+            if prefetching:
+                first_line = builder.mul(lines, builder.add(builder.mul(k, INT(count)), INT(done)))
+                self.prefetch_next_panel(first_line, lines)
+
+    def products(self, pairs: Pairs, x: list[ir.Value], weights: list[ir.Value], tiles: int) -> Iterator[None]:
+        """Multiply parts of x and of the weights, given their addresses; yield after each multiplication. What is emitted
+        between them runs while the tiles are busy. A part that was multiplied just before is in its tiles still."""
+        builder, instruction, loaded = self.builder, self.spec.instruction, (None, None)
+        for pair in pairs:
+            new_x, new_weights = pair[0] != loaded[0], pair[1] != loaded[1]
+            a, b, loaded = x[pair[0]], weights[pair[1]], pair
+            if new_x:
+                UNIT.load(builder, 4, a, TILE_BYTES)
+            if new_weights:
+                UNIT.load(builder, 6, b, 2 * TILE_BYTES)
+            UNIT.multiply(builder, instruction, 0, 4, 6)
             yield
-            UNIT.multiply(builder, instruction, 3, 5, 7)
+            if new_weights:
+                UNIT.load(builder, 7, byte_offset(builder, b, TILE_BYTES), 2 * TILE_BYTES)
+            UNIT.multiply(builder, instruction, 1, 4, 7)
             yield
+            if tiles == 4:
+                if new_x:
+                    UNIT.load(builder, 5, byte_offset(builder, a, TILE), TILE_BYTES)
+                UNIT.multiply(builder, instruction, 2, 5, 6)
+                yield
+                UNIT.multiply(builder, instruction, 3, 5, 7)
+                yield
 
     def prefetch_next_panel(self, first_line: ir.Value, count: ir.Value) -> None:
         with cgutils.for_range(self.builder, count) as line:
             distance = self.builder.mul(self.builder.add(first_line, line.index), INT(LINE))
             prefetch(self.builder, byte_offset(self.builder, self.operands.next_panel, distance))
 
-    def add_to_total(self, row: ir.Value, half: int, scales: ir.Value) -> None:
-        sums = self.load(self.sums, row, half, self.spec.sums)
-        scaled = self.spec.scale(self.builder, sums, byte_offset(self.builder, scales, half * TILE_BYTES))
-        self.store(self.totals, row, half, self.builder.fadd(self.load(self.totals, row, half, ROW_FLOATS), scaled))
-
     def total(self, row: ir.Value, half: int) -> ir.Value:
-        if self.spec.grouped:
-            return self.load(self.totals, row, half, ROW_FLOATS)
-        return self.builder.fadd(self.initial_total(row, half), self.load(self.sums, row, half, ROW_FLOATS))
-
-    def initial_total(self, row: ir.Value, half: int) -> ir.Value:
-        """0 the first time, then y."""
-        y = load_unaligned(self.builder, self.at(self.operands.y, self.operands.y_stride, row, half), ROW_FLOATS)
-        return self.builder.select(self.operands.first, ir.Constant(ROW_FLOATS, None), y)
+        """The sums, added to y unless it is the first time."""
+        builder, operands = self.builder, self.operands
+        y = load_unaligned(builder, self.at(operands.y, operands.y_stride, row, half), ROW_FLOATS)
+        sums = load_unaligned(builder, self.sum_address(row, half), self.spec.sums)
+        return builder.fadd(
+            builder.select(operands.first, ir.Constant(ROW_FLOATS, None), y), self.spec.to_floats(builder, sums)
+        )
 
     def store_output(self, row: ir.Value, half: int) -> None:
         """y = the total; the last time, after the epilogue."""
@@ -283,10 +283,9 @@ class Block:
         target = self.at(operands.y, operands.y_stride, row, half)
         with builder.if_else(operands.last) as (complete, partial):
             with complete:
-                bias = byte_offset(builder, operands.epilogue_vectors, half * TILE_BYTES)
+                vectors = [self.at(operands.epilogue_vectors, operands.epilogue_stride, INT(i), half) for i in range(3)]
                 row_scales = byte_offset(builder, operands.row_scales, builder.mul(row, INT(8)))
-                weight_sums = byte_offset(builder, bias, operands.epilogue_stride)
-                output = self.spec.epilogue(builder, total, bias, weight_sums, row_scales)
+                output = self.spec.epilogue(builder, total, vectors, row_scales)
                 with builder.if_else(operands.has_residual) as (added, alone):
                     with added:
                         residual = self.at(operands.residual, operands.residual_stride, row, half)
@@ -299,14 +298,10 @@ class Block:
     def at(self, address: ir.Value, stride: ir.Value, row: ir.Value, half: int) -> ir.Value:
         return byte_offset(self.builder, address, self.builder.mul(row, stride), half * TILE_BYTES)
 
-    def load(self, tiles: ir.Value, row: ir.Value, half: int, vector: ir.Type) -> ir.Value:
-        return load_unaligned(self.builder, self.in_tiles(tiles, row, half), vector)
-
-    def store(self, tiles: ir.Value, row: ir.Value, half: int, value: ir.Value) -> None:
-        store_unaligned(self.builder, value, self.in_tiles(tiles, row, half))
-
-    def in_tiles(self, tiles: ir.Value, row: ir.Value, half: int) -> ir.Value:
-        """The address of half a row in four tiles: two for the first 16 rows, two for the others."""
+    def sum_address(self, row: ir.Value, half: int) -> ir.Value:
+        """Of half a row of the sums: two tiles have the first 16 rows, two the others."""
         builder = self.builder
         pair, inner = builder.udiv(row, INT(TILE_ROWS)), builder.urem(row, INT(TILE_ROWS))
-        return byte_offset(builder, tiles, builder.mul(pair, INT(2 * TILE)), half * TILE, builder.mul(inner, INT(TILE_BYTES)))
+        return byte_offset(
+            builder, self.sums, builder.mul(pair, INT(2 * TILE)), half * TILE, builder.mul(inner, INT(TILE_BYTES))
+        )

@@ -30,8 +30,9 @@ class MicrokernelSpec(NamedTuple):
     weights: ir.Type  # a vector of outputs in a row of a panel
     sums: ir.Type
     multiply_add: Callable  # (builder, two vectors of sums, address of a row's x, two vectors of weights) -> two of sums
-    scale: Callable  # (builder, sums, address of their scales) -> what is added to the totals
-    epilogue: Callable  # (builder, totals, addresses of their bias, weight sums and row's scale) -> y
+    exact: bool  # whether a running sum may take all steps
+    to_floats: Callable  # (builder, sums) -> what is added to the totals
+    epilogue: Callable  # (builder, totals, addresses of their epilogue vectors, and of their row's scale) -> y
 
 
 class BFloat(ir.Type):
@@ -52,11 +53,11 @@ BF16_PAIRS = ir.VectorType(BFloat(), 2 * WIDTH) if llvm_version_info[0] >= 16 el
 
 
 def float32() -> MicrokernelSpec:
-    return MicrokernelSpec(MR, NR, WIDTH, 4, FLOATS, FLOATS, fma_f32, no_scale, add_bias)
+    return MicrokernelSpec(MR, NR, WIDTH, 4, FLOATS, FLOATS, fma_f32, False, identity, add_bias)
 
 
 def bf16() -> MicrokernelSpec:
-    return MicrokernelSpec(MR, NR, WIDTH, 4, WORDS, FLOATS, dot_bf16, no_scale, add_bias)
+    return MicrokernelSpec(MR, NR, WIDTH, 4, WORDS, FLOATS, dot_bf16, False, identity, add_bias)
 
 
 def int8() -> MicrokernelSpec:
@@ -70,7 +71,8 @@ def int8() -> MicrokernelSpec:
         weights,
         ir.VectorType(WORD, sums * INT8_ISA.outputs),
         for_both_vectors(dot),
-        scale_reduced(reduce_lanes),
+        True,
+        floats_of(reduce_lanes),
         dequantize,
     )
 
@@ -78,12 +80,22 @@ def int8() -> MicrokernelSpec:
 # float32 and bf16
 
 
-def no_scale(builder, sums, scales):
+def identity(builder, sums):
     return sums
 
 
-def add_bias(builder, totals, bias, weight_sums, row_scales):
-    return builder.fadd(totals, load_unaligned(builder, bias, totals.type))
+def add_bias(builder, totals, vectors, row_scales):
+    return builder.fadd(totals, load_unaligned(builder, vectors[0], totals.type))
+
+
+def multiply_scales(builder, totals, vectors, row_scales):
+    """total · scale · weight_scale + bias, of floats that were multiplied with the inverses (`split_floats.py`). The smaller
+    scale is first: the other might make a total infinite."""
+    bias, weight_scale = (load_unaligned(builder, vector, totals.type) for vector in vectors[:2])
+    scale = splat(builder, load_unaligned(builder, row_scales, FLOAT), totals.type.count)
+    less = builder.fcmp_ordered("<", scale, weight_scale)
+    smaller, larger = builder.select(less, scale, weight_scale), builder.select(less, weight_scale, scale)
+    return builder.fadd(builder.fmul(builder.fmul(totals, smaller), larger), bias)
 
 
 def fma_f32(builder, sums, x, weights):
@@ -112,26 +124,25 @@ def for_both_vectors(dot: Callable) -> Callable:
     return dot_both
 
 
-def scale_reduced(reduce_lanes: Callable) -> Callable:
-    """-> (builder, sums, address of their scales) -> floats: each output's sum, times its scale."""
+def floats_of(reduce_lanes: Callable) -> Callable:
+    """-> (builder, sums) -> floats: each output's sum."""
 
-    def scale(builder, sums, scales):
+    def to_floats(builder, sums):
         integers = reduce_lanes(builder, sums)
-        floats = ir.VectorType(FLOAT, integers.type.count)
-        return builder.fmul(builder.sitofp(integers, floats), load_unaligned(builder, scales, floats))
+        return builder.sitofp(integers, ir.VectorType(FLOAT, integers.type.count))
 
-    return scale
+    return to_floats
 
 
-def dequantize(builder, totals, bias, weight_sums, row_scales):
-    """scale · (total − zero_point · weight_sum) + bias."""
+def dequantize(builder, totals, vectors, row_scales):
+    """(total − zero_point · weight_sum) · weight_scale · scale + bias."""
+    bias, weight_scale, weight_sum = (load_unaligned(builder, vector, totals.type) for vector in vectors)
     scale, zero_point = (
         splat(builder, load_unaligned(builder, byte_offset(builder, row_scales, offset), FLOAT), totals.type.count)
         for offset in (0, 4)
     )
-    correction = builder.fmul(zero_point, load_unaligned(builder, weight_sums, totals.type))
-    product = builder.fmul(builder.fsub(totals, correction), scale)
-    return builder.fadd(product, load_unaligned(builder, bias, totals.type))
+    corrected = builder.fsub(totals, builder.fmul(zero_point, weight_sum))
+    return builder.fadd(builder.fmul(builder.fmul(corrected, weight_scale), scale), bias)
 
 
 def dot_vnni(builder, sums, x, weights):
@@ -156,10 +167,6 @@ def dot_scalar(builder, sums, x, weights):
     """sums[4 n + i] += product i of output n."""
     x = builder.bitcast(splat(builder, x, INT8_ISA.outputs), weights.type)
     return builder.add(sums, builder.mul(builder.zext(x, sums.type), builder.sext(weights, sums.type)))
-
-
-def identity(builder, sums):
-    return sums
 
 
 def add_lane_pairs(builder, sums):

@@ -33,7 +33,7 @@ from .microkernel import TileArgs
 from .microkernel import microkernel_f32 as microkernel
 
 # Steps between two updates of a tile of y. A tile's x then fills half of L1, a panel a tenth of L2. KC is a multiple of
-# K_ACCUMULATE and of every int8 group.
+# K_ACCUMULATE, and in int8 the integers' exact sums: `int8_layout.K_EXACT`.
 KC = 768
 MC_TILES = 16  # tiles of a task at most: 16 × 6 rows × KC × 4 bytes are 290 KiB, a third of a common L2
 NC_PANELS = 24  # panels of a task at most: their part of y stays in L2 too
@@ -45,7 +45,7 @@ class GemmSpec(NamedTuple):
     mr: int  # rows of a tile at most
     x_step_bytes: int  # bytes of one row of packed x in a step
     tasks: Kernel  # `gemm_tasks` with this type's `pack_rows` and `microkernel`
-    k_accumulate: Callable  # steps -> how many of them one running sum takes before it is scaled and added to the total
+    k_accumulate: int  # steps that a running sum takes before it is added to the total, and y is prefetched meanwhile
     scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of the two scratch arrays of `pack_rows`
     mc_tiles: int = MC_TILES
     x_slack: int = 0  # floats after packed x that the microkernel may load, but does not use
@@ -55,8 +55,7 @@ class Weights(NamedTuple):
     """One packed weight, or three that are multiplied with the same x."""
 
     panels: np.ndarray  # (P, steps, 4 NR bytes): a panel is NR outputs; the last one of each weight is padded with 0
-    scales: np.ndarray  # (weights, groups, ·) float32, for each output; not read unless the type is int8
-    epilogue_vectors: np.ndarray  # (weights, 1 or 2, ·) float32: each output's bias, and in int8 the sum of its weights
+    epilogue_vectors: np.ndarray  # (weights, 1 to 3, ·) float32: each output's bias; its scale; its sum of weights
     outputs: int  # of one weight, without the padding
 
     def parts(self, selected: slice) -> Weights:
@@ -64,7 +63,7 @@ class Weights(NamedTuple):
         panels_per_weight = len(self.panels) // len(self.epilogue_vectors)
         first, last, _ = selected.indices(len(self.epilogue_vectors))
         panels = self.panels[first * panels_per_weight : last * panels_per_weight]
-        return Weights(panels, self.scales[selected], self.epilogue_vectors[selected], self.outputs)
+        return Weights(panels, self.epilogue_vectors[selected], self.outputs)
 
 
 ALL = slice(None)
@@ -84,8 +83,8 @@ def gemm(spec: GemmSpec, activation: int, x, *packed, residual=None, parts: slic
         packed_x = empty(len(x) * row_length + spec.x_slack), empty(len(x), 2)
         per_task, tasks = partition_tasks(tiles, spec.mr, steps, len(weights.panels) // count, count, spec.mc_tiles)
         added = y[0][:0] if residual is None else pad_columns(residual, width)
-        blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate(steps), row_length)
-        run(spec.tasks, tasks, x, packed_x, weights[:3], y, added, blocking, activation, scratch=spec.scratch(steps))
+        blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate, row_length)
+        run(spec.tasks, tasks, x, packed_x, weights[:2], y, added, blocking, activation, scratch=spec.scratch(steps))
     trimmed = y[:, :, : weights.outputs]
     if trimmed.flags.c_contiguous:
         return trimmed
@@ -158,7 +157,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
 
     At the end of a task, prefetch the panel this thread will most likely process next."""
     packed, row_scales = packed_x
-    panels, scales, epilogue_vectors = weights
+    panels, epilogue_vectors = weights
     mr, tiles_per_task, panels_per_task, threads, k_accumulate, length = blocking  # length: floats of a packed row
     parts, rows, _ = y.shape
     steps, nr = panels.shape[1], panels.shape[2] // 4
@@ -185,7 +184,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
         last_tile, last_panel = min(first_tile + tiles_per_task, tiles), min(first_panel + panels_per_task, panels_per_weight)
         target, vectors = y[part], epilogue_vectors[part]
         for k in range(0, steps, KC):
-            end, scale = min(k + KC, steps), scales[part, k // k_accumulate :]
+            end = min(k + KC, steps)
             prefetch_lines = -(-(end - k) // (last_tile - first_tile))  # rows of the next panel that each tile prefetches
             # Bytes a step. Rounded up: a row that is not prefetched would be waited for.
             prefetch_stride = -(-prefetch_lines * panels.shape[2] // (end - k))
@@ -204,7 +203,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
                     prefetch_row = (tile - first_tile) * prefetch_lines
                     args = TileArgs(top, bottom - top, left, x_start, prefetch_row, prefetch_stride, k_accumulate)
                     first, last = k == 0, end == steps
-                    microkernel(target, packed, panel, next_panel, scale, vectors, row_scales, residual, args, first, last)
+                    microkernel(target, packed, panel, next_panel, vectors, row_scales, residual, args, first, last)
                     if activation != NO_ACTIVATION and last:
                         activate_tile(target, (top, bottom - top, left, nr), activation)
         task = fetch_add(counter)

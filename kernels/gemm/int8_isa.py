@@ -1,6 +1,6 @@
 """Which instructions of this processor multiply int8. This is where int8's dot product is chosen.
 
-All three give the same integers: nothing is rounded, and the sum of a group's products fits into 32 bits.
+All three give the same integers: nothing is rounded, and a sum of `K_EXACT` products fits into 32 bits.
 
     vnni       vpdpbusd: four products for each of 16 (or 8) outputs, added to their sums, in one instruction
     pmaddwd    weights widened to 16 bits, then pmaddwd: two products an output; the two halves are added after the loop.

@@ -13,15 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 K_PACK, INT8_NR = 4, 32  # K_PACK is what vpdpbusd multiplies at once
+K_EXACT = 3072  # products that are summed as integers; the sums of a longer row are added as floats
 ROTATION = 16  # values that one step of the rotation mixes; there are two, so each value becomes part of 256
-
-
-def group_size(inputs: int) -> int:
-    """How many of K share a weight's scale: the least power of two of 64 to 1,024 that makes up to 8 groups."""
-    size = 64
-    while 8 * size < inputs and size < 1024:
-        size *= 2
-    return size
 
 
 def pack_panels(values):
@@ -37,8 +30,7 @@ def unpack_panels(panels):
     return rows.reshape(len(panels) * INT8_NR, -1)
 
 
-def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], ...]:
-    """`parts` weights (N, K) -> the shapes of the panels, scales and epilogue vectors into which they are packed."""
+def packed_shapes(parts: int, outputs: int, inputs: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """`parts` weights (N, K) -> the shapes of the panels, and of the epilogue vectors, into which they are packed."""
     width, length = outputs + -outputs % INT8_NR, inputs + -inputs % ROTATION
-    groups = -(-length // group_size(length))
-    return (parts * width // INT8_NR, length // K_PACK, INT8_NR * K_PACK), (parts, groups, width), (parts, 2, width)
+    return (parts * width // INT8_NR, length // K_PACK, INT8_NR * K_PACK), (parts, 3, width)

@@ -11,8 +11,8 @@ A step multiplies one row of the panel, 4 bytes for each of NR outputs, with 4 b
     x[1, k] = a, splat        sums10 += a · b0             sums11 += a · b1       ... 2 R multiply-adds for 2 + R loads
 
 x is packed, the rows of a step side by side, so that a step reads one place in memory (`gemm.pack_rows`). A running sum
-takes `k_accumulate` steps and is then added to a total. This keeps float32 exact, and in int8 each group has its own
-scales. With 32 registers the totals stay in registers too; with 16 they are kept in y.
+takes `k_accumulate` steps and is then added to a total, which keeps float32 exact. With 32 registers the totals stay in
+registers too; with 16 they are kept in y. A sum of integers is exact, and takes all steps.
 
 Each step also prefetches some bytes of the next panel. Reading weights from memory takes as long as multiplying them with
 ten rows; prefetched, it overlaps with the arithmetic. A row's instructions do not depend on R.
@@ -55,15 +55,13 @@ class TileOperands(NamedTuple):
     x: ir.Value
     panel: ir.Value
     next_panel: ir.Value
-    scales: ir.Value
     epilogue_vectors: ir.Value
     row_scales: ir.Value
     residual: ir.Value
     y_stride: ir.Value  # from one row of y to the next
     x_stride: ir.Value  # from one step of x to the next
     panel_stride: ir.Value
-    scales_stride: ir.Value
-    epilogue_stride: ir.Value  # from the bias to the weight sums
+    epilogue_stride: ir.Value  # from the bias to the scales, and from these to the weight sums
     residual_stride: ir.Value
     k_steps: ir.Value
     prefetch_stride: ir.Value  # bytes of the next panel to prefetch in a step
@@ -74,29 +72,29 @@ class TileOperands(NamedTuple):
 
 
 @intrinsic
-def microkernel_f32(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
+def microkernel_f32(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """float32: the tile of y at (row, column) += x (K, R)ᵀ @ panel (K, 4 NR bytes).
 
     With `first`, y is not read: the totals begin at 0. With `last`, epilogue_vectors (1, ·), the bias, is added, and
-    `residual`, an array like y, unless it is empty. `scales` and `row_scales` are not read."""
-    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    `residual`, an array like y, unless it is empty. `row_scales` is not read."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return signature(*arrays, tile_args), emitter(float32())
 
 
 @intrinsic
-def microkernel_bf16(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
+def microkernel_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """bf16: y += x (K / 2, ·)ᵀ @ panel (K / 2, 4 NR bytes); x has two bf16 a step."""
-    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return signature(*arrays, tile_args), emitter(bf16())
 
 
 @intrinsic
-def microkernel_int8(typing, y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """int8: y += scales[group] · (x (K / 4, ·)ᵀ @ panel (K / 4, 4 NR bytes)) for each group, whose integer sums are exact.
+def microkernel_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """int8: y += x (K / 4, ·)ᵀ @ panel (K / 4, 4 NR bytes), whose integer sums are exact.
 
-    With `last`, epilogue_vectors (2, ·), the bias and the weight sums, and row_scales (M, 2), each row's scale and zero
-    point, turn the totals into y."""
-    arrays = (y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual)
+    With `last`, epilogue_vectors (3, ·), each output's bias, scale and sum of weights, and row_scales (M, 2), each row's
+    scale and zero point, turn the totals into y."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return signature(*arrays, tile_args), emitter(int8())
 
 
@@ -115,7 +113,7 @@ def emitter(spec: MicrokernelSpec) -> Callable:
             if signature.args[1].ndim == 1:  # a constant, which LLVM folds into the tile's addresses
                 operands = operands._replace(x_stride=INT(rows * spec.x_step_bytes))
             for column in range(0, spec.nr, 2 * spec.outputs):
-                further = (4 * column, 0, 4 * column, 0, 4 * column, 4 * column, 0, 4 * column)
+                further = (4 * column, 0, 4 * column, 0, 4 * column, 0, 4 * column)
                 addresses = [byte_offset(builder, start, distance) for start, distance in zip(operands, further)]
                 builder.call(tile, [*addresses, *operands[len(addresses) :]])
 
@@ -126,11 +124,10 @@ def read_operands(context, builder, signature, values, x_step_bytes: int) -> tup
     """A microkernel's arguments -> how many rows the tile has, and what its function takes."""
     *arrays, tile_args, first, last = values
     arrays = [context.make_array(array_type)(context, builder, value) for array_type, value in zip(signature.args, arrays)]
-    y, x, panel, next_panel, scales, epilogue_vectors, row_scales, residual = arrays
+    y, x, panel, next_panel, epilogue_vectors, row_scales, residual = arrays
     args = TileArgs(*(builder.extract_value(tile_args, i) for i in range(len(TileArgs._fields))))
     y_stride, next_stride, row_scales_stride, *strides = (
-        builder.extract_value(array.strides, 0)
-        for array in (y, next_panel, row_scales, panel, scales, epilogue_vectors, residual)
+        builder.extract_value(array.strides, 0) for array in (y, next_panel, row_scales, panel, epilogue_vectors, residual)
     )
     packed = signature.args[1].ndim == 1
     x_stride = builder.mul(args.rows, INT(x_step_bytes)) if packed else builder.extract_value(x.strides, 0)
@@ -140,7 +137,6 @@ def read_operands(context, builder, signature, values, x_step_bytes: int) -> tup
         [builder.mul(INT(4), args.x_start)],
         [],
         [builder.mul(args.prefetch_row, next_stride)],
-        [across],
         [across],
         [builder.mul(args.row, row_scales_stride)],
         [builder.mul(args.row, strides[-1]), across],
@@ -154,7 +150,7 @@ def read_operands(context, builder, signature, values, x_step_bytes: int) -> tup
 
 def get_or_build_tile(module: ir.Module, spec: MicrokernelSpec, rows: int) -> ir.Function:
     """The tile for this number of rows, as one function for all calls in a module: each copy takes a second to compile."""
-    function_type = ir.FunctionType(ir.VoidType(), [ADDRESS] * 8 + [INT] * 9 + [ir.IntType(1)] * 3)
+    function_type = ir.FunctionType(ir.VoidType(), [ADDRESS] * 7 + [INT] * 8 + [ir.IntType(1)] * 3)
     tile = cgutils.get_or_insert_function(module, function_type, f"minibert_tile_{spec.multiply_add.__name__}_{rows}")
     if tile.is_declaration:
         tile.linkage = "internal"
@@ -189,17 +185,26 @@ class Tile:
         for address, value in zip(self.y_addresses(), values, strict=True):
             store_unaligned(self.builder, value, address)
 
+    def initial_totals(self) -> list[ir.Value]:
+        """0 the first time, then y."""
+        zero = ir.Constant(self.floats, None)
+        return [self.builder.select(self.operands.first, zero, value) for value in self.load_y()]
+
     def load_accumulators(self) -> list[ir.Value]:
-        """The initial totals: 0 the first time, then y. None if y itself holds the totals."""
-        builder, zero = self.builder, ir.Constant(self.floats, None)
+        """What the first group begins with: exact sums of 0, or the totals. None if y itself holds the totals."""
+        if self.spec.exact:
+            return self.zero_sums()
         if TOTALS_IN_REGISTERS:
-            return [builder.select(self.operands.first, zero, value) for value in self.load_y()]
-        with builder.if_then(self.operands.first):
-            self.store_y([zero] * len(self.vectors))
+            return self.initial_totals()
+        with self.builder.if_then(self.operands.first):
+            self.store_y([ir.Constant(self.floats, None)] * len(self.vectors))
         return []
 
+    def zero_sums(self) -> list[ir.Value]:
+        return [ir.Constant(self.spec.sums, None)] * len(self.vectors)
+
     def prefetch_outputs(self, group: ir.Value) -> None:
-        """Prefetch some rows of y and of the residual: with the first running sum the first rows, with the next the next.
+        """Prefetch some rows of y and of the residual: with the first group of steps the first rows, with the next the next.
         Zen 4 drops prefetches issued beyond its queue depth."""
         builder, operands = self.builder, self.operands
         with builder.if_then(builder.icmp_unsigned("<", group, INT(-(-self.rows // PREFETCH_ROWS)))):
@@ -222,14 +227,18 @@ class Tile:
             new_sums += self.spec.multiply_add(builder, sums[2 * row : 2 * row + 2], x, weights)
         return new_sums
 
-    def flush_accumulators(self, totals: list[ir.Value], sums: list[ir.Value], group: ir.Value) -> list[ir.Value]:
-        """The totals, plus the scaled running sums of a group."""
-        scales = [self.at(self.operands.scales, half, (group, self.operands.scales_stride)) for _, half in self.vectors]
-        scaled = [self.spec.scale(self.builder, value, address) for value, address in zip(sums, scales)]
-        new_totals = [self.builder.fadd(total, value) for total, value in zip(totals or self.load_y(), scaled)]
+    def flush_accumulators(self, accumulators: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+        """What the next group begins with: exact sums go on, others are added to the totals."""
+        if self.spec.exact:
+            return sums
+        totals = self.add_sums(accumulators or self.load_y(), sums)
         if not TOTALS_IN_REGISTERS:
-            self.store_y(new_totals)
-        return new_totals
+            self.store_y(totals)
+        return totals
+
+    def add_sums(self, totals: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+        """totals + sums, as floats."""
+        return [self.builder.fadd(total, self.spec.to_floats(self.builder, value)) for total, value in zip(totals, sums)]
 
     def store_outputs(self, totals: list[ir.Value]) -> None:
         """Store the totals in y; the last time, apply the epilogue first."""
@@ -238,9 +247,8 @@ class Tile:
             with complete:
                 outputs = []
                 for total, (row, half) in zip(totals, self.vectors):
-                    bias, row_scales = self.at(operands.epilogue_vectors, half), self.at(operands.row_scales, 8 * row)
-                    weight_sums = self.at(bias, operands.epilogue_stride)
-                    outputs.append(self.spec.epilogue(builder, total, bias, weight_sums, row_scales))
+                    vectors = [self.at(operands.epilogue_vectors, half, (i, operands.epilogue_stride)) for i in range(3)]
+                    outputs.append(self.spec.epilogue(builder, total, vectors, self.at(operands.row_scales, 8 * row)))
                 with builder.if_else(operands.has_residual) as (added, alone):
                     with added:
                         residuals = [load_unaligned(builder, address, self.floats) for address in self.residual_addresses()]
@@ -252,19 +260,20 @@ class Tile:
 
 
 def emit_tile(builder: ir.IRBuilder, spec: MicrokernelSpec, rows: int, operands: TileOperands) -> None:
-    """A loop over groups of `k_accumulate` steps, and in it a loop over steps."""
+    """A loop over groups of `k_accumulate` steps, and in it a loop over steps. Accumulators go from group to group: totals,
+    or sums that are exact."""
     tile = Tile(builder, spec, rows, operands)
     before, group, step, flush, done = (
         builder.append_basic_block(name) for name in ("before", "group", "step", "flush", "done")
     )
-    initial_totals = tile.load_accumulators()
+    initial = tile.load_accumulators()
     builder.branch(before)
     builder.position_at_end(before)
     builder.branch(group)
 
     builder.position_at_end(group)
     index, start = builder.phi(INT), builder.phi(INT)
-    totals = [builder.phi(tile.floats) for _ in initial_totals]
+    accumulators = [builder.phi(value.type) for value in initial]
     tile.prefetch_outputs(index)
     full_stop = builder.add(start, operands.k_accumulate)
     stop = builder.select(builder.icmp_signed("<", full_stop, operands.k_steps), full_stop, operands.k_steps)
@@ -276,18 +285,18 @@ def emit_tile(builder: ir.IRBuilder, spec: MicrokernelSpec, rows: int, operands:
     new_sums = tile.fma_step(k, sums)
     next_k = builder.add(k, INT(1))
     builder.cbranch(builder.icmp_signed("<", next_k, stop), step, flush)
-    zeros = [ir.Constant(spec.sums, None)] * len(sums)
-    add_incoming([k, *sums], group_end, [start, *zeros], step, [next_k, *new_sums])
+    initial_sums = accumulators if spec.exact else tile.zero_sums()
+    add_incoming([k, *sums], group_end, [start, *initial_sums], step, [next_k, *new_sums])
 
     builder.position_at_end(flush)
-    new_totals, next_index = tile.flush_accumulators(totals, new_sums, index), builder.add(index, INT(1))
+    flushed, next_index = tile.flush_accumulators(accumulators, new_sums), builder.add(index, INT(1))
     builder.cbranch(builder.icmp_signed("<", stop, operands.k_steps), group, done)
     add_incoming([index, start], before, [INT(0), INT(0)], flush, [next_index, stop])
-    if TOTALS_IN_REGISTERS:
-        add_incoming(totals, before, initial_totals, flush, new_totals)
+    if accumulators:
+        add_incoming(accumulators, before, initial, flush, flushed)
 
     builder.position_at_end(done)
-    tile.store_outputs(new_totals)
+    tile.store_outputs(tile.add_sums(tile.initial_totals(), flushed) if spec.exact else flushed)
     builder.ret_void()
 
 

@@ -50,7 +50,7 @@ def as_weights(panels: np.ndarray, biases: tuple[np.ndarray, ...], outputs: int)
     bias = np.zeros((len(biases), 1, len(panels) // len(biases) * NR), np.float32)
     for part, values in enumerate(biases):
         bias[part, 0, : len(values)] = values
-    return Weights(panels.view(np.uint8), bias, bias, outputs)
+    return Weights(panels.view(np.uint8), bias, outputs)
 
 
 def transposed(matrix: np.ndarray) -> np.ndarray:

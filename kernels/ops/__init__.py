@@ -1,7 +1,7 @@
 """The ladders: each operation's variants, the plain loops first, one idea more from one to the next.
 
-    linear_naive.py       naive, tiled, tiled_4x4, packed, ...         linear_f32.py, linear_bf16.py, linear_int8.py   the top rungs
-    attention_naive.py    naive, transposed, online, lanes            attention_f32.py, attention_bf16.py             the top rungs
+    linear_naive.py       naive, tiled, tiled_4x4, packed, ...         linear_f32.py, linear_bf16.py, linear_int8.py, linear_amx.py   the top rungs
+    attention_naive.py    naive, transposed, online, lanes            attention_f32.py, attention_bf16.py, attention_amx.py   the top rungs
     window_attention.py   global_attention.py         naive, register: for long texts
     softmax.py  layer_norm.py  activations.py  embed.py       naive, vector
     epilogues.py      a product with what follows it          quantization.py   int8 in NumPy: the formulas
@@ -19,10 +19,12 @@ LADDERS = (  # in the order in which tables show them; a file that is not here c
     "linear_f32",
     "linear_int8",
     "linear_bf16",
+    "linear_amx",
     "softmax",
     "attention_naive",
     "attention_f32",
     "attention_bf16",
+    "attention_amx",
     "window_attention",
     "global_attention",
     "layer_norm",

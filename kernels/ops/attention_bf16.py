@@ -28,8 +28,10 @@ from .attention_f32 import (
 )
 from .linear_bf16 import round_to_bf16
 
+BF16_ATTENTION = {"tolerance": 0.02, "tolerance_reason": "queries, keys, values and weights keep 8 of 24 bits"}
 
-@variant("attention", tolerance=0.02, tolerance_reason="queries, keys, values and weights keep 8 of 24 bits", capturable=True)
+
+@variant("attention", **BF16_ATTENTION, capturable=True)
 def attention_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """`register` with bf16 tiles; `register` itself if the processor multiplies bf16 no faster than float32."""
     if not HAS_FAST_BF16:
@@ -74,18 +76,16 @@ def pair_rows(rows):
 
 
 @jit(error_model="numpy")
-def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums, relative, at):
+def attention_tile_bf16(tile, packed_keys, kv, scores, count, lane_sums, relative, at):
     """As `attention_f32.attention_tile`, with the values in pairs of keys."""
-    count, size = values.shape
+    values, scores, size = kv[1, :count], scores[:count], kv.shape[2]
     k_steps, key_pairs = (size + 1) // 2, (count + 1) // 2
     pair_rows(tile[0])
     queries = tile[0][:k_steps]
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
         tile_args = top, bottom - top, 0, top * k_steps, 0, 0, K_ACCUMULATE // 2
-        microkernel_bf16(
-            scores, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
-        )
+        microkernel_bf16(scores, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, tile_args, True, False)
     adjust_scores(scores, relative, at)
     softmax_lanes(scores, lane_sums)
     pair_rows(scores)
@@ -93,7 +93,7 @@ def attention_tile_bf16(tile, packed_keys, values, scores, lane_sums, relative, 
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
         tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2
-        microkernel_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+        microkernel_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, tile_args, True, False)
     divide_lanes(tile[1], lane_sums)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..compiler.jit import jit
 from ..composed import query_bounds
+from ..gemm.gemm import end_tasks, start_tasks
 from ..gemm.microkernel import microkernel_f32
 from ..gemm.packing import transpose
 from ..gemm.shapes import K_ACCUMULATE
@@ -38,8 +39,8 @@ def attention_register(query, key, value, bounds, key_mask, heads, bias=None, wi
     return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window)
 
 
-def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window):
-    """Run `attention_tasks`, or a kernel like it, on threads."""
+def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, multiple=1):
+    """Run `attention_tasks`, or a kernel like it, on threads. Its scratch arrays have room for a multiple of so many keys."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     bias = NO_BIAS if bias is None else np.ascontiguousarray(bias, np.float32)
     unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask
@@ -50,7 +51,7 @@ def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, wind
     if work:
         query_block, q_blocks = partition_queries(queries, heads)
         tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
-        longest, size = int(lengths.max()), query.shape[1] // heads
+        longest, size = -(-int(lengths.max()) // multiple) * multiple, query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
         spans = q_bounds, bounds, q_blocks, query_block
         relative = bias, -1 if window is None else int(window)
@@ -79,6 +80,7 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
     kv, packed_keys, scores = scratch[0][thread], scratch[1][thread], scratch[2][thread]
     tile, lane_sums = scratch[3][thread], scratch[4][thread]
     (q_bounds, bounds, q_blocks, query_block), sequence = spans, 0
+    start_tasks()
     task = fetch_add(counter)
     while task < q_blocks[-1] * heads:
         block = task // heads
@@ -95,9 +97,10 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
             end = min(row + NR, first + query_block, last)
             transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
             at = task % heads, row - q_bounds[sequence], unmasked[start:stop]
-            attention_tile(tile, packed_keys, kv[1, :count], scores[:count], lane_sums, relative, at)
+            attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, at)
             transpose(tile[1][:, : end - row], context[row:end, left:right])
         task = fetch_add(counter)
+    end_tasks()
 
 
 @jit(error_model="numpy")
@@ -136,22 +139,21 @@ def copy_scaled(key, scale, target):
 
 
 @jit(error_model="numpy")
-def attention_tile(tile, packed_keys, values, scores, lane_sums, relative, at):
-    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values. values (L, Dh);
-    scores (L, NR) and lane_sums (3, NR) are scratch. `at`: the head, the first query's position, the sequence's mask."""
-    count, size = values.shape
+def attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, at):
+    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values, of `count` keys. The
+    values are kv[1] (L, Dh); scores (L, NR) and lane_sums (3, NR) are scratch. `at`: the head, the first query's position, the
+    sequence's mask."""
+    values, scores, size = kv[1, :count], scores[:count], kv.shape[2]
     for top in range(0, count, MR):
         bottom = min(top + MR, count)
         tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
-        microkernel_f32(
-            scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False
-        )
+        microkernel_f32(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, tile_args, True, False)
     adjust_scores(scores, relative, at)
     softmax_lanes(scores, lane_sums)
     for top in range(0, size, MR):
         bottom = min(top + MR, size)
         tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
-        microkernel_f32(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+        microkernel_f32(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, tile_args, True, False)
     divide_lanes(tile[1], lane_sums)
 
 

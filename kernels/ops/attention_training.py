@@ -285,7 +285,7 @@ def multiply_keys(scores, packed_keys, columns, unread):
     """scores (L, NR) = keys columns, for packed keys and columns (Dh, NR)."""
     for top in range(0, len(scores), MR):
         args = top, min(MR, len(scores) - top), 0, top * len(columns), 0, 0, K_ACCUMULATE
-        microkernel_f32(scores, packed_keys, columns, columns, unread, unread, unread, unread, args, True, False)
+        microkernel_f32(scores, packed_keys, columns, columns, unread, unread, unread, args, True, False)
 
 
 @jit(error_model="numpy")
@@ -293,7 +293,7 @@ def multiply_lanes(result, keys, scores, unread):
     """result (Dh, NR) = keysᵀ scores, for keys (L, Dh) and scores (L, NR)."""
     for top in range(0, len(result), MR):
         args = top, min(MR, len(result) - top), 0, top, 0, 0, K_ACCUMULATE
-        microkernel_f32(result, keys, scores, scores, unread, unread, unread, unread, args, True, False)
+        microkernel_f32(result, keys, scores, scores, unread, unread, unread, args, True, False)
 
 
 @jit(error_model="numpy")
@@ -303,7 +303,7 @@ def add_products(sums, transposed, rows, unread, count, first):
         panel, target = rows[:, column : column + NR], sums[:, column : column + NR]
         for top in range(0, count, MR):
             args = top, min(MR, count - top), 0, top, 0, 0, K_ACCUMULATE
-            microkernel_f32(target, transposed, panel, panel, unread, unread, unread, unread, args, first, False)
+            microkernel_f32(target, transposed, panel, panel, unread, unread, unread, args, first, False)
 
 
 sequence_task = sequence_gradients  # what `gradient_tasks` does; the other kernels have other parts

@@ -1,9 +1,9 @@
 """x weightᵀ + bias with weights in bf16, a float32 without its lower 16 bits.
 
-If the processor multiplies bf16 faster than float32, x is rounded too, and the sums stay float32. A panel's row is then two
-neighbors of k for NR outputs: half the memory, and half the bytes to wait for in a short text. The loops are in
-`../gemm/gemm.py`; the products are those of AMX's tiles (`HAS_AMX`, `../gemm/amx.py`), else of vdpbf16ps
-(`HAS_FAST_BF16`). Without either the product is `register`'s, of x as it is with the rounded weights.
+If the processor multiplies bf16 faster than float32 (`HAS_FAST_BF16`), x is rounded too, and the sums stay float32. A panel's
+row is then two neighbors of k for NR outputs: half the memory, and half the bytes to wait for in a short text. The loops
+are in `../gemm/gemm.py`. Elsewhere the product is `register`'s, of x as it is with the rounded weights; where there are
+tiles, `linear_amx.py` has another.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.cpu import HAS_AMX, HAS_FAST_BF16
+from ..compiler.cpu import HAS_FAST_BF16
 from ..compiler.jit import jit
-from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, on_tiles, pack_line
 from ..gemm.gemm import GemmSpec, Weights, gemm, gemm_tasks
 from ..gemm.microkernel import microkernel_bf16
 from ..gemm.packing import as_weights, pack_columns_of, pack_rows_of
@@ -32,7 +31,6 @@ from .epilogues import register_fused
 from .linear_f32 import gemm_f32, pack_f32, repack_f32
 
 X_STEP_BF16 = np.dtype(np.uint32)  # one row of packed x in a step
-STEPS_MULTIPLE = TILE_STEPS if HAS_AMX else 1  # a panel's steps; those after K / 2 are 0
 BF16_TOLERANCE = {
     "tolerance": 0.01,
     "tolerance_reason": "weights keep 8 of 24 bits: each is off by up to 1/512; so is x if the processor multiplies bf16",
@@ -46,37 +44,38 @@ def to_bf16(x):
     return np.where(np.isnan(x), bits >> 16 | 0x40, nearest).astype(np.uint16)
 
 
-def steps_of(inputs: int) -> int:
-    """How many steps of two neighbors K values are."""
-    return -(-inputs // (2 * STEPS_MULTIPLE)) * STEPS_MULTIPLE
+def steps_of(inputs: int, multiple: int) -> int:
+    """How many steps of two neighbors K values are, up to a multiple."""
+    return -(-inputs // (2 * multiple)) * multiple
 
 
-def pack_bf16(*arrays):
-    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 NR bytes)."""
+def pack_bf16(*arrays, multiple=1):
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 NR bytes): a multiple of so many
+    steps, filled up with 0."""
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
     panels_per_weight = -(-outputs // NR)
-    panels = np.zeros((len(weights), panels_per_weight, NR, 2 * steps_of(inputs)), np.uint16)
+    panels = np.zeros((len(weights), panels_per_weight, NR, 2 * steps_of(inputs, multiple)), np.uint16)
     bias = np.zeros((len(weights), 1, panels_per_weight * NR), np.float32)
     for part, weight in enumerate(weights):
         panels[part].reshape(panels_per_weight * NR, -1)[:outputs, :inputs] = to_bf16(weight)
         bias[part, 0, :outputs] = biases[part]
     words = panels.view("<u4").reshape(-1, NR, panels.shape[-1] // 2)  # the first of a pair is the lower half
-    return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), bias, bias, outputs)
+    return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), bias, outputs)
 
 
-def repack_bf16(*arrays):
+def repack_bf16(*arrays, multiple=1):
     """As `pack_bf16`, by kernels on threads, into memory that is reused."""
     words = []
     for weight in arrays[0::2]:
-        words.append(empty(len(weight), steps_of(weight.shape[1])))
+        words.append(empty(len(weight), steps_of(weight.shape[1], multiple)))
         run(round_neighbors, len(weight), np.ascontiguousarray(weight), words[-1].view(np.uint32))
     return as_weights(pack_rows_of(*words), arrays[1::2], len(arrays[0]))
 
 
-def pack_columns_of_bf16(matrix):
+def pack_columns_of_bf16(matrix, multiple=1):
     """matrix (K, N) -> panels (P, K / 2, NR) of words: two neighbors of k of a column."""
-    words = empty(steps_of(len(matrix)), matrix.shape[1])
+    words = empty(steps_of(len(matrix), multiple), matrix.shape[1])
     run(round_row_pairs, len(words), np.ascontiguousarray(matrix), words.view(np.uint32))
     return pack_columns_of(words)
 
@@ -130,16 +129,6 @@ def pack_rows_bf16(x, next_row, scratch, packed_x, row_scales):
     interleave_rows(lines[:rows].view(X_STEP_BF16), packed_x.view(X_STEP_BF16))
 
 
-@jit(error_model="numpy")
-def pack_rows_amx_bf16(x, next_row, scratch, packed_x, row_scales):
-    """A block's rows of x (R, K) -> packed_x: for each TILE_STEPS steps that many words of each row. `row_scales` is not used."""
-    rows, line = len(x), scratch[1][0]
-    length = len(packed_x) // rows
-    for row in range(rows):
-        round_row(x[row], line.view(np.uint16)[: 2 * length])
-        pack_line(line[:length], row, rows, packed_x)
-
-
 @jit(inline="always", error_model="numpy")
 def round_row(values, halves):
     """halves = values as bf16, and 0 after them."""
@@ -165,10 +154,9 @@ BF16 = GemmSpec(
     MR,
     X_STEP_BF16.itemsize,
     gemm_tasks.specialize("gemm_tasks_bf16", pack_rows=pack_rows_bf16, microkernel=microkernel_bf16),
-    lambda steps: K_ACCUMULATE // 2,
+    K_ACCUMULATE // 2,
     scratch_bf16,
 )
-BF16_AMX = on_tiles(BF16, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
 
 
 def pack_rounded(*arrays):
@@ -213,8 +201,8 @@ class Bf16Product(NamedTuple):
     pack_columns: Callable  # matrix (K, N) -> panels
 
 
-if HAS_AMX or HAS_FAST_BF16:
-    PRODUCT = Bf16Product(partial(gemm, BF16_AMX if HAS_AMX else BF16), pack_bf16, repack_bf16, pack_columns_of_bf16)
+if HAS_FAST_BF16:
+    PRODUCT = Bf16Product(partial(gemm, BF16), pack_bf16, repack_bf16, pack_columns_of_bf16)
 else:
     PRODUCT = Bf16Product(gemm_f32, pack_rounded, repack_rounded, lambda matrix: pack_columns_of(rounded(matrix)))
 gemm_bf16 = PRODUCT.gemm

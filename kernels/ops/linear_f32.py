@@ -38,7 +38,7 @@ def pack_f32(*arrays):
             rows = weight[i * NR : (i + 1) * NR]
             panels[part * panels_per_weight + i, :, : len(rows)] = rows.T
             panels[part * panels_per_weight + i, :, len(rows) :] = 0
-    return Weights(panels.view(np.uint8), bias, bias, outputs)
+    return Weights(panels.view(np.uint8), bias, outputs)
 
 
 def repack_f32(*arrays):
@@ -46,7 +46,7 @@ def repack_f32(*arrays):
     return as_weights(pack_rows_of(*arrays[0::2]), arrays[1::2], len(arrays[0]))
 
 
-FLOAT32 = GemmSpec(MR, 4, gemm_tasks, lambda steps: K_ACCUMULATE)
+FLOAT32 = GemmSpec(MR, 4, gemm_tasks, K_ACCUMULATE)
 gemm_f32 = partial(gemm, FLOAT32)  # (activation, x, *packed, residual=None, parts=ALL) -> (parts, M, N)
 
 

@@ -4,24 +4,28 @@
     threads     two products like the forward one, by its kernel, on transposed copies
     register    two products of register tiles, whose panels are packed from the matrices as they are
     bf16        the same with both sides of each product rounded to bf16
+    amx_bf16    the same on AMX's tiles
 
 grad (M, N) weight (N, K) has the sum over N, gradᵀ x the sum over M. So the panels of the first hold columns of the weight,
 those of the second columns of x: copies, in which no block is transposed. Only grad itself is, for gradᵀ x.
-The tiles are those of `linear_f32.py` and `linear_bf16.py`, packing is `../gemm/packing.py`.
+The products are those of `linear_f32.py`, `linear_bf16.py` and `linear_amx.py`, packing is `../gemm/packing.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from ..compiler.cpu import HAS_AMX
 from ..compiler.jit import jit
 from ..gemm.gemm import Weights
 from ..gemm.packing import as_weights, pack_columns_of, sum_of_rows, transposed
 from ..registry import Variant, register, variant
 from ..simd.scalar_math import NO_ACTIVATION
-from .linear_bf16 import BF16_TOLERANCE, PRODUCT, gemm_bf16
+from .linear_amx import AMX_PRODUCT
+from .linear_bf16 import BF16_TOLERANCE, PRODUCT, Bf16Product
 from .linear_f32 import F32_TOLERANCE, gemm_f32
 from .linear_naive import BLOCKED_TOLERANCE, linear_threads
 
@@ -58,9 +62,9 @@ def columns_f32(matrix) -> Weights:
     return as_weights(pack_columns_of(matrix), WITHOUT_BIAS, matrix.shape[1])
 
 
-def columns_bf16(matrix) -> Weights:
-    """matrix (K, N) -> what `gemm_bf16` multiplies x (M, K) with."""
-    return as_weights(PRODUCT.pack_columns(matrix), WITHOUT_BIAS, matrix.shape[1])
+def columns_bf16(product: Bf16Product, matrix) -> Weights:
+    """matrix (K, N) -> what this product multiplies x (M, K) with."""
+    return as_weights(product.pack_columns(matrix), WITHOUT_BIAS, matrix.shape[1])
 
 
 def register_gradients(name: str, gemm: Callable, columns: Callable, *, tolerance: float, tolerance_reason: str) -> None:
@@ -94,4 +98,6 @@ def register_gradients(name: str, gemm: Callable, columns: Callable, *, toleranc
 
 
 register_gradients("register", gemm_f32, columns_f32, **F32_TOLERANCE)
-register_gradients("bf16", gemm_bf16, columns_bf16, **BF16_TOLERANCE)
+register_gradients("bf16", PRODUCT.gemm, partial(columns_bf16, PRODUCT), **BF16_TOLERANCE)
+if HAS_AMX:
+    register_gradients("amx_bf16", AMX_PRODUCT.gemm, partial(columns_bf16, AMX_PRODUCT), **BF16_TOLERANCE)

@@ -1,13 +1,13 @@
 """An int8 matrix product in NumPy: the formulas that the compiled variants must meet to the bit.
 
     rotate  x → x R, w → w R                   R orthogonal, so x wᵀ stays the same; outliers are spread over many values
-    weight  w  ≈  scale q,                     q from -127 to 127, one scale for each output and group of k
+    weight  w  ≈  scale q,                     q from -127 to 127, one scale for each output (per-channel)
     x       x  ≈  scale (q - zero_point),      q from 0 to 255, one scale and zero point for each row (per-token dynamic)
 
-    x wᵀ    ≈  scale_x (Σ scale_w Σ q_x q_w  -  zero_point Σ scale_w Σ q_w)
+    x wᵀ    ≈  scale_x scale_w (Σ q_x q_w  -  zero_point Σ q_w)
 
-The inner sums, over a group, are of integers: exact, in any order. The outer ones go over up to 8 groups. QuaRot and QuIP#
-rotate for the same reason; gemmlowp's low-precision.md derives the zero point's correction.
+The sums are of integers, up to 3,072 of them: exact, in any order. QuaRot and QuIP# rotate for the same reason; gemmlowp's low-precision.md
+derives the zero point's correction.
 
 Next: `linear_int8.py`, the kernels, and what 8 bits cost in accuracy.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..gemm.int8_layout import ROTATION, group_size
+from ..gemm.int8_layout import K_EXACT, ROTATION
 
 F = np.float32
 
@@ -59,18 +59,16 @@ def hadamard16(x):
 
 
 def quantize_weight(weight):
-    """weight (N, K) -> int8 (N, K), rotated, and its scales (groups, N), for rows that `rotate` has rotated."""
+    """weight (N, K) -> int8 (N, K), rotated, and its scales (N,), for rows that `rotate` has rotated."""
     starts = range(0, len(weight), 32)  # 32 rows at a time stay in the caches while they are rotated
     rotated = np.concatenate([rotate(weight[row : row + 32].astype(F)) for row in starts])
-    scales = [np.maximum(np.abs(group).max(axis=1), F(1e-30)) / F(127) for group in groups(rotated)]
-    values = [np.rint(group / scale[:, None]).astype(np.int8) for group, scale in zip(groups(rotated), scales)]
-    return np.concatenate(values, axis=1), np.stack(scales) / F(ROTATION**2)
+    scales = np.maximum(np.abs(rotated).max(axis=1), F(1e-30)) / F(127)
+    return np.rint(rotated / scales[:, None]).astype(np.int8), scales / F(ROTATION**2)
 
 
 def dequantize_weight(values, scales, inputs):
     """The results of `quantize_weight` for a weight (N, inputs) -> a float32 weight of that shape, near the one it was."""
-    rotated = [group * scale[:, None] for group, scale in zip(groups(values), scales)]
-    return np.ascontiguousarray(rotate_back(np.concatenate(rotated, axis=1))[:, :inputs])
+    return np.ascontiguousarray(rotate_back(values * scales[:, None])[:, :inputs])
 
 
 class Int8Table(NamedTuple):
@@ -95,18 +93,9 @@ def dequantize_table(table):
     return table.values * table.scales[:, None]
 
 
-def groups(x):
-    """x (M, K) -> its groups of columns, each of which has a scale of its own in the weights."""
-    size = group_size(x.shape[1])
-    return [x[:, k : k + size] for k in range(0, x.shape[1], size)]
-
-
-def zero_point_correction(weight, scales):
-    """int8 (N, K), scales (groups, N) -> Σ scale_w Σ q_w (N,), which a row's zero point is multiplied with."""
-    total = np.zeros(len(weight), F)
-    for group, scale in zip(groups(weight), scales):
-        total += group.sum(axis=1, dtype=np.int32).astype(F) * scale
-    return total
+def sum_weights(weight):
+    """int8 (N, K) -> Σ q_w (N,) as floats, which a row's zero point is multiplied with."""
+    return weight.sum(axis=1, dtype=np.int32).astype(F)
 
 
 def quantize_rows(x):
@@ -129,7 +118,7 @@ def quantize_rows(x):
 
 def quantized_matmul(values, x_scale, zero_point, weight, scales, bias):
     """The results of `quantize_rows` and of `quantize_weight`, and bias (N,) -> (M, N)."""
-    total = np.zeros((len(values), len(weight)), F)
-    for x, w, scale in zip(groups(values.astype(np.int32)), groups(weight.astype(np.int32)), scales):
-        total += (x @ w.T).astype(F) * scale
-    return (total - zero_point[:, None] * zero_point_correction(weight, scales)) * x_scale[:, None] + bias
+    x, weight, total = values.astype(np.int32), weight.astype(np.int32), np.zeros((len(values), len(weight)), F)
+    for k in range(0, x.shape[1], K_EXACT):
+        total += (x[:, k : k + K_EXACT] @ weight[:, k : k + K_EXACT].T).astype(F)
+    return (total - zero_point[:, None] * sum_weights(weight)) * scales * x_scale[:, None] + bias

@@ -190,7 +190,7 @@ def score_keys(queries, packed_keys, first, scores, unread):
     for top in range(0, len(scores), MR):
         rows = min(MR, len(scores) - top)
         args = top, rows, 0, (first + top) * size, 0, 0, K_ACCUMULATE
-        microkernel_f32(scores, packed_keys, queries, queries, unread, unread, unread, unread, args, True, False)
+        microkernel_f32(scores, packed_keys, queries, queries, unread, unread, unread, args, True, False)
 
 
 @jit(error_model="numpy")
@@ -198,7 +198,7 @@ def add_values(out, values, scores, unread, first):
     """out (Dh, NR) += valuesᵀ scores, for values (L, Dh) and scores (L, NR); = if it is the first."""
     for top in range(0, len(out), MR):
         args = top, min(MR, len(out) - top), 0, top, 0, 0, K_ACCUMULATE
-        microkernel_f32(out, values, scores, scores, unread, unread, unread, unread, args, first, False)
+        microkernel_f32(out, values, scores, scores, unread, unread, unread, args, first, False)
 
 
 @jit(error_model="numpy")

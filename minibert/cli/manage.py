@@ -80,7 +80,7 @@ def list_kernels(options: argparse.Namespace) -> None:
 
     for operation in operations():
         print(f"{operation}\t{', '.join(variants(operation)) or 'composed of others'}")
-    print(f"AMX, in bf16 and int8\t{describe_amx()}")
+    print(f"AMX\t{describe_amx()}")
 
 
 def compile_kernels(options: argparse.Namespace) -> None:

@@ -29,6 +29,7 @@ def load_task(options: argparse.Namespace) -> Any:
 
 def run_fingerprint(options: argparse.Namespace, file_format: str, task: Any) -> dict:
     """What, besides the input, decides the bytes of the output: a run can be resumed only if all of it is the same."""
+    from ..run.environment import processor_identity
     from ..run.tasks import model_identity
 
     files = [
@@ -40,6 +41,7 @@ def run_fingerprint(options: argparse.Namespace, file_format: str, task: Any) ->
         "--model": options.model,
         "the model": model_identity(options.model, options.revision),
         "the kernels": dict(task.kernels),
+        "the processor": processor_identity(),
         "--output-format": file_format,
         **{flag(name): getattr(options, name) for name in names},
         **{f"the time of {flag(name)}": os.stat(getattr(options, name)).st_mtime_ns for name in files},

@@ -180,7 +180,7 @@ class PreTrainedModel(Module):
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
         shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
-        int8 = int8_names(shapes, names) if quantized else set()
+        int8 = int8_names(shapes) if quantized else set()
         check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads, int8)
         tensors = {name: stored[name].array() for name in shapes}
         if quantized:

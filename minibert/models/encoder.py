@@ -27,7 +27,7 @@ from ..errors import KernelError
 from ..weights import drop_pages
 from .checkpoint import EncoderNames
 from .packing import Packed
-from .quantized import PACKED_FIELDS, QUANTIZED_LINEARS, word_table
+from .quantized import QUANTIZED_LINEARS, packed_linear, word_table
 from .query_masks import attention_by_sequence, probabilities_by_sequence, sequence_biases
 from .relative_bias import bias_of_longest
 from .window_layers import attend_to_windows
@@ -167,10 +167,9 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
 
     def layer_linear(index: int, name: str) -> tuple:
         """One linear layer's parameters: prepared, or as they are in the file of an int8 checkpoint."""
-        stem = f"{names.layer.format(index)}.{name}"
-        if f"{stem}.panels" in tensors:
-            outputs = arch.feed_forward if name == "feed_forward_in" else arch.width
-            return (*(tensors[f"{stem}.{field}"] for field in PACKED_FIELDS), outputs)
+        outputs = arch.feed_forward if name == "feed_forward_in" else arch.width
+        if packed := packed_linear(tensors, f"{names.layer.format(index)}.{name}", outputs):
+            return packed
         parts, operation = QUANTIZED_LINEARS[name]
         return prepare(operation, *(names.of_layer(index, part) for part in parts))
 

@@ -77,7 +77,7 @@ def float_model(model: Any, kernels: str) -> Any:
 
     config, tensors, names = model.config, model.tensors, model.encoder_names
     if is_quantized(config):
-        stored = tuple(table for table in tables(names) if f"{table}.scales" in tensors)
+        stored = tuple(table for table in tables(names) if f"{table}.qweight" in tensors)
         tensors = dequantized_tensors(with_float_tables(tensors, stored), names, model.architecture)
         config = without_quantization(config)
     return rebuild(type(model), config, tensors, kernels)

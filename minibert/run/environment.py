@@ -22,13 +22,26 @@ def describe_environment() -> dict[str, str]:
         "machine": platform.machine(),
     }
     try:
-        from ..kernels.compiler.cpu import CPU, FEATURES
+        from ..kernels.compiler.cpu import AMX_TILES, CPU, FEATURES, HAS_AMX
     except KernelError:  # no compiler, which the reference kernels do not need
         if os.environ.get("MINIBERT_ISA"):
             raise
         return environment
-    instructions = " ".join(sorted(FEATURES))
+    instructions = " ".join(sorted(FEATURES if HAS_AMX else FEATURES - AMX_TILES))  # tiles may be refused
     return {**environment, "llvmlite": version("llvmlite"), "processor": CPU, "instructions": instructions}
+
+
+def processor_identity() -> str:
+    """What an answer's last bits depend on: the instructions of compiled kernels, which MINIBERT_ISA pins, and the newest that
+    NumPy uses."""
+    newest = numpy_instructions().split()[-1:]
+    try:
+        from ..kernels.compiler.cpu import FEATURES, HAS_AMX, HAS_FAST_BF16
+    except KernelError:  # no compiler, which the reference kernels do not need
+        return f"NumPy: {' '.join(newest)}"
+    own = [name for name in ("fma", "avx2", "avx512f", "avx512vnni") if name in FEATURES]
+    kernels = os.environ.get("MINIBERT_ISA") or " ".join([*own, *["bf16"] * HAS_FAST_BF16, *["amx"] * HAS_AMX])
+    return f"{kernels}; NumPy: {' '.join(newest)}"
 
 
 def numpy_instructions() -> str:
@@ -46,7 +59,7 @@ def check_environment(driver: Mapping[str, str], host: str) -> None:
     differences = "; ".join(difference(name, driver, own) for name in different)
     raise InputError(
         f"all workers must have the driver's versions and processor, or answers may differ in their last bits; {host} has "
-        f"{differences}. Install the same versions. For processors of several models, set MINIBERT_ISA=x86-64-v3, and "
+        f"{differences}. Install the same versions. For processors of several models, set MINIBERT_ISA=avx2, and "
         "NPY_DISABLE_CPU_FEATURES to what NumPy must not use, on all nodes."
     )
 

@@ -5,11 +5,14 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
-from kernel_cases import assembly_of
+from kernel_cases import assembly_of, environment_with
 
+from minibert.errors import KernelError, MinibertWarning
+from minibert.kernels.catalog import make_ops, make_training_ops
 from minibert.kernels.compiler import cpu
 from minibert.kernels.compiler.trampoline import ArrayType
 
@@ -20,33 +23,38 @@ ALL_FEATURES = set(FEATURES.replace("+", "").split(","))
 PRODUCTS = """
 import amx_emulation
 import numpy as np
-from minibert.kernels.catalog import variants
-from minibert.kernels.ops.linear_bf16 import PRODUCT, to_bf16
+from minibert.kernels.catalog import make_ops, variants
+from minibert.kernels.ops.linear_bf16 import to_bf16
 
-assert PRODUCT.gemm.args[0].tasks.__name__ == "gemm_tasks_amx_bf16"
 random = np.random.default_rng(0)
 SHAPES = (1, 32, 32), (3, 61, 37), (16, 64, 48), (17, 384, 33), (32, 96, 32), (33, 768, 70), (70, 259, 65), (40, 3200, 32), (9, 6400, 5)
 normal = lambda *shape: random.normal(size=shape).astype(np.float32)
 rounded = lambda x: (to_bf16(x).astype(np.uint32) << 16).view(np.float32)
-bf16 = variants("linear")["bf16"]
-for rows, inputs, outputs in SHAPES:
-    x, weight, bias = normal(rows, inputs), normal(outputs, inputs), normal(outputs)
-    expected = rounded(x).astype(np.float64) @ rounded(weight).astype(np.float64).T + bias
-    y = bf16.function(x, *bf16.pack_weights(weight, bias))
-    assert abs(y - expected).max() <= 1e-6 * np.abs(expected).max(), (rows, inputs, outputs)
-    assert np.array_equal(y, bf16.function(x, *bf16.repack_weights(weight, bias)))
-    for row in {0, rows // 2, rows - 1}:
-        assert np.array_equal(y[row], bf16.function(x[row : row + 1], *bf16.pack_weights(weight, bias))[0])
+exact, bf16, int8 = (variants("linear")[name] for name in ("amx", "amx_bf16", "amx_int8_tile"))
+for variant, round in (exact, np.float32), (bf16, rounded):
+    for rows, inputs, outputs in SHAPES:
+        x, weight, bias = normal(rows, inputs), normal(outputs, inputs), normal(outputs)
+        expected = round(x).astype(np.float64) @ round(weight).astype(np.float64).T + bias
+        packed = variant.pack_weights(weight, bias)
+        y = variant.function(x, *packed)
+        assert abs(y - expected).max() <= 1e-6 * np.abs(expected).max(), (rows, inputs, outputs)
+        for row in {0, rows // 2, rows - 1}:
+            assert np.array_equal(y[row], variant.function(x[row : row + 1], *packed)[0])
+        if variant is bf16:
+            assert np.array_equal(y, variant.function(x, *variant.repack_weights(weight, bias)))
 
-int8, reference = variants("linear")["int8_tile"], variants("linear")["int8_reference"]
+reference = variants("linear")["int8_reference"]
 for rows, inputs, outputs in SHAPES:
     x, weight, bias = normal(rows, inputs), normal(outputs, inputs) * np.linspace(0.1, 3, inputs, dtype=np.float32), normal(outputs)
     y = int8.function(x, *int8.pack_weights(weight, bias))
     assert np.array_equal(y, reference.function(x, *reference.pack_weights(weight, bias))), (rows, inputs, outputs)
+assert make_ops({"linear": "amx_int8_tile"}).names["linear_gelu"] == "amx_int8"
+assert make_ops({"linear": "int8_tile"}).names["linear_gelu"] == "int8"
 
 x, residual = normal(45, 128), normal(45, 96)
 parameters = normal(96, 128), normal(96), normal(96, 128), normal(96), normal(96, 128), normal(96)
-for name, plain in (("bf16", bf16), ("int8", int8)):
+for preset, name, plain in (("fast", "amx", exact), ("bf16", "amx_bf16", bf16), ("int8", "amx_int8", int8)):
+    assert make_ops(preset).names["linear_gelu"] == make_ops(preset).names["query_key_value"] == name
     packed = plain.pack_weights(*parameters[:2])
     product = plain.function(x, *packed)
     for activation in ("gelu", "gelu_tanh", "relu", "silu"):
@@ -57,22 +65,107 @@ for name, plain in (("bf16", bf16), ("int8", int8)):
     for part, y in enumerate(joint.function(x, x, *joint.pack_weights(*parameters))):
         assert np.array_equal(y, plain.function(x, *plain.pack_weights(*parameters[2 * part : 2 * part + 2])))
 """
+SPLIT = """
+import amx_emulation
+import numpy as np
+from minibert.kernels.catalog import variants
+
+amx, register = variants("linear")["amx"], variants("linear")["register"]
+random = np.random.default_rng(0)
+normal = lambda *shape: random.normal(size=shape).astype(np.float32)
+
+def both(x, weight):
+    zeros = np.zeros(len(weight), np.float32)
+    return [variant.function(x, *variant.pack_weights(weight, zeros)) for variant in (amx, register)]
+
+def root_mean_square(error):
+    return np.sqrt(np.square(error.astype(np.float64)).mean())
+
+# no less exact than float32 products: rows as they are, with outliers, and of all magnitudes
+def outliers(x):
+    x[:, ::97] *= 30
+    return x
+def magnitudes(x):
+    return (np.sign(x) * np.exp2(random.uniform(-60, 60, x.shape))).astype(np.float32)
+for inputs in (384, 768, 3072):
+    for change in (lambda x: x, outliers, lambda x: x * np.float32(2.0 ** -60), lambda x: x * np.float32(2.0 ** 50), magnitudes):
+        x, weight = change(normal(64, inputs)), change(normal(64, inputs))
+        expected = x.astype(np.float64) @ weight.astype(np.float64).T
+        split, plain = both(x, weight)
+        if change is magnitudes:  # sums that nearly cancel make both large
+            scale = np.abs(x.astype(np.float64)) @ np.abs(weight.astype(np.float64)).T
+            split, plain, expected = split / scale, plain / scale, expected / scale
+        errors = root_mean_square(split - expected), root_mean_square(plain - expected)
+        assert errors[0] < (1.15 if change is magnitudes else 0.7) * errors[1], (inputs, errors)
+
+# more products than the powers of two leave room for
+x, weight = np.full((1, 20_000), 3.9, np.float32), np.full((3, 20_000), 3.9, np.float32)
+assert np.allclose(both(x, weight)[0], 3.9 * 3.9 * 20_000, rtol=1e-5)
+
+# the least and the largest numbers: what float32 gives, to within 2^-100
+for of_x, of_weight in ((-140, 0), (-140, -140), (-149, 20), (127, -20), (58, 58), (120, -120), (-80, 100)):
+    x, weight = (normal(20, 64).clip(-1.5, 1.5) * 2.0 ** power for power in (of_x, of_weight))
+    x, weight = x.astype(np.float32), weight.astype(np.float32)
+    expected = x.astype(np.float64) @ weight.astype(np.float64).T
+    split, plain = both(x, weight)
+    assert np.isfinite(split).all() == np.isfinite(plain).all() == True
+    assert (np.abs(split - expected) <= 2.0 ** -100 + 1e-6 * (np.abs(x) @ np.abs(weight).T.astype(np.float64))).all(), (of_x, of_weight)
+
+# infinity and NaN where float32 has them, and nowhere else
+special = np.array([0, -0.0, 1, -1, 2.5, 1 / 3, np.inf, -np.inf, np.nan, 3.4e38, 1e-45, 2.0 ** -126, -1e-30], np.float32)
+for chance, of_weight in ((0.02, special), (0.02, special[np.isfinite(special)]), (0.2, special[[0, 1, 2, 3, 4, 5, 12]])):
+    x, weight = normal(50, 64), normal(70, 64)
+    for array, choice in ((x, special), (weight, of_weight)):
+        chosen = random.random(array.shape) < chance
+        array[chosen] = random.choice(choice, chosen.sum())
+    with np.errstate(all="ignore"):
+        expected = (x.astype(np.float64)[:, None] * weight.astype(np.float64)[None]).sum(2)
+    y = both(x, weight)[0]
+    largest = [np.where(np.isfinite(array), np.abs(array), 0).max(1) for array in (x, weight)]
+    judged = np.maximum.outer(*largest) < 1e38  # sums of larger numbers may or may not be too large for a float32
+    same = np.where(np.isnan(expected), np.isnan(y), np.where(np.isfinite(expected), np.isfinite(y), y == expected))
+    assert judged.sum() > 300 and same[judged].all(), (chance, judged.sum(), same[judged].mean())
+"""
+ATTENTION = """
+import amx_emulation
+import numpy as np
+from minibert.kernels.catalog import make_ops, variants
+
+assert make_ops("bf16").names["attention"] == make_ops("int8").names["attention"] == "amx_bf16"
+random = np.random.default_rng(0)
+on_tiles, exact = (variants("attention")[name].function for name in ("amx_bf16", "register"))
+for lengths, heads, size in ((1,), 2, 32), ((5, 33, 7), 3, 64), ((40, 64, 100), 2, 32), ((300,), 1, 64), ((17, 3), 2, 96), ((9, 20), 2, 24):
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    query, key, value = (random.normal(size=(bounds[-1], heads * size)).astype(np.float32) for _ in range(3))
+    bias = random.normal(size=(heads, max(lengths), max(lengths))).astype(np.float32)
+    for mask in (None, random.random(bounds[-1]) < 0.7):
+        for more in ((), (bias,), (None, 5)):
+            y, expected = (function(query, key, value, bounds, mask, heads, *more) for function in (on_tiles, exact))
+            assert np.abs(y - expected).max() <= 0.01 * np.abs(expected).max(), (lengths, heads, size)
+            first, end = bounds[-2:]  # the last sequence alone
+            alone = (array[first:end] for array in (query, key, value))
+            unmasked = None if mask is None else mask[first:end]
+            assert np.array_equal(on_tiles(*alone, np.array([0, end - first]), unmasked, heads, *more), y[first:])
+"""
 MODELS = """
 import amx_emulation
 import numpy as np
 from batch_invariance import SIZES, check
 import minibert
-from minibert.kernels.ops import linear_int8
+from minibert.kernels.catalog import make_ops
 
 random = np.random.default_rng(0)
 rows = [random.integers(0, 50, length) for length in (1, 7, 33, 90)]
 masks = [np.where(np.arange(len(row)) % 5 == 4, 0, 1) for row in rows]
-for kernels in ("bf16", "int8"):
-    model = minibert.DistilBertModel(minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2), kernels=kernels, seed=0)
+config = minibert.DistilBertConfig(**SIZES["middling"], initializer_range=0.2)
+for kernels in ("fast", "bf16", "int8"):
+    model = minibert.DistilBertModel(config, kernels=kernels, seed=0)
+    assert "amx" in model.kernels.names["linear_add"]
     check(model, rows, masks, more_padding=5)
-on_tiles = model(rows[3][None])[0]
-linear_int8.HAS_AMX = False
-assert np.array_equal(on_tiles, model(rows[3][None] + 0)[0])
+without = {name: chosen.replace("amx_int8", "int8") for name, chosen in model.kernels.names.items() if " + " not in chosen}
+on_registers = minibert.DistilBertModel(config, kernels=without, seed=0)
+assert on_registers.kernels.names["linear_add"] == "int8"
+assert np.array_equal(model(rows[3][None])[0], on_registers(rows[3][None])[0])
 """
 GRADIENTS = """
 import amx_emulation
@@ -86,11 +179,12 @@ for got, expected in zip(on_tiles, exact):
 """
 
 
-@pytest.mark.parametrize("code", [PRODUCTS, MODELS, GRADIENTS], ids=["products", "models", "gradients"])
-def test_tiles_give_what_the_formulas_say(code, tmp_path):
+@pytest.mark.parametrize(
+    "code", [PRODUCTS, SPLIT, ATTENTION, MODELS, GRADIENTS], ids=["products", "split", "attention", "models", "gradients"]
+)
+def test_tiles_give_what_the_formulas_say(code):
     path = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment_with(PYTHONPATH=path), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -98,8 +192,9 @@ def test_tiles_give_what_the_formulas_say(code, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "panels", "scratch", "instruction"),
     [
-        ("ops.linear_bf16.BF16_AMX", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
-        ("ops.linear_int8.INT8_AMX", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),
+        ("ops.linear_amx.AMX", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
+        ("ops.linear_amx.AMX_BF16", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
+        ("ops.linear_amx.AMX_INT8", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),
     ],
 )
 def test_a_block_uses_the_processors_own_instructions(spec, panels, scratch, instruction, tmp_path):
@@ -107,7 +202,7 @@ def test_a_block_uses_the_processors_own_instructions(spec, panels, scratch, ins
     copy each."""
     code = "import minibert.kernels.compiler.cpu as cpu; cpu.HAS_AMX = True;" + assembly_of(spec, panels, scratch)
     environment = {"NUMBA_CPU_NAME": "sapphirerapids", "NUMBA_CPU_FEATURES": FEATURES, "NUMBA_CACHE_DIR": str(tmp_path)}
-    process = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
+    process = subprocess.run([sys.executable, "-c", code], env=environment_with(**environment), capture_output=True, text=True)
     lines = process.stdout.split("\n")
     counts = {name: sum(line.startswith(f"\t{name}") for line in lines) for name in (instruction, "ldtilecfg", "tilerelease")}
     assert counts.pop(instruction) >= 6 and counts == {"ldtilecfg": 1, "tilerelease": 1}, process.stderr
@@ -131,7 +226,7 @@ def test_a_processor_without_tiles_does_not_ask_for_them(monkeypatch):
     ("features", "used", "said"),
     [
         (ALL_FEATURES, True, "used"),
-        (ALL_FEATURES, False, "not used: the operating system does not give its tiles to this process"),
+        (ALL_FEATURES, False, f"not used: {cpu.REFUSED}"),
         ({"avx2"}, False, "not used: kernels are compiled for a processor without it"),
     ],
 )
@@ -139,6 +234,30 @@ def test_why_tiles_are_not_used_is_said(features, used, said, monkeypatch):
     monkeypatch.setattr(cpu, "FEATURES", features)
     monkeypatch.setattr(cpu, "HAS_AMX", used)
     assert cpu.describe_amx() == said
+
+
+def test_a_preset_that_falls_back_warns_once(monkeypatch):
+    monkeypatch.setattr(cpu, "FEATURES", ALL_FEATURES)
+    monkeypatch.setattr(cpu, "HAS_AMX", False)
+    for make, preset in [*((make_ops, name) for name in ("auto", "fast", "bf16", "int8")), (make_training_ops, "bf16")]:
+        cpu.warn_if_refused.cache_clear()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            make_ops("reference")
+            make_training_ops("fast")
+            assert not caught
+            make(preset)
+            make(preset)
+        cpu.warn_if_refused.cache_clear()
+        assert [warning.category for warning in caught] == [MinibertWarning], preset
+        assert "does not give its tiles" in str(caught[0].message) and "MINIBERT_ISA=avx512" in str(caught[0].message)
+
+
+@pytest.mark.skipif(cpu.HAS_AMX, reason="this machine has the variants")
+@pytest.mark.parametrize(("operation", "name"), [("linear", "amx"), ("linear", "amx_bf16"), ("linear_add", "amx_int8")])
+def test_a_variant_on_tiles_that_is_named_where_there_are_none_is_an_error_that_says_why(operation, name):
+    with pytest.raises(KernelError, match="the variants of .* got 'amx.* here it is not used: "):
+        make_ops({operation: name})
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="a system call of one kind of system")

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 
+from minibert.kernels.compiler.cpu import HAS_FMA
 from minibert.kernels.simd.scalar_math import exp, exp_nonpositive, gelu, tanh
 
 
@@ -55,7 +56,9 @@ def test_exp_nonpositive_equals_exp_where_the_result_is_a_normal_float32(step):
     y, same = np.empty_like(x), np.empty_like(x)
     each_exp_nonpositive(x, y)
     each_exp(x, same)
-    assert np.array_equal(y[x > -87.3], same[x > -87.3]) and not y[x < -87.7].any()
+    if HAS_FMA:
+        assert np.array_equal(y[x > -87.3], same[x > -87.3])
+    assert not y[x < -87.7].any()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -69,7 +72,7 @@ def test_gelu_is_exact_to_2_3_ulp_and_below_0_to_that_of_x(step):
     y = np.empty_like(x)
     each_gelu(x, y)
     ulp = np.abs(y - exact) / np.spacing(np.abs(np.where(x > 0, exact, wide)).astype(np.float32))
-    assert ulp.max() < 2.3  # measured: 2.227, at 3.74
+    assert ulp.max() < (2.3 if HAS_FMA else 2.5)  # measured: 2.227, at 3.74; 2.434 where multiply and add round twice
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -95,7 +98,8 @@ def test_exp_and_gelu_of_infinity_zero_and_nan():
     x = np.array([np.inf, 3e38, 5.4, -5.4, -1e4, -3e38, 0, np.nan], np.float32)
     y = np.empty_like(x)
     each_gelu(x, y)
-    assert np.array_equal(y, np.array([np.inf, 3e38, 5.4, y[3], 0, 0, 0, np.nan], np.float32), equal_nan=True)
+    assert np.array_equal(y, np.array([np.inf, 3e38, y[2], y[3], 0, 0, 0, np.nan], np.float32), equal_nan=True)
+    assert abs(y[2] - np.float32(5.4)) <= (0 if HAS_FMA else np.spacing(np.float32(5.4)))
     assert -1e-6 < y[3] <= 0  # 5.4 times half an ulp of 1
 
 

@@ -72,19 +72,21 @@ def test_the_weights_stay_in_the_file(folder):
 def test_the_products_take_a_quarter_of_the_bytes(tmp_path):
     quantize(make_checkpoint(tmp_path / "float", dim=256, n_heads=8, hidden_dim=288, n_layers=4), tmp_path / "int8")
     tensors = load_file(tmp_path / "int8" / "model.safetensors")
-    packed = sum(array.nbytes for name, array in tensors.items() if ".layer." in name and name.endswith((".panels", ".scales")))
+    packed = sum(
+        array.nbytes for name, array in tensors.items() if ".layer." in name and name.endswith((".qweight", ".scales"))
+    )
     exact = 4 * 4 * (4 * 256 * 256 + 2 * 256 * 288)
     assert packed < 0.27 * exact
     config = json.loads((tmp_path / "int8" / "config.json").read_text())
-    assert config["quantization_config"] == {"quant_method": "minibert-int8", "version": 4}
+    assert config["quantization_config"] == {"quant_method": "minibert-int8", "version": 5}
 
 
 def test_tables_take_a_quarter_of_the_bytes_and_a_scale_for_each_row(folder):
     tensors = load_file(folder / "model.safetensors")
     for table in ("word", "position"):
         name = f"distilbert.embeddings.{table}_embeddings"
-        assert tensors[f"{name}.weight"].dtype == np.int8 and tensors[f"{name}.scales"].dtype == np.float32
-        assert tensors[f"{name}.scales"].shape == tensors[f"{name}.weight"].shape[:1]
+        assert tensors[f"{name}.qweight"].dtype == np.int8 and tensors[f"{name}.scales"].dtype == np.float32
+        assert tensors[f"{name}.scales"].shape == tensors[f"{name}.qweight"].shape[:1]
     original = load_file(folder.parent / "float" / "model.safetensors")["distilbert.embeddings.word_embeddings.weight"]
     table = load(folder, "reference").tensors["embeddings.word_embeddings.weight"]
     steps = np.abs(original).max(axis=1, keepdims=True) / 127
@@ -201,10 +203,10 @@ def test_what_others_quantized_is_refused(folder, said):
         load(folder)
 
 
-@pytest.mark.parametrize("version", [{}, {"version": 3}, {"version": "4"}])
+@pytest.mark.parametrize("version", [{}, {"version": 4}, {"version": "5"}])
 def test_what_another_version_quantized_is_refused(folder, version):
     rewrite_config(folder, quantization_config={"quant_method": "minibert-int8", **version})
-    with pytest.raises(ConfigError, match="of the form that this minibert writes, version 4; .* minibert quantize"):
+    with pytest.raises(ConfigError, match="of the form that this minibert writes, version 5; .* minibert quantize"):
         load(folder)
 
 
@@ -221,10 +223,10 @@ def test_a_file_that_is_not_what_config_json_says_is_refused(folder):
 
 def test_panels_of_floats_are_refused(folder):
     def widen(tensors):
-        tensors["distilbert.transformer.layer.0.attention_out.panels"] = np.zeros((2, 2, 64), np.float32)
+        tensors["distilbert.transformer.layer.0.attention_out.qweight"] = np.zeros((2, 2, 64), np.float32)
 
     rewrite_weights(folder, widen)
-    with pytest.raises(WeightsError, match="not its type: transformer.layer.0.attention_out.panels F32"):
+    with pytest.raises(WeightsError, match="not its type: transformer.layer.0.attention_out.qweight F32"):
         load(folder)
 
 

@@ -57,8 +57,9 @@ def test_a_kernel_of_whole_numbers_is_measured_against_its_own_ceiling(monkeypat
 
     only(monkeypatch, "linear", int8_wholly=wholly)
     size = sizes.Size("any", (), (), 1.0, 1.0, True)
-    units = [ops.unit_of("linear", name, size) for name in ("reference", "int8_wholly")]
-    assert units == ["GFLOP/s", "GOP/s" if ops.ceiling("GOP/s") else "GFLOP/s"]
+    limits = [ops.ceiling_of(name, size) for name in ("reference", "int8_wholly", "amx", "amx_bf16", "amx_int8_tile")]
+    own = ["fp32", "int8", "bf16 tiles", "bf16 tiles", "int8 tiles"]
+    assert limits == [f"{numbers if peaks.instruction(numbers) else 'fp32'} ceiling" for numbers in own]
 
 
 @pytest.mark.parametrize("operation", operations(("fast",)))
@@ -86,7 +87,7 @@ def test_plots_are_drawn_as_png_and_svg(tmp_path):
         ops.Result("relu", name, "1 × 2", "", 0.0, 1e-3, 0.1, rate, "GB/s", 0.5, 0.2, rate)
         for name, rate in (("naive", 1e9), ("vector", 5e9))
     ]
-    above = [ops.Result("relu", name, "1 × 2", "", 0.0, 1e-3, 0.1, 1e10, unit, 1.0) for unit, name in ops.CEILINGS.items()]
+    above = [ops.Result("relu", name, "1 × 2", "", 0.0, 1e-3, 0.1, 1e10, unit, 1.0) for name, unit in ops.CEILINGS.items()]
     written = ops.draw(tmp_path / "new", figures + above)
     assert [path.name for path in written] == ["ladder.png", "ladder.svg", "roofline.png", "roofline.svg"]
     assert all(path.stat().st_size > 1000 for path in written)
@@ -98,7 +99,9 @@ def test_plots_are_drawn_as_png_and_svg(tmp_path):
 def test_the_loop_of_multiply_adds_is_valid_for_every_width():
     llvm = pytest.importorskip("llvmlite.binding")
     for loop in (peaks.fma(4), peaks.fma(8), peaks.fma(16), peaks.pmaddwd(), peaks.vpdpbusd(), peaks.vdpbf16ps()):
-        llvm.parse_assembly(peaks.llvm_source(loop)).verify()
+        llvm.parse_assembly(loop.source).verify()
+    for name, factor_bytes in peaks.TILE_BYTES.values():
+        llvm.parse_assembly(peaks.Tiles(name, factor_bytes).source).verify()
 
 
 def test_the_ceilings_of_this_machine_are_numbers(monkeypatch):

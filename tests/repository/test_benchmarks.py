@@ -100,9 +100,12 @@ def test_the_readme_lists_the_registrys_kernels():
 def test_the_table_of_kernels_has_every_variant():
     for operation in operations(("fast",)):
         line = next(line for line in report.kernels_table().splitlines() if line.startswith(f"| `{operation}` |"))
-        assert re.findall(r"`(\w+)`", line.split("|")[3]) == list(variants(operation))
+        assert re.findall(r"`(\w+)`", line.split("|")[3]) == [
+            name for name in variants(operation) if not name.startswith("amx")
+        ]
     training = report.kernels_table(TRAINING)
-    assert all(f"`{name}`" in training for known in TRAINING.variants.values() for name in known)
+    names = {name for known in TRAINING.variants.values() for name in known if not name.startswith("amx")}
+    assert all(f"`{name}`" in training for name in names)
 
 
 # --- every command ---

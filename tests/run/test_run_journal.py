@@ -8,8 +8,9 @@ import pytest
 from short_runs import UNIX, go
 
 from minibert.errors import InputError
+from minibert.kernels.compiler import cpu
 from minibert.pipelines import streaming
-from minibert.run import job
+from minibert.run import environment, job
 from minibert.run.output import Journal, Results
 
 
@@ -84,6 +85,7 @@ CHANGES = [
     (["--kernels", "naive"], "the kernels was "),
     ("touch", "the input's time was "),
     ("grow", "the input's size was "),
+    ("move", "the processor was 'a slower one' and is "),
 ]
 
 
@@ -95,6 +97,8 @@ def test_what_would_change_the_bytes_is_not_gone_on_with(change, message, run, t
     arguments = ["run", "--model", "minibert-sst2", "--kernels", "reference", str(source), "-o", str(tmp_path / "out.jsonl")]
     with monkeypatch.context() as patch:
         patch.setattr(Results, "finish", interrupt)
+        if change == "move":
+            patch.setattr(environment, "processor_identity", lambda: "a slower one")
         assert run(*arguments)[0] == 130
     if change == "grow":
         source.write_text("\n".join("abcdefghi"))
@@ -102,6 +106,17 @@ def test_what_would_change_the_bytes_is_not_gone_on_with(change, message, run, t
         os.utime(source, (1, 1))
     status, _, err = run(*arguments, *(change if isinstance(change, list) else []), "--resume")
     assert status == 1 and len(err) == 1 and message in err[0]
+
+
+def test_the_instructions_decide_and_a_pinned_name_of_them_is_the_same_everywhere(monkeypatch):
+    features = {"fma", "avx2", "avx512f", "sse2"}
+    for name, value in {"FEATURES": features, "HAS_AMX": True, "HAS_FAST_BF16": False}.items():
+        monkeypatch.setattr(cpu, name, value)
+    monkeypatch.setattr(environment, "numpy_instructions", lambda: "SSE2 AVX2")
+    monkeypatch.delenv("MINIBERT_ISA", raising=False)
+    assert environment.processor_identity() == "fma avx2 avx512f amx; NumPy: AVX2"
+    monkeypatch.setenv("MINIBERT_ISA", "avx2")
+    assert environment.processor_identity() == "avx2; NumPy: AVX2"
 
 
 def interrupt(*arguments):

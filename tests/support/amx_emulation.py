@@ -2,17 +2,30 @@
 
     import amx_emulation          before any kernel is imported: from then on this process has tiles
 
-Tiles are memory of the function that uses them. Denormals are not flushed, as the instruction would.
+Tiles are memory of the function that uses them. What is compiled here is kept in a folder of this process alone, as it must
+not be taken for what the processor's own instructions make.
 """
 
+import atexit
+import os
+import shutil
+import tempfile
+
+import vnni_emulation
 from llvmlite import ir
 
 from minibert.kernels.compiler import cpu
 from minibert.kernels.compiler.toolchain import cgutils
 from minibert.kernels.simd import shapes
 
+CACHE = tempfile.mkdtemp(prefix="minibert-amx-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+os.environ["NUMBA_CACHE_DIR"] = CACHE
+
 shapes.WIDTH, shapes.MR, shapes.TOTALS_IN_REGISTERS, shapes.NR = 16, 6, True, 32  # a processor with tiles has AVX-512
 cpu.HAS_AMX = True
+if "avx512vnni" not in cpu.FEATURES:  # and AVX-512's VNNI
+    vnni_emulation.emulate(16)
 
 from minibert.kernels.gemm import amx, dtypes  # noqa: E402 - they read the shapes
 from minibert.kernels.simd.emit import (  # noqa: E402  # fmt: skip
@@ -89,22 +102,32 @@ class Emulated(amx.TileUnit):
 
     @classmethod
     def multiply_bf16(cls, builder, sums, x, weights):
-        """Even and odd k are chains of fused multiply-adds; both results are added, and added to the sums."""
+        """Even and odd k are chains of fused multiply-adds; both results are added, and added to the sums. What is below 2^-126
+        is 0, before and after each."""
         with cgutils.for_range(builder, INT(16)) as row:
             even = odd = ir.Constant(FLOATS, None)
             for pair in range(16):
                 word = byte_offset(builder, row_of(builder, cls.tile(builder, x), row.index), 4 * pair)
                 a = splat(builder, load_unaligned(builder, word, WORD), 16)
                 b = load_unaligned(builder, row_of(builder, cls.tile(builder, weights), INT(pair)), WORDS)
-                even = emit_fma(builder, *(lower(builder, value) for value in (a, b)), even)
-                odd = emit_fma(builder, *(upper(builder, value) for value in (a, b)), odd)
+                even = flush(builder, emit_fma(builder, *(flush(builder, lower(builder, value)) for value in (a, b)), even))
+                odd = flush(builder, emit_fma(builder, *(flush(builder, upper(builder, value)) for value in (a, b)), odd))
             target = row_of(builder, cls.tile(builder, sums), row.index)
-            total = builder.fadd(load_unaligned(builder, target, FLOATS), builder.fadd(even, odd))
-            store_unaligned(builder, total, target)
+            products = flush(builder, builder.fadd(even, odd))
+            total = builder.fadd(flush(builder, load_unaligned(builder, target, FLOATS)), products)
+            store_unaligned(builder, flush(builder, total), target)
 
 
 def row_of(builder, tile, row):
     return byte_offset(builder, tile, builder.mul(row, INT(64)))
+
+
+def flush(builder, x):
+    """0 for what is below 2^-126, with its sign."""
+    magnitude = builder.and_(builder.bitcast(x, WORDS), ir.Constant(WORDS, [0x7FFFFFFF] * 16))
+    sign = builder.and_(builder.bitcast(x, WORDS), ir.Constant(WORDS, [0x80000000] * 16))
+    small = builder.icmp_unsigned("<", magnitude, ir.Constant(WORDS, [0x00800000] * 16))
+    return builder.select(small, builder.bitcast(sign, FLOATS), x)
 
 
 def lower(builder, words):

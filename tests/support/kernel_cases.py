@@ -6,6 +6,8 @@ compares with the reference in float64.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from minibert.kernels.catalog import Ops, make_ops
@@ -262,6 +264,14 @@ def all_operations() -> list[str]:
     return list(REGISTRY.variants)
 
 
+PINNED = ("MINIBERT_ISA", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # the first sets the others
+
+
+def environment_with(**changes: str) -> dict[str, str]:
+    """The environment of a process that compiles for this machine's processor, or for the one that the changes name."""
+    return {name: value for name, value in os.environ.items() if name not in PINNED} | changes
+
+
 def assembly_of(spec: str, panels, scratch: str = "array(2), array(2)") -> str:
     """Code for a process that prints the instructions of a GemmSpec's kernel, for panels and scratch of these types."""
     module, _, name = spec.rpartition(".")
@@ -271,7 +281,7 @@ def assembly_of(spec: str, panels, scratch: str = "array(2), array(2)") -> str:
         "from minibert.kernels.compiler import lowering; from minibert.kernels.compiler.trampoline import ArrayType;"
         "array = lambda rank: ArrayType('f', rank);"
         "lowering.optimize = lambda module: (optimize(module), print(target_machine().emit_assembly(module)));"
-        f"weights = ({panels!r}, array(3), array(3));"
+        f"weights = ({panels!r}, array(3));"
         f"signature = [ArrayType('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 6, 'int'];"
         f"compile_object({name}.tasks, tuple(signature))"
     )

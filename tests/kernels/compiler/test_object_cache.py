@@ -1,6 +1,5 @@
 """Object files: reused by later processes, called without Numba, and compiled again when a source has changed."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_cases import assembly_of
+from kernel_cases import assembly_of, environment_with
 from paths import ROOT
 
 import minibert
@@ -28,8 +27,8 @@ SETUP = (
 
 def in_a_process(code: str, folder: Path | None = None, **environment: str) -> str:
     """What Python prints to stdout and stderr when it runs SETUP and this code."""
-    environment = {**os.environ, **environment}
-    done = subprocess.run([sys.executable, "-c", SETUP + code], cwd=folder, env=environment, capture_output=True, text=True)
+    variables = environment_with(**environment)
+    done = subprocess.run([sys.executable, "-c", SETUP + code], cwd=folder, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -98,7 +97,7 @@ def test_kernels_compiled_for_a_baseline_processor_pass_their_tests(tmp_path):
     """Vectors of four floats, and no fused multiply-add."""
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "(register or vector) and every_case"]
     tests.append(str(ROOT / "tests" / "kernels" / "test_operations.py"))
-    environment = {**os.environ, **BASELINE_CPU, "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = environment_with(**BASELINE_CPU, NUMBA_CACHE_DIR=str(tmp_path))
     done = subprocess.run(tests, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout
     assert list(tmp_path.rglob("gemm_tasks.*.o"))

@@ -1,0 +1,164 @@
+"""x weightᵀ + bias on AMX's tiles: in float32, in bf16, in int8. Registered where the processor has tiles and the system gives
+them to this process.
+
+    amx         each float32 is the sum of three bf16, and each product six of theirs: `../gemm/split_floats.py`
+    amx_bf16    as `linear_bf16.py`
+    amx_int8    as `linear_int8.py`, to the bit, with the same panels
+
+The loops are in `../gemm/gemm.py`, the block of tiles in `../gemm/amx.py`. A panel's part of K is a multiple of what a tile
+takes, filled up with 0.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..compiler.cpu import HAS_AMX
+from ..compiler.jit import jit
+from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, microkernel_amx_f32, microkernel_amx_int8, on_tiles, pack_line
+from ..gemm.gemm import ALL, GemmSpec, Weights, gemm, gemm_tasks
+from ..gemm.packing import pack_rows_of
+from ..gemm.quantize_rows import rotate_and_quantize
+from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, power_scale, split_row
+from ..registry import variant
+from ..runtime.buffer_pool import empty
+from ..runtime.threads import run
+from ..simd.emit import fetch_add
+from ..simd.scalar_math import NO_ACTIVATION
+from ..simd.shapes import MR, NR
+from .epilogues import register_fused
+from .linear_bf16 import BF16, BF16_TOLERANCE, Bf16Product, pack_bf16, pack_columns_of_bf16, repack_bf16, round_row
+from .linear_f32 import FLOAT32, pack_f32
+from .linear_int8 import INT8, INT8_TOLERANCE, X_DTYPE, gemm_int8, pack_int8
+
+SPLIT_TOLERANCE = {
+    "tolerance": 2e-6,
+    "tolerance_reason": "float32 rounding: sums of up to 512 products, then added to each other",
+}
+
+
+# float32
+
+
+def pack_split(*arrays):
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, 3 K / 2, 4 NR bytes): for each 32 of k
+    their high parts, their middle parts, their low parts.
+
+    The epilogue vectors are each output's bias, and what its sums are multiplied with. A weight with infinity or NaN, or
+    with more of K than sums have room for, is not split: it is packed for `register`."""
+    weights, biases = arrays[0::2], arrays[1::2]
+    outputs, inputs = weights[0].shape
+    if inputs > MAX_SUMMED or not all(np.isfinite(weight).all() for weight in weights):
+        return pack_f32(*arrays)
+    epilogue_vectors = np.zeros((len(weights), 2, outputs + -outputs % NR), np.float32)
+    words = []
+    for weight, bias, vectors in zip(weights, biases, epilogue_vectors):
+        words.append(empty(outputs, split_steps(inputs)))
+        run(split_rows, outputs, np.ascontiguousarray(weight, np.float32), words[-1].view(np.uint16), vectors[1])
+        vectors[0, :outputs] = bias
+    return Weights(np.copy(pack_rows_of(*words)).view(np.uint8), epilogue_vectors, outputs)
+
+
+def split_steps(inputs: int) -> int:
+    """How many words a row of K values takes."""
+    return -(-inputs // SPLIT_VALUES) * PARTS * TILE_STEPS
+
+
+@jit(nogil=True, error_model="numpy")
+def split_rows(counter, weight, halves, inverses):
+    """halves (N, ·): each row of the weight, multiplied and split. A task is a row."""
+    row = fetch_add(counter)
+    while row < len(weight):
+        scale, inverses[row] = power_scale(weight[row])
+        cut_row(weight[row], scale, halves[row])
+        row = fetch_add(counter)
+
+
+@jit(error_model="numpy")
+def pack_rows_amx(x, next_row, scratch, packed_x, row_scales):
+    """A block's rows of x (R, K) -> packed_x: for each 32 of k a tile of high parts, of middle parts, of low parts; and what
+    each row's sums are multiplied with."""
+    rows, halves = len(x), packed_x.view(np.uint16)
+    for row in range(rows):
+        scale, row_scales[row, 0] = power_scale(x[row])
+        split_row(x[row], scale, scratch[0], halves, row * SPLIT_VALUES, rows * SPLIT_VALUES)
+
+
+SPLIT = GemmSpec(MR, 4, gemm_tasks, 0, lambda steps: ((SPLIT_VALUES,), (1,)))
+AMX = on_tiles(SPLIT, "gemm_tasks_amx", pack_rows_amx, microkernel_amx_f32)
+
+
+def gemm_amx(activation, x, *packed, residual=None, parts=ALL):
+    """-> (parts, M, N)."""
+    is_split = packed[1].shape[1] == 2  # there are scales beside the bias
+    return gemm(AMX if is_split else FLOAT32, activation, x, *packed, residual=residual, parts=parts)
+
+
+# bf16
+
+
+@jit(error_model="numpy")
+def pack_rows_amx_bf16(x, next_row, scratch, packed_x, row_scales):
+    """A block's rows of x (R, K) -> packed_x: for each TILE_STEPS steps that many words of each row. `row_scales` is not used."""
+    rows, line = len(x), scratch[1][0]
+    length = len(packed_x) // rows
+    for row in range(rows):
+        round_row(x[row], line.view(np.uint16)[: 2 * length])
+        pack_line(line[:length], row, rows, packed_x)
+
+
+AMX_BF16 = on_tiles(BF16, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
+AMX_PRODUCT = Bf16Product(
+    partial(gemm, AMX_BF16),
+    partial(pack_bf16, multiple=TILE_STEPS),
+    partial(repack_bf16, multiple=TILE_STEPS),
+    partial(pack_columns_of_bf16, multiple=TILE_STEPS),
+)
+
+
+# int8
+
+
+@jit(error_model="numpy")
+def pack_rows_amx_int8(x, next_row, scratch, packed_x, row_scales):
+    """As `pack_rows_int8`, in the order of tiles."""
+    rotated, values = scratch
+    for i in range(len(x)):
+        next_of_x = x[i + 1] if i + 1 < len(x) else next_row
+        rotate_and_quantize(x[i], next_of_x, rotated[0], values[0].view(X_DTYPE), row_scales[i])
+        pack_line(values[0], i, len(x), packed_x)
+
+
+pack_amx_int8 = partial(pack_int8)  # the same, but what is packed with it is multiplied on tiles
+AMX_INT8 = on_tiles(INT8, "gemm_tasks_amx_int8", pack_rows_amx_int8, microkernel_amx_int8)
+
+
+def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL):
+    """-> (parts, M, N). A panel whose K is not a multiple of 64 is no sequence of whole tiles: vpdpbusd gives the same bits."""
+    if packed[0].shape[1] % TILE_STEPS:
+        return gemm_int8(activation, x, *packed, residual=residual, parts=parts)
+    return gemm(AMX_INT8, activation, x, *packed, residual=residual, parts=parts)
+
+
+if HAS_AMX:
+
+    @variant("linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True)
+    def linear_amx(x, *packed):
+        """Six products of bf16 for each of float32. Tiles multiply bf16 sixteen times as fast as fma multiplies float32."""
+        return gemm_amx(NO_ACTIVATION, x, *packed)[0]
+
+    @variant("linear", pack_weights=AMX_PRODUCT.pack, **BF16_TOLERANCE, capturable=True, repack_weights=AMX_PRODUCT.repack)
+    def linear_amx_bf16(x, *packed):
+        """A product of tiles takes the place of 512 multiply-adds of vectors."""
+        return AMX_PRODUCT.gemm(NO_ACTIVATION, x, *packed)[0]
+
+    @variant("linear", pack_weights=pack_amx_int8, **INT8_TOLERANCE, capturable=True)
+    def linear_amx_int8_tile(x, *packed):
+        """`int8_tile` on tiles, eight times vpdpbusd's rate. Its bits are the same."""
+        return gemm_amx_int8(NO_ACTIVATION, x, *packed)[0]
+
+    register_fused("amx", gemm_amx, pack_split, **SPLIT_TOLERANCE)
+    register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, **BF16_TOLERANCE)
+    register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)
