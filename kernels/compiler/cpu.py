@@ -25,23 +25,8 @@ except Exception as error:  # ImportError if it is absent, OSError if its librar
 AMX_TILES = {"amx-tile", "amx-bf16", "amx-int8"}
 AMX = AMX_TILES | {"avx512f", "avx512vnni"}  # what kernels on tiles need
 SSE2 = ("sse2",)
-AVX2 = (
-    *SSE2,
-    "avx",
-    "avx2",
-    "bmi",
-    "bmi2",
-    "cx16",
-    "f16c",
-    "fma",
-    "lzcnt",
-    "movbe",
-    "popcnt",
-    "sahf",
-    "sse3",
-    "sse4.1",
-    "sse4.2",
-)
+SSE42 = (*SSE2, "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
+AVX2 = (*SSE42, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
 AVX512 = (*AVX2, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", "avx512vnni")
 ISAS = {  # MINIBERT_ISA -> LLVM's name of the least processor of that kind (x86-64 psABI, "Micro-Architecture Levels"), features
     "amx": ("x86-64-v4", (*AVX512, *sorted(AMX_TILES))),

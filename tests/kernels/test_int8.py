@@ -208,7 +208,7 @@ def dev(sst2):
 
 
 def test_the_bundled_classifiers_labels_stay(dev):
-    """One of 872 differs. The differences of logits have a root mean square of 0.007, and the largest is 0.04."""
+    """None of 872 differs. The differences of logits have a root mean square of 0.007, and the largest is 0.09."""
     tokenizer = minibert.AutoTokenizer.from_pretrained("minibert-sst2")
     models = [
         minibert.AutoModelForSequenceClassification.from_pretrained("minibert-sst2", kernels=name) for name in ("fast", "int8")
@@ -220,7 +220,7 @@ def test_the_bundled_classifiers_labels_stay(dev):
 
 
 def test_sentence_vectors_stay_where_they_were(minilm, dev):
-    """The least cosine is 0.99880, with attention in float32 0.99884; ONNX Runtime's dynamic int8 has 0.79."""
+    """The least cosine is 0.99876, with attention in float32 0.99884; ONNX Runtime's dynamic int8 has 0.79."""
     tokenizer = minibert.AutoTokenizer.from_pretrained(minilm)
     exact, quantized = (
         predict(minibert.AutoModel.from_pretrained(minilm, kernels=name), tokenizer, dev) for name in ("fast", "int8")
