@@ -70,7 +70,7 @@ def compare(theirs, ours, inputs, floor=SPACING, field=0, a_token_each=None):
     our_error, their_error = ((x - exact)[mask] / scale for x in (output, single))
     assert np.abs(our_error).max() < 1e-5
     share = 1.5 if os.environ.get("MINIBERT_ISA") else 1  # torch then has more instructions than the kernels
-    assert rms(our_error) <= max(share * rms(their_error), floor)
+    assert rms(our_error) <= share * max(rms(their_error), floor)
 
 
 def compare_all(theirs, ours, inputs):
