@@ -117,7 +117,7 @@ def instruction(numbers: str) -> Instruction | Tiles | None:
     from llvmlite.binding import get_host_cpu_features
 
     if numbers in TILE_BYTES:
-        from minibert.kernels.compiler.cpu import HAS_AMX  # the system has been asked for them
+        from minibert.kernels.compiler.cpu import HAS_AMX  # whose module requests the tiles from the system
 
         return Tiles(*TILE_BYTES[numbers]) if HAS_AMX else None
     features = get_host_cpu_features()

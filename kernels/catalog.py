@@ -252,11 +252,13 @@ def variants(operation: str) -> dict[str, Variant]:
 
 @cache
 def load(compiled: bool) -> None:
-    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any other file."""
+    """Import the files of `ops/`, which register the compiled variants: the ladders in their order, then any other file. Those
+    whose names end with _amx are for machines with tiles."""
     if compiled:
-        from .compiler import cpu  # noqa: F401 - without llvmlite, its error is the clear one
+        from .compiler.cpu import HAS_AMX  # without llvmlite, its error is the clear one
         from .ops import LADDERS
 
         files = sorted(file.stem for file in Path(__file__).parent.joinpath("ops").glob("[!_]*.py"))
         for name in dict.fromkeys([*LADDERS, *files]):
-            import_module(f"{__package__}.ops.{name}")
+            if HAS_AMX or not name.endswith("_amx"):
+                import_module(f"{__package__}.ops.{name}")

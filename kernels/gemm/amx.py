@@ -13,9 +13,9 @@ tile's rows, 128 bytes apart. Only x is packed otherwise: for each 16 steps, 64 
 A block of fewer rows also loads bytes that follow; their sums are not stored.
 
 In float32 each value is three bf16 (`split_floats.py`). A panel then has, for each 32 of k, a tile of the high parts, one of
-the middle parts and one of the low parts; so has x. Five pairs of parts are multiplied first, over all k of the panel's part, in an order that
-changes one side at a time; then high parts with high parts, which are most of the sum: added in turn with the others, it
-would be rounded six times as often.
+the middle parts and one of the low parts; so has x. Five pairs of parts are multiplied first, over all k of the panel's part,
+in an order that changes one side at a time; then high parts with high parts, which are most of the sum: added in turn with
+the others, it would be rounded six times as often.
 
 A row's bits depend on its own values alone. In bf16, the products of even and of odd k are chains of fused multiply-adds, whose
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums

@@ -29,12 +29,13 @@ from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import interleave_rows
 from ..simd.trace import activate_tile
+from .int8_layout import K_EXACT, K_PACK
 from .microkernel import TileArgs
 from .microkernel import microkernel_f32 as microkernel
 
 # Steps between two updates of a tile of y. A tile's x then fills half of L1, a panel a tenth of L2. KC is a multiple of
-# K_ACCUMULATE, and in int8 the integers' exact sums: `int8_layout.K_EXACT`.
-KC = 768
+# K_ACCUMULATE. In int8 it is the integers' exact sums, so that answers depend on it.
+KC = K_EXACT // K_PACK  # 768
 MC_TILES = 16  # tiles of a task at most: 16 × 6 rows × KC × 4 bytes are 290 KiB, a third of a common L2
 NC_PANELS = 24  # panels of a task at most: their part of y stays in L2 too
 

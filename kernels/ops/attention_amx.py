@@ -1,4 +1,4 @@
-"""softmax(q kᵀ / √Dh) v with both products in bf16 on AMX's tiles; registered where there are tiles.
+"""softmax(q kᵀ / √Dh) v with both products in bf16 on AMX's tiles; imported as `linear_amx.py` is.
 
 What is rounded, and in what order the rest is done, is as in `attention_bf16.py`. The products are those of `../gemm/amx.py`: up
 to 32 keys, then up to 32 of a head's values, are the rows of a block, and NR queries are the panel's outputs. k, the values of
@@ -7,7 +7,6 @@ a head and then the keys, must be a multiple of a tile's: keys are filled up wit
 
 from __future__ import annotations
 
-from ..compiler.cpu import HAS_AMX
 from ..compiler.jit import jit
 from ..gemm.amx import TILE_ROWS, TILE_STEPS, configure_tiles, microkernel_amx_bf16, pack_line, release_tiles
 from ..gemm.packing import transpose
@@ -83,12 +82,11 @@ attention_tasks_amx_biased = attention_tasks.specialize(
     "attention_tasks_amx_biased", attention_tile=attention_tile_amx_biased, **ON_TILES
 )
 
-if HAS_AMX:
 
-    @variant("attention", **BF16_ATTENTION, capturable=True)
-    def attention_amx_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
-        """`bf16` on tiles."""
-        if query.shape[1] // heads % BLOCK:
-            return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
-        kernel = attention_tasks_amx if bias is None and window is None else attention_tasks_amx_biased
-        return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, multiple=TILE_KEYS)
+@variant("attention", **BF16_ATTENTION, capturable=True)
+def attention_amx_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
+    """`bf16` on tiles."""
+    if query.shape[1] // heads % BLOCK:
+        return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
+    kernel = attention_tasks_amx if bias is None and window is None else attention_tasks_amx_biased
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, multiple=TILE_KEYS)

@@ -40,7 +40,8 @@ def attention_register(query, key, value, bounds, key_mask, heads, bias=None, wi
 
 
 def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, multiple=1):
-    """Run `attention_tasks`, or a kernel like it, on threads. Its scratch arrays have room for a multiple of so many keys."""
+    """Run `attention_tasks`, or a kernel like it, on threads. Its scratch arrays have room for as many keys as the longest
+    sequence has, rounded up to this multiple."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     bias = NO_BIAS if bias is None else np.ascontiguousarray(bias, np.float32)
     unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask

@@ -1,5 +1,5 @@
-"""x weightᵀ + bias on AMX's tiles: in float32, in bf16, in int8. Registered where the processor has tiles and the system gives
-them to this process.
+"""x weightᵀ + bias on AMX's tiles: in float32, in bf16, in int8. Imported, and so registered,
+where the processor has tiles and the system gives them to this process (`catalog.load`).
 
     amx         each float32 is the sum of three bf16, and each product six of theirs: `../gemm/split_floats.py`
     amx_bf16    as `linear_bf16.py`
@@ -15,10 +15,9 @@ from functools import partial
 
 import numpy as np
 
-from ..compiler.cpu import HAS_AMX
 from ..compiler.jit import jit
 from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, microkernel_amx_f32, microkernel_amx_int8, on_tiles, pack_line
-from ..gemm.gemm import ALL, GemmSpec, Weights, gemm, gemm_tasks
+from ..gemm.gemm import ALL, Weights, gemm
 from ..gemm.packing import pack_rows_of
 from ..gemm.quantize_rows import rotate_and_quantize
 from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, power_scale, split_row
@@ -27,7 +26,7 @@ from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
-from ..simd.shapes import MR, NR
+from ..simd.shapes import NR
 from .epilogues import register_fused
 from .linear_bf16 import BF16, BF16_TOLERANCE, Bf16Product, pack_bf16, pack_columns_of_bf16, repack_bf16, round_row
 from .linear_f32 import FLOAT32, pack_f32
@@ -86,14 +85,14 @@ def pack_rows_amx(x, next_row, scratch, packed_x, row_scales):
         split_row(x[row], scale, scratch[0], halves, row * SPLIT_VALUES, rows * SPLIT_VALUES)
 
 
-SPLIT = GemmSpec(MR, 4, gemm_tasks, 0, lambda steps: ((SPLIT_VALUES,), (1,)))
-AMX = on_tiles(SPLIT, "gemm_tasks_amx", pack_rows_amx, microkernel_amx_f32)
+SPLIT = FLOAT32._replace(scratch=lambda steps: ((SPLIT_VALUES,), (1,)))
+AMX_F32 = on_tiles(SPLIT, "gemm_tasks_amx", pack_rows_amx, microkernel_amx_f32)
 
 
 def gemm_amx(activation, x, *packed, residual=None, parts=ALL):
     """-> (parts, M, N)."""
     is_split = packed[1].shape[1] == 2  # there are scales beside the bias
-    return gemm(AMX if is_split else FLOAT32, activation, x, *packed, residual=residual, parts=parts)
+    return gemm(AMX_F32 if is_split else FLOAT32, activation, x, *packed, residual=residual, parts=parts)
 
 
 # bf16
@@ -142,23 +141,24 @@ def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL):
     return gemm(AMX_INT8, activation, x, *packed, residual=residual, parts=parts)
 
 
-if HAS_AMX:
+@variant("linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True)
+def linear_amx(x, *packed):
+    """Six products of bf16 for each of float32. Tiles multiply bf16 sixteen times as fast as fma multiplies float32."""
+    return gemm_amx(NO_ACTIVATION, x, *packed)[0]
 
-    @variant("linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True)
-    def linear_amx(x, *packed):
-        """Six products of bf16 for each of float32. Tiles multiply bf16 sixteen times as fast as fma multiplies float32."""
-        return gemm_amx(NO_ACTIVATION, x, *packed)[0]
 
-    @variant("linear", pack_weights=AMX_PRODUCT.pack, **BF16_TOLERANCE, capturable=True, repack_weights=AMX_PRODUCT.repack)
-    def linear_amx_bf16(x, *packed):
-        """A product of tiles takes the place of 512 multiply-adds of vectors."""
-        return AMX_PRODUCT.gemm(NO_ACTIVATION, x, *packed)[0]
+@variant("linear", pack_weights=AMX_PRODUCT.pack, **BF16_TOLERANCE, capturable=True, repack_weights=AMX_PRODUCT.repack)
+def linear_amx_bf16(x, *packed):
+    """A product of tiles takes the place of 512 multiply-adds of vectors."""
+    return AMX_PRODUCT.gemm(NO_ACTIVATION, x, *packed)[0]
 
-    @variant("linear", pack_weights=pack_amx_int8, **INT8_TOLERANCE, capturable=True)
-    def linear_amx_int8_tile(x, *packed):
-        """`int8_tile` on tiles, eight times vpdpbusd's rate. Its bits are the same."""
-        return gemm_amx_int8(NO_ACTIVATION, x, *packed)[0]
 
-    register_fused("amx", gemm_amx, pack_split, **SPLIT_TOLERANCE)
-    register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, **BF16_TOLERANCE)
-    register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)
+@variant("linear", pack_weights=pack_amx_int8, **INT8_TOLERANCE, capturable=True)
+def linear_amx_int8_tile(x, *packed):
+    """`int8_tile` on tiles, eight times vpdpbusd's rate. Its bits are the same."""
+    return gemm_amx_int8(NO_ACTIVATION, x, *packed)[0]
+
+
+register_fused("amx", gemm_amx, pack_split, **SPLIT_TOLERANCE)
+register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, **BF16_TOLERANCE)
+register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)

@@ -50,8 +50,8 @@ def steps_of(inputs: int, multiple: int) -> int:
 
 
 def pack_bf16(*arrays, multiple=1):
-    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 NR bytes): a multiple of so many
-    steps, filled up with 0."""
+    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K / 2, 4 NR bytes). Their steps are
+    rounded up to a multiple, and the last ones are 0."""
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
     panels_per_weight = -(-outputs // NR)

@@ -24,7 +24,6 @@ from ..gemm.gemm import Weights
 from ..gemm.packing import as_weights, pack_columns_of, sum_of_rows, transposed
 from ..registry import Variant, register, variant
 from ..simd.scalar_math import NO_ACTIVATION
-from .linear_amx import AMX_PRODUCT
 from .linear_bf16 import BF16_TOLERANCE, PRODUCT, Bf16Product
 from .linear_f32 import F32_TOLERANCE, gemm_f32
 from .linear_naive import BLOCKED_TOLERANCE, linear_threads
@@ -100,4 +99,6 @@ def register_gradients(name: str, gemm: Callable, columns: Callable, *, toleranc
 register_gradients("register", gemm_f32, columns_f32, **F32_TOLERANCE)
 register_gradients("bf16", PRODUCT.gemm, partial(columns_bf16, PRODUCT), **BF16_TOLERANCE)
 if HAS_AMX:
+    from .linear_amx import AMX_PRODUCT
+
     register_gradients("amx_bf16", AMX_PRODUCT.gemm, partial(columns_bf16, AMX_PRODUCT), **BF16_TOLERANCE)

@@ -192,7 +192,7 @@ def test_tiles_give_what_the_formulas_say(code):
 @pytest.mark.parametrize(
     ("spec", "panels", "scratch", "instruction"),
     [
-        ("ops.linear_amx.AMX", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
+        ("ops.linear_amx.AMX_F32", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_BF16", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_INT8", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),
     ],
