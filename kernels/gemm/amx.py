@@ -21,6 +21,8 @@ A row's bits depend on its own values alone. In bf16, the products of even and o
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums
 are exact, and the epilogue is that of `microkernel.py`, so that the bits are those of vpdpbusd.
 
+The sums of a block become y while the next block is multiplied: `amx_epilogue.py`.
+
 LLVM does not allocate tile registers here: the intrinsics take their numbers, and the configuration is ours. It belongs to a
 thread, so each task loop begins with `configure_tiles` and ends with `release_tiles`, which spares the operating system 8 KiB
 at each switch of context.
@@ -36,17 +38,27 @@ from llvmlite import ir
 from ..compiler.intrinsic import Intrinsic, intrinsic
 from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, BYTE, FLOAT, INT, WORD, byte_offset, call, load_unaligned, prefetch, store_unaligned
+from ..simd.emit import ADDRESS, BYTE, INT, WORD, byte_offset, call, prefetch
+from .amx_epilogue import (
+    LINE,
+    ROW_FLOATS,
+    TILE,
+    TILE_BYTES,
+    TILE_ROWS,
+    Epilogue,
+    LeftBlock,
+    begin_blocks,
+    finish_blocks,
+    finish_function,
+    memory_of,
+)
 from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
 
-TILE_ROWS, TILE_BYTES = 16, 64  # of a row
 TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a row of x in a step
-TILE = TILE_ROWS * TILE_BYTES
-ROW_FLOATS, ROW_WORDS = ir.VectorType(FLOAT, TILE_ROWS), ir.VectorType(WORD, TILE_ROWS)
-NOTHING, LINE = ir.VoidType(), 64  # bytes of a cache line
+ROW_WORDS, NOTHING = ir.VectorType(WORD, TILE_ROWS), ir.VoidType()
 
 
 class TileUnit:
@@ -82,6 +94,7 @@ class TileUnit:
 
 
 UNIT: type[TileUnit] = TileUnit
+FRACTION = 32  # bits after the point of a share
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -90,9 +103,7 @@ class AmxSpec(NamedTuple):
 
     instruction: str
     passes: tuple[Pairs, ...]  # over all k: parts of x and of the weights that are multiplied
-    sums: ir.Type  # a vector of them
-    to_floats: Callable  # as in `dtypes.MicrokernelSpec`
-    epilogue: Callable
+    epilogue: Epilogue
 
     @property
     def parts(self) -> int:
@@ -102,9 +113,9 @@ class AmxSpec(NamedTuple):
 
 WHOLE = (((0, 0),),)
 SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
-FLOAT32 = AmxSpec("tdpbf16ps", SIX, ROW_FLOATS, identity, multiply_scales)
-BF16 = AmxSpec("tdpbf16ps", WHOLE, ROW_FLOATS, identity, add_bias)
-INT8 = AmxSpec("tdpbusd", WHOLE, ROW_WORDS, floats_of(identity), dequantize)
+FLOAT32 = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales))
+BF16 = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
+INT8 = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
 
 
 @intrinsic
@@ -127,9 +138,15 @@ def release_tiles(typing):
     return types.none(), emit
 
 
+@jit(inline="always")
+def leave_activation(y, tile, activation):
+    """Nothing: it is part of a block's epilogue."""
+
+
 def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsic) -> GemmSpec:
     """The same data type's product on tiles; `name` is the kernel's."""
-    hooks = {"start_tasks": configure_tiles, "end_tasks": release_tiles}
+    hooks = {"start_tasks": configure_tiles, "begin_blocks": begin_blocks, "activate_tile": leave_activation}
+    hooks |= {"finish_blocks": finish_blocks, "end_tasks": release_tiles}
     return spec._replace(
         mr=2 * TILE_ROWS,
         tasks=gemm_tasks.specialize(name, pack_rows=pack_rows, microkernel=microkernel, **hooks),
@@ -174,31 +191,31 @@ def emitter(spec: AmxSpec) -> Callable:
 
     def emit(context, builder, signature, values):
         rows, operands = read_operands(context, builder, signature, values, STEP_BYTES)
-        builder.call(get_or_build_block(builder.module, spec), [rows, *operands])
+        builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), rows, *operands])
 
     return emit
 
 
 def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
     """The block, as one function for all calls in a module."""
-    function_type = ir.FunctionType(NOTHING, [INT] + [ADDRESS] * 7 + [INT] * 8 + [ir.IntType(1)] * 3)
-    function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.instruction}_{spec.parts}")
+    function_type = ir.FunctionType(NOTHING, [ADDRESS, INT] + [ADDRESS] * 7 + [INT] * 8 + [ir.IntType(1)] * 3)
+    function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.epilogue.name}")
     if function.is_declaration:
         function.linkage = "internal"
         function.attributes.add("noinline")
-        rows, *operands = function.args
-        Block(ir.IRBuilder(function.append_basic_block("entry")), spec, rows, TileOperands(*operands)).emit()
+        left, rows, *operands = function.args
+        Block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
     return function
 
 
 class Block:
     """The parts of a block's code, and what they share."""
 
-    def __init__(self, builder: ir.IRBuilder, spec: AmxSpec, rows: ir.Value, operands: TileOperands):
+    def __init__(self, builder: ir.IRBuilder, spec: AmxSpec, left: ir.Value, rows: ir.Value, operands: TileOperands):
         self.builder, self.spec, self.rows, self.operands = builder, spec, rows, operands
-        memory = builder.alloca(ir.ArrayType(BYTE, 4 * TILE))
-        memory.align = LINE
-        self.sums = builder.bitcast(memory, ADDRESS)  # four tiles, one after another
+        self.left = LeftBlock(builder, left)
+        self.k_tiles = builder.udiv(operands.k_steps, INT(spec.parts * TILE_STEPS))
+        self.vectors = self.left.read("vectors")  # that the block before has left
 
     def emit(self) -> None:
         builder = self.builder
@@ -207,24 +224,34 @@ class Block:
                 self.multiply(tiles=4)
             with short:
                 self.multiply(tiles=2)
-        with cgutils.for_range(builder, self.rows) as row:
-            for half in (0, 1):
-                self.store_output(row.index, half)
+        self.left.leave(self.operands, self.rows, finish_function(builder.module, self.spec.epilogue))
         builder.ret_void()
 
     def multiply(self, tiles: int) -> None:
-        """The sums of all tiles of k, in four tiles, or two for 16 rows and fewer; stored in `sums`."""
-        builder, operands = self.builder, self.operands
+        """The sums of all tiles of k, in four tiles, or two for 16 rows and fewer; stored for their epilogue. Meanwhile that of the
+        block before is applied, evenly over all products."""
+        builder = self.builder
+        counts = [tiles * len(pairs) for pairs in self.spec.passes]
+        products = builder.mul(self.k_tiles, INT(sum(counts)))
+        share = builder.udiv(builder.shl(self.vectors, INT(FRACTION)), products)  # vectors for each product
+
+        def finish_after(product: ir.Value) -> None:
+            ends = [builder.lshr(builder.mul(share, n), INT(FRACTION)) for n in (product, builder.add(product, INT(1)))]
+            self.left.finish(*ends)
+
         for tile in range(tiles):
             UNIT.zero(builder, tile)
-        for index, pairs in enumerate(self.spec.passes):
-            with cgutils.for_range(builder, builder.udiv(operands.k_steps, INT(self.spec.parts * TILE_STEPS))) as loop:
-                self.multiply_parts(loop.index, pairs, tiles, prefetching=index == 0)
+        for index, (pairs, count) in enumerate(zip(self.spec.passes, counts)):
+            before = builder.mul(self.k_tiles, INT(sum(counts[:index])))
+            with cgutils.for_range(builder, self.k_tiles) as loop:
+                for done, _ in enumerate(self.multiply_parts(loop.index, pairs, tiles, prefetching=index == 0)):
+                    finish_after(builder.add(before, builder.add(builder.mul(loop.index, INT(count)), INT(done))))
+        self.left.finish(builder.lshr(builder.mul(share, products), INT(FRACTION)), self.vectors)
         for tile in range(tiles):
-            UNIT.store(builder, tile, byte_offset(builder, self.sums, tile * TILE))
+            UNIT.store(builder, tile, byte_offset(builder, self.left.memory, tile * TILE))
 
-    def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> None:
-        """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines."""
+    def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> Iterator[None]:
+        """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each."""
         builder, operands, parts = self.builder, self.operands, self.spec.parts
         count = tiles * len(pairs)
         bytes_of_k = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS))
@@ -237,6 +264,7 @@ class Block:
             if prefetching:
                 first_line = builder.mul(lines, builder.add(builder.mul(k, INT(count)), INT(done)))
                 self.prefetch_next_panel(first_line, lines)
+            yield
 
     def products(self, pairs: Pairs, x: list[ir.Value], weights: list[ir.Value], tiles: int) -> Iterator[None]:
         """Multiply parts of x and of the weights, given their addresses; yield after each multiplication. What is emitted
@@ -267,41 +295,3 @@ class Block:
         with cgutils.for_range(self.builder, count) as line:
             distance = self.builder.mul(self.builder.add(first_line, line.index), INT(LINE))
             prefetch(self.builder, byte_offset(self.builder, self.operands.next_panel, distance))
-
-    def total(self, row: ir.Value, half: int) -> ir.Value:
-        """The sums, added to y unless it is the first time."""
-        builder, operands = self.builder, self.operands
-        y = load_unaligned(builder, self.at(operands.y, operands.y_stride, row, half), ROW_FLOATS)
-        sums = load_unaligned(builder, self.sum_address(row, half), self.spec.sums)
-        return builder.fadd(
-            builder.select(operands.first, ir.Constant(ROW_FLOATS, None), y), self.spec.to_floats(builder, sums)
-        )
-
-    def store_output(self, row: ir.Value, half: int) -> None:
-        """y = the total; the last time, after the epilogue."""
-        builder, operands, total = self.builder, self.operands, self.total(row, half)
-        target = self.at(operands.y, operands.y_stride, row, half)
-        with builder.if_else(operands.last) as (complete, partial):
-            with complete:
-                vectors = [self.at(operands.epilogue_vectors, operands.epilogue_stride, INT(i), half) for i in range(3)]
-                row_scales = byte_offset(builder, operands.row_scales, builder.mul(row, INT(8)))
-                output = self.spec.epilogue(builder, total, vectors, row_scales)
-                with builder.if_else(operands.has_residual) as (added, alone):
-                    with added:
-                        residual = self.at(operands.residual, operands.residual_stride, row, half)
-                        store_unaligned(builder, builder.fadd(output, load_unaligned(builder, residual, ROW_FLOATS)), target)
-                    with alone:
-                        store_unaligned(builder, output, target)
-            with partial:
-                store_unaligned(builder, total, target)
-
-    def at(self, address: ir.Value, stride: ir.Value, row: ir.Value, half: int) -> ir.Value:
-        return byte_offset(self.builder, address, self.builder.mul(row, stride), half * TILE_BYTES)
-
-    def sum_address(self, row: ir.Value, half: int) -> ir.Value:
-        """Of half a row of the sums: two tiles have the first 16 rows, two the others."""
-        builder = self.builder
-        pair, inner = builder.udiv(row, INT(TILE_ROWS)), builder.urem(row, INT(TILE_ROWS))
-        return byte_offset(
-            builder, self.sums, builder.mul(pair, INT(2 * TILE)), half * TILE, builder.mul(inner, INT(TILE_BYTES))
-        )

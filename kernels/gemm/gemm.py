@@ -144,11 +144,21 @@ def pack_rows(x, next_row, scratch, packed_x, row_scales):
 
 @jit(inline="always")
 def start_tasks():
-    """What a thread does before it packs, and after its last task; nothing but for AMX, which replaces both."""
+    """What a thread does before it packs, and after its last task; nothing but for AMX, which replaces this and what follows."""
 
 
 @jit(inline="always")
 def end_tasks():
+    pass
+
+
+@jit(inline="always")
+def begin_blocks(activation):
+    """Before the first microkernel and after the last."""
+
+
+@jit(inline="always")
+def finish_blocks():
     pass
 
 
@@ -178,6 +188,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
     while load_acquire(counter, PACKED) < tiles:
         spins += 1
         spin_hint(spins)
+    begin_blocks(activation)
     task, tasks = fetch_add(counter), -(-tiles // tiles_per_task) * parts * column_blocks
     while task < tasks:
         part, first_tile = task // column_blocks % parts, task // (parts * column_blocks) * tiles_per_task
@@ -208,6 +219,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
                     if activation != NO_ACTIVATION and last:
                         activate_tile(target, (top, bottom - top, left, nr), activation)
         task = fetch_add(counter)
+    finish_blocks()
     end_tasks()
 
 

@@ -8,9 +8,11 @@ a head and then the keys, must be a multiple of a tile's: keys are filled up wit
 from __future__ import annotations
 
 from ..compiler.jit import jit
-from ..gemm.amx import TILE_ROWS, TILE_STEPS, configure_tiles, microkernel_amx_bf16, pack_line, release_tiles
+from ..gemm.amx import TILE_STEPS, configure_tiles, microkernel_amx_bf16, pack_line, release_tiles
+from ..gemm.amx_epilogue import TILE_ROWS, begin_blocks, finish_blocks
 from ..gemm.packing import transpose
 from ..registry import variant
+from ..simd.scalar_math import NO_ACTIVATION
 from .attention_bf16 import BF16_ATTENTION, gather_bf16, pair_rows
 from .attention_f32 import (
     add_bias_and_window,
@@ -61,15 +63,18 @@ def attention_tile_amx(tile, packed_keys, kv, scores, count, lane_sums, relative
     size, values, scored = kv.shape[2], kv[0].reshape(-1), scores[:count]
     pair_rows(tile[0])
     queries = tile[0][: size // 2]
+    begin_blocks(NO_ACTIVATION)
     for top in range(0, count, BLOCK):
         args = top, min(BLOCK, count - top), 0, top * len(queries), 0, 0, 0
         microkernel_amx_bf16(scored, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, args, True, False)
+    finish_blocks()
     adjust_scores(scored, relative, at)
     softmax_lanes(scored, lane_sums)
     weights = pad_and_pair(scores, count)
     for top in range(0, size, BLOCK):
         args = top, BLOCK, 0, top * len(weights), 0, 0, 0
         microkernel_amx_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, args, True, False)
+    finish_blocks()
     divide_lanes(tile[1], lane_sums)
 
 

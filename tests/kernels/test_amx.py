@@ -199,13 +199,16 @@ def test_tiles_give_what_the_formulas_say(code):
 )
 def test_a_block_uses_the_processors_own_instructions(spec, panels, scratch, instruction, tmp_path):
     """Compiled here whether or not this machine could run it: four products for a tall block, two for a short one, and LLVM may
-    copy each."""
+    copy each. After each product the epilogue of the block before goes on, in a call."""
     code = "import minibert.kernels.compiler.cpu as cpu; cpu.HAS_AMX = True;" + assembly_of(spec, panels, scratch)
     environment = {"NUMBA_CPU_NAME": "sapphirerapids", "NUMBA_CPU_FEATURES": FEATURES, "NUMBA_CACHE_DIR": str(tmp_path)}
     process = subprocess.run([sys.executable, "-c", code], env=environment_with(**environment), capture_output=True, text=True)
     lines = process.stdout.split("\n")
     counts = {name: sum(line.startswith(f"\t{name}") for line in lines) for name in (instruction, "ldtilecfg", "tilerelease")}
     assert counts.pop(instruction) >= 6 and counts == {"ldtilecfg": 1, "tilerelease": 1}, process.stderr
+    products = [i for i, line in enumerate(lines) if line.startswith(f"\t{instruction}")]
+    for product, following in zip(products, products[1:]):
+        assert any(line.startswith("\tcall") for line in lines[product:following]), lines[product:following]
 
 
 @pytest.mark.parametrize(
