@@ -5,9 +5,8 @@
 
 A revision is a commit of git, or a folder that holds the sources. Each version runs in a process of its own, with the same
 random DistilBERT-base. First their logits are compared (FAIL and no time if they differ by more than rounding). Then both
-compute the same in turn, in random order; the ratio of such a pair does not depend on how busy the machine is. A 95 %
-interval of the ratios' median is bootstrapped (Efron, 1979). Pairs are added until it is narrower than 5 %, or the minutes
-are over. The verdict is "slower" or "faster" if the interval ends beyond a margin of 2 % from 1, else "same".
+compute the same in turn, in random order. Pairs are added until the interval of their median ratio (`intervals.py`) is narrower
+than 5 %, or the minutes are over. The verdict is "slower" or "faster" if the interval ends beyond a margin of 2 % from 1, else "same".
 
 Two files are compared by each time's ratio to the ceiling in the same turn, with a margin of 5 %.
 """
@@ -19,26 +18,23 @@ import contextlib
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 import minibert
 
+from .intervals import Ratio, paired, unpaired
 from .measuring import document, machine, markdown, write
 from .model import CEILING, MAX_ERROR, SHAPES, shape_option
 
 MARGIN, MARGIN_OF_FILES = 0.02, 0.05  # a difference that is called the same
-WIDTH = 0.05  # of an interval, when pairs are enough
 MIN_PAIRS, TURN = 7, 0.3  # pairs of a workload at least; seconds of calls in a turn
-RESAMPLES = 2_000
 TOKENIZING = "tokenizing 2,000 texts"
 VOCABULARY = Path(minibert.__file__).parent / "bundled" / "minibert-sst2"  # for both versions
 
@@ -77,18 +73,6 @@ for line in sys.stdin:
         seconds.append(time.perf_counter() - start)
     print(statistics.median(seconds), flush=True)
 """
-
-
-class Comparison(NamedTuple):
-    """The second version's time over the first's."""
-
-    ratio: float  # the median
-    low: float  # of its 95 % interval
-    high: float
-    pairs: int
-
-    def verdict(self, margin: float = MARGIN) -> str:
-        return "slower" if self.low > 1 + margin else "faster" if self.high < 1 - margin else "same"
 
 
 class Version:
@@ -146,32 +130,23 @@ def difference(versions: list[Version], question: dict) -> float:
     return float(np.abs(first - second).max() / np.abs(first).max()) if first.shape == second.shape else np.inf
 
 
-def time_pairs(versions: list[Version], question: dict, seconds: float) -> Comparison:
+def time_pairs(versions: list[Version], question: dict, seconds: float) -> Ratio:
     """Pairs of turns until the interval is narrow or the seconds are over."""
-    ratios: list[float] = []
+    times: tuple[list[float], list[float]] = ([], [])
     end, order = time.monotonic() + seconds, random.Random(0)
     while True:
-        times = [0.0, 0.0]
         for index in order.sample((0, 1), 2):
-            times[index] = versions[index].ask(question)
-        ratios.append(times[1] / times[0])
-        if len(ratios) >= MIN_PAIRS:
-            low, high = interval(ratios)
-            if high - low < WIDTH or time.monotonic() > end:
-                return Comparison(statistics.median(ratios), low, high, len(ratios))
+            times[index].append(versions[index].ask(question))
+        if len(times[0]) >= MIN_PAIRS:
+            ratio = paired(*times)
+            if ratio.narrow or time.monotonic() > end:
+                return ratio
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """The bootstrapped 95 % interval of the median."""
-    samples = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
-    low, high = np.quantile(np.median(samples, axis=1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def compare_revisions(options: argparse.Namespace) -> dict[str, Comparison | str]:
+def compare_revisions(options: argparse.Namespace) -> dict[str, Ratio | str]:
     """workload -> the comparison, or FAIL and why."""
     questions = workloads(options)
-    comparisons: dict[str, Comparison | str] = {}
+    comparisons: dict[str, Ratio | str] = {}
     settings = json.dumps([options.threads, TURN, str(VOCABULARY)])
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(sources(revision)) for revision in (options.first, options.second)]
@@ -189,12 +164,12 @@ def compare_revisions(options: argparse.Namespace) -> dict[str, Comparison | str
     return comparisons
 
 
-def compare_files(first: Path, second: Path) -> dict[str, Comparison | str]:
+def compare_files(first: Path, second: Path) -> dict[str, Ratio | str]:
     """workload and engine -> the comparison of the engine's times over the ceiling's, whose turns each file has."""
     before, after = (read(path) for path in (first, second))
     if before["machine"] != after["machine"]:
         raise SystemExit(f"files of one machine can be compared; got {before['machine']} and {after['machine']}.")
-    comparisons: dict[str, Comparison | str] = {}
+    comparisons: dict[str, Ratio | str] = {}
     for label in before["figures"]["seconds"]:
         turns = [content["figures"]["seconds"].get(label, {}) for content in (before, after)]
         for engine in turns[0]:
@@ -206,14 +181,6 @@ def compare_files(first: Path, second: Path) -> dict[str, Comparison | str]:
 
 def over_ceiling(timed: Mapping[str, Mapping], engine: str) -> list[float]:
     return [mine / ceiling for mine, ceiling in zip(timed[engine]["turns"], timed[CEILING]["turns"])]
-
-
-def unpaired(before: list[float], after: list[float]) -> Comparison:
-    """The ratio of two medians, each bootstrapped from its own turns."""
-    chooser = np.random.default_rng(0)
-    medians = [np.median(chooser.choice(values, (RESAMPLES, len(values))), axis=1) for values in (before, after)]
-    low, high = np.quantile(medians[1] / medians[0], [0.025, 0.975])
-    return Comparison(statistics.median(after) / statistics.median(before), float(low), float(high), len(after))
 
 
 def read(path: Path) -> dict:
@@ -228,11 +195,11 @@ def read(path: Path) -> dict:
     return content
 
 
-def text_of(comparison: Comparison | str, margin: float = MARGIN) -> str:
+def text_of(comparison: Ratio | str, margin: float = MARGIN) -> str:
     if isinstance(comparison, str):
         return comparison
-    ratio, low, high, pairs = comparison
-    return f"{comparison.verdict(margin):8}{ratio:6.3f} [{low:.3f}, {high:.3f}], {pairs} turns"
+    ratio, low, high, turns = comparison
+    return f"{comparison.verdict(margin):8}{ratio:6.3f} [{low:.3f}, {high:.3f}], {turns} turns"
 
 
 def run(options: argparse.Namespace) -> None:
@@ -242,7 +209,7 @@ def run(options: argparse.Namespace) -> None:
     comparisons = compare_files(*files) if of_files else compare_revisions(options)
     margin = MARGIN_OF_FILES if of_files else MARGIN
     rows = [
-        [label, *(one[:3] if isinstance(one, Comparison) else [None] * 3), one if isinstance(one, str) else one.verdict(margin)]
+        [label, *(one[:3] if isinstance(one, Ratio) else [None] * 3), one if isinstance(one, str) else one.verdict(margin)]
         for label, one in comparisons.items()
     ]
     table = {"columns": ["workload", "ratio of times", "from", "to", "verdict"], "rows": rows}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import gc
 import json
@@ -27,6 +26,7 @@ PAUSE = 0.3  # seconds between engines: OpenMP's threads spin for 0.2 s after th
 COPY_FLOATS = 4 << 20  # floats, 16 MiB: more than a core's own caches
 TURN = 0.3  # seconds of calls in a turn; a first call that takes longer is counted, as waking up is a small part of it
 MIN_CALLS = 3  # counted calls of a turn
+COLD_CALLS = 3  # of a turn with empty caches
 
 
 class Timing(NamedTuple):
@@ -51,15 +51,28 @@ def summary(turns: list[list[float]]) -> Timing:
     return Timing(median, (third - first) / 2 / median, len(seconds), tuple(map(statistics.median, turns)))
 
 
-def time_in_turn(calls: Mapping[str, Callable], rounds: int, pause: float = PAUSE, turn: float = TURN) -> dict[str, Timing]:
-    """name -> the time of a call. All calls have a turn in every round, so a busy minute slows all of them."""
+def time_in_turn(
+    calls: Mapping[str, Callable],
+    rounds: int,
+    pause: float = PAUSE,
+    turn: float = TURN,
+    more: Callable[[dict[str, Timing]], bool] = lambda timed: False,
+    evict: Callable | None = None,
+) -> dict[str, Timing]:
+    """name -> the time of a call. All calls have a turn in every round, so a busy minute slows all of them.
+
+    After these rounds, one follows another as long as `more` is true. With `evict`, which empties the caches, each call is
+    preceded by it and a turn is COLD_CALLS calls."""
     turns: dict[str, list[list[float]]] = {name: [] for name in calls}
     gc.collect()
-    for _ in range(rounds):
+    while True:
         for name, call in calls.items():
             keep_awake(pause)
-            turns[name].append(one_turn(call, turn))
-    return {name: summary(times) for name, times in turns.items()}
+            turns[name].append(cold_turn(call, evict) if evict else one_turn(call, turn))
+        rounds -= 1
+        timed = {name: summary(times) for name, times in turns.items()}
+        if rounds <= 0 and not more(timed):
+            return timed
 
 
 def keep_awake(seconds: float) -> None:
@@ -89,19 +102,39 @@ def one_turn(call: Callable, turn: float) -> list[float]:
     return times
 
 
+def cold_turn(call: Callable, evict: Callable) -> list[float]:
+    """Times of calls that find none of their arrays in the caches, nor threads that wait for them."""
+    times = []
+    for _ in range(COLD_CALLS):
+        evict()
+        times.append(seconds_of(call))
+    return times
+
+
 def machine() -> str:
     """The processor as the system names it, its cores, and the widest vectors it has."""
-    name, flags = platform.processor() or platform.machine(), ""
-    with contextlib.suppress(OSError):  # not Linux
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            name = value.strip() if key.startswith("model name") else name
-            flags = value if key.startswith("flags") else flags
-    widest = [label for flag, label in WIDTHS if flag in flags.split()]
-    return ", ".join([name, f"{os.cpu_count()} cores", *widest[:1]])
+    pinned = os.environ.get("MINIBERT_ISA")
+    name, extra = processor().get("model name", platform.processor() or platform.machine()), [kind()] if kind() else []
+    return ", ".join([name, f"{os.cpu_count()} cores", *extra, *([f"kernels for {pinned}"] if pinned else [])])
+
+
+def processor() -> dict[str, str]:
+    """What Linux tells of it; nothing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def kind() -> str:
+    """The widest vectors or tiles that it has: tables of one kind of machine are written together."""
+    flags = processor().get("flags", processor().get("Features", "")).split()
+    return next((label for flag, label in WIDTHS if flag in flags), "")
 
 
 WIDTHS = (
+    ("amx_bf16", "AMX"),
     ("avx512_bf16", "AVX-512 with VNNI and BF16"),
     ("avx512_vnni", "AVX-512 with VNNI"),
     ("avx512f", "AVX-512"),
@@ -117,6 +150,7 @@ def document(module: str, threads: int, tables: dict, arguments: Iterable[str] |
     return {
         "command": " ".join(["python -m", f"benchmarks.{module}", *command]),
         "machine": machine(),
+        "kind": kind(),
         "threads": threads,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "tables": tables,

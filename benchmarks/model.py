@@ -4,7 +4,8 @@
 
 Every engine runs the same random weights. Each is first compared with torch in float64 (its largest difference, over the
 largest logit; FAIL and no time if rounding to its format cannot explain it). Then all are timed in turn, round by round in
-one process; the table has medians. The threads of an engine spin after its last call, so a turn begins with a pause, in
+one process; the table has medians. More rounds follow until the intervals of the ratios that `goals.py` shows are narrower
+than 5 %, or the minutes are over. The threads of an engine spin after its last call, so a turn begins with a pause, in
 which memory is copied, and an uncounted call. "fp32 ceiling" is timed in turn too: the same number of operations on
 registers (`peaks.py`). Sentences are text: the time includes each engine's tokenizer.
 
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +32,7 @@ from minibert.kernels.catalog import PRESETS
 
 from . import goals, peaks, stages
 from .export import VOCABULARY, export
-from .measuring import document, machine, markdown, time_in_turn, write
+from .measuring import Timing, document, kind, machine, markdown, time_in_turn, write
 from .peers import PEERS, Engine, Peer, minibert_with, torch_with
 
 SHAPES = ("1x16", "1x128", "8x128", "32x128", "1x512")
@@ -149,16 +151,16 @@ def compare(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     ceilings = {f"{numbers} ceiling": numbers for numbers in peaks.NUMBERS if numbers != "bf16" and peaks.instruction(numbers)}
     rows: dict[str, dict] = {name: {} for name in (*errors, *ceilings)}
     seconds: dict[str, dict] = {}
-    for work in workloads(options, folder):
+    works = list(workloads(options, folder))
+    for work in works:
         calls = {name: lambda engine=engine: work.call(engine) for name, engine in right.items()}
         if work.operations:
             calls |= {name: peaks.arithmetic(work.operations, numbers) for name, numbers in ceilings.items()}
-        timed = time_in_turn(calls, options.rounds)
-        seconds[work.label] = {name: time._asdict() for name, time in timed.items()}
-        for name, time in timed.items():
-            share = f"{100 * timed[CEILING].median / time.median:6.0f} % of the ceiling" if CEILING in timed else ""
-            figure = rows[name][work.column] = work.figure(time.median)
-            print(f"{work.column:34} {name:20}{figure:10.2f} ±{100 * time.spread:2.0f} %{share}", flush=True)
+        timed = time_until_settled(calls, work.label, seconds, options.rounds, 60 * options.minutes / len(works))
+        for name, timing in timed.items():
+            share = f"{100 * timed[CEILING].median / timing.median:6.0f} % of the ceiling" if CEILING in timed else ""
+            figure = rows[name][work.column] = work.figure(timing.median)
+            print(f"{work.column:34} {name:20}{figure:10.2f} ±{100 * timing.spread:2.0f} %{share}", flush=True)
         for name in set(errors) - set(right):
             rows[name][work.column] = "FAIL"
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
@@ -168,6 +170,18 @@ def compare(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     cells = [[name, *map(row.get, columns)] for name, row in rows.items() if row]
     table = {"columns": ["engine", *columns], "rows": cells}
     return table, {"seconds": seconds, "errors": errors, "missing": missing}
+
+
+def time_until_settled(calls: dict[str, Callable], label: str, seconds: dict, rounds: int, limit: float) -> dict[str, Timing]:
+    """In turn, also after these rounds as long as a ratio is uncertain and the limit, in seconds, is not reached. The times are
+    also put into seconds[label]."""
+    end = time.monotonic() + limit
+
+    def unsettled(timed: dict[str, Timing]) -> bool:
+        seconds[label] = {name: timing._asdict() for name, timing in timed.items()}
+        return time.monotonic() < end and not all(ratio.narrow for ratio in goals.ratios(seconds, label, kind()))
+
+    return time_in_turn(calls, rounds, more=unsettled)
 
 
 def stages_of(options: argparse.Namespace, folder: Path) -> dict[tuple[str, str], dict[str, float]]:
@@ -188,7 +202,9 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     print(f"{machine()}; {options.threads} threads")
     table, figures = compare(options, folder)
     steps = stages_of(options, folder)
-    tables = {"engines": table, "engines-goals": goals.table(table)} | ({"stages": stages.table(steps)} if steps else {})
+    tables = {"engines": table, "engines-goals": goals.table(figures["seconds"], kind())} | (
+        {"stages": stages.table(steps)} if steps else {}
+    )
     for name, one in tables.items():
         print(f"\n{name}\n\n{markdown(one['columns'], one['rows'])}")
     figures["stages"] = {f"{kernels} {shape}": one for (kernels, shape), one in steps.items()}
@@ -206,6 +222,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="for all: until then, rounds follow while a ratio is uncertain"
+    )
     parser.add_argument("--kernels", nargs="*", default=[name for name in PRESETS if name != "naive"], metavar="PRESET")
     parser.add_argument("--peers", nargs="*", default=[""], metavar="WORD", help="peers whose names contain one of the words")
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), type=shape_option, help="rows x tokens")
@@ -214,8 +233,8 @@ def main() -> int:
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="export the model here, or use the one that is here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
-    if min(options.threads, options.rounds, options.every) < 1:
-        parser.error("--threads, --rounds and --every must be 1 or more")
+    if min(options.threads, options.rounds, options.every) < 1 or options.minutes < 0:
+        parser.error("--threads, --rounds and --every must be 1 or more, --minutes 0 or more")
     with contextlib.ExitStack() as stack:
         run(options, options.model or Path(stack.enter_context(tempfile.TemporaryDirectory())))
     return 0

@@ -6,6 +6,9 @@ half the interquartile range. The rate of a product is in operations a second, c
 registers; that of any other operation is in bytes a second, compared with copying arrays larger than the caches. These
 ceilings (`peaks.py`) are timed in turn with the variants. The reference of a product is NumPy's OpenBLAS.
 
+Sizes whose arrays fit into the caches are timed with empty caches too ("cold"): before each call other arrays are copied, after
+which a kernel's threads sleep as well.
+
 "first" is the first call: it loads a compiled kernel from the cache, or compiles it with --cold (an empty cache).
 A variant is skipped if its time at the previous size, scaled by the work, exceeds MAX_SECONDS.
 """
@@ -33,6 +36,7 @@ from kernel_cases import cases, error, table_with, tolerance  # isort: skip - si
 
 MAX_SECONDS = 0.4  # seconds a call
 ROUNDS = 5
+CACHED = 16 << 20  # bytes: half of a large L3
 CEILING_OPERATIONS = 1.6e9  # operations of a ceiling's call: some 10 ms
 PAUSE = 0.03  # seconds between turns: OpenBLAS's threads go on spinning for some 25 ms
 TURN = 0.05
@@ -113,23 +117,34 @@ def benchmark(operation: str, quick: bool = False) -> Iterable[Result]:
             if name in notes:
                 yield Result(operation, name, size.label, notes[name], first[name])
                 continue
-            limit, (median, spread, *_) = limits[name], times[name]
-            pace[name] = median / size.operations
-            rate = (size.bytes if limit == "copying" else size.operations) / median
-            yield Result(
-                operation,
-                name,
-                size.label,
-                "",
-                first[name],
-                median,
-                spread,
-                rate,
-                CEILINGS[limit],
-                rate / rates[limit],
-                size.operations / size.bytes,
-                size.operations / median,
-            )
+            pace[name] = times[name].median / size.operations
+            yield result_of(operation, name, size, size.label, first[name], times[name], limits[name], rates[limits[name]])
+        if size.bytes <= CACHED and not quick:
+            times = time_in_turn(calls, ROUNDS, PAUSE, evict=peaks.memory()[0])
+            for name in calls:
+                label = f"{size.label}, cold"
+                yield result_of(operation, name, size, label, first[name], times[name], limits[name], rates[limits[name]])
+
+
+def result_of(
+    operation: str, name: str, size: Size, label: str, first: float, timing: measuring.Timing, limit: str, best: float
+) -> Result:
+    """The rate of a variant, beside `best`, that of its ceiling."""
+    rate = (size.bytes if limit == "copying" else size.operations) / timing.median
+    return Result(
+        operation,
+        name,
+        label,
+        "",
+        first,
+        timing.median,
+        timing.spread,
+        rate,
+        CEILINGS[limit],
+        rate / best,
+        size.operations / size.bytes,
+        size.operations / timing.median,
+    )
 
 
 def ceiling_of(name: str, size: Size) -> str:
@@ -196,7 +211,8 @@ def run(options: argparse.Namespace) -> list[Result]:
     figures = [result._asdict() for result in results]
     write(options.json, document("ops", get_num_threads(), tables(results), figures=figures))
     if options.plot:
-        print("\n" + "\n".join(map(str, draw(options.plot, results))))
+        warm = [result for result in results if not result.size.endswith("cold")]
+        print("\n" + "\n".join(map(str, draw(options.plot, warm))))
     return results
 
 

@@ -8,8 +8,11 @@ The text between two markers is replaced; the rest of a README stays:
 
 Each benchmark's `--json` writes a file of this form (`measuring.document` makes it):
 
-    {"command": "python -m benchmarks.model --data FOLDER", "machine": "...", "threads": 2, "date": "2026-11-22",
+    {"command": "python -m benchmarks.model --data FOLDER", "machine": "...", "kind": "AVX2", "threads": 2, "date": "2026-11-22",
      "tables": {"engines": {"columns": ["engine", "1×16, ms"], "rows": [["minibert fast", 31.4], ["torch", 30.8]]}}}
+
+A marker that ends in "on" and a kind of machine, such as `engines on AVX2`, takes the files of that kind alone, and then no other
+marker of this table takes them: tables of several kinds of machine stand beside each other.
 
 A cell is text, a number (written with three digits) or null; a row's first cell is its name. A table that is in several
 files is merged: rows of one name are one row, columns are joined, and a later file's cell wins. The line below a
@@ -34,7 +37,7 @@ from .measuring import markdown
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "benchmarks" / "README.md", ROOT / "kernels" / "README.md"]
 REGISTRIES = {"kernels": REGISTRY, "kernels-training": TRAINING}
-MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- table: ([\w-]+)(?: on ([\w -]+?))? -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
 def kernels_table(registry: Registry = REGISTRY) -> str:
@@ -87,13 +90,16 @@ def caption(documents: Iterable[dict], name: str) -> str:
 def render(text: str, documents: list[dict]) -> tuple[str, list[str]]:
     """A README's text -> the same with new tables, and their names."""
     written = []
+    with_own_marker = {match.group(2, 3) for match in MARKED.finditer(text)}
 
     def replace(match: re.Match) -> str:
-        begin, name, end = match.groups()
+        begin, name, kind, end = match.groups()
+        having = [one for one in documents if name in one["tables"]]
+        mine = [one for one in having if one["kind"] == kind or kind is None and (name, one["kind"]) not in with_own_marker]
         if name in REGISTRIES:
             table = kernels_table(REGISTRIES[name])
-        elif any(name in one["tables"] for one in documents):
-            table = markdown(*merge_tables(documents, name)) + "\n\n" + caption(documents, name)
+        elif mine:
+            table = markdown(*merge_tables(mine, name)) + "\n\n" + caption(mine, name)
         else:
             return match.group()
         written.append(name)
@@ -106,7 +112,7 @@ def read(path: Path) -> dict:
     """A benchmark's file; SystemExit if it is not one."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"command", "machine", "threads", "date", "tables"} - set(document)
+        missing = {"command", "machine", "kind", "threads", "date", "tables"} - set(document)
     except (OSError, ValueError, TypeError) as error:
         raise SystemExit(f"{path} must be what a benchmark's --json wrote; {error}.") from None
     if missing:

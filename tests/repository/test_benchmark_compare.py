@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from paths import ROOT
 
-from benchmarks import compare, peaks
-from benchmarks.compare import Comparison
+from benchmarks import compare, intervals, peaks
+from benchmarks.intervals import Ratio
 
 
 def options(**changes):
@@ -21,16 +21,26 @@ def options(**changes):
     [(0.9, 1.1, "same"), (0.99, 1.01, "same"), (1.01, 1.04, "same"), (1.03, 1.04, "slower"), (0.9, 0.97, "faster")],
 )
 def test_a_verdict_needs_an_interval_beyond_the_margin(low, high, expected):
-    assert Comparison((low + high) / 2, low, high, 9).verdict() == expected
+    assert Ratio((low + high) / 2, low, high, 9).verdict(compare.MARGIN) == expected
 
 
 def test_an_interval_holds_the_median_and_narrows_with_more_pairs():
     random = np.random.default_rng(0)
     few, many = ([*random.normal(1.0, 0.1, count)] for count in (9, 900))
     for values in (few, many):
-        low, high = compare.interval(values)
-        assert low <= np.median(values) <= high
-    assert np.ptp(compare.interval(many)) < 0.3 * np.ptp(compare.interval(few))
+        for ratio in (intervals.paired(np.ones(len(values)), values), intervals.unpaired([1.0, 1.0], values)):
+            assert ratio.low <= ratio.median <= ratio.high
+            assert ratio.median == pytest.approx(np.median(values))
+    width_of_many, width_of_few = (
+        ratio.high - ratio.low for ratio in (intervals.paired(np.ones(len(v)), v) for v in (many, few))
+    )
+    assert width_of_many < 0.3 * width_of_few
+
+
+def test_what_slows_both_leaves_the_ratio_of_pairs():
+    busy = np.array([1.0, 3.0, 0.7, 1.9, 2.2])
+    assert intervals.paired(2 * busy, 3 * busy) == pytest.approx(Ratio(1.5, 1.5, 1.5, 5))
+    assert intervals.paired(2 * busy, 3 * busy).narrow and not intervals.unpaired(2 * busy, 3 * busy).narrow
 
 
 class Scripted:
@@ -47,9 +57,9 @@ class Scripted:
 
 def test_pairs_end_when_the_interval_is_narrow_or_the_time_is_over():
     steady = compare.time_pairs([Scripted(1.0), Scripted(1.5)], {}, seconds=60)
-    assert steady == Comparison(1.5, 1.5, 1.5, compare.MIN_PAIRS) and steady.verdict() == "slower"
+    assert steady == Ratio(1.5, 1.5, 1.5, compare.MIN_PAIRS) and steady.verdict(compare.MARGIN) == "slower"
     unsteady = compare.time_pairs([Scripted(1.0), Scripted(0.5, 1.0, 2.0)], {}, seconds=0)
-    assert unsteady.pairs == compare.MIN_PAIRS and unsteady.high - unsteady.low > compare.WIDTH
+    assert unsteady.turns == compare.MIN_PAIRS and not unsteady.narrow
 
 
 def test_the_sources_beside_themselves(capsys):
@@ -57,7 +67,7 @@ def test_the_sources_beside_themselves(capsys):
     found = compare.compare_revisions(options(first=str(ROOT), second=str(ROOT)))
     assert set(found) == {compare.TOKENIZING, "fast 1×4"}
     for comparison in found.values():
-        assert isinstance(comparison, Comparison) and 0 < comparison.low <= comparison.ratio <= comparison.high
+        assert isinstance(comparison, Ratio) and 0 < comparison.low <= comparison.median <= comparison.high
 
 
 def test_versions_whose_answers_differ_get_no_time(monkeypatch):
@@ -88,7 +98,7 @@ def test_files_are_compared_by_their_ceilings(tmp_path, factor, busy, expected):
     found = compare.compare_files(*paths)
     assert list(found) == ["1×16 minibert fast"]
     assert found["1×16 minibert fast"].verdict(compare.MARGIN_OF_FILES) == expected
-    assert found["1×16 minibert fast"].ratio == pytest.approx(factor)
+    assert found["1×16 minibert fast"].median == pytest.approx(factor)
 
 
 def test_files_of_two_machines_and_other_files_are_refused(tmp_path):

@@ -69,6 +69,7 @@ def test_engines_are_checked_against_torch_and_a_wrong_one_fails(tmp_path, monke
         peers=["torch fp32", "wrong"],
         threads=get_num_threads(),
         rounds=1,
+        minutes=0,
         shapes=["2x4"],
         data=tmp_path,
         every=1,

@@ -47,6 +47,17 @@ def test_a_slow_variant_is_skipped_at_the_next_size(monkeypatch):
     assert timed.share == pytest.approx(timed.rate / ceiling.rate)
 
 
+def test_sizes_that_fit_into_the_caches_are_timed_without_them_too(monkeypatch):
+    only(monkeypatch, "relu")
+    evictions: list[int] = []
+    monkeypatch.setattr(peaks, "memory", lambda: (lambda: evictions.append(1), 1.0))
+    monkeypatch.setattr(ops, "ROUNDS", 2)
+    monkeypatch.setattr(ops, "ceiling", lambda name: (lambda: None, 1.0))
+    shown = {one.size: one for one in ops.benchmark("relu") if one.variant == "reference"}
+    assert list(shown) == ["128 × 768", "128 × 768, cold", "16384 × 768"]
+    assert shown["128 × 768, cold"].median > 0 and len(evictions) == 2 * measuring.COLD_CALLS
+
+
 def test_a_fused_operation_is_timed_beside_its_parts():
     assert list(ops.candidates("linear_gelu"))[:2] == ["composed", next(iter(variants("linear_gelu")))]
 
@@ -119,6 +130,14 @@ def test_all_have_their_turn_in_every_round_and_a_short_first_call_does_not_coun
     )
     assert "".join(turns) == ("a" * calls + "b" * calls) * 2
     assert {name: timing.count for name, timing in timings.items()} == dict.fromkeys("ab", 2 * counted)
+
+
+def test_rounds_follow_while_more_are_wanted():
+    counts = []
+    timed = measuring.time_in_turn(
+        {"a": lambda: None}, 2, 0, 0, more=lambda timed: counts.append(len(timed["a"].turns)) or len(counts) < 3
+    )
+    assert counts == [2, 3, 4] and len(timed["a"].turns) == 4
 
 
 def test_a_median_and_its_spread():

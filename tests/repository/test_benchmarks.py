@@ -27,6 +27,7 @@ def document(tables, **other):
     return {
         "command": "python -m benchmarks.model",
         "machine": "a machine",
+        "kind": "AVX2",
         "threads": 2,
         "date": "2026-11-22",
         "tables": tables,
@@ -55,6 +56,21 @@ def test_the_report_writes_between_its_markers_and_nowhere_else():
         "<!-- /table -->\nafter\n<!-- table: other -->\nkept\n<!-- /table -->\n"
     )
     assert report.render(updated, [tables])[0] == updated
+
+
+def test_a_marker_for_a_kind_of_machine_takes_its_files_alone():
+    texts = ["<!-- table: engines on AVX-512 with VNNI -->\n", "<!-- table: engines on AVX2 -->\n", "<!-- table: engines -->\n"]
+    wide, narrow, other = (
+        document({"engines": {"columns": ["engine"], "rows": [[name]]}}, kind=kind)
+        for name, kind in (("wide", "AVX-512 with VNNI"), ("narrow", "AVX2"), ("other", "NEON"))
+    )
+    for texts_order in (texts, texts[::-1]):
+        updated, written = report.render("old\n<!-- /table -->\n".join([*texts_order, ""]), [wide, narrow, other])
+        assert len(written) == 3
+        for marker, name in zip(texts, ("wide", "narrow", "other")):
+            section = updated.split(marker)[1].split("<!-- /table -->")[0]
+            assert section.startswith(f"| engine |\n| --- |\n| {name} |\n\n<sub>")
+    assert report.render(texts[0] + "old\n<!-- /table -->\n", [narrow])[1] == []
 
 
 def test_tables_of_one_name_are_laid_together():
@@ -145,25 +161,50 @@ def test_the_first_call_ever_sees_an_empty_cache(tmp_path):
         startup.first_ever("import os\nassert os.listdir(os.environ['NUMBA_CACHE_DIR'])", tmp_path)
 
 
-def test_goals_are_figured_from_the_table_of_engines():
-    """Milliseconds: less is better; sentences a second: more; unsorted batches against the others' sorted ones."""
-    columns = ["engine", "error", "1×16, ms", "SST-2 by 32, sentences/s", "SST-2 by 32, sorted, sentences/s"]
-    rows = [
-        ["minibert fast", "3e-07", 10.0, 80.0, 90.0],
-        ["torch fp32", "6e-07", 30.0, 20.0, 100.0],
-        ["OpenVINO fp32", "1e-06", 12.0, 50.0, 60.0],
-        ["fp32 ceiling", None, 5.0, None, None],
-        ["int8 ceiling", None, 2.0, None, None],
-        ["minibert int8", "2e-02", 5.0, None, None],
-        ["ONNX Runtime int8", "FAIL", 20.0, "FAIL", None],
-    ]
-    table = goals.table({"columns": columns, "rows": rows})
+def timed(*turns):
+    return {"median": float(np.median(turns)), "turns": turns}
+
+
+SECONDS = {
+    "1×16": {
+        "minibert fast": timed(0.010, 0.020, 0.010),
+        "minibert int8": timed(0.005, 0.005, 0.005),
+        "torch fp32": timed(0.030, 0.060, 0.030),
+        "OpenVINO fp32": timed(0.012, 0.024, 0.012),
+        "ONNX Runtime int8": timed(0.020, 0.020, 0.020),
+        "fp32 ceiling": timed(0.005, 0.005, 0.005),
+        "int8 ceiling": timed(0.002, 0.002, 0.002),
+    },
+    "SST-2 by 32": {"minibert fast": timed(1.0, 1.1), "torch fp32": timed(4.0, 4.0)},
+    "SST-2 by 32, sorted": {"minibert fast": timed(0.9, 0.9), "torch fp32": timed(0.8, 0.8)},
+}
+
+
+def test_goals_are_figured_from_turns_of_one_round():
+    """And unsorted batches from the others' sorted ones."""
+    table = goals.table(SECONDS, "AVX-512 with VNNI")
     assert table["columns"] == ["times as fast as", "1×16", "SST-2 by 32", "SST-2 by 32, sorted"]
-    assert table["rows"] == [
-        ["minibert fast: the fastest other fp32", "1.20, not 1.3", "0.80, not 1.05", "0.90, not 1.05"],
-        ["minibert int8: ONNX Runtime int8", "4.00", None, None],
-        ["int8 ceiling: ONNX Runtime int8", "10.00", None, None],
-    ]
+    rows = {name: cells for name, *cells in table["rows"]}
+    fast = rows["minibert fast: the fastest other fp32"]
+    assert fast[0] == "1.20 [1.20, 1.20], not 1.3"
+    assert fast[1].startswith("0.76 [0.73, 0.80], not 1.05") and fast[2].startswith("0.89 ")
+    assert rows["minibert int8: ONNX Runtime int8"] == ["4.00 [4.00, 4.00]", None, None]
+    assert rows["int8 ceiling: ONNX Runtime int8"] == ["10.00 [10.00, 10.00]", None, None]
+    assert not any(name.startswith("minibert bf16") for name in rows)
+
+
+@pytest.mark.parametrize("kind", ["AMX", "AVX2", ""])
+def test_each_kind_of_machine_has_goals_and_ceilings_do_not_count_as_engines(kind):
+    rows = {name: cells for name, *cells in goals.table(SECONDS, kind)["rows"]}
+    assert rows["minibert fast: the fastest other fp32"][0].startswith("1.20")
+    assert all(ratio.median < 5 for ratio in goals.ratios(SECONDS, "1×16", kind))
+
+
+def test_a_format_with_fewer_bits_is_held_against_one_with_more():
+    seconds = {"1×16": {f"minibert {name}": timed(s, s) for name, s in (("fast", 1.0), ("bf16", 1.1), ("int8", 1.12))}}
+    rows = {name: cells for name, *cells in goals.table(seconds, "AVX2")["rows"]}
+    assert rows["minibert bf16: minibert fast"] == ["0.91 [0.91, 0.91], not 0.952"]
+    assert rows["minibert int8: minibert bf16"] == ["0.98 [0.98, 0.98]"]
 
 
 # --- training ---
