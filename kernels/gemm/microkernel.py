@@ -12,7 +12,7 @@ A step multiplies one row of the panel, 4 bytes for each of NR outputs, with 4 b
 
 x is packed, the rows of a step side by side, so that a step reads one place in memory (`gemm.pack_rows`). A running sum
 takes `k_accumulate` steps and is then added to a total, which keeps float32 exact. With 32 registers the totals stay in
-registers too; with 16 they are kept in y. A sum of integers is exact, and takes all steps.
+registers too; with 16 LLVM keeps them on the stack meanwhile. A sum of integers is exact, and takes all steps.
 
 Each step also prefetches some bytes of the next panel. Reading weights from memory takes as long as multiplying them with
 ten rows; prefetched, it overlaps with the arithmetic. A row's instructions do not depend on R.
@@ -30,9 +30,10 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, FLOAT, INT, byte_offset, load_unaligned, prefetch, store_unaligned, switch_on_rows
-from ..simd.shapes import TOTALS_IN_REGISTERS
+from ..simd.shapes import UNROLL
 from .dtypes import MicrokernelSpec, bf16, float32, int8
 
+CACHE_LINE = 64  # bytes
 PREFETCH_ROWS = 2  # rows of y and of the residual that are prefetched at a time
 
 
@@ -190,15 +191,9 @@ class Tile:
         zero = ir.Constant(self.floats, None)
         return [self.builder.select(self.operands.first, zero, value) for value in self.load_y()]
 
-    def load_accumulators(self) -> list[ir.Value]:
-        """What the first group begins with: exact sums of 0, or the totals. None if y itself holds the totals."""
-        if self.spec.exact:
-            return self.zero_sums()
-        if TOTALS_IN_REGISTERS:
-            return self.initial_totals()
-        with self.builder.if_then(self.operands.first):
-            self.store_y([ir.Constant(self.floats, None)] * len(self.vectors))
-        return []
+    def initial_accumulators(self) -> list[ir.Value]:
+        """What the first group begins with: exact sums of 0, or the totals."""
+        return self.zero_sums() if self.spec.exact else self.initial_totals()
 
     def zero_sums(self) -> list[ir.Value]:
         return [ir.Constant(self.spec.sums, None)] * len(self.vectors)
@@ -214,27 +209,39 @@ class Tile:
                 prefetch(builder, self.at(operands.y, half, (row, operands.y_stride)), to_write=True)
                 prefetch(builder, self.at(operands.residual, half, (row, operands.residual_stride)))
 
+    def fma_steps(self, k: ir.Value, sums: list[ir.Value], count: int) -> list[ir.Value]:
+        """The sums, plus the products of `count` rows of the panel."""
+        self.prefetch_panel(k, count)
+        for step in range(count):
+            sums = self.fma_step(self.builder.add(k, INT(step)), sums)
+        return sums
+
     def fma_step(self, k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        """The sums, plus the products of one row of the panel."""
         builder, operands = self.builder, self.operands
         addresses = [self.at(operands.panel, half, (k, operands.panel_stride)) for half in (0, self.size)]
         weights = [load_unaligned(builder, address, self.spec.weights) for address in addresses]
-        for cache_line in range(0, 2 * self.size, 64):
-            prefetch(builder, self.at(operands.next_panel, cache_line, (k, operands.prefetch_stride)))
         new_sums = []
         for row in range(self.rows):
             x = self.at(operands.x, row * self.spec.x_step_bytes, (k, operands.x_stride))
             new_sums += self.spec.multiply_add(builder, sums[2 * row : 2 * row + 2], x, weights)
         return new_sums
 
+    def prefetch_panel(self, k: ir.Value, count: int) -> None:
+        """Prefetch what these steps should of the next panel: one cache line if they all lie in it."""
+        builder, stride = self.builder, self.operands.prefetch_stride
+        self.prefetch_line(k)
+        if count > 1:
+            with builder.if_then(builder.icmp_unsigned(">", builder.mul(stride, INT(count)), INT(CACHE_LINE))):
+                for step in range(1, count):
+                    self.prefetch_line(builder.add(k, INT(step)))
+
+    def prefetch_line(self, k: ir.Value) -> None:
+        for start in range(0, 2 * self.size, CACHE_LINE):
+            prefetch(self.builder, self.at(self.operands.next_panel, start, (k, self.operands.prefetch_stride)))
+
     def flush_accumulators(self, accumulators: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
         """What the next group begins with: exact sums go on, others are added to the totals."""
-        if self.spec.exact:
-            return sums
-        totals = self.add_sums(accumulators or self.load_y(), sums)
-        if not TOTALS_IN_REGISTERS:
-            self.store_y(totals)
-        return totals
+        return sums if self.spec.exact else self.add_sums(accumulators, sums)
 
     def add_sums(self, totals: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
         """totals + sums, as floats."""
@@ -260,13 +267,11 @@ class Tile:
 
 
 def emit_tile(builder: ir.IRBuilder, spec: MicrokernelSpec, rows: int, operands: TileOperands) -> None:
-    """A loop over groups of `k_accumulate` steps, and in it a loop over steps. Accumulators go from group to group: totals,
-    or sums that are exact."""
+    """A loop over groups of `k_accumulate` steps, and in it loops over steps. Accumulators go from group to group: totals, or sums
+    that are exact."""
     tile = Tile(builder, spec, rows, operands)
-    before, group, step, flush, done = (
-        builder.append_basic_block(name) for name in ("before", "group", "step", "flush", "done")
-    )
-    initial = tile.load_accumulators()
+    before, group, done = (builder.append_basic_block(name) for name in ("before", "group", "done"))
+    initial = tile.initial_accumulators()
     builder.branch(before)
     builder.position_at_end(before)
     builder.branch(group)
@@ -277,27 +282,35 @@ def emit_tile(builder: ir.IRBuilder, spec: MicrokernelSpec, rows: int, operands:
     tile.prefetch_outputs(index)
     full_stop = builder.add(start, operands.k_accumulate)
     stop = builder.select(builder.icmp_signed("<", full_stop, operands.k_steps), full_stop, operands.k_steps)
-    group_end = builder.block
-    builder.branch(step)
-
-    builder.position_at_end(step)
-    k, sums = builder.phi(INT), [builder.phi(spec.sums) for _ in tile.vectors]
-    new_sums = tile.fma_step(k, sums)
-    next_k = builder.add(k, INT(1))
-    builder.cbranch(builder.icmp_signed("<", next_k, stop), step, flush)
-    initial_sums = accumulators if spec.exact else tile.zero_sums()
-    add_incoming([k, *sums], group_end, [start, *initial_sums], step, [next_k, *new_sums])
-
-    builder.position_at_end(flush)
-    flushed, next_index = tile.flush_accumulators(accumulators, new_sums), builder.add(index, INT(1))
+    k, sums = start, accumulators if spec.exact else tile.zero_sums()
+    for count in dict.fromkeys((UNROLL, 1)):
+        k, sums = emit_steps(tile, k, stop, sums, count)
+    flushed, next_index = tile.flush_accumulators(accumulators, sums), builder.add(index, INT(1))
+    flush = builder.block
     builder.cbranch(builder.icmp_signed("<", stop, operands.k_steps), group, done)
     add_incoming([index, start], before, [INT(0), INT(0)], flush, [next_index, stop])
-    if accumulators:
-        add_incoming(accumulators, before, initial, flush, flushed)
+    add_incoming(accumulators, before, initial, flush, flushed)
 
     builder.position_at_end(done)
     tile.store_outputs(tile.add_sums(tile.initial_totals(), flushed) if spec.exact else flushed)
     builder.ret_void()
+
+
+def emit_steps(tile: Tile, start: ir.Value, stop: ir.Value, initial: list, count: int) -> tuple[ir.Value, list]:
+    """Steps from `start`, `count` at a time while as many are left before `stop` -> the next step, the sums."""
+    builder = tile.builder
+    before, header, body, after = builder.block, *(builder.append_basic_block(name) for name in ("header", "steps", "after"))
+    builder.branch(header)
+    builder.position_at_end(header)
+    k, sums = builder.phi(INT), [builder.phi(value.type) for value in initial]
+    next_k = builder.add(k, INT(count))
+    builder.cbranch(builder.icmp_signed("<=", next_k, stop), body, after)
+    builder.position_at_end(body)
+    new_sums = tile.fma_steps(k, sums, count)
+    add_incoming([k, *sums], before, [start, *initial], builder.block, [next_k, *new_sums])
+    builder.branch(header)
+    builder.position_at_end(after)
+    return k, sums
 
 
 def add_incoming(phis: list, left: ir.Block, lefts: list, right: ir.Block, rights: list) -> None:

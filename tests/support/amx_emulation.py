@@ -22,7 +22,7 @@ CACHE = tempfile.mkdtemp(prefix="minibert-amx-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ["NUMBA_CACHE_DIR"] = CACHE
 
-shapes.WIDTH, shapes.MR, shapes.TOTALS_IN_REGISTERS, shapes.NR = 16, 6, True, 32  # a processor with tiles has AVX-512
+shapes.WIDTH, shapes.MR, shapes.UNROLL, shapes.NR = 16, 6, 1, 32  # a processor with tiles has AVX-512
 cpu.HAS_AMX = True
 if "avx512vnni" not in cpu.FEATURES:  # and AVX-512's VNNI
     vnni_emulation.emulate(16)
