@@ -1,15 +1,16 @@
 """A block's epilogue, applied while the tiles multiply the next block.
 
-A product of two tiles takes 16 cycles, and the processor does other work meanwhile if there is some. The epilogue of a block
-(scales, bias, residual, activation) is about as much as its products. So a block leaves its sums, and what its epilogue reads,
-in memory of the function that calls it, and the next block applies that epilogue: some vectors after each of its products.
+A product of two tiles takes 16 cycles, and the processor does other work meanwhile if there is some. A block's epilogue (scales,
+bias, residual, activation) can take as long as its products: gelu 213 ns, 768 of k in int8 208 ns (a Xeon with AMX). So a block
+leaves its sums, and what its epilogue reads, in memory of the function that calls it, and the next block applies that epilogue:
+some vectors after each of its products.
 
     begin_blocks(activation)     nothing is left yet; the activation that follows each block's last sums
     ...                          microkernels of `amx.py`, one after another
     finish_blocks()              the epilogue of the last one: from here on all of y is there
 
-All three are called from one function. A block may read what the one before it leaves: that is in y before it is read, since
-reading y is part of a block's own epilogue.
+All three are called from one function. A block may add to what the one before it leaves, when that is an earlier part of k: it
+reads y in its own epilogue, and by then the other's is done.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their n
     + ("first", "last", "has_residual", "vectors", "activation", "finish")
 )
 OF_OPERANDS = FIELDS[:10]
-MEMORY = "left_block"
+MEMORY = "minibert_left_block"  # a name that no variable of a kernel has
 FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the first of its vectors of y, and their end
 
 
