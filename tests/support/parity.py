@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e 
 transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
 
 SPACING = 2.0**-22  # two of float32's: the few numbers of tiny models cannot be judged more finely than that
+FEW = 100
 BERT = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37)
 DISTILBERT = dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37)
 ELECTRA = {**BERT, "embedding_size": 16}
@@ -70,6 +71,8 @@ def compare(theirs, ours, inputs, floor=SPACING, field=0, a_token_each=None):
     our_error, their_error = ((x - exact)[mask] / scale for x in (output, single))
     assert np.abs(our_error).max() < 1e-5
     share = 1.5 if os.environ.get("MINIBERT_ISA") else 1  # torch then has more instructions than the kernels
+    if our_error.size < FEW:  # the two root mean squares of so few numbers differ by chance
+        share = max(share, 1 + 2 / np.sqrt(our_error.size))
     assert rms(our_error) <= share * max(rms(their_error), floor)
 
 
