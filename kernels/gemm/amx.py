@@ -38,9 +38,8 @@ from llvmlite import ir
 from ..compiler.intrinsic import Intrinsic, intrinsic
 from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, BYTE, INT, WORD, byte_offset, call, prefetch
+from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch
 from .amx_epilogue import (
-    LINE,
     ROW_FLOATS,
     TILE,
     TILE_BYTES,
@@ -255,7 +254,9 @@ class Block:
         builder, operands, parts = self.builder, self.operands, self.spec.parts
         count = tiles * len(pairs)
         bytes_of_k = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS))
-        lines = builder.udiv(builder.add(bytes_of_k, INT(count * LINE - 1)), INT(count * LINE))  # after each product
+        lines = builder.udiv(
+            builder.add(bytes_of_k, INT(count * CACHE_LINE - 1)), INT(count * CACHE_LINE)
+        )  # after each product
         first = [builder.add(builder.mul(k, INT(parts)), INT(part)) for part in range(parts)]
         x_part = builder.mul(operands.x_stride, INT(TILE_STEPS))
         x = [byte_offset(builder, operands.x, builder.mul(index, x_part)) for index in first]
@@ -293,5 +294,5 @@ class Block:
 
     def prefetch_next_panel(self, first_line: ir.Value, count: ir.Value) -> None:
         with cgutils.for_range(self.builder, count) as line:
-            distance = self.builder.mul(self.builder.add(first_line, line.index), INT(LINE))
+            distance = self.builder.mul(self.builder.add(first_line, line.index), INT(CACHE_LINE))
             prefetch(self.builder, byte_offset(self.builder, self.operands.next_panel, distance))

@@ -23,14 +23,14 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, BYTE, FLOAT, INT, byte_offset, load_unaligned, store_unaligned
+from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, store_unaligned
 from ..simd.scalar_math import ACTIVATIONS
 from ..simd.trace import trace
 from .microkernel import TileOperands
 
 TILE_ROWS, TILE_BYTES = 16, 64  # of a row
 TILE = TILE_ROWS * TILE_BYTES
-SUMS, LINE = 4 * TILE, 64  # bytes of four tiles, and of a cache line
+SUMS = 4 * TILE  # bytes of four tiles
 ROW_FLOATS = ir.VectorType(FLOAT, TILE_ROWS)
 FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their names
     ("y", "epilogue_vectors", "row_scales", "residual", "y_stride", "epilogue_stride", "residual_stride")
@@ -79,7 +79,7 @@ def memory_of(builder: ir.IRBuilder) -> ir.Value:
         if instruction.name == MEMORY:
             return builder.bitcast(instruction, ADDRESS)
     memory = cgutils.alloca_once(builder, ir.ArrayType(BYTE, SUMS + 8 * len(FIELDS)), name=MEMORY)
-    memory.align = LINE
+    memory.align = CACHE_LINE
     return builder.bitcast(memory, ADDRESS)
 
 

@@ -29,11 +29,10 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, FLOAT, INT, byte_offset, load_unaligned, prefetch, store_unaligned, switch_on_rows
+from ..simd.emit import ADDRESS, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, prefetch, store_unaligned, switch_on_rows
 from ..simd.shapes import UNROLL
 from .dtypes import MicrokernelSpec, bf16, float32, int8
 
-CACHE_LINE = 64  # bytes
 PREFETCH_ROWS = 2  # rows of y and of the residual that are prefetched at a time
 
 

@@ -12,10 +12,8 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import types
-from .emit import ADDRESS, FLOAT, INT, prefetch, splat
+from .emit import ADDRESS, CACHE_LINE, FLOAT, INT, prefetch, splat
 from .shapes import WIDTH
-
-CACHE_LINE = 64  # bytes
 
 
 @contextmanager

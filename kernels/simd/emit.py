@@ -16,6 +16,7 @@ from ..compiler.toolchain import cgutils, types
 
 FLOAT, BYTE, WORD, INT = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 ADDRESS = BYTE.as_pointer()
+CACHE_LINE = 64  # bytes
 
 
 def byte_offset(builder: ir.IRBuilder, address: ir.Value, *distances: ir.Value | int) -> ir.Value:
