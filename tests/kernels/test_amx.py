@@ -179,13 +179,32 @@ for got, expected in zip(on_tiles, exact):
 """
 
 
+OF_A_CHILD = """
+import amx_emulation, subprocess, sys
+from minibert.kernels.compiler.object_cache import cache_root
+child = "from minibert.kernels.compiler.object_cache import cache_root; print(cache_root())"
+printed = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stdout
+assert str(cache_root()) != printed.strip() == {cache!r}
+"""
+
+
+def run_emulated(code, **environment):
+    path = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = environment_with(PYTHONPATH=path, **environment)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "code", [PRODUCTS, SPLIT, ATTENTION, MODELS, GRADIENTS], ids=["products", "split", "attention", "models", "gradients"]
 )
 def test_tiles_give_what_the_formulas_say(code):
-    path = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run([sys.executable, "-c", code], env=environment_with(PYTHONPATH=path), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_emulated(code)
+
+
+def test_a_process_that_an_emulated_one_starts_reads_none_of_its_kernels(tmp_path):
+    """They are made for wider vectors than its own shapes say, and would write past its arrays."""
+    run_emulated(OF_A_CHILD.format(cache=str(tmp_path)), NUMBA_CACHE_DIR=str(tmp_path))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of one kind")

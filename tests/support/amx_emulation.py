@@ -3,24 +3,25 @@
     import amx_emulation          before any kernel is imported: from then on this process has tiles
 
 Tiles are memory of the function that uses them. What is compiled here is kept in a folder of this process alone, as it must
-not be taken for what the processor's own instructions make.
+not be taken for what the processor's own instructions make: no environment variable names it, because processes that this
+one starts would read it too.
 """
 
 import atexit
-import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import vnni_emulation
 from llvmlite import ir
 
-from minibert.kernels.compiler import cpu
+from minibert.kernels.compiler import cpu, object_cache
 from minibert.kernels.compiler.toolchain import cgutils
 from minibert.kernels.simd import shapes
 
 CACHE = tempfile.mkdtemp(prefix="minibert-amx-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
-os.environ["NUMBA_CACHE_DIR"] = CACHE
+object_cache.cache_root = lambda: Path(CACHE)
 
 shapes.WIDTH, shapes.MR, shapes.UNROLL, shapes.NR = 16, 6, 1, 32  # a processor with tiles has AVX-512
 cpu.HAS_AMX = True
