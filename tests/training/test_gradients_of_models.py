@@ -219,5 +219,7 @@ def test_float32_gradients_are_no_further_from_float64_than_torch_s(name, kernel
                 errors = [np.square(compared[key] - exact[key]).sum() for compared in (gradients, single)]
                 squares.setdefault(key, []).append(errors)
     ratios = {key: np.sqrt(np.divide(*np.sum(errors, axis=0))) for key, errors in squares.items()}
-    worst = 1.2 if WIDTH == 16 else 1.5  # of the tensors; vectors of 8 sum in another order, here and in torch
-    assert np.median(list(ratios.values())) < 1 and max(ratios.values()) < worst, ratios
+    # The gradient of a key's bias is 0, as a softmax does not change when all its scores do: rounding is compared there, whose
+    # sums vectors of 8 take in another order.
+    worst = {key: 1.5 if key.endswith("key.bias") and WIDTH != 16 else 1.2 for key in ratios}
+    assert np.median(list(ratios.values())) < 1 and all(ratios[key] < worst[key] for key in ratios), ratios
