@@ -64,9 +64,13 @@ class Ops:
         parts = choice.parts if isinstance(choice, Composition) else ()
         return choice.capturable and all(map(self.is_capturable, parts))
 
-    def pack_weights(self, operation: str, *arrays: Any) -> tuple:
-        """A layer's arrays as in the checkpoint -> what the chosen variant takes after its inputs. Once, at load."""
+    def pack_weights(self, operation: str, *arrays: Any, reader: str = "") -> tuple:
+        """A layer's arrays as in the checkpoint -> what the chosen variant takes after its inputs. Once, at load.
+
+        With a `reader`, an operation that alone reads the result, two variants of one name may agree on its form."""
         choice = self.chosen[operation]
+        if reader and isinstance(choice, Variant) and choice.pack_for_product and choice.name == self.names[reader]:
+            return choice.pack_for_product(*arrays)
         if isinstance(choice, Variant):
             return choice.pack_weights(*arrays) if choice.pack_weights else arrays
         if choice.pack_weights:

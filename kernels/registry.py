@@ -32,6 +32,8 @@ class Variant:
     pack_weights: Callable | None = None  # (weight, bias, ...) -> the tuple of parameters that `function` takes instead
     capturable: bool = False
     repack_weights: Callable | None = None  # as pack_weights, but fast: for weights that change in every step of training
+    # As pack_weights, of an activation's product whose result only a `linear_add` of the same name reads, in a form of its own.
+    pack_for_product: Callable | None = None
 
 
 @dataclass(frozen=True)

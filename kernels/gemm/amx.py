@@ -114,6 +114,7 @@ WHOLE = (((0, 0),),)
 SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
 FLOAT32 = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales))
 BF16 = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
+BF16_PACKED = BF16._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
 INT8 = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
 
 
@@ -179,6 +180,16 @@ def microkernel_amx_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_
 
 
 @intrinsic
+def microkernel_amx_bf16_packed(
+    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
+):
+    """As `microkernel_amx_bf16`, for a y that is packed as the x of another product: the block's 32 columns of y are 16 words of
+    two bf16 in a row, which stand as `pack_line` would put them. All of k is multiplied at once."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_PACKED)
+
+
+@intrinsic
 def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
@@ -189,8 +200,11 @@ def emitter(spec: AmxSpec) -> Callable:
     """What Numba calls to emit a call of the block."""
 
     def emit(context, builder, signature, values):
-        rows, operands = read_operands(context, builder, signature, values, STEP_BYTES)
-        builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), rows, *operands])
+        args, operands = read_operands(context, builder, signature, values, STEP_BYTES)
+        if spec.epilogue.packed:  # of each 4 bytes of a column 2 are left, and they stand below those of the column before
+            distance = builder.mul(args.column, builder.sub(builder.shl(args.rows, INT(1)), INT(4)))
+            operands = operands._replace(y=byte_offset(builder, operands.y, distance), y_stride=INT(TILE_BYTES))
+        builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), args.rows, *operands])
 
     return emit
 

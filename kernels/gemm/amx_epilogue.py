@@ -23,7 +23,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, store_unaligned
+from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, WORD, byte_offset, load_unaligned, store_unaligned
 from ..simd.scalar_math import ACTIVATIONS
 from ..simd.trace import trace
 from .microkernel import TileOperands
@@ -116,6 +116,7 @@ class Epilogue(NamedTuple):
     sums: ir.Type  # a vector of them
     to_floats: Callable  # as in `dtypes.MicrokernelSpec`
     apply: Callable  # as `epilogue` there
+    packed: bool = False  # whether y is stored as bf16, for another product
 
 
 def finish_function(module: ir.Module, epilogue: Epilogue) -> ir.Function:
@@ -141,8 +142,14 @@ class Vector:
 
     def finish(self, epilogue: Epilogue) -> None:
         """y = the sums, added to y unless it is the first time; the last time, after the epilogue."""
-        builder, y = self.builder, self.at("y", "y_stride")
+        builder = self.builder
         total = epilogue.to_floats(builder, load_unaligned(builder, self.sum_address(), epilogue.sums))
+        if epilogue.packed:  # of all of k
+            store_unaligned(
+                builder, round_to_bf16(builder, self.apply(epilogue, total)), self.at("y", "y_stride", TILE_BYTES // 2)
+            )
+            return
+        y = self.at("y", "y_stride")
         total = self.changed_if("first", 0, total, lambda: builder.fadd(total, load_unaligned(builder, y, ROW_FLOATS)))
         output = self.changed_if("last", 1, total, lambda: self.apply(epilogue, total))
         store_unaligned(builder, output, y)
@@ -171,9 +178,9 @@ class Vector:
         result.add_incoming(changed, inside)
         return result
 
-    def at(self, address: str, stride: str, row: ir.Value | None = None) -> ir.Value:
+    def at(self, address: str, stride: str, half_bytes: int = TILE_BYTES, row: ir.Value | None = None) -> ir.Value:
         distance = self.builder.mul(self.row if row is None else row, self.left.read(stride))
-        return byte_offset(self.builder, self.left.read(address), distance, self.builder.mul(self.half, INT(TILE_BYTES)))
+        return byte_offset(self.builder, self.left.read(address), distance, self.builder.mul(self.half, INT(half_bytes)))
 
     def sum_address(self) -> ir.Value:
         """Two tiles have the first 16 rows, two the others."""
@@ -181,3 +188,18 @@ class Vector:
         pair, inner = builder.udiv(self.row, INT(TILE_ROWS)), builder.urem(self.row, INT(TILE_ROWS))
         distances = builder.mul(pair, INT(2 * TILE)), builder.mul(self.half, INT(TILE)), builder.mul(inner, INT(TILE_BYTES))
         return byte_offset(builder, self.left.memory, *distances)
+
+
+def round_to_bf16(builder: ir.IRBuilder, values: ir.Value) -> ir.Value:
+    """float32 -> the upper halves of the nearest bf16, to the bit as `linear_bf16.round_to_bf16`."""
+    words = ir.VectorType(WORD, TILE_ROWS)
+
+    def constant(value: int) -> ir.Constant:
+        return ir.Constant(words, [value] * TILE_ROWS)
+
+    bits = builder.bitcast(values, words)
+    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    nearest = builder.add(builder.add(bits, constant(0x7FFF)), odd)
+    quiet = builder.or_(bits, constant(0x400000))
+    rounded = builder.select(builder.fcmp_ordered("ord", values, values), nearest, quiet)
+    return builder.trunc(builder.lshr(rounded, constant(16)), ir.VectorType(ir.IntType(16), TILE_ROWS))

@@ -58,6 +58,7 @@ class Weights(NamedTuple):
     panels: np.ndarray  # (P, steps, 4 NR bytes): a panel is NR outputs; the last one of each weight is padded with 0
     epilogue_vectors: np.ndarray  # (weights, 1 to 3, ·) float32: each output's bias; its scale; its sum of weights
     outputs: int  # of one weight, without the padding
+    for_product: bool = False  # whether y is another product's x alone, in the form in which that one packs it
 
     def parts(self, selected: slice) -> Weights:
         """Some of the weights."""
@@ -70,28 +71,37 @@ class Weights(NamedTuple):
 ALL = slice(None)
 
 
-def gemm(spec: GemmSpec, activation: int, x, *packed, residual=None, parts: slice = ALL):
+def gemm(spec: GemmSpec, activation: int, x, *packed, residual=None, parts: slice = ALL, packed_x=None):
     """x (M, K), times these parts of the packed weights -> y (parts, M, N), then an activation or NO_ACTIVATION.
 
     A residual (M, N) is added to y. The operations built on this are in `ops/epilogues.py`.
     """
     x, weights = np.ascontiguousarray(x), Weights(*packed).parts(parts)
-    steps, (count, _, width) = weights.panels.shape[1], weights.epilogue_vectors.shape
+    count, _, width = weights.epilogue_vectors.shape
     y = empty(count, len(x), width)
-    if len(x):
-        tiles = -(-len(x) // spec.mr)
-        row_length = steps * spec.x_step_bytes // 4
-        packed_x = empty(len(x) * row_length + spec.x_slack), empty(len(x), 2)
-        per_task, tasks = partition_tasks(tiles, spec.mr, steps, len(weights.panels) // count, count, spec.mc_tiles)
-        added = y[0][:0] if residual is None else pad_columns(residual, width)
-        blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate, row_length)
-        run(spec.tasks, tasks, x, packed_x, weights[:2], y, added, blocking, activation, scratch=spec.scratch(steps))
+    multiply(spec, activation, x, weights, y, residual, packed_x)
     trimmed = y[:, :, : weights.outputs]
     if trimmed.flags.c_contiguous:
         return trimmed
     narrow = empty(*trimmed.shape)
     run(trim_columns, count * len(x), y, narrow)
     return narrow
+
+
+def multiply(spec: GemmSpec, activation: int, x, weights: Weights, y, residual=None, packed_x=None) -> None:
+    """y (parts, M, ·) = what `gemm` returns, of whole panels. packed_x (·,) is memory for x as `spec` packs it."""
+    if not len(x):
+        return
+    steps, (count, _, width) = weights.panels.shape[1], weights.epilogue_vectors.shape
+    row_length = steps * spec.x_step_bytes // 4
+    if packed_x is None:
+        packed_x = empty(len(x) * row_length + spec.x_slack)
+    tiles = -(-len(x) // spec.mr)
+    per_task, tasks = partition_tasks(tiles, spec.mr, steps, len(weights.panels) // count, count, spec.mc_tiles)
+    added = y[0][:0] if residual is None else pad_columns(residual, width)
+    blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate, row_length)
+    packed = packed_x, empty(len(x), 2)
+    run(spec.tasks, tasks, x, packed, weights[:2], y, added, blocking, activation, scratch=spec.scratch(steps))
 
 
 def pad_columns(residual, width):

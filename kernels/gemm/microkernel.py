@@ -107,8 +107,8 @@ def emitter(spec: MicrokernelSpec) -> Callable:
     row's bytes of a step, then those of the next step, ..."""
 
     def emit(context, builder, signature, values):
-        row_count, operands = read_operands(context, builder, signature, values, spec.x_step_bytes)
-        for rows in switch_on_rows(builder, row_count, spec.mr):
+        args, operands = read_operands(context, builder, signature, values, spec.x_step_bytes)
+        for rows in switch_on_rows(builder, args.rows, spec.mr):
             tile = get_or_build_tile(builder.module, spec, rows)
             if signature.args[1].ndim == 1:  # a constant, which LLVM folds into the tile's addresses
                 operands = operands._replace(x_stride=INT(rows * spec.x_step_bytes))
@@ -120,8 +120,8 @@ def emitter(spec: MicrokernelSpec) -> Callable:
     return emit
 
 
-def read_operands(context, builder, signature, values, x_step_bytes: int) -> tuple[ir.Value, TileOperands]:
-    """A microkernel's arguments -> how many rows the tile has, and what its function takes."""
+def read_operands(context, builder, signature, values, x_step_bytes: int) -> tuple[TileArgs, TileOperands]:
+    """A microkernel's arguments -> the tile's indices and sizes, and what its function takes."""
     *arrays, tile_args, first, last = values
     arrays = [context.make_array(array_type)(context, builder, value) for array_type, value in zip(signature.args, arrays)]
     y, x, panel, next_panel, epilogue_vectors, row_scales, residual = arrays
@@ -145,7 +145,7 @@ def read_operands(context, builder, signature, values, x_step_bytes: int) -> tup
     k_steps = builder.extract_value(panel.shape, 0)
     has_residual = builder.and_(last, builder.icmp_signed(">", builder.extract_value(residual.shape, 0), INT(0)))
     counts = k_steps, args.prefetch_stride, args.k_accumulate
-    return args.rows, TileOperands(*starts, y_stride, x_stride, *strides, *counts, first, last, has_residual)
+    return args, TileOperands(*starts, y_stride, x_stride, *strides, *counts, first, last, has_residual)
 
 
 def get_or_build_tile(module: ir.Module, spec: MicrokernelSpec, rows: int) -> ir.Function:

@@ -21,6 +21,7 @@ def register_fused(
     gemm: Callable,
     pack_weights: Callable,
     repack_weights: Callable | None = None,
+    pack_for_product: Callable | None = None,
     *,
     tolerance: float,
     tolerance_reason: str,
@@ -39,6 +40,8 @@ def register_fused(
         query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1))
         return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3))
 
-    functions = {operation: partial(linear_activation, activation) for operation, activation in FUSED_ACTIVATIONS.items()}
-    for operation, function in {**functions, "linear_add": linear_add, "query_key_value": query_key_value}.items():
-        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, True, repack_weights))
+    options = tolerance, tolerance_reason, pack_weights, True, repack_weights
+    for operation, activation in FUSED_ACTIVATIONS.items():
+        register(Variant(operation, name, partial(linear_activation, activation), *options, pack_for_product))
+    register(Variant("linear_add", name, linear_add, *options))
+    register(Variant("query_key_value", name, query_key_value, *options))

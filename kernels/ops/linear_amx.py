@@ -16,8 +16,16 @@ from functools import partial
 import numpy as np
 
 from ..compiler.jit import jit
-from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, microkernel_amx_f32, microkernel_amx_int8, on_tiles, pack_line
-from ..gemm.gemm import ALL, Weights, gemm
+from ..gemm.amx import (
+    TILE_STEPS,
+    microkernel_amx_bf16,
+    microkernel_amx_bf16_packed,
+    microkernel_amx_f32,
+    microkernel_amx_int8,
+    on_tiles,
+    pack_line,
+)
+from ..gemm.gemm import ALL, KC, Weights, gemm, multiply
 from ..gemm.packing import pack_rows_of
 from ..gemm.quantize_rows import rotate_and_quantize
 from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, power_scale, split_row
@@ -108,9 +116,39 @@ def pack_rows_amx_bf16(x, next_row, scratch, packed_x, row_scales):
         pack_line(line[:length], row, rows, packed_x)
 
 
+@jit(error_model="numpy")
+def leave_rows(x, next_row, scratch, packed_x, row_scales):
+    """Nothing: x is packed."""
+
+
 AMX_BF16 = on_tiles(BF16, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
+AMX_BF16_TO_PACKED = on_tiles(BF16, "gemm_tasks_amx_to_packed", pack_rows_amx_bf16, microkernel_amx_bf16_packed)
+AMX_BF16_OF_PACKED = on_tiles(BF16, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
+
+
+def gemm_amx_bf16(activation, x, *packed, residual=None, parts=ALL):
+    """-> (parts, M, N). Of weights that `pack_for_product` packed -> words (1, M, N / 2) with two bf16 each, in the order of
+    `pack_rows_amx_bf16`: the x (M, N / 2) of the next product."""
+    if x.dtype == np.uint32:
+        words = x.view(np.float32)
+        return gemm(AMX_BF16_OF_PACKED, activation, words, *packed, residual=residual, packed_x=words.reshape(-1))
+    if not Weights(*packed).for_product:
+        return gemm(AMX_BF16, activation, x, *packed, residual=residual, parts=parts)
+    rows, width = len(x), Weights(*packed).outputs // 2
+    y = empty(rows * width + AMX_BF16.x_slack)[: rows * width].reshape(1, rows, width)
+    multiply(AMX_BF16_TO_PACKED, activation, np.ascontiguousarray(x), Weights(*packed), y)
+    return y.view(np.uint32)
+
+
+def pack_for_product(weight, bias):
+    """As `AMX_PRODUCT.pack`, of a product whose y is the x of another one. Then y is bf16 in the order of that one's packed x,
+    half the bytes, and not packed again. Not of more k than are multiplied at once, nor of a panel with padding."""
+    outputs, inputs = weight.shape
+    return AMX_PRODUCT.pack(weight, bias)._replace(for_product=inputs <= 2 * KC and outputs % NR == 0)
+
+
 AMX_PRODUCT = Bf16Product(
-    partial(gemm, AMX_BF16),
+    gemm_amx_bf16,
     partial(pack_bf16, multiple=TILE_STEPS),
     partial(repack_bf16, multiple=TILE_STEPS),
     partial(pack_columns_of_bf16, multiple=TILE_STEPS),
@@ -160,5 +198,5 @@ def linear_amx_int8_tile(x, *packed):
 
 
 register_fused("amx", gemm_amx, pack_split, **SPLIT_TOLERANCE)
-register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, **BF16_TOLERANCE)
+register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, pack_for_product, **BF16_TOLERANCE)
 register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)

@@ -158,9 +158,9 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
     def pair(module: str) -> tuple[np.ndarray, np.ndarray]:
         return tensors[f"{module}.weight"], tensors[f"{module}.bias"]
 
-    def prepare(operation: str, *modules: str) -> tuple:
+    def prepare(operation: str, *modules: str, reader: str = "") -> tuple:
         arrays = list(chain(*(pair(module) for module in modules)))
-        prepared = ops.pack_weights(operation.format(activation=arch.activation), *arrays)
+        prepared = ops.pack_weights(operation.format(activation=arch.activation), *arrays, reader=reader)
         for array in arrays:
             drop_pages(array)  # if the kernels packed them, they are in memory twice now
         return prepared
@@ -171,7 +171,8 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         if packed := packed_linear(tensors, f"{names.layer.format(index)}.{name}", outputs):
             return packed
         parts, operation = QUANTIZED_LINEARS[name]
-        return prepare(operation, *(names.of_layer(index, part) for part in parts))
+        reader = "linear_add" if name == "feed_forward_in" else ""
+        return prepare(operation, *(names.of_layer(index, part) for part in parts), reader=reader)
 
     def global_linears(index: int) -> dict[str, tuple]:
         modules = [names.of_layer(index, part) for part in names.global_parts]

@@ -167,6 +167,31 @@ on_registers = minibert.DistilBertModel(config, kernels=without, seed=0)
 assert on_registers.kernels.names["linear_add"] == "int8"
 assert np.array_equal(model(rows[3][None])[0], on_registers(rows[3][None])[0])
 """
+FEED_FORWARD = """
+import amx_emulation
+import numpy as np
+from minibert.kernels.catalog import make_ops
+
+random, ops = np.random.default_rng(0), make_ops("bf16")
+normal = lambda *shape: random.normal(size=shape).astype(np.float32)
+for rows, inputs, inner, agreed in (
+    (1, 32, 64, True), (3, 61, 96, True), (16, 37, 32, True), (17, 96, 3200, True), (33, 1536, 64, True), (70, 70, 192, True),
+    (600, 40, 64, True), (0, 40, 64, True), (5, 40, 70, False), (5, 1600, 64, False),
+):
+    x, first, second = normal(rows, inputs), (normal(inner, inputs), normal(inner)), (normal(inputs, inner), normal(inputs))
+    x[rows // 2 : rows // 2 + 1, :2] = np.nan, 1e-40
+    second = ops.pack_weights("linear_add", *second)
+    for operation in ("linear_gelu", "linear_gelu_tanh", "linear_relu", "linear_silu"):
+        apart = getattr(ops, operation)(x, *ops.pack_weights(operation, *first))
+        together = getattr(ops, operation)(x, *ops.pack_weights(operation, *first, reader="linear_add"))
+        assert together.dtype == (np.uint32 if agreed else np.float32), (rows, inputs, inner)
+        y = ops.linear_add(together, x, *second)
+        assert np.array_equal(y, ops.linear_add(apart, x, *second), equal_nan=True), (rows, inputs, inner, operation)
+        assert y.shape == x.shape and np.isfinite(np.delete(y, slice(rows // 2, rows // 2 + 1), axis=0)).all()
+mixed = make_ops({"linear_gelu": "amx_bf16", "linear_add": "amx_int8"})
+packed = mixed.pack_weights("linear_gelu", normal(64, 32), normal(64), reader="linear_add")
+assert mixed.linear_gelu(normal(3, 32), *packed).dtype == np.float32
+"""
 GRADIENTS = """
 import amx_emulation
 import numpy as np
@@ -196,7 +221,9 @@ def run_emulated(code, **environment):
 
 
 @pytest.mark.parametrize(
-    "code", [PRODUCTS, SPLIT, ATTENTION, MODELS, GRADIENTS], ids=["products", "split", "attention", "models", "gradients"]
+    "code",
+    [PRODUCTS, SPLIT, FEED_FORWARD, ATTENTION, MODELS, GRADIENTS],
+    ids=["products", "split", "feed_forward", "attention", "models", "gradients"],
 )
 def test_tiles_give_what_the_formulas_say(code):
     run_emulated(code)
@@ -213,6 +240,7 @@ def test_a_process_that_an_emulated_one_starts_reads_none_of_its_kernels(tmp_pat
     [
         ("ops.linear_amx.AMX_F32", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_BF16", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
+        ("ops.linear_amx.AMX_BF16_TO_PACKED", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_INT8", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),
     ],
 )
