@@ -17,15 +17,17 @@ from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
 from ..runtime.threads import THREAD, run
-from ..simd.elementwise import max_nnan
+from ..simd.elementwise import prefetch_row
 from ..simd.emit import fetch_add
-from ..simd.scalar_math import exp_nonpositive
+from ..simd.lanes import exp_of_lanes, max_of_lanes
 from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave_rows
 from .attention_naive import ROUNDING
 
 QUERY_BLOCK = 256  # queries of a task, which copies its keys and values first: at 512 tokens a thirtieth of its work
 TASKS_PER_THREAD = 2  # at least, as long as a task has NR queries or more
+
+ROWS_AHEAD = 4  # that are prefetched: a head's part of a row is too short, and the next one too far, for the processor to do it
 
 NO_BIAS = np.zeros((0, 1, 1), np.float32)
 MASKED = np.finfo(np.float32).min  # the score of a key outside a query's window
@@ -53,7 +55,7 @@ def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, wind
         query_block, q_blocks = partition_queries(queries, heads)
         tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
         longest, size = -(-int(lengths.max()) // multiple) * multiple, query.shape[1] // heads
-        scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (3, NR))
+        scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (2, NR))
         spans = q_bounds, bounds, q_blocks, query_block
         relative = bias, -1 if window is None else int(window)
         run(kernel, tasks, query, key, value, unmasked, spans, heads, relative, context, scratch=scratch)
@@ -97,6 +99,10 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
         for row in range(first, min(first + query_block, last), NR):
             end = min(row + NR, first + query_block, last)
             transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
+            for ahead in range(end, min(end + NR, last)):
+                prefetch_row(query[ahead][left:right])
+            for ahead in range(row, end):
+                prefetch_row(context[ahead][left:right])
             at = task % heads, row - q_bounds[sequence], unmasked[start:stop]
             attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, at)
             transpose(tile[1][:, : end - row], context[row:end, left:right])
@@ -122,8 +128,11 @@ def gather_unmasked(key, value, unmasked, left, kv):
     found, count, size = 0, 0, kv.shape[2]
     for k in range(len(unmasked)):
         found += unmasked[k]
-    scale = np.float32(1 / math.sqrt(size)) if found else np.float32(0)
+    scale, last = np.float32(1 / math.sqrt(size)) if found else np.float32(0), len(unmasked) - 1
     for k in range(len(unmasked)):
+        ahead = min(k + ROWS_AHEAD, last)
+        prefetch_row(key[ahead][left : left + size])
+        prefetch_row(value[ahead][left : left + size])
         if unmasked[k] or not found:
             copy_scaled(key[k][left : left + size], scale, kv[0, count])  # sliced so, Numba knows them contiguous
             source, target = value[k][left : left + size], kv[1, count]
@@ -142,7 +151,7 @@ def copy_scaled(key, scale, target):
 @jit(error_model="numpy")
 def attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, at):
     """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values, of `count` keys. The
-    values are kv[1] (L, Dh); scores (L, NR) and lane_sums (3, NR) are scratch. `at`: the head, the first query's position, the
+    values are kv[1] (L, Dh); scores (L, NR) and lane_sums (2, NR) are scratch. `at`: the head, the first query's position, the
     sequence's mask."""
     values, scores, size = kv[1, :count], scores[:count], kv.shape[2]
     for top in range(0, count, MR):
@@ -181,13 +190,13 @@ def add_bias_and_window(scores, relative, at):
 
 @jit(error_model="numpy")
 def softmax_lanes(scores, lane_sums):
-    """scores (L, NR) become exp(scores - maximum), lane_sums (3, NR) the maxima, sums, and scratch; a lane is a softmax."""
-    row_max, total, part = lane_sums[0], lane_sums[1], lane_sums[2]
-    for lane in range(len(row_max)):  # not range(NR): the compiler does not vectorize a loop of known length
-        row_max[lane], total[lane] = scores[0, lane], 0
-    lane_max(scores, row_max)
+    """scores (L, NR) become exp(scores - maximum), lane_sums (2, NR) the maxima and the sums; a lane is a softmax."""
+    largest, total = lane_sums[0], lane_sums[1]
+    max_of_lanes(scores, largest)
+    for lane in range(len(total)):  # not range(NR): the compiler does not vectorize a loop of known length
+        total[lane] = 0
     for first in range(0, len(scores), K_ACCUMULATE):
-        exp_and_sum(scores[first : min(first + K_ACCUMULATE, len(scores))], row_max, total, part)
+        exp_of_lanes(scores[first : min(first + K_ACCUMULATE, len(scores))], largest, total)
 
 
 @jit(error_model="numpy")
@@ -214,43 +223,6 @@ def scale_lanes(out, factors):
         row = out[i]
         for lane in range(len(row)):
             row[lane] *= factors[lane]
-
-
-# Both take four rows at a time, because the maximum and the sum of each lane are in memory.
-
-
-@jit(error_model="numpy")
-def lane_max(scores, row_max):
-    """row_max (NR,): the maximum of itself and of each lane of scores (L, NR)."""
-    count = len(scores)
-    for row in range(0, count, 4):
-        a, b = scores[row], scores[min(row + 1, count - 1)]
-        c, d = scores[min(row + 2, count - 1)], scores[min(row + 3, count - 1)]
-        for lane in range(len(row_max)):
-            left, right = max_nnan(a[lane], b[lane]), max_nnan(c[lane], d[lane])
-            row_max[lane] = max_nnan(row_max[lane], max_nnan(left, right))
-
-
-@jit(error_model="numpy")
-def exp_and_sum(scores, row_max, total, part):
-    """scores (L, NR) become exp(scores - row_max), and their sum is added to the total; `part` (NR,) is scratch."""
-    for lane in range(len(part)):
-        part[lane] = 0
-    unrolled = len(scores) // 4 * 4
-    for row in range(0, unrolled, 4):
-        a, b, c, d = scores[row], scores[row + 1], scores[row + 2], scores[row + 3]
-        for each in (a, b, c, d):
-            for lane in range(len(each)):
-                each[lane] = exp_nonpositive(each[lane] - row_max[lane])
-        for lane in range(len(part)):
-            part[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane])
-    for row in range(unrolled, len(scores)):
-        a = scores[row]
-        for lane in range(len(a)):
-            a[lane] = exp_nonpositive(a[lane] - row_max[lane])
-            part[lane] += a[lane]
-    for lane in range(len(part)):
-        total[lane] += part[lane]
 
 
 attention_tile_biased = attention_tile.specialize(

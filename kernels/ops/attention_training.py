@@ -70,7 +70,7 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
         (3, rows, NR),  # p, s, t
         (2, NR, rows),  # (s p)ᵀ, uᵀ
         (2, longest, width),  # gradients of keys and values
-        (3, NR),  # maxima, sums, and the softmax's scratch
+        (2, NR),  # maxima and sums
         (2 * NR,),  # Σ p t in float64: in float32 the gradients' errors were 2 % larger
     )
     spans = query_bounds(arrays[1], bounds), bounds

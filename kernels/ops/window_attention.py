@@ -95,7 +95,7 @@ def window_attention_register(query, key, value, bounds, key_mask, heads, window
     reach = round_up(most_global) + min(QUERY_BLOCK + 2 * window, longest)  # keys of a task
     tile_reach = most_global + min(NR + 2 * window + 2 * MR, longest)  # keys of a tile
     work = len(query) * (min(2 * window, longest) + most_global) * query.shape[1] * 2  # multiply-adds
-    scratch = ((2, reach, size), (reach * size,), (tile_reach, NR), (2, size, NR), (3, NR))
+    scratch = ((2, reach, size), (reach * size,), (tile_reach, NR), (2, size, NR), (2, NR))
     tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
     run(window_tasks, tasks, query, key, value, masks, (bounds, q_blocks), (heads, window), context, scratch=scratch)
     return context

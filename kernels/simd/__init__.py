@@ -8,6 +8,7 @@ Reading order:
     shuffle.py        transpose a block, interleave rows
     scalar_math.py    exp and the activations for one float, in plain Python
     trace.py          the same functions on LLVM vectors
+    lanes.py          a softmax in each lane
     atomics.py        acquire, release, compare-exchange, futex
     memory.py         bytes and strings, for the tokenizer
 """
