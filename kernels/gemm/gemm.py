@@ -58,7 +58,6 @@ class Weights(NamedTuple):
     panels: np.ndarray  # (P, steps, 4 NR bytes): a panel is NR outputs; the last one of each weight is padded with 0
     epilogue_vectors: np.ndarray  # (weights, 1 to 3, ·) float32: each output's bias; its scale; its sum of weights
     outputs: int  # of one weight, without the padding
-    for_product: bool = False  # whether y is another product's x alone, in the form in which that one packs it
 
     def parts(self, selected: slice) -> Weights:
         """Some of the weights."""

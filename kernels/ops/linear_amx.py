@@ -126,25 +126,26 @@ AMX_BF16_TO_PACKED = on_tiles(BF16, "gemm_tasks_amx_to_packed", pack_rows_amx_bf
 AMX_BF16_OF_PACKED = on_tiles(BF16, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
 
 
-def gemm_amx_bf16(activation, x, *packed, residual=None, parts=ALL):
-    """-> (parts, M, N). Of weights that `pack_for_product` packed -> words (1, M, N / 2) with two bf16 each, in the order of
-    `pack_rows_amx_bf16`: the x (M, N / 2) of the next product."""
+def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=False, residual=None, parts=ALL):
+    """-> (parts, M, N). With `for_product` words (1, M, N / 2) of two bf16 each, in the order of `pack_rows_amx_bf16`: the
+    x (M, N / 2) of the next product."""
+    weights = Weights(panels, epilogue_vectors, outputs)
     if x.dtype == np.uint32:
         words = x.view(np.float32)
-        return gemm(AMX_BF16_OF_PACKED, activation, words, *packed, residual=residual, packed_x=words.reshape(-1))
-    if not Weights(*packed).for_product:
-        return gemm(AMX_BF16, activation, x, *packed, residual=residual, parts=parts)
-    rows, width = len(x), Weights(*packed).outputs // 2
+        return gemm(AMX_BF16_OF_PACKED, activation, words, *weights, residual=residual, packed_x=words.reshape(-1))
+    if not for_product:
+        return gemm(AMX_BF16, activation, x, *weights, residual=residual, parts=parts)
+    rows, width = len(x), outputs // 2
     y = empty(rows * width + AMX_BF16.x_slack)[: rows * width].reshape(1, rows, width)
-    multiply(AMX_BF16_TO_PACKED, activation, np.ascontiguousarray(x), Weights(*packed), y)
+    multiply(AMX_BF16_TO_PACKED, activation, np.ascontiguousarray(x), weights, y)
     return y.view(np.uint32)
 
 
 def pack_for_product(weight, bias):
-    """As `AMX_PRODUCT.pack`, of a product whose y is the x of another one. Then y is bf16 in the order of that one's packed x,
-    half the bytes, and not packed again. Not of more k than are multiplied at once, nor of a panel with padding."""
+    """As `AMX_PRODUCT.pack`, of a product whose y is the x of another one, and whether it is stored as that one's packed x: as
+    bf16, half the bytes. It is, unless it has more k than are multiplied at once, or a panel with padding."""
     outputs, inputs = weight.shape
-    return AMX_PRODUCT.pack(weight, bias)._replace(for_product=inputs <= 2 * KC and outputs % NR == 0)
+    return *AMX_PRODUCT.pack(weight, bias), inputs <= 2 * KC and outputs % NR == 0
 
 
 AMX_PRODUCT = Bf16Product(
