@@ -71,7 +71,7 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
         (2, NR, rows),  # (s p)ᵀ, uᵀ
         (2, longest, width),  # gradients of keys and values
         (2, NR),  # maxima and sums
-        (2 * NR,),  # Σ p t in float64: in float32 the gradients' errors were 2 % larger
+        (4 * NR,),  # Σ p t and Σ p in float64: in float32 the gradients' errors were 2 % larger
     )
     spans = query_bounds(arrays[1], bounds), bounds
     run(kernel, groups * heads, arrays, spans, (heads, groups), options, results, scratch=scratch)
@@ -81,7 +81,7 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
 def gradient_tasks(counter, scratch, arrays, spans, counts, options, results):
     """Do one task after another until none is left: a head, and one sequence or all."""
     thread, (heads, groups), sequences = fetch_add(counter[THREAD:]), counts, len(spans[1]) - 1
-    means = scratch[8][thread].view(np.float64)
+    means = scratch[8][thread].view(np.float64).reshape(2, NR)
     memory = (
         (scratch[0][thread], scratch[1][thread], scratch[2][thread], scratch[3][thread]),
         (scratch[4][thread], scratch[5][thread], scratch[6][thread], scratch[7][thread], means),
@@ -241,13 +241,19 @@ def dropout_tile(s, options, at):
 
 @jit(error_model="numpy")
 def score_gradients(p, s, t, frozen, means):
-    """From p, s and t (L, NR): t becomes u, 0 if `frozen`; p becomes s p. `means` (NR,) is scratch."""
+    """From p, s and t (L, NR): t becomes u, 0 if `frozen`; p becomes s p. `means` (2, NR) is scratch.
+
+    The mean of t is divided by Σ p, which rounding keeps from being 1: so Σ u is 0, as a softmax's gradient has it."""
+    means, total = means[0], means[1]
     for lane in range(len(means)):
-        means[lane] = 0
+        means[lane], total[lane] = 0, 0
     for k in range(len(p)):
         for lane in range(len(means)):
             t[k, lane] *= s[k, lane]
             means[lane] += np.float64(p[k, lane]) * t[k, lane]
+            total[lane] += p[k, lane]
+    for lane in range(len(means)):
+        means[lane] /= max(total[lane], 1e-300)
     for k in range(len(p)):
         for lane in range(len(means)):
             t[k, lane] = np.float32(0) if frozen else p[k, lane] * np.float32(t[k, lane] - means[lane])

@@ -12,7 +12,6 @@ from training_batches import HEADS, LENGTH, ROWS, batch, model_of
 
 import minibert
 from minibert import loss_and_gradients
-from minibert.kernels.simd.shapes import WIDTH
 
 
 @pytest.fixture
@@ -219,7 +218,4 @@ def test_float32_gradients_are_no_further_from_float64_than_torch_s(name, kernel
                 errors = [np.square(compared[key] - exact[key]).sum() for compared in (gradients, single)]
                 squares.setdefault(key, []).append(errors)
     ratios = {key: np.sqrt(np.divide(*np.sum(errors, axis=0))) for key, errors in squares.items()}
-    # The gradient of a key's bias is 0, as a softmax does not change when all its scores do: rounding is compared there, whose
-    # sums vectors of 8 take in another order.
-    worst = {key: 1.5 if key.endswith("key.bias") and WIDTH != 16 else 1.2 for key in ratios}
-    assert np.median(list(ratios.values())) < 1 and all(ratios[key] < worst[key] for key in ratios), ratios
+    assert np.median(list(ratios.values())) < 1 and max(ratios.values()) < 1.2, ratios

@@ -172,11 +172,10 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(tmp_path, model_type, 
     theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     ids = [[2, 7, 9, 11, 3]]
     with torch.no_grad():
-        expected = theirs(torch.tensor(ids))
+        expected = theirs.double()(torch.tensor(ids))  # its own float32 is up to 1.1e-5 off
     ours = model(ids)
     for field in ("start_logits", "end_logits") if head.endswith("Answering") else ("logits",):
-        logits = expected[field].numpy()
-        assert np.abs(ours[field] - logits).max() < 1e-5 * np.abs(logits).max()
+        assert np.abs(ours[field] - expected[field].numpy()).max() < 1e-5
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["r"] == 2 and config["base_model_name_or_path"] == str(tmp_path / "base")
 
