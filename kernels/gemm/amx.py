@@ -267,10 +267,8 @@ class Block:
         """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each."""
         builder, operands, parts = self.builder, self.operands, self.spec.parts
         count = tiles * len(pairs)
-        bytes_of_k = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS))
-        lines = builder.udiv(
-            builder.add(bytes_of_k, INT(count * CACHE_LINE - 1)), INT(count * CACHE_LINE)
-        )  # after each product
+        bytes_of_k, line_of_each = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS)), count * CACHE_LINE
+        lines = builder.udiv(builder.add(bytes_of_k, INT(line_of_each - 1)), INT(line_of_each))  # after each product
         first = [builder.add(builder.mul(k, INT(parts)), INT(part)) for part in range(parts)]
         x_part = builder.mul(operands.x_stride, INT(TILE_STEPS))
         x = [byte_offset(builder, operands.x, builder.mul(index, x_part)) for index in first]

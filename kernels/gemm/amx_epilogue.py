@@ -23,9 +23,10 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, WORD, byte_offset, load_unaligned, store_unaligned
+from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, store_unaligned
 from ..simd.scalar_math import ACTIVATIONS
 from ..simd.trace import trace
+from .dtypes import nearest_bf16, upper_halves
 from .microkernel import TileOperands
 
 TILE_ROWS, TILE_BYTES = 16, 64  # of a row
@@ -145,9 +146,8 @@ class Vector:
         builder = self.builder
         total = epilogue.to_floats(builder, load_unaligned(builder, self.sum_address(), epilogue.sums))
         if epilogue.packed:  # of all of k
-            store_unaligned(
-                builder, round_to_bf16(builder, self.apply(epilogue, total)), self.at("y", "y_stride", TILE_BYTES // 2)
-            )
+            words = nearest_bf16(builder, self.apply(epilogue, total))
+            store_unaligned(builder, upper_halves(builder, words), self.at("y", "y_stride", TILE_BYTES // 2))
             return
         y = self.at("y", "y_stride")
         total = self.changed_if("first", 0, total, lambda: builder.fadd(total, load_unaligned(builder, y, ROW_FLOATS)))
@@ -188,18 +188,3 @@ class Vector:
         pair, inner = builder.udiv(self.row, INT(TILE_ROWS)), builder.urem(self.row, INT(TILE_ROWS))
         distances = builder.mul(pair, INT(2 * TILE)), builder.mul(self.half, INT(TILE)), builder.mul(inner, INT(TILE_BYTES))
         return byte_offset(builder, self.left.memory, *distances)
-
-
-def round_to_bf16(builder: ir.IRBuilder, values: ir.Value) -> ir.Value:
-    """float32 -> the upper halves of the nearest bf16, to the bit as `linear_bf16.round_to_bf16`."""
-    words = ir.VectorType(WORD, TILE_ROWS)
-
-    def constant(value: int) -> ir.Constant:
-        return ir.Constant(words, [value] * TILE_ROWS)
-
-    bits = builder.bitcast(values, words)
-    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
-    nearest = builder.add(builder.add(bits, constant(0x7FFF)), odd)
-    quiet = builder.or_(bits, constant(0x400000))
-    rounded = builder.select(builder.fcmp_ordered("ord", values, values), nearest, quiet)
-    return builder.trunc(builder.lshr(rounded, constant(16)), ir.VectorType(ir.IntType(16), TILE_ROWS))

@@ -26,6 +26,7 @@ from ..compiler.intrinsic import intrinsic
 from ..compiler.jit import jit
 from ..compiler.toolchain import types
 from ..simd.emit import ADDRESS, FLOAT, WORD, load_unaligned, splat, store_unaligned
+from .dtypes import nearest_bf16, upper_halves
 
 F, U = np.float32, np.uint32
 PARTS, SPLIT_VALUES = 3, 32  # values whose parts stand together: those of a tile's row
@@ -92,20 +93,10 @@ def split_block(typing, values, scale, high, middle, low):
         magnitude = builder.and_(builder.bitcast(x, BLOCK_WORDS), words(MAGNITUDE))
         finite = builder.icmp_unsigned("<", magnitude, words(EXPONENT))
         for part, target in zip((high, middle, low), targets):
-            part = builder.lshr(builder.select(finite, part, high), words(16))
-            store_unaligned(builder, builder.trunc(part, ir.VectorType(ir.IntType(16), SPLIT_VALUES)), target)
+            store_unaligned(builder, upper_halves(builder, builder.select(finite, part, high)), target)
         return context.get_dummy_value()
 
     return types.none(values, scale, high, middle, low), emit
-
-
-def nearest_bf16(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """The nearest bf16 to each float, as words whose lower halves are 0. NaN stays NaN."""
-    bits = builder.bitcast(x, BLOCK_WORDS)
-    odd = builder.and_(builder.lshr(bits, words(16)), words(1))
-    nearest = builder.add(builder.add(bits, words(0x7FFF)), odd)
-    not_a_number = builder.fcmp_unordered("uno", x, x)
-    return builder.and_(builder.select(not_a_number, builder.or_(bits, words(0x400000)), nearest), words(UPPER))
 
 
 def words(value: int) -> ir.Constant:

@@ -165,13 +165,12 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
             drop_pages(array)  # if the kernels packed them, they are in memory twice now
         return prepared
 
-    def layer_linear(index: int, name: str) -> tuple:
+    def layer_linear(index: int, name: str, reader: str = "") -> tuple:
         """One linear layer's parameters: prepared, or as they are in the file of an int8 checkpoint."""
         outputs = arch.feed_forward if name == "feed_forward_in" else arch.width
         if packed := packed_linear(tensors, f"{names.layer.format(index)}.{name}", outputs):
             return packed
         parts, operation = QUANTIZED_LINEARS[name]
-        reader = "linear_add" if name == "feed_forward_in" else ""
         return prepare(operation, *(names.of_layer(index, part) for part in parts), reader=reader)
 
     def global_linears(index: int) -> dict[str, tuple]:
@@ -189,7 +188,7 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
             query_key_value=layer_linear(index, "query_key_value"),
             attention_out=layer_linear(index, "attention_out"),
             attention_norm=norm(names.of_layer(index, "attention_norm")),
-            feed_forward_in=layer_linear(index, "feed_forward_in"),
+            feed_forward_in=layer_linear(index, "feed_forward_in", reader="linear_add"),
             feed_forward_out=layer_linear(index, "feed_forward_out"),
             output_norm=norm(names.of_layer(index, "output_norm")),
             window=arch.window_of(index),
