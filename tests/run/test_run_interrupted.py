@@ -68,7 +68,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_can(signal_number, status, run
 def test_a_reader_that_has_gone_is_silent_and_a_device_that_is_full_is_one_error(model, tmp_path):
     path = tmp_path / "in.txt"
     path.write_text("a good movie\n" * 5000)
-    command = ["run", "--model", model, str(path)]
+    command = ["run", "--model", model, "--kernels", "reference", str(path)]
     child = started(*command, stdout=subprocess.PIPE)
     child.stdout.readline()
     child.stdout.close()
