@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import llvmlite.binding as llvm
 import numpy as np
 
 from minibert.kernels.runtime.thread_count import get_num_threads
@@ -112,10 +113,12 @@ def cold_turn(call: Callable, evict: Callable) -> list[float]:
 
 
 def machine() -> str:
-    """The processor as the system names it, its cores, and the widest vectors it has."""
+    """The processor as the system names it and as LLVM does, its cores, and the widest vectors it has. The system of a virtual
+    machine may tell no more than the maker; znver3, znver4 and znver5 are Zen 3 to 5."""
     pinned = os.environ.get("MINIBERT_ISA")
-    name, extra = processor().get("model name", platform.processor() or platform.machine()), [kind()] if kind() else []
-    return ", ".join([name, f"{os.cpu_count()} cores", *extra, *([f"kernels for {pinned}"] if pinned else [])])
+    name = processor().get("model name", platform.processor() or platform.machine())
+    parts = [f"{name} ({llvm.get_host_cpu_name()})", f"{os.cpu_count()} cores", kind(), pinned and f"kernels for {pinned}"]
+    return ", ".join(filter(None, parts))
 
 
 def processor() -> dict[str, str]:
