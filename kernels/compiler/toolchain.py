@@ -38,3 +38,4 @@ class LazyModule:
 
 types = LazyModule("numba.core.types")
 cgutils = LazyModule("numba.core.cgutils")
+arrayobj = LazyModule("numba.np.arrayobj")

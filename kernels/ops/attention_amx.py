@@ -13,6 +13,7 @@ from ..gemm.amx_epilogue import TILE_ROWS, begin_blocks, finish_blocks
 from ..gemm.packing import transpose
 from ..registry import variant
 from ..simd.scalar_math import NO_ACTIVATION
+from ..simd.shuffle import as_rows
 from .attention_bf16 import BF16_ATTENTION, gather_bf16, pair_rows
 from .attention_f32 import (
     add_bias_and_window,
@@ -29,48 +30,48 @@ BLOCK, TILE_KEYS = 2 * TILE_ROWS, 2 * TILE_STEPS  # rows of a block of tiles; ke
 
 
 @jit(error_model="numpy")
-def pack_keys_amx(key, value, unmasked, left, kv, packed_keys):
-    """As `attention_bf16.pack_keys_bf16`, in the order of tiles: the keys, and in kv[0], when they are packed, the values."""
+def pack_keys_amx(key, value, unmasked, left, kv, packed):
+    """As `attention_bf16.pack_keys_bf16`, in the order of tiles: the keys in one half of `packed`, in the other the values."""
     count, k_steps = gather_bf16(key, value, unmasked, left, kv), kv.shape[2] // 2
     for top in range(0, count, BLOCK):
         rows = min(BLOCK, count - top)
         for row in range(rows):
-            pack_line(kv[0, top + row, :k_steps], row, rows, packed_keys[top * k_steps :])
-    pairs, values = pad_and_pair(kv[1], count), kv[0].reshape(-1)
+            pack_line(kv[0, top + row, :k_steps], row, rows, packed[top * k_steps :])
+    pairs, values = kv[1, : pad_and_pair(kv[1], count)], packed[len(packed) // 2 :]
     for column in range(0, kv.shape[2], BLOCK):
         for first in range(0, len(pairs), TILE_STEPS):
             start = column * len(pairs) + first * BLOCK
-            target = values[start : start + BLOCK * TILE_STEPS].reshape(BLOCK, TILE_STEPS)
-            transpose(pairs[first : first + TILE_STEPS, column : column + BLOCK], target)
+            block = as_rows(values[start : start + BLOCK * TILE_STEPS], TILE_STEPS)
+            transpose(pairs[first : first + TILE_STEPS, column : column + BLOCK], block)
     return count
 
 
 @jit(error_model="numpy")
 def pad_and_pair(rows, count):
-    """The first `count` rows, and 0 up to a multiple of TILE_KEYS -> words of two rows' bf16, in their place."""
+    """The first `count` rows, and 0 up to a multiple of TILE_KEYS, become words of two rows' bf16 -> how many rows of these."""
     padded = -(-count // TILE_KEYS) * TILE_KEYS
     for row in range(count, padded):
         target = rows[row]
         for i in range(len(target)):
             target[i] = 0
     pair_rows(rows[:padded])
-    return rows[: padded // 2]
+    return padded // 2
 
 
 @jit(error_model="numpy")
-def attention_tile_amx(tile, packed_keys, kv, scores, count, lane_sums, relative, at):
+def attention_tile_amx(tile, packed, kv, scores, count, lane_sums, relative, at):
     """As `attention_f32.attention_tile`; the values are those that `pack_keys_amx` has packed."""
-    size, values, scored = kv.shape[2], kv[0].reshape(-1), scores[:count]
+    size, values, scored = kv.shape[2], packed[len(packed) // 2 :], scores[:count]
     pair_rows(tile[0])
     queries = tile[0][: size // 2]
     begin_blocks(NO_ACTIVATION)
     for top in range(0, count, BLOCK):
         args = top, min(BLOCK, count - top), 0, top * len(queries), 0, 0, 0
-        microkernel_amx_bf16(scored, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, args, True, False)
+        microkernel_amx_bf16(scored, packed, queries, queries, lane_sums, lane_sums, lane_sums, args, True, False)
     finish_blocks()
     adjust_scores(scored, relative, at)
     softmax_lanes(scored, lane_sums)
-    weights = pad_and_pair(scores, count)
+    weights = scores[: pad_and_pair(scores, count)]
     for top in range(0, size, BLOCK):
         args = top, BLOCK, 0, top * len(weights), 0, 0, 0
         microkernel_amx_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, args, True, False)

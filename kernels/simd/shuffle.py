@@ -1,11 +1,11 @@
-"""Shuffles in registers: transpose a block, interleave rows."""
+"""Shuffles in registers: transpose a block, interleave rows. And a flat array seen as rows."""
 
 from __future__ import annotations
 
 from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
-from ..compiler.toolchain import cgutils, types
+from ..compiler.toolchain import arrayobj, cgutils, types
 from .emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, store_unaligned, switch_on_rows
 from .shapes import MR, WIDTH
 
@@ -59,6 +59,23 @@ def interleave_rows(typing, source, target):
                 interleave_vectors(builder, pointers, target_start, ir.VectorType(element, 1), loop.index)
 
     return types.void(source, target), emit
+
+
+@intrinsic
+def as_rows(typing, flat, columns):
+    """flat (N,) -> the same memory as (N / columns, columns), both contiguous. `reshape` calls a function of Numba's, so that a
+    kernel with it cannot be an object file."""
+    view_type = types.Array(flat.dtype, 2, "C")
+
+    def emit(context, builder, signature, values):
+        source, columns = context.make_array(flat)(context, builder, values[0]), values[1]
+        view = context.make_array(view_type)(context, builder)
+        rows = builder.sdiv(builder.extract_value(source.shape, 0), columns)
+        strides = builder.mul(columns, source.itemsize), source.itemsize
+        arrayobj.populate_array(view, source.data, (rows, columns), strides, source.itemsize, source.meminfo, source.parent)
+        return view._getvalue()
+
+    return view_type(flat, types.int64), emit
 
 
 def row_pointers(builder: ir.IRBuilder, array, count: int) -> list[ir.Value]:
