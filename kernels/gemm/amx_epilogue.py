@@ -23,10 +23,10 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
+from ..simd.bf16 import nearest_bf16, upper_halves
 from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, store_unaligned
 from ..simd.scalar_math import ACTIVATIONS
 from ..simd.trace import trace
-from .dtypes import nearest_bf16, upper_halves
 from .microkernel import TileOperands
 
 TILE_ROWS, TILE_BYTES = 16, 64  # of a row

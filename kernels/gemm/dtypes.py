@@ -103,26 +103,6 @@ def fma_f32(builder, sums, x, weights):
     return [emit_fma(builder, a, b, c) for b, c in zip(weights, sums)]
 
 
-def nearest_bf16(builder, values):
-    """The nearest bf16 to each of some floats, as words whose lower halves are 0. NaN stays NaN."""
-    words = ir.VectorType(WORD, values.type.count)
-
-    def constant(value):
-        return ir.Constant(words, [value] * words.count)
-
-    bits = builder.bitcast(values, words)
-    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
-    nearest = builder.add(builder.add(bits, constant(0x7FFF)), odd)
-    not_a_number = builder.fcmp_unordered("uno", values, values)
-    return builder.and_(builder.select(not_a_number, builder.or_(bits, constant(0x400000)), nearest), constant(0xFFFF0000))
-
-
-def upper_halves(builder, words):
-    """The upper 16 bits of each word."""
-    halves = ir.VectorType(ir.IntType(16), words.type.count)
-    return builder.trunc(builder.lshr(words, ir.Constant(words.type, [16] * halves.count)), halves)
-
-
 def dot_bf16(builder, sums, x, weights):
     """vdpbf16ps: both products of a pair are added to the sum in one instruction."""
     a = builder.bitcast(splat(builder, load_unaligned(builder, x, WORD), WIDTH), BF16_PAIRS)

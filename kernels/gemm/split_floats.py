@@ -25,8 +25,8 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.jit import jit
 from ..compiler.toolchain import types
+from ..simd.bf16 import nearest_bf16, upper_halves
 from ..simd.emit import ADDRESS, FLOAT, WORD, load_unaligned, splat, store_unaligned
-from .dtypes import nearest_bf16, upper_halves
 
 F, U = np.float32, np.uint32
 PARTS, SPLIT_VALUES = 3, 32  # values whose parts stand together: those of a tile's row

@@ -12,9 +12,10 @@ from ..gemm.amx import TILE_STEPS, configure_tiles, microkernel_amx_bf16, pack_l
 from ..gemm.amx_epilogue import TILE_ROWS, begin_blocks, finish_blocks
 from ..gemm.packing import transpose
 from ..registry import variant
+from ..simd.bf16 import pair_rows
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shuffle import as_rows
-from .attention_bf16 import BF16_ATTENTION, gather_bf16, pair_rows
+from .attention_bf16 import BF16_ATTENTION, gather_bf16
 from .attention_f32 import (
     add_bias_and_window,
     adjust_scores,

@@ -13,6 +13,7 @@ from ..compiler.jit import jit
 from ..gemm.microkernel import microkernel_bf16
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
+from ..simd.bf16 import pair_rows, round_scaled
 from ..simd.shapes import MR
 from ..simd.shuffle import interleave_rows
 from .attention_f32 import (
@@ -26,7 +27,6 @@ from .attention_f32 import (
     run_attention,
     softmax_lanes,
 )
-from .linear_bf16 import round_to_bf16
 
 BF16_ATTENTION = {"tolerance": 0.02, "tolerance_reason": "queries, keys, values and weights keep 8 of 24 bits"}
 
@@ -54,25 +54,12 @@ def pack_keys_bf16(key, value, unmasked, left, kv, packed_keys):
 
 
 @jit(error_model="numpy")
-def copy_scaled_bf16(key, scale, target):
-    """As `attention_f32.copy_scaled`, as bf16; 0 after an odd last value."""
+def copy_key_bf16(key, scale, target):
+    """As `attention_f32.copy_key`, as bf16; 0 after an odd last value."""
     halves = target.view(np.uint16)
-    for i in range(len(key)):
-        halves[i] = np.uint16(round_to_bf16(key[i] * scale) >> np.uint32(16))
+    round_scaled(key, scale, halves)
     if len(key) % 2:
         halves[len(key)] = 0
-
-
-@jit(error_model="numpy")
-def pair_rows(rows):
-    """rows (R, W) float32 -> in place, rows[: (R + 1) / 2] of words with the bf16 of rows 2 r and 2 r + 1; 0 next to an odd
-    last one."""
-    words = rows.view(np.uint32)
-    for row in range(0, len(rows), 2):
-        first, second, target = rows[row], rows[min(row + 1, len(rows) - 1)], words[row // 2]
-        mask = np.uint32(0xFFFF0000 if row + 1 < len(rows) else 0)
-        for i in range(len(target)):
-            target[i] = round_to_bf16(first[i]) >> np.uint32(16) | round_to_bf16(second[i]) & mask
 
 
 @jit(error_model="numpy")
@@ -97,7 +84,7 @@ def attention_tile_bf16(tile, packed_keys, kv, scores, count, lane_sums, relativ
     divide_lanes(tile[1], lane_sums)
 
 
-gather_bf16 = gather_unmasked.specialize("gather_bf16", copy_scaled=copy_scaled_bf16)
+gather_bf16 = gather_unmasked.specialize("gather_bf16", copy_key=copy_key_bf16)
 attention_tasks_bf16 = attention_tasks.specialize(
     "attention_tasks_bf16", pack_keys=pack_keys_bf16, attention_tile=attention_tile_bf16
 )

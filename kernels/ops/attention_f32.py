@@ -17,9 +17,9 @@ from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
 from ..runtime.threads import THREAD, run
-from ..simd.elementwise import prefetch_row
+from ..simd.elementwise import prefetch_row, scale_row
 from ..simd.emit import fetch_add
-from ..simd.lanes import exp_of_lanes, max_of_lanes
+from ..simd.lanes import exp_of_lanes, max_of_lanes, scale_lanes
 from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave_rows
 from .attention_naive import ROUNDING
@@ -134,18 +134,16 @@ def gather_unmasked(key, value, unmasked, left, kv):
         prefetch_row(key[ahead][left : left + size])
         prefetch_row(value[ahead][left : left + size])
         if unmasked[k] or not found:
-            copy_scaled(key[k][left : left + size], scale, kv[0, count])  # sliced so, Numba knows them contiguous
-            source, target = value[k][left : left + size], kv[1, count]
-            for i in range(len(source)):
-                target[i] = source[i]
+            copy_key(key[k][left : left + size], scale, kv[0, count])  # sliced so, Numba knows them contiguous
+            scale_row(value[k][left : left + size], np.float32(1), kv[1, count])
             count += 1
     return count
 
 
-@jit(error_model="numpy")
-def copy_scaled(key, scale, target):
-    for i in range(len(key)):
-        target[i] = key[i] * scale
+@jit(inline="always")
+def copy_key(key, scale, target):
+    """A key times the scale; `attention_bf16` replaces it."""
+    scale_row(key, scale, target)
 
 
 @jit(error_model="numpy")
@@ -215,14 +213,6 @@ def divide_visible_lanes(out, lane_sums):
     for lane in range(len(total)):
         total[lane] = np.float32(1) / total[lane] if row_max[lane] > MASKED else np.float32(0)
     scale_lanes(out, total)
-
-
-@jit(error_model="numpy")
-def scale_lanes(out, factors):
-    for i in range(len(out)):
-        row = out[i]
-        for lane in range(len(row)):
-            row[lane] *= factors[lane]
 
 
 attention_tile_biased = attention_tile.specialize(

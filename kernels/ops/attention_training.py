@@ -23,10 +23,11 @@ from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import THREAD, run
+from ..simd.elementwise import scale_row
 from ..simd.emit import fetch_add
 from ..simd.shapes import MR, NR, WIDTH
 from ..simd.shuffle import interleave_rows
-from .attention_f32 import MASKED, copy_scaled, softmax_lanes
+from .attention_f32 import MASKED, softmax_lanes
 from .attention_grad import arguments_of
 from .attention_naive import ROUNDING
 from .dropout import philox_words
@@ -124,8 +125,8 @@ def sequence_gradients(memory, arrays, spans, at, options, results):
     if q_bounds[sequence] == q_bounds[sequence + 1]:
         clear_sums(sums, count)
     for k in range(count):
-        copy_scaled(sums[0, k][:size], scale, key_grad[start + k][left:right])
-        copy_scaled(sums[1, k][:size], np.float32(1), value_grad[start + k][left:right])
+        scale_row(sums[0, k][:size], scale, key_grad[start + k][left:right])
+        scale_row(sums[1, k][:size], np.float32(1), value_grad[start + k][left:right])
 
 
 @jit(error_model="numpy")
@@ -154,8 +155,8 @@ def pack_head(key, value, left, scale, kv, packed):
     """A head's keys over √Dh and its values to kv (2, L, Dh), and the same packed for the microkernel."""
     size = kv.shape[2]
     for k in range(len(key)):
-        copy_scaled(key[k][left : left + size], scale, kv[0, k])
-        copy_scaled(value[k][left : left + size], np.float32(1), kv[1, k])
+        scale_row(key[k][left : left + size], scale, kv[0, k])
+        scale_row(value[k][left : left + size], np.float32(1), kv[1, k])
     for top in range(0, len(key), MR):
         bottom = min(top + MR, len(key))
         interleave_rows(kv[0, top:bottom], packed[0, top * size : bottom * size])
@@ -168,7 +169,7 @@ def load_tile(source, left, columns, rows):
     they had: no lane reads another one."""
     size = len(columns)
     for r in range(len(source)):
-        copy_scaled(source[r][left : left + size], np.float32(1), rows[r][:size])
+        scale_row(source[r][left : left + size], np.float32(1), rows[r][:size])
     transpose(rows[:, :size], columns)
 
 
@@ -178,7 +179,7 @@ def store_tile(columns, rows, target, left):
     size = len(columns)
     transpose(columns, rows[:, :size])
     for r in range(len(target)):
-        copy_scaled(rows[r][:size], np.float32(1), target[r][left : left + size])
+        scale_row(rows[r][:size], np.float32(1), target[r][left : left + size])
 
 
 @jit(error_model="numpy")

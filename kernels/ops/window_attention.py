@@ -17,10 +17,11 @@ from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import THREAD, run
+from ..simd.elementwise import scale_row
 from ..simd.emit import fetch_add
 from ..simd.shapes import MR, NR
 from ..simd.shuffle import interleave_rows
-from .attention_f32 import MASKED, QUERY_BLOCK, copy_scaled, divide_visible_lanes, softmax_lanes
+from .attention_f32 import MASKED, QUERY_BLOCK, divide_visible_lanes, softmax_lanes
 from .attention_naive import ROUNDING
 
 
@@ -148,11 +149,11 @@ def pack_reach(head, everywhere, low, high, kv, packed_keys):
     (key, value), size, count = head, kv.shape[2], len(everywhere)
     near, scale = (count + MR - 1) // MR * MR, np.float32(1 / math.sqrt(size))
     for k in range(count):
-        copy_scaled(key[everywhere[k]][:size], scale, kv[0, k])  # sliced so, Numba knows them contiguous
-        copy_scaled(value[everywhere[k]][:size], np.float32(1), kv[1, k])
+        scale_row(key[everywhere[k]][:size], scale, kv[0, k])  # sliced so, Numba knows them contiguous
+        scale_row(value[everywhere[k]][:size], np.float32(1), kv[1, k])
     for k in range(high - low):
-        copy_scaled(key[low + k][:size], scale, kv[0, near + k])
-        copy_scaled(value[low + k][:size], np.float32(1), kv[1, near + k])
+        scale_row(key[low + k][:size], scale, kv[0, near + k])
+        scale_row(value[low + k][:size], np.float32(1), kv[1, near + k])
     pack_groups(kv[0], 0, count, packed_keys)
     pack_groups(kv[0], near, near + high - low, packed_keys)
     return near

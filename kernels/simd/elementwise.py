@@ -1,4 +1,4 @@
-"""Intrinsics for loops over one row: prefetch, non-temporal stores, reassociable sums, maximum and clamps.
+"""Intrinsics for loops over one row: prefetch, non-temporal stores, scaled copies, reassociable sums, maximum and clamps.
 
 The first two are for operations limited by memory bandwidth, on arrays larger than the last-level cache.
 """
@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import types
-from .emit import ADDRESS, CACHE_LINE, FLOAT, INT, prefetch, splat
+from .emit import ADDRESS, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, prefetch, splat, store_unaligned
 from .shapes import WIDTH
 
 
@@ -26,9 +26,35 @@ def counted_loop(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
     i.add_incoming(INT(0), before)
     yield i
     next_i = builder.add(i, INT(1))
-    i.add_incoming(next_i, body)
+    i.add_incoming(next_i, builder.block)  # the body's last block, if it has loops of its own
     builder.cbranch(builder.icmp_signed("<", next_i, count), body, after)
     builder.position_at_end(after)
+
+
+def vectors_of_row(builder: ir.IRBuilder, length: ir.Value) -> Iterator[tuple[ir.Value, int]]:
+    """Emit loops over a row: over four vectors at a time, over the vectors that are left, and over the values that are left.
+    Yield, once for each loop, the index of the first value, and how many they are: 4 WIDTH, WIDTH or 1."""
+    done = INT(0)
+    for count in (4 * WIDTH, WIDTH, 1):
+        with counted_loop(builder, builder.udiv(builder.sub(length, done), INT(count))) as i:
+            yield builder.add(done, builder.mul(i, INT(count))), count
+        done = builder.mul(builder.udiv(length, INT(count)), INT(count))
+
+
+@intrinsic
+def scale_row(typing, source, factor, target):
+    """target (K,) = source (K,) times the factor. A compiler's loop checks first whether the rows overlap, and how long they
+    are, which takes as long for the part of a row that is a head's."""
+
+    def emit(context, builder, signature, values):
+        arrays = [context.make_array(array)(context, builder, values[i]) for i, array in ((0, source), (2, target))]
+        start, to = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        for first, lanes in vectors_of_row(builder, builder.extract_value(arrays[0].shape, 0)):
+            offset = builder.mul(first, INT(4))
+            x = load_unaligned(builder, byte_offset(builder, start, offset), ir.VectorType(FLOAT, lanes))
+            store_unaligned(builder, builder.fmul(x, splat(builder, values[1], lanes)), byte_offset(builder, to, offset))
+
+    return types.void(source, factor, target), emit
 
 
 @intrinsic

@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
+from .elementwise import counted_loop
 from .emit import ADDRESS, INT, byte_offset, load_unaligned, store_unaligned
 from .scalar_math import exp_nonpositive
 from .shapes import NR, WIDTH
@@ -56,6 +57,22 @@ def exp_of_lanes(typing, scores, largest, total):
             store_unaligned(builder, builder.fadd(load_unaligned(builder, address, FLOATS), value), address)
 
     return types.void(scores, largest, total), emit
+
+
+@intrinsic
+def scale_lanes(typing, rows, factors):
+    """rows (R, NR) *= factors (NR,)."""
+
+    def emit(context, builder, signature, values):
+        rows, factors = (context.make_array(array)(context, builder, value) for array, value in zip(signature.args, values))
+        start, stride = builder.bitcast(rows.data, ADDRESS), builder.extract_value(rows.strides, 0)
+        vectors = vectors_of(builder, factors)
+        with counted_loop(builder, builder.extract_value(rows.shape, 0)) as row:
+            for vector, factor in enumerate(vectors):
+                address = byte_offset(builder, start, builder.mul(row, stride), INT(4 * WIDTH * vector))
+                store_unaligned(builder, builder.fmul(load_unaligned(builder, address, FLOATS), factor), address)
+
+    return types.void(rows, factors), emit
 
 
 def reduce_rows(builder: ir.IRBuilder, array, initial: list[ir.Value], combine: Combine, visit: Visit) -> list[ir.Value]:

@@ -1,0 +1,81 @@
+"""Rounding to bf16, the upper half of a float32: of vectors, of a row, and of two rows side by side."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from ..compiler.intrinsic import intrinsic
+from ..compiler.toolchain import types
+from .elementwise import counted_loop, vectors_of_row
+from .emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, splat, store_unaligned
+
+
+def nearest_bf16(builder: ir.IRBuilder, values: ir.Value) -> ir.Value:
+    """The nearest bf16 to each of some floats, as words whose lower halves are 0. NaN stays NaN."""
+    words = ir.VectorType(WORD, values.type.count)
+
+    def constant(value):
+        return ir.Constant(words, [value] * words.count)
+
+    bits = builder.bitcast(values, words)
+    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    nearest = builder.add(builder.add(bits, constant(0x7FFF)), odd)
+    not_a_number = builder.fcmp_unordered("uno", values, values)
+    return builder.and_(builder.select(not_a_number, builder.or_(bits, constant(0x400000)), nearest), constant(0xFFFF0000))
+
+
+def upper_halves(builder: ir.IRBuilder, words: ir.Value) -> ir.Value:
+    """The upper 16 bits of each word."""
+    halves = ir.VectorType(ir.IntType(16), words.type.count)
+    return builder.trunc(shift_right(builder, words), halves)
+
+
+def shift_right(builder: ir.IRBuilder, words: ir.Value) -> ir.Value:
+    """Each word's upper half as its lower one."""
+    return builder.lshr(words, ir.Constant(words.type, [16] * words.type.count))
+
+
+@intrinsic
+def round_scaled(typing, source, scale, halves):
+    """halves (K,) of 16 bits = source (K,) times the scale, as bf16."""
+
+    def emit(context, builder, signature, values):
+        arrays = [context.make_array(array)(context, builder, values[i]) for i, array in ((0, source), (2, halves))]
+        start, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        for first, lanes in vectors_of_row(builder, builder.extract_value(arrays[0].shape, 0)):
+            x = load_unaligned(builder, byte_offset(builder, start, builder.mul(first, INT(4))), ir.VectorType(FLOAT, lanes))
+            words = nearest_bf16(builder, builder.fmul(x, splat(builder, values[1], lanes)))
+            store_unaligned(builder, upper_halves(builder, words), byte_offset(builder, target, builder.mul(first, INT(2))))
+
+    return types.void(source, scale, halves), emit
+
+
+@intrinsic
+def pair_rows(typing, rows):
+    """rows (R, W) float32 -> in place, rows[: (R + 1) / 2] of words with the bf16 of rows 2 r and 2 r + 1; 0 next to an odd
+    last one."""
+
+    def emit(context, builder, signature, arguments):
+        array = context.make_array(rows)(context, builder, arguments[0])
+        start, stride = builder.bitcast(array.data, ADDRESS), builder.extract_value(array.strides, 0)
+        count, width = (builder.extract_value(array.shape, axis) for axis in (0, 1))
+        pairs = builder.udiv(count, INT(2))
+
+        def pair(row: ir.Value, has_second: bool) -> None:
+            target = byte_offset(builder, start, builder.mul(row, stride))
+            first = byte_offset(builder, target, builder.mul(row, stride))
+            for column, lanes in vectors_of_row(builder, width):
+                offset, floats = builder.mul(column, INT(4)), ir.VectorType(FLOAT, lanes)
+                values = load_unaligned(builder, byte_offset(builder, first, offset), floats)
+                words = shift_right(builder, nearest_bf16(builder, values))
+                if has_second:
+                    second = load_unaligned(builder, byte_offset(builder, first, stride, offset), floats)
+                    words = builder.or_(words, nearest_bf16(builder, second))
+                store_unaligned(builder, words, byte_offset(builder, target, offset))
+
+        with counted_loop(builder, pairs) as row:
+            pair(row, has_second=True)
+        with builder.if_then(builder.trunc(count, ir.IntType(1))):
+            pair(pairs, has_second=False)
+
+    return types.void(rows), emit
