@@ -26,7 +26,7 @@ from minibert.kernels.runtime.thread_count import get_num_threads
 PAUSE = 0.3  # seconds between engines: OpenMP's threads spin for 0.2 s after their last call
 COPY_FLOATS = 4 << 20  # floats, 16 MiB: more than a core's own caches
 TURN = 0.3  # seconds of calls in a turn; a first call that takes longer is counted, as waking up is a small part of it
-MIN_CALLS = 3  # counted calls of a turn
+MIN_CALLS, MAX_CALLS = 3, 10_000  # counted calls of a turn
 COLD_CALLS = 3  # of a turn with empty caches
 
 
@@ -98,8 +98,10 @@ def one_turn(call: Callable, turn: float) -> list[float]:
     if first > turn:
         return [first]
     times: list[float] = []
-    while len(times) < MIN_CALLS or sum(times) < turn:
+    total = 0.0
+    while len(times) < MIN_CALLS or (total < turn and len(times) < MAX_CALLS):
         times.append(seconds_of(call))
+        total += times[-1]
     return times
 
 

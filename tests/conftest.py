@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import mpnet_weights
+import object_files
 import pytest
 from paths import ROOT, SST2
 
 from minibert import cli
-from minibert.kernels.compiler import lowering
 
 REFERENCES = ("torch", "transformers", "tokenizers")  # what parity tests compare with
 PARITY_REQUIRED = os.environ.get("MINIBERT_PARITY") == "required"
@@ -53,6 +53,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
+    object_files.require_object_files()
     # Random ids stand for texts in many tests, and 0 among them is no padding.
     config.addinivalue_line("filterwarnings", "ignore:input_ids hold padding:minibert.errors.MinibertWarning")
     missing = [name for name in REFERENCES if importlib.util.find_spec(name) is None]
@@ -82,20 +83,6 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"a test in a browser may not be skipped here: {report.longrepr}"
     return report
-
-
-@pytest.fixture(autouse=True, scope="session")
-def object_files_only():
-    """Every kernel of minibert's that a test calls can be an object file: else each process would compile it through Numba."""
-    compile_object = lowering.compile_object
-
-    def checked(kernel, signature):
-        code = compile_object(kernel, signature)
-        module = kernel.function.__module__
-        assert code is not None or not module.startswith("minibert."), f"{module}.{kernel.__name__} cannot be an object file"
-        return code
-
-    lowering.compile_object = checked
 
 
 @pytest.fixture(scope="session")

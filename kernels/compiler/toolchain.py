@@ -39,3 +39,4 @@ class LazyModule:
 types = LazyModule("numba.core.types")
 cgutils = LazyModule("numba.core.cgutils")
 arrayobj = LazyModule("numba.np.arrayobj")
+imputils = LazyModule("numba.core.imputils")

@@ -134,7 +134,7 @@ def gather_unmasked(key, value, unmasked, left, kv):
         prefetch_row(key[ahead][left : left + size])
         prefetch_row(value[ahead][left : left + size])
         if unmasked[k] or not found:
-            copy_key(key[k][left : left + size], scale, kv[0, count])  # sliced so, Numba knows them contiguous
+            copy_key(key[k][left : left + size], scale, kv[0, count])
             scale_row(value[k][left : left + size], np.float32(1), kv[1, count])
             count += 1
     return count

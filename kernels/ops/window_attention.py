@@ -149,7 +149,7 @@ def pack_reach(head, everywhere, low, high, kv, packed_keys):
     (key, value), size, count = head, kv.shape[2], len(everywhere)
     near, scale = (count + MR - 1) // MR * MR, np.float32(1 / math.sqrt(size))
     for k in range(count):
-        scale_row(key[everywhere[k]][:size], scale, kv[0, k])  # sliced so, Numba knows them contiguous
+        scale_row(key[everywhere[k]][:size], scale, kv[0, k])
         scale_row(value[everywhere[k]][:size], np.float32(1), kv[1, k])
     for k in range(high - low):
         scale_row(key[low + k][:size], scale, kv[0, near + k])

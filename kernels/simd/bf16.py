@@ -37,7 +37,7 @@ def shift_right(builder: ir.IRBuilder, words: ir.Value) -> ir.Value:
 
 @intrinsic
 def round_scaled(typing, source, scale, halves):
-    """halves (K,) of 16 bits = source (K,) times the scale, as bf16."""
+    """halves (K,) of 16 bits = source (K,) float32 times the scale, as bf16; both contiguous."""
 
     def emit(context, builder, signature, values):
         arrays = [context.make_array(array)(context, builder, values[i]) for i, array in ((0, source), (2, halves))]
@@ -52,8 +52,8 @@ def round_scaled(typing, source, scale, halves):
 
 @intrinsic
 def pair_rows(typing, rows):
-    """rows (R, W) float32 -> in place, rows[: (R + 1) / 2] of words with the bf16 of rows 2 r and 2 r + 1; 0 next to an odd
-    last one."""
+    """rows (R, W) float32, each contiguous -> in place, rows[: (R + 1) / 2] of words with the bf16 of rows 2 r and 2 r + 1; 0 next
+    to an odd last one."""
 
     def emit(context, builder, signature, arguments):
         array = context.make_array(rows)(context, builder, arguments[0])

@@ -43,8 +43,8 @@ def vectors_of_row(builder: ir.IRBuilder, length: ir.Value) -> Iterator[tuple[ir
 
 @intrinsic
 def scale_row(typing, source, factor, target):
-    """target (K,) = source (K,) times the factor. A compiler's loop checks first whether the rows overlap, and how long they
-    are, which takes as long for the part of a row that is a head's."""
+    """target (K,) = source (K,) times the factor, all float32 and contiguous. For a head's part of a row, a compiler's loop takes
+    as long to find out whether the two overlap, and how long they are, as to copy."""
 
     def emit(context, builder, signature, values):
         arrays = [context.make_array(array)(context, builder, values[i]) for i, array in ((0, source), (2, target))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
-from ..compiler.toolchain import arrayobj, cgutils, types
+from ..compiler.toolchain import arrayobj, cgutils, imputils, types
 from .emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, store_unaligned, switch_on_rows
 from .shapes import MR, WIDTH
 
@@ -73,7 +73,7 @@ def as_rows(typing, flat, columns):
         rows = builder.sdiv(builder.extract_value(source.shape, 0), columns)
         strides = builder.mul(columns, source.itemsize), source.itemsize
         arrayobj.populate_array(view, source.data, (rows, columns), strides, source.itemsize, source.meminfo, source.parent)
-        return view._getvalue()
+        return imputils.impl_ret_borrowed(context, builder, view_type, view._getvalue())
 
     return view_type(flat, types.int64), emit
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -108,7 +109,6 @@ def test_plots_are_drawn_as_png_and_svg(tmp_path):
 
 
 def test_the_loop_of_multiply_adds_is_valid_for_every_width():
-    llvm = pytest.importorskip("llvmlite.binding")
     for loop in (peaks.fma(4), peaks.fma(8), peaks.fma(16), peaks.pmaddwd(), peaks.vpdpbusd(), peaks.vdpbf16ps()):
         llvm.parse_assembly(loop.source).verify()
     for name, factor_bytes in peaks.TILE_BYTES.values():

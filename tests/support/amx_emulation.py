@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import object_files
 import vnni_emulation
 from llvmlite import ir
 
@@ -22,6 +23,7 @@ from minibert.kernels.simd import shapes
 CACHE = tempfile.mkdtemp(prefix="minibert-amx-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 object_cache.cache_root = lambda: Path(CACHE)
+object_files.require_object_files()
 
 shapes.WIDTH, shapes.MR, shapes.UNROLL, shapes.NR = 16, 6, 1, 32  # a processor with tiles has AVX-512
 cpu.HAS_AMX = True
