@@ -149,11 +149,11 @@ def pack_reach(head, everywhere, low, high, kv, packed_keys):
     (key, value), size, count = head, kv.shape[2], len(everywhere)
     near, scale = (count + MR - 1) // MR * MR, np.float32(1 / math.sqrt(size))
     for k in range(count):
-        scale_row(key[everywhere[k]][:size], scale, kv[0, k])
-        scale_row(value[everywhere[k]][:size], np.float32(1), kv[1, k])
+        scale_row(key[everywhere[k]], scale, kv[0, k])
+        scale_row(value[everywhere[k]], np.float32(1), kv[1, k])
     for k in range(high - low):
-        scale_row(key[low + k][:size], scale, kv[0, near + k])
-        scale_row(value[low + k][:size], np.float32(1), kv[1, near + k])
+        scale_row(key[low + k], scale, kv[0, near + k])
+        scale_row(value[low + k], np.float32(1), kv[1, near + k])
     pack_groups(kv[0], 0, count, packed_keys)
     pack_groups(kv[0], near, near + high - low, packed_keys)
     return near

@@ -4,7 +4,7 @@ from minibert.kernels.compiler import lowering
 
 
 def require_object_files() -> None:
-    """Otherwise such a kernel would be compiled through Numba, in each process anew."""
+    """Otherwise such a kernel would be compiled through Numba, in each process again."""
     compile_object = lowering.compile_object
 
     def checked(kernel, signature):
