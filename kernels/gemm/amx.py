@@ -60,39 +60,41 @@ TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a 
 ROW_WORDS, NOTHING = ir.VectorType(WORD, TILE_ROWS), ir.VoidType()
 
 
-class TileUnit:
-    """The tile instructions. Tests replace them, for processors that have none."""
-
-    @staticmethod
-    def configure(builder: ir.IRBuilder) -> None:
-        """Eight tiles of 16 rows of 64 bytes: palette 1, as in Intel's manual, "LDTILECFG"."""
-        widths, rows = [TILE_BYTES, 0] * 8 + [0] * 16, [TILE_ROWS] * 8 + [0] * 8
-        content = bytearray([1, *[0] * 15, *widths, *rows])
-        value = ir.Constant(ir.ArrayType(BYTE, len(content)), content)
-        call(builder, "llvm.x86.ldtilecfg", NOTHING, builder.bitcast(cgutils.global_constant(builder, "tiles", value), ADDRESS))
-
-    @staticmethod
-    def release(builder: ir.IRBuilder) -> None:
-        call(builder, "llvm.x86.tilerelease", NOTHING)
-
-    @staticmethod
-    def zero(builder: ir.IRBuilder, tile: int) -> None:
-        call(builder, "llvm.x86.tilezero", NOTHING, BYTE(tile))
-
-    @staticmethod
-    def load(builder: ir.IRBuilder, tile: int, address: ir.Value, stride: int) -> None:
-        call(builder, "llvm.x86.tileloadd64", NOTHING, BYTE(tile), address, INT(stride))
-
-    @staticmethod
-    def store(builder: ir.IRBuilder, tile: int, address: ir.Value) -> None:
-        call(builder, "llvm.x86.tilestored64", NOTHING, BYTE(tile), address, INT(TILE_BYTES))
-
-    @staticmethod
-    def multiply(builder: ir.IRBuilder, instruction: str, sums: int, x: int, weights: int) -> None:
-        call(builder, f"llvm.x86.{instruction}", NOTHING, BYTE(sums), BYTE(x), BYTE(weights))
+# --- the instructions ---
 
 
-UNIT: type[TileUnit] = TileUnit
+def ldtilecfg(builder: ir.IRBuilder) -> None:
+    """Eight tiles of 16 rows of 64 bytes: palette 1, as in Intel's manual, "LDTILECFG"."""
+    widths, rows = [TILE_BYTES, 0] * 8 + [0] * 16, [TILE_ROWS] * 8 + [0] * 8
+    content = bytearray([1, *[0] * 15, *widths, *rows])
+    value = ir.Constant(ir.ArrayType(BYTE, len(content)), content)
+    call(builder, "llvm.x86.ldtilecfg", NOTHING, builder.bitcast(cgutils.global_constant(builder, "tiles", value), ADDRESS))
+
+
+def tilerelease(builder: ir.IRBuilder) -> None:
+    call(builder, "llvm.x86.tilerelease", NOTHING)
+
+
+def tilezero(builder: ir.IRBuilder, tile: int) -> None:
+    call(builder, "llvm.x86.tilezero", NOTHING, BYTE(tile))
+
+
+def tileload(builder: ir.IRBuilder, tile: int, address: ir.Value, stride: int) -> None:
+    """`stride`: bytes from one row in memory to the next."""
+    call(builder, "llvm.x86.tileloadd64", NOTHING, BYTE(tile), address, INT(stride))
+
+
+def tilestore(builder: ir.IRBuilder, tile: int, address: ir.Value) -> None:
+    call(builder, "llvm.x86.tilestored64", NOTHING, BYTE(tile), address, INT(TILE_BYTES))
+
+
+def multiply(builder: ir.IRBuilder, instruction: str, sums: int, x: int, weights: int) -> None:
+    """`instruction`: tdpbf16ps or tdpbusd."""
+    call(builder, f"llvm.x86.{instruction}", NOTHING, BYTE(sums), BYTE(x), BYTE(weights))
+
+
+# --- the block ---
+
 FRACTION = 32  # bits after the point of a share
 Pairs = tuple[tuple[int, int], ...]
 
@@ -123,7 +125,7 @@ def configure_tiles(typing):
     """Give this thread its tiles."""
 
     def emit(context, builder, signature, values):
-        UNIT.configure(builder)
+        ldtilecfg(builder)
         return context.get_dummy_value()
 
     return types.none(), emit
@@ -132,7 +134,7 @@ def configure_tiles(typing):
 @intrinsic
 def release_tiles(typing):
     def emit(context, builder, signature, values):
-        UNIT.release(builder)
+        tilerelease(builder)
         return context.get_dummy_value()
 
     return types.none(), emit
@@ -253,7 +255,7 @@ class Block:
             self.left.finish(*ends)
 
         for tile in range(tiles):
-            UNIT.zero(builder, tile)
+            tilezero(builder, tile)
         for index, (pairs, count) in enumerate(zip(self.spec.passes, counts)):
             before = builder.mul(self.k_tiles, INT(sum(counts[:index])))
             with cgutils.for_range(builder, self.k_tiles) as loop:
@@ -261,7 +263,7 @@ class Block:
                     finish_after(builder.add(before, builder.add(builder.mul(loop.index, INT(count)), INT(done))))
         self.left.finish(builder.lshr(builder.mul(share, products), INT(FRACTION)), self.vectors)
         for tile in range(tiles):
-            UNIT.store(builder, tile, byte_offset(builder, self.left.memory, tile * TILE))
+            tilestore(builder, tile, byte_offset(builder, self.left.memory, tile * TILE))
 
     def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> Iterator[None]:
         """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each."""
@@ -287,21 +289,21 @@ class Block:
             new_x, new_weights = pair[0] != loaded[0], pair[1] != loaded[1]
             a, b, loaded = x[pair[0]], weights[pair[1]], pair
             if new_x:
-                UNIT.load(builder, 4, a, TILE_BYTES)
+                tileload(builder, 4, a, TILE_BYTES)
             if new_weights:
-                UNIT.load(builder, 6, b, 2 * TILE_BYTES)
-            UNIT.multiply(builder, instruction, 0, 4, 6)
+                tileload(builder, 6, b, 2 * TILE_BYTES)
+            multiply(builder, instruction, 0, 4, 6)
             yield
             if new_weights:
-                UNIT.load(builder, 7, byte_offset(builder, b, TILE_BYTES), 2 * TILE_BYTES)
-            UNIT.multiply(builder, instruction, 1, 4, 7)
+                tileload(builder, 7, byte_offset(builder, b, TILE_BYTES), 2 * TILE_BYTES)
+            multiply(builder, instruction, 1, 4, 7)
             yield
             if tiles == 4:
                 if new_x:
-                    UNIT.load(builder, 5, byte_offset(builder, a, TILE), TILE_BYTES)
-                UNIT.multiply(builder, instruction, 2, 5, 6)
+                    tileload(builder, 5, byte_offset(builder, a, TILE), TILE_BYTES)
+                multiply(builder, instruction, 2, 5, 6)
                 yield
-                UNIT.multiply(builder, instruction, 3, 5, 7)
+                multiply(builder, instruction, 3, 5, 7)
                 yield
 
     def prefetch_next_panel(self, first_line: ir.Value, count: ir.Value) -> None:

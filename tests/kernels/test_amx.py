@@ -1,8 +1,9 @@
-"""AMX's tiles: the same loops with the instructions emulated, on any processor; the instructions, by disassembly; and when they
-are chosen."""
+"""AMX's tiles: the machine code, with its tile instructions emulated where the processor has none (`amx_emulation`); which
+instructions it has; and when tiles are chosen."""
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import warnings
@@ -213,13 +214,23 @@ assert str(cache_root()) != printed.strip() == {cache!r}
 """
 
 
-def run_emulated(code, **environment):
+def run(code, **environment):
     path = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = environment_with(PYTHONPATH=path, **environment)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+def run_emulated(code, **environment):
+    done = run(code, **environment)
     assert done.returncode == 0, done.stderr
 
 
+EMULATED = pytest.mark.skipif(
+    platform.machine() != "x86_64" or sys.platform != "linux", reason="tile instructions trap only where they could be run"
+)
+
+
+@EMULATED
 @pytest.mark.parametrize(
     "code",
     [PRODUCTS, SPLIT, FEED_FORWARD, ATTENTION, MODELS, GRADIENTS],
@@ -229,6 +240,24 @@ def test_tiles_give_what_the_formulas_say(code):
     run_emulated(code)
 
 
+WITHOUT_CONFIGURATION = """
+import amx_emulation
+import numpy as np
+from minibert.kernels.catalog import variants
+from minibert.kernels.gemm import amx
+amx.ldtilecfg = lambda builder: None
+product = variants("linear")["amx_bf16"]
+product.function(np.ones((3, 32), np.float32), *product.pack_weights(np.ones((32, 32), np.float32), np.ones(32, np.float32)))
+"""
+
+
+@EMULATED
+def test_a_kernel_that_does_not_configure_its_tiles_ends_the_process():
+    """As on a processor that has tiles: an emulation that allowed it would hide it."""
+    assert run(WITHOUT_CONFIGURATION).returncode == -signal.SIGILL
+
+
+@EMULATED
 def test_a_process_that_an_emulated_one_starts_reads_none_of_its_kernels(tmp_path):
     """They are made for wider vectors than its own shapes say, and would write past its arrays."""
     run_emulated(OF_A_CHILD.format(cache=str(tmp_path)), NUMBA_CACHE_DIR=str(tmp_path))
