@@ -27,6 +27,11 @@ class DropoutSettings(NamedTuple):
     step: int
     site: int
 
+    @property
+    def least_kept(self) -> int:
+        """A value whose 32 random bits are below this becomes 0. At most 2³² − 1, which 32 bits hold."""
+        return min(round(self.rate * 2**32), 2**32 - 1)
+
 
 def philox(counter: Sequence[np.ndarray], key: tuple[np.uint64, np.uint64]) -> tuple[np.ndarray, ...]:
     """counter, four arrays of uint64 below 2³² that broadcast; key, two such numbers -> four arrays of 32 random bits."""

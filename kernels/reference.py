@@ -119,7 +119,7 @@ def dropout(x: np.ndarray, settings: DropoutSettings) -> np.ndarray:
 
 def dropout_scale(rows: np.ndarray, columns: int, settings: DropoutSettings) -> np.ndarray:
     """Rows (R,) of an array with that many columns -> what each value is multiplied by (R, columns): 0 or 1 / (1 − rate)."""
-    keep = random_bits(rows, columns, settings) >= np.uint64(round(settings.rate * 2**32))
+    keep = random_bits(rows, columns, settings) >= np.uint64(settings.least_kept)
     return keep / (1 - settings.rate)
 
 

@@ -56,18 +56,15 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
     ModelFileError where the system does not let it: the disk is full, the folder read-only or a file.
     """
-    import tempfile  # 6 ms, which reading does not need
-
+    tmp_path = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, tmp_path = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        os.close(os.open(tmp_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the system subtracts the umask
         try:
-            write(Path(tmp_path))
-            os.chmod(tmp_path, 0o666 & ~current_umask())  # mkstemp's own files are readable by nobody else
+            write(tmp_path)
             os.replace(tmp_path, path)
         except BaseException:
-            Path(tmp_path).unlink(missing_ok=True)
+            tmp_path.unlink(missing_ok=True)
             raise
     except OSError as error:
         reason = error.strerror or error
@@ -78,9 +75,3 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file as `atomic_write` does."""
     text = json.dumps(content, indent=2) + "\n"
     atomic_write(path, lambda tmp_path: tmp_path.write_text(text, encoding="utf-8"))
-
-
-def current_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

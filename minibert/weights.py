@@ -155,9 +155,10 @@ def drop_pages(array: np.ndarray) -> None:
     beginning = np.frombuffer(owner, np.uint8).ctypes.data
     first = array.ctypes.data - beginning + mmap.PAGESIZE - 1  # whole pages only: neighbors keep theirs
     first -= first % mmap.PAGESIZE
-    length = array.ctypes.data - beginning + array.nbytes - first
-    if length > 0:
-        owner.madvise(mmap.MADV_DONTNEED, first, length)
+    end = array.ctypes.data - beginning + array.nbytes
+    end -= end % mmap.PAGESIZE
+    if end > first:
+        owner.madvise(mmap.MADV_DONTNEED, first, end - first)
 
 
 def describe(start: bytes, length: int) -> str:

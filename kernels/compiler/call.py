@@ -25,6 +25,7 @@ from .trampoline import ENTRY, ArrayType, struct_format
 
 OK_STATUSES = (0, -2)  # what Numba's functions return after `return` and at their end
 BYTES_DATA_OFFSET = bytes.__basicsize__ - 1  # where the content of a bytes object begins
+ENGINES: list = []  # LLVM's, which own the memory of the code; never freed: the first would delete what the others share
 # Created once, because each call looks some up.
 ARRAY_TYPES = {(char, rank): ArrayType(char, rank) for char in np.typecodes["All"] for rank in range(5)}
 
@@ -66,9 +67,7 @@ def bind(kernel: Kernel, *arguments) -> Callable[[], object]:
     signature = signature_of(arguments, values)
     native = kernel.native.get(signature)
     if native is None:
-        with COMPILE_LOCK:
-            native = kernel.native.get(signature) or native_kernel(kernel, signature)
-            kernel.native[signature] = native
+        native = native_kernel(kernel, signature)
     return BoundCall(native, values, arguments) if type(native) is NativeKernel else lambda: kernel(*arguments)
 
 
@@ -93,14 +92,23 @@ def signature_of(arguments: tuple, values: list) -> tuple:
 
 def native_kernel(kernel: Kernel, signature: tuple) -> NativeKernel | Kernel:
     """The machine code, read from a file or compiled now; the kernel itself if it must be called through Numba."""
-    if not runs_natively():
-        return kernel
+    code = object_code(kernel, signature) if runs_natively() else None
+    with COMPILE_LOCK:
+        if signature not in kernel.native:  # else another thread was faster
+            kernel.native[signature] = kernel if code is None else link(code, signature)
+        return kernel.native[signature]
+
+
+def object_code(kernel: Kernel, signature: tuple) -> bytes | None:
+    """The kernel's object file, compiled now if there is none; None if it cannot be one."""
     code = read_object(kernel.object_path(signature))
     if code is None:
         with compile_lock():  # another process may have compiled it meanwhile
             code = read_object(kernel.object_path(signature)) or compile_and_store(kernel, signature)
-    if code is None:
-        return kernel
+    return code
+
+
+def link(code: bytes, signature: tuple) -> NativeKernel:
     entry, address = link_object(code)
     return NativeKernel(entry, address, struct.Struct(struct_format(signature)).pack)
 
@@ -139,9 +147,8 @@ def link_object(code: bytes) -> tuple[Callable, int]:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = engine.get_function_address(ENTRY)
-    entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address)
-    entry.engine = engine  # owns the memory of the code
-    return entry, address
+    ENGINES.append(engine)
+    return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address), address
 
 
 @cache

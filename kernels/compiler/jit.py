@@ -9,6 +9,7 @@ A kernel may call other `@jit` functions and intrinsics (`intrinsic.py`) by name
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
@@ -20,7 +21,9 @@ from .object_cache import numba_cache, object_path
 from .source_hash import source_hash
 from .toolchain import PACKAGE, import_numba
 
-COMPILE_LOCK = RLock()  # Numba compiles for one thread at a time
+COMPILE_LOCK = RLock()  # Numba compiles for one thread at a time. Who holds it waits for no other lock of ours
+if hasattr(os, "register_at_fork"):  # a fork waits until nothing is compiled: in the child, LLVM's own locks are free then too
+    os.register_at_fork(before=COMPILE_LOCK.acquire, after_in_parent=COMPILE_LOCK.release, after_in_child=COMPILE_LOCK.release)
 
 
 class Kernel:

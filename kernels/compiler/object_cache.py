@@ -20,9 +20,10 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -154,15 +155,31 @@ def clear_cache() -> None:
         shutil.rmtree(folder)
 
 
+locked_files: set[BinaryIO] = set()  # that compile_lock has open
+
+
+def reset_after_fork() -> None:
+    """In a forked child, close the locked files, or they would stay locked until it ends."""
+    for file in locked_files:
+        file.close()
+    locked_files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_after_fork)
+
+
 @contextmanager
 def compile_lock(on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Only one process with this cache at a time gets past this; the system frees the lock when its owner dies. If the file
-    system has no locks, or cannot be written, nobody waits: files are renamed into place, so at worst two compile the same."""
+    """Only one thread of the processes with this cache at a time gets past this; the system frees the lock when its owner dies.
+    If the file system has no locks, or cannot be written, nobody waits: files are renamed into place, so at worst two compile
+    the same."""
     folder, file = sources_dir(), None
     try:
         if folder is not None and fcntl is not None:
             folder.mkdir(parents=True, exist_ok=True)
             file = open(folder / "lock", "ab")
+            locked_files.add(file)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -173,8 +190,11 @@ def compile_lock(on_wait: Callable[[], object] = lambda: None) -> Iterator[None]
     try:
         yield
     finally:
-        if file is not None:
+        if file in locked_files:  # and this is not a forked child
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)  # also for a child that has not closed it yet
             file.close()
+            locked_files.discard(file)
 
 
 @cache

@@ -13,10 +13,9 @@ All three give the same integers: nothing is rounded, and a sum of `K_EXACT` pro
 
 from __future__ import annotations
 
-import platform
 from typing import NamedTuple
 
-from ..compiler.cpu import FEATURES
+from ..compiler.cpu import ARCH, FEATURES
 from .int8_layout import K_PACK
 
 
@@ -37,11 +36,11 @@ class DotProductISA(NamedTuple):
 def detect_int8_isa(features: set[str]) -> DotProductISA:
     if {"avx512vnni", "avx512f"} <= features:
         return DotProductISA("vnni", 16, 6, "uint8")  # 28 of 32 registers, with the totals
-    if {"avxvnni", "avx2"} <= features:
+    if {"avxvnni", "avx2", "fma"} <= features:
         return DotProductISA("vnni", 8, 6, "uint8")  # 12 of 16
-    if "avx2" in features:
+    if {"avx2", "fma"} <= features:
         return DotProductISA("pmaddwd", 4, 6, "int16")
-    if platform.machine() in ("x86_64", "AMD64"):
+    if ARCH == "x86_64":
         return DotProductISA("pmaddwd", 2, 4, "int16")  # SSE2
     return DotProductISA("scalar", 2, 4, "uint8")
 

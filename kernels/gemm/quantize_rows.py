@@ -45,7 +45,7 @@ def rotate_padded(row, padded, next_row):
 
 @jit(inline="always", error_model="numpy")
 def asymmetric_qparams(row):
-    """-> scale, 1 / scale, zero point; NaN, 0, 0 if the row holds NaN or infinity.
+    """-> scale, 1 / scale, zero point; NaN, 0, 0 if the row holds NaN or infinity, or its range is infinite.
 
     Floats are compared as integers of the same order: the compiler vectorizes that.
     """

@@ -21,7 +21,7 @@ SAME_BITS = {"tolerance": 0.0, "tolerance_reason": "the same bits decide, and on
 
 def dropout_arguments(settings: DropoutSettings) -> tuple[float, tuple[int, ...]]:
     """-> 1 / (1 − rate), and (the least word that keeps a value, key's halves, site, step)."""
-    least = round(settings.rate * 2**32)
+    least = settings.least_kept
     return 1 / (1 - settings.rate), (least, settings.seed & 0xFFFFFFFF, settings.seed >> 32, settings.site, settings.step)
 
 

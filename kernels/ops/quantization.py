@@ -101,7 +101,7 @@ def sum_weights(weight):
 def quantize_rows(x):
     """x (M, K) float32 -> uint8 (M, K), rotated, each row's scale (M,), and its zero point (M,), an integer.
 
-    A row with NaN or infinity gets the scale NaN, so its result is NaN.
+    A row with NaN or infinity, or whose range is infinite in float32, gets the scale NaN, so its result is NaN.
     """
     x = rotate(x)
     least, largest = x.min(axis=1, initial=0), x.max(axis=1, initial=0)

@@ -8,4 +8,5 @@ Reading order:
     capture.py        calls that are recorded, then executed one after another, or replayed
     buffer_pool.py    memory for results, reused
     precompile.py     many kernels compiled at once, in several processes
+    process_lock.py   a lock that is free in a forked child
 """

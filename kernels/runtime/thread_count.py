@@ -6,7 +6,7 @@ import os
 
 from minibert.errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
 
-MAX_THREADS = 1024
+MAX_THREADS = 256
 
 
 def available_cpus() -> int:

@@ -26,6 +26,7 @@ from ..compiler.jit import jit
 from ..compiler.trampoline import ArrayType
 from ..simd.atomics import call_address, compare_exchange, futex_wait, futex_wake, load_acquire, spin_hint, store_release
 from .capture import CommandList
+from .thread_count import MAX_THREADS
 
 STATE, ENTRY, ARGS, STATUS, ASLEEP = range(5)  # columns of a mailbox
 MAILBOX_COLUMNS = 16  # two cache lines, so that no two mailboxes share one
@@ -36,21 +37,23 @@ MAX_SPINS = 60_000  # reads of a mailbox before its worker sleeps: 2 ms (Zen 4),
 @jit(nogil=True, error_model="numpy")
 def run_commands(mailboxes, commands, result):
     """Run one command (entry, packed args, helpers) after another: offer it in the first mailboxes, run it, and wait for the
-    workers that took it. result[0] becomes the first bad status, or the status of the last command."""
+    workers that took it. result[0] becomes the first bad status, or the status of the last command; the rest of `result`
+    holds whether the command was offered in each mailbox."""
+    offered = result[1:]
     for entry, args, helpers in commands:
-        offered = 0  # a bit for each mailbox
         for i in range(min(helpers, len(mailboxes))):
             mailbox = mailboxes[i]
+            offered[i] = 0
             if compare_exchange(mailbox, STATE, FREE, RESERVED):
                 mailbox[ENTRY], mailbox[ARGS] = entry, args
                 compare_exchange(mailbox, STATE, RESERVED, OFFERED)  # must come before ASLEEP is read
-                offered |= 1 << i
+                offered[i] = 1
                 if compare_exchange(mailbox, ASLEEP, 1, 0):
                     futex_wake(mailbox, ASLEEP)
         status = call_address(entry, args)
         for i in range(min(helpers, len(mailboxes))):
             mailbox, spins = mailboxes[i], 0
-            if offered >> i & 1 and not compare_exchange(mailbox, STATE, OFFERED, FREE):
+            if offered[i] and not compare_exchange(mailbox, STATE, OFFERED, FREE):
                 while load_acquire(mailbox, STATE) != DONE:
                     spins += 1
                     spin_hint(spins)
@@ -84,7 +87,7 @@ def worker_loop(mailbox, max_spins):
 class WorkerPool:
     """Threads that run `worker_loop`, one for each mailbox; started when first needed."""
 
-    MAX_WORKERS = 64
+    MAX_WORKERS = MAX_THREADS - 1  # the caller is a thread too
     SIGNATURES = {
         run_commands: (ArrayType("l", 2), ArrayType("l", 2), ArrayType("l", 1)),
         worker_loop: (ArrayType("l", 1), "int"),
@@ -108,7 +111,7 @@ class WorkerPool:
         if self.count < workers:
             self.start_workers(workers)
         if commands.bound_call[0] is not self.mailboxes:
-            result = np.zeros(1, np.int64)
+            result = np.zeros(1 + self.MAX_WORKERS, np.int64)
             commands.bound_call = self.mailboxes, result, bind(run_commands, self.mailboxes, commands.command_array, result)
         _, result, call = commands.bound_call
         call()

@@ -60,7 +60,9 @@ def load_first_bytes(builder, data, index, size):
     """16 bytes from element `index` of `data` on; those after the first `size` are zeros."""
     vector = ir.VectorType(U8, 16)
     block = load_at(builder, data, index, vector)
-    lanes, sizes = ir.Constant(vector, list(range(16))), splat(builder, builder.trunc(size, U8), 16)
+    lanes, most = ir.Constant(vector, list(range(16))), I64(16)
+    size = builder.select(builder.icmp_unsigned("<", size, most), size, most)  # 8 bits hold it
+    sizes = splat(builder, builder.trunc(size, U8), 16)
     return builder.select(builder.icmp_unsigned("<", lanes, sizes), block, ir.Constant(vector, [0] * 16))
 
 

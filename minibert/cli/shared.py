@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import InputError
+from ..kernels.runtime.thread_count import MAX_THREADS
 
 DEFAULT_MODEL = "minibert-sst2"
-MAX_THREADS = 1024
 # Options that hold text, not names of files; tasks add theirs.
 TEXT_OPTIONS = ("texts", "prefix", "delimiter", "text_column", "question", "replace")
 

@@ -5,13 +5,12 @@ A tiny model tells which these are: its pass is recorded and not run. A kernel s
 
 from __future__ import annotations
 
-from threading import Lock
-
 import numpy as np
 
 from minibert.kernels.catalog import Ops, make_ops
+from minibert.kernels.runtime.process_lock import ProcessLock
 
-PASS_LOCK = Lock()
+PASS_LOCK = ProcessLock()
 
 
 def ensure_compiled(ops: Ops) -> None:

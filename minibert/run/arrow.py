@@ -10,12 +10,12 @@ such a function. Answers are those of `minibert run`, to the bit, however the en
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from ..errors import InputError, InputTypeError, is_integer, short_repr, strict_arguments
+from ..kernels.runtime.process_lock import ProcessLock
 from ..kernels.runtime.thread_count import set_num_threads
 from ..pipelines import pipeline_class
 from .columnar import BATCH_ROWS, dicts_of, import_pyarrow
@@ -26,7 +26,7 @@ from .tasks import Task, canonical_task, make_task, rounded
 pa = import_pyarrow("a table")
 ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 LOADED_MODELS = 4  # kept in a process
-load_lock = threading.Lock()
+load_lock = ProcessLock()
 
 
 class Mapper:

@@ -107,13 +107,29 @@ class Journal:
 
     def __init__(self, path: Path):
         self.path = path
-        self.file = open(path, "a+b")
+        self.open()
+        while not self.is_at_path():  # another run deleted it between the two steps of `open`
+            self.file.close()
+            self.open()
+        self.fingerprint, self.state = self.read()
+
+    def open(self) -> None:
+        """Open the file, then lock it."""
+        self.file = open(self.path, "a+b")
         try:
             if fcntl:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"an output has one run at a time; another run has {path} open. Wait for it, or end it.") from None
-        self.fingerprint, self.state = self.read()
+            self.file.close()
+            raise InputError(
+                f"an output has one run at a time; another run has {self.path} open. Wait for it, or end it."
+            ) from None
+
+    def is_at_path(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     def read(self) -> tuple[dict, RunState]:
         """The run's fingerprint and its last state. A last line that was cut short by a kill is removed."""
@@ -141,8 +157,10 @@ class Journal:
         os.fsync(self.file.fileno())
 
     def end(self) -> None:
+        if os.name == "nt":  # where an open file cannot be deleted
+            self.file.close()
+        self.path.unlink(missing_ok=True)  # while it is locked: nobody else has begun to write it
         self.file.close()
-        self.path.unlink(missing_ok=True)
 
 
 class Results:

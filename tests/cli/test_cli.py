@@ -165,7 +165,7 @@ MISUNDERSTOOD = [
     (["classify", "--top-k", "²", "x"], "must be an integer, 1 or more"),
     (["classify", "--top-k", "9" * 5000, "x"], "--top-k"),
     (["ask", "--model", "x", "--question=--", "x"], "argument --question: expected a value other than '--'"),
-    (["run", "--threads", "99999999999999999999", "x.txt"], "--threads: must be 1024 at most; got '99999999999999999999'"),
+    (["run", "--threads", "99999999999999999999", "x.txt"], "--threads: must be 256 at most; got '99999999999999999999'"),
     (["classify", "--nope", "x"], "unrecognized arguments: --nope"),
     (["classify", "--model"], "--model: expected one argument"),
 ]

@@ -227,6 +227,13 @@ def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
     assert np.allclose(dropped[dropped != 0], 1 / (1 - rate))
 
 
+@pytest.mark.parametrize("name", ["reference", "naive", "fast"])
+def test_a_rate_just_below_1_zeroes_all_values(name):
+    """Its share of 2³² rounds to 2³², which 32 bits cannot hold."""
+    x, settings = np.ones((9, 70), np.float32), DropoutSettings(1 - 1e-11, 1, 2, 3)
+    assert not make_training_ops(name).dropout(x, settings).any()
+
+
 def test_each_probability_has_bits_of_its_own():
     """Query 5 + i of head h is row (5 + i) H + h, wherever its sequence begins."""
     settings, probabilities = DropoutSettings(0.5, 1, 2, 3), np.zeros((3, 4, 9))

@@ -10,7 +10,7 @@ from short_runs import UNIX, go
 from minibert.errors import InputError
 from minibert.kernels.compiler import cpu
 from minibert.pipelines import streaming
-from minibert.run import environment, job
+from minibert.run import environment, job, output
 from minibert.run.output import Journal, Results
 
 
@@ -76,6 +76,27 @@ def test_an_output_has_one_run_at_a_time(stopped):
         go(stopped, resume=True)
     journal.file.close()
     assert go(stopped, resume=True).state.complete
+
+
+@UNIX
+def test_a_journal_that_was_deleted_before_it_was_locked_is_opened_again(tmp_path, monkeypatch):
+    """By a run that ended. Otherwise this run's journal would be no file, and a third run could lock another one."""
+    path, flock, calls = tmp_path / "out.jsonl.journal", output.fcntl.flock, []
+
+    def delete_first(file, operation):
+        calls.append(operation)
+        if len(calls) == 1:
+            path.unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr(output.fcntl, "flock", delete_first)
+    journal = Journal(path)
+    journal.begin({"kernels": "fast"})
+    assert len(calls) == 2 and path.read_bytes() == b'{"kernels": "fast"}\n'
+    with pytest.raises(InputError, match="one run at a time"):
+        Journal(path)
+    journal.end()
+    assert not path.exists()
 
 
 CHANGES = [
