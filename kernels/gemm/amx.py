@@ -41,9 +41,9 @@ from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch
 from .amx_epilogue import (
     ROW_FLOATS,
-    TILE,
     TILE_BYTES,
     TILE_ROWS,
+    TILE_SIZE,
     Epilogue,
     LeftBlock,
     begin_blocks,
@@ -114,10 +114,10 @@ class AmxSpec(NamedTuple):
 
 WHOLE = (((0, 0),),)
 SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
-FLOAT32 = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales))
-BF16 = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
-BF16_PACKED = BF16._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
-INT8 = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
+F32_BLOCK = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales))
+BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
+BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
+INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
 
 
 @intrinsic
@@ -171,14 +171,14 @@ def microkernel_amx_f32(typing, y, x, panel, next_panel, epilogue_vectors, row_s
     """float32, for up to 32 rows: x and the panel are split. With `last`, epilogue_vectors (2, ·), each output's bias and scale,
     and row_scales (M, 2), each row's scale and a value that is not read, turn the totals into y."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(FLOAT32)
+    return kernel_signature(*arrays, tile_args), emitter(F32_BLOCK)
 
 
 @intrinsic
 def microkernel_amx_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """As `microkernel.microkernel_bf16`, for up to 32 rows; a running sum takes all of the panel."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_BLOCK)
 
 
 @intrinsic
@@ -188,14 +188,14 @@ def microkernel_amx_bf16_packed(
     """As `microkernel_amx_bf16`, for a y that is packed as the x of another product: the block's 32 columns of y are 16 words of
     two bf16 in a row, which stand as `pack_line` would put them. All of k is multiplied at once."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_PACKED)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_PACKED_BLOCK)
 
 
 @intrinsic
 def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(INT8)
+    return kernel_signature(*arrays, tile_args), emitter(INT8_BLOCK)
 
 
 def emitter(spec: AmxSpec) -> Callable:
@@ -263,7 +263,7 @@ class Block:
                     finish_after(builder.add(before, builder.add(builder.mul(loop.index, INT(count)), INT(done))))
         self.left.finish(builder.lshr(builder.mul(share, products), INT(FRACTION)), self.vectors)
         for tile in range(tiles):
-            tilestore(builder, tile, byte_offset(builder, self.left.memory, tile * TILE))
+            tilestore(builder, tile, byte_offset(builder, self.left.memory, tile * TILE_SIZE))
 
     def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> Iterator[None]:
         """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each."""
@@ -274,7 +274,7 @@ class Block:
         first = [builder.add(builder.mul(k, INT(parts)), INT(part)) for part in range(parts)]
         x_part = builder.mul(operands.x_stride, INT(TILE_STEPS))
         x = [byte_offset(builder, operands.x, builder.mul(index, x_part)) for index in first]
-        weights = [byte_offset(builder, operands.panel, builder.mul(index, INT(2 * TILE))) for index in first]
+        weights = [byte_offset(builder, operands.panel, builder.mul(index, INT(2 * TILE_SIZE))) for index in first]
         for done, _ in enumerate(self.products(pairs, x, weights, tiles)):
             if prefetching:
                 first_line = builder.mul(lines, builder.add(builder.mul(k, INT(count)), INT(done)))
@@ -300,7 +300,7 @@ class Block:
             yield
             if tiles == 4:
                 if new_x:
-                    tileload(builder, 5, byte_offset(builder, a, TILE), TILE_BYTES)
+                    tileload(builder, 5, byte_offset(builder, a, TILE_SIZE), TILE_BYTES)
                 multiply(builder, instruction, 2, 5, 6)
                 yield
                 multiply(builder, instruction, 3, 5, 7)

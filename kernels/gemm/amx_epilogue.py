@@ -30,8 +30,8 @@ from ..simd.trace import trace
 from .microkernel import TileOperands
 
 TILE_ROWS, TILE_BYTES = 16, 64  # of a row
-TILE = TILE_ROWS * TILE_BYTES
-SUMS = 4 * TILE  # bytes of four tiles
+TILE_SIZE = TILE_ROWS * TILE_BYTES
+SUMS = 4 * TILE_SIZE  # bytes of four tiles
 ROW_FLOATS = ir.VectorType(FLOAT, TILE_ROWS)
 FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their names
     ("y", "epilogue_vectors", "row_scales", "residual", "y_stride", "epilogue_stride", "residual_stride")
@@ -186,5 +186,9 @@ class Vector:
         """Two tiles have the first 16 rows, two the others."""
         builder = self.builder
         pair, inner = builder.udiv(self.row, INT(TILE_ROWS)), builder.urem(self.row, INT(TILE_ROWS))
-        distances = builder.mul(pair, INT(2 * TILE)), builder.mul(self.half, INT(TILE)), builder.mul(inner, INT(TILE_BYTES))
+        distances = (
+            builder.mul(pair, INT(2 * TILE_SIZE)),
+            builder.mul(self.half, INT(TILE_SIZE)),
+            builder.mul(inner, INT(TILE_BYTES)),
+        )
         return byte_offset(builder, self.left.memory, *distances)

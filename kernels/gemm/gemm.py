@@ -23,7 +23,7 @@ import numpy as np
 from ..compiler.jit import Kernel, jit
 from ..runtime.buffer_pool import empty
 from ..runtime.thread_count import get_num_threads
-from ..runtime.threads import PACKED, THREAD, TILE, flush, run
+from ..runtime.threads import NEXT_TILE, PACKED, THREAD, flush, run
 from ..simd.atomics import load_acquire, spin_hint
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
@@ -185,14 +185,14 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
     row_split = rows // tiles, rows % tiles
     column_blocks = -(-panels_per_weight // panels_per_task)  # of a weight
     start_tasks()
-    thread, tile = fetch_add(counter[THREAD:]), fetch_add(counter[TILE:])
+    thread, tile = fetch_add(counter[THREAD:]), fetch_add(counter[NEXT_TILE:])
     while tile < tiles:
         top, bottom = tile_start(tile, row_split), tile_start(tile + 1, row_split)
         next_row = x[tile_start(min(tile + threads, tiles - 1), row_split)]  # of the tile this thread will probably pack next
         lines = scratch[0][thread], scratch[1][thread]
         pack_rows(x[top:bottom], next_row, lines, packed[top * length : bottom * length], row_scales[top:bottom])
         fetch_add(counter[PACKED:])
-        tile = fetch_add(counter[TILE:])
+        tile = fetch_add(counter[NEXT_TILE:])
     spins = 0
     while load_acquire(counter, PACKED) < tiles:
         spins += 1

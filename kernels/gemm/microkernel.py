@@ -28,6 +28,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
+from ..compiler.jit import jit
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, prefetch, store_unaligned, switch_on_rows
 from ..simd.shapes import UNROLL
@@ -46,6 +47,12 @@ class TileArgs(NamedTuple):
     prefetch_row: int  # of the next panel, the first that this tile prefetches
     prefetch_stride: int  # bytes to prefetch in each step
     k_accumulate: int  # steps in a running sum
+
+
+@jit(inline="always")
+def tile_of_rows(row, rows, x_start, k_accumulate):
+    """`rows` rows of y from `row` on, whose x begins at x_start. y has one panel's columns, and nothing is prefetched."""
+    return TileArgs(row, rows, 0, x_start, 0, 0, k_accumulate)
 
 
 class TileOperands(NamedTuple):

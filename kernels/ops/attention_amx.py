@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..compiler.jit import jit
 from ..gemm.amx import TILE_STEPS, configure_tiles, microkernel_amx_bf16, pack_line, release_tiles
 from ..gemm.amx_epilogue import TILE_ROWS, begin_blocks, finish_blocks
+from ..gemm.microkernel import tile_of_rows
 from ..gemm.packing import transpose
 from ..registry import variant
 from ..simd.bf16 import pair_rows
@@ -60,21 +61,21 @@ def pad_and_pair(rows, count):
 
 
 @jit(error_model="numpy")
-def attention_tile_amx(tile, packed, kv, scores, count, lane_sums, relative, at):
+def attention_tile_amx(tile, packed, kv, scores, count, lane_sums, relative, queries):
     """As `attention_f32.attention_tile`; the values are those that `pack_keys_amx` has packed."""
     size, values, scored = kv.shape[2], packed[len(packed) // 2 :], scores[:count]
     pair_rows(tile[0])
-    queries = tile[0][: size // 2]
+    panel = tile[0][: size // 2]
     begin_blocks(NO_ACTIVATION)
     for top in range(0, count, BLOCK):
-        args = top, min(BLOCK, count - top), 0, top * len(queries), 0, 0, 0
-        microkernel_amx_bf16(scored, packed, queries, queries, lane_sums, lane_sums, lane_sums, args, True, False)
+        args = tile_of_rows(top, min(BLOCK, count - top), top * len(panel), 0)
+        microkernel_amx_bf16(scored, packed, panel, panel, lane_sums, lane_sums, lane_sums, args, True, False)
     finish_blocks()
-    adjust_scores(scored, relative, at)
+    adjust_scores(scored, relative, queries)
     softmax_lanes(scored, lane_sums)
     weights = scores[: pad_and_pair(scores, count)]
     for top in range(0, size, BLOCK):
-        args = top, BLOCK, 0, top * len(weights), 0, 0, 0
+        args = tile_of_rows(top, BLOCK, top * len(weights), 0)
         microkernel_amx_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, args, True, False)
     finish_blocks()
     divide_lanes(tile[1], lane_sums)

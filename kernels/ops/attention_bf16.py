@@ -10,12 +10,11 @@ import numpy as np
 
 from ..compiler.cpu import HAS_FAST_BF16
 from ..compiler.jit import jit
-from ..gemm.microkernel import microkernel_bf16
+from ..gemm.microkernel import microkernel_bf16, tile_of_rows
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.bf16 import pair_rows, round_scaled
 from ..simd.shapes import MR
-from ..simd.shuffle import interleave_rows
 from .attention_f32 import (
     add_bias_and_window,
     adjust_scores,
@@ -24,6 +23,7 @@ from .attention_f32 import (
     divide_lanes,
     divide_visible_lanes,
     gather_unmasked,
+    pack_rows,
     run_attention,
     softmax_lanes,
 )
@@ -45,10 +45,8 @@ def attention_bf16(query, key, value, bounds, key_mask, heads, bias=None, window
 def pack_keys_bf16(key, value, unmasked, left, kv, packed_keys):
     """As `attention_f32.pack_keys`, with two bf16 in a word: two neighbors of a key, and the values of two keys."""
     count = gather_bf16(key, value, unmasked, left, kv)
-    words, k_steps = kv[0].view(np.uint32), (kv.shape[2] + 1) // 2
-    for top in range(0, count, MR):
-        bottom = min(top + MR, count)
-        interleave_rows(words[top:bottom, :k_steps], packed_keys[top * k_steps : bottom * k_steps].view(np.uint32))
+    words = kv[0].view(np.uint32)[:, : (kv.shape[2] + 1) // 2]
+    pack_rows(words, 0, count, packed_keys.view(np.uint32))
     pair_rows(kv[1, :count])
     return count
 
@@ -63,24 +61,22 @@ def copy_key_bf16(key, scale, target):
 
 
 @jit(error_model="numpy")
-def attention_tile_bf16(tile, packed_keys, kv, scores, count, lane_sums, relative, at):
+def attention_tile_bf16(tile, packed_keys, kv, scores, count, lane_sums, relative, queries):
     """As `attention_f32.attention_tile`, with the values in pairs of keys."""
     values, scores, size = kv[1, :count], scores[:count], kv.shape[2]
     k_steps, key_pairs = (size + 1) // 2, (count + 1) // 2
     pair_rows(tile[0])
-    queries = tile[0][:k_steps]
+    panel = tile[0][:k_steps]
     for top in range(0, count, MR):
-        bottom = min(top + MR, count)
-        tile_args = top, bottom - top, 0, top * k_steps, 0, 0, K_ACCUMULATE // 2
-        microkernel_bf16(scores, packed_keys, queries, queries, lane_sums, lane_sums, lane_sums, tile_args, True, False)
-    adjust_scores(scores, relative, at)
+        args = tile_of_rows(top, min(MR, count - top), top * k_steps, K_ACCUMULATE // 2)
+        microkernel_bf16(scores, packed_keys, panel, panel, lane_sums, lane_sums, lane_sums, args, True, False)
+    adjust_scores(scores, relative, queries)
     softmax_lanes(scores, lane_sums)
     pair_rows(scores)
     weights = scores[:key_pairs]
     for top in range(0, size, MR):
-        bottom = min(top + MR, size)
-        tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE // 2
-        microkernel_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+        args = tile_of_rows(top, min(MR, size - top), top, K_ACCUMULATE // 2)
+        microkernel_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, args, True, False)
     divide_lanes(tile[1], lane_sums)
 
 

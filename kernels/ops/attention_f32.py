@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..compiler.jit import jit
 from ..composed import query_bounds
 from ..gemm.gemm import end_tasks, start_tasks
-from ..gemm.microkernel import microkernel_f32
+from ..gemm.microkernel import microkernel_f32, tile_of_rows
 from ..gemm.packing import transpose
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
@@ -31,6 +32,14 @@ ROWS_AHEAD = 4  # that are prefetched: a head's part of a row is too short, and 
 
 NO_BIAS = np.zeros((0, 1, 1), np.float32)
 MASKED = np.finfo(np.float32).min  # the score of a key outside a query's window
+
+
+class QueryTile(NamedTuple):
+    """Which queries are the lanes of a tile."""
+
+    head: int
+    first_query: int  # its position in the sequence
+    unmasked: np.ndarray  # of the sequence's keys
 
 
 @variant("attention", tolerance=2e-6, tolerance_reason=ROUNDING, capturable=True)
@@ -103,8 +112,8 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
                 prefetch_row(query[ahead][left:right])
             for ahead in range(row, end):
                 prefetch_row(context[ahead][left:right])
-            at = task % heads, row - q_bounds[sequence], unmasked[start:stop]
-            attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, at)
+            queries = QueryTile(task % heads, row - q_bounds[sequence], unmasked[start:stop])
+            attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, queries)
             transpose(tile[1][:, : end - row], context[row:end, left:right])
         task = fetch_add(counter)
     end_tasks()
@@ -113,12 +122,18 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
 @jit(error_model="numpy")
 def pack_keys(key, value, unmasked, left, kv, packed_keys):
     """Copy a head's unmasked keys and values to kv (2, L, Dh), and pack the keys for the microkernel -> how many."""
-    size = kv.shape[2]
     count = gather_unmasked(key, value, unmasked, left, kv)
-    for top in range(0, count, MR):
-        bottom = min(top + MR, count)
-        interleave_rows(kv[0, top:bottom], packed_keys[top * size : bottom * size])
+    pack_rows(kv[0], 0, count, packed_keys)
     return count
+
+
+@jit(error_model="numpy")
+def pack_rows(rows, first, last, packed):
+    """Pack rows (L, K) from `first` to `last` as the microkernel's x (L K,), MR rows at a time."""
+    size = rows.shape[1]
+    for top in range(first, last, MR):
+        bottom = min(top + MR, last)
+        interleave_rows(rows[top:bottom], packed[top * size : bottom * size])
 
 
 @jit(error_model="numpy")
@@ -147,33 +162,44 @@ def copy_key(key, scale, target):
 
 
 @jit(error_model="numpy")
-def attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, at):
+def attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, queries):
     """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values, of `count` keys. The
-    values are kv[1] (L, Dh); scores (L, NR) and lane_sums (2, NR) are scratch. `at`: the head, the first query's position, the
-    sequence's mask."""
-    values, scores, size = kv[1, :count], scores[:count], kv.shape[2]
-    for top in range(0, count, MR):
-        bottom = min(top + MR, count)
-        tile_args = top, bottom - top, 0, top * size, 0, 0, K_ACCUMULATE
-        microkernel_f32(scores, packed_keys, tile[0], tile[0], lane_sums, lane_sums, lane_sums, tile_args, True, False)
-    adjust_scores(scores, relative, at)
+    values are kv[1] (L, Dh); scores (L, NR) and lane_sums (2, NR) are scratch. `queries` is a QueryTile."""
+    scores = scores[:count]
+    score_keys(tile[0], packed_keys, 0, scores, lane_sums)
+    adjust_scores(scores, relative, queries)
     softmax_lanes(scores, lane_sums)
-    for top in range(0, size, MR):
-        bottom = min(top + MR, size)
-        tile_args = top, bottom - top, 0, top, 0, 0, K_ACCUMULATE
-        microkernel_f32(tile[1], values, scores, scores, lane_sums, lane_sums, lane_sums, tile_args, True, False)
+    add_values(tile[1], kv[1, :count], scores, lane_sums, True)
     divide_lanes(tile[1], lane_sums)
 
 
 @jit(error_model="numpy")
-def adjust_scores(scores, relative, at):
+def score_keys(queries, packed_keys, first, scores, unread):
+    """scores (L, NR) = keys queries, for queries (Dh, NR) and the packed keys from `first` on. `unread` is passed for what the
+    microkernel does not read."""
+    size = len(queries)
+    for top in range(0, len(scores), MR):
+        args = tile_of_rows(top, min(MR, len(scores) - top), (first + top) * size, K_ACCUMULATE)
+        microkernel_f32(scores, packed_keys, queries, queries, unread, unread, unread, args, True, False)
+
+
+@jit(error_model="numpy")
+def add_values(out, values, scores, unread, first):
+    """out (Dh, NR) += valuesᵀ scores, for values (L, Dh) and scores (L, NR); = if it is the first."""
+    for top in range(0, len(out), MR):
+        args = tile_of_rows(top, min(MR, len(out) - top), top, K_ACCUMULATE)
+        microkernel_f32(out, values, scores, scores, unread, unread, unread, args, first, False)
+
+
+@jit(error_model="numpy")
+def adjust_scores(scores, relative, queries):
     """Without a bias and a window there is nothing to do."""
 
 
 @jit(error_model="numpy")
-def add_bias_and_window(scores, relative, at):
+def add_bias_and_window(scores, relative, queries):
     """Add the bias to scores (L, NR) of the unmasked keys and NR queries; MASKED outside the window."""
-    (bias, window), (head, first_query, unmasked) = relative, at
+    (bias, window), (head, first_query, unmasked) = relative, queries
     k, all_masked = 0, not unmasked.any()
     for j in range(len(unmasked)):
         if unmasked[j] or all_masked:

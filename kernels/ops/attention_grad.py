@@ -16,6 +16,7 @@ For one query and one head, with p the probabilities (L,), s their dropout (L,) 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,27 +30,47 @@ from .dropout import U64, dropout_arguments, philox_words
 NO_DROPOUT = (0, 0, 0, 0, 0)
 
 
+class AttentionOptions(NamedTuple):
+    """What may be left out: all keys are unmasked, the bias (0, 1, 1), the window -1, the dropout's scale 0."""
+
+    unmasked: np.ndarray  # of all keys
+    bias: np.ndarray
+    window: int
+    dropout_scale: float  # 1 / (1 − rate)
+    dropout_numbers: tuple  # as `dropout_arguments` gives them
+
+
+class QueryPosition(NamedTuple):
+    """Where a query, or the first of a tile's, stands."""
+
+    row: int  # of all rows
+    position: int  # in its sequence
+    first_key: int  # of all keys, its sequence's first
+    head: int
+    heads: int
+
+
 def arguments_of(key, bounds, key_mask, settings: DropoutSettings | None, bias, window):
-    """The options as arrays and numbers -> bounds, mask, bias, window (−1 for none), scale and numbers of the dropout."""
+    """-> bounds, AttentionOptions."""
     unmasked = np.ones(len(key), np.bool_) if key_mask is None else np.ascontiguousarray(key_mask)
     bias = np.zeros((0, 1, 1), np.float32) if bias is None else np.ascontiguousarray(bias, np.float32)
     scale, numbers = (0.0, NO_DROPOUT) if settings is None else dropout_arguments(settings)
-    return np.ascontiguousarray(bounds, np.int64), unmasked, bias, -1 if window is None else int(window), scale, numbers
+    options = AttentionOptions(unmasked, bias, -1 if window is None else int(window), scale, numbers)
+    return np.ascontiguousarray(bounds, np.int64), options
 
 
 @variant("attention_dropout", tolerance=2e-6, tolerance_reason=ROUNDING)
 def attention_dropout_naive(query, key, value, bounds, key_mask, heads, settings, bias=None, window=None):
     """One query and one head at a time: its probabilities, some of which become 0, and the weighted sum of the values."""
-    bounds, *options = arguments_of(key, bounds, key_mask, settings, bias, window)
-    return dropout_rows(query, key, value, query_bounds(query, bounds), bounds, heads, tuple(options))
+    bounds, options = arguments_of(key, bounds, key_mask, settings, bias, window)
+    return dropout_rows(query, key, value, query_bounds(query, bounds), bounds, heads, options)
 
 
 @variant("attention_grad", tolerance=4e-6, tolerance_reason=ROUNDING)
 def attention_grad_naive(grad, query, key, value, bounds, key_mask, heads, settings=None, bias=None, window=None):
     """One query and one head at a time: its probabilities again, then what its context's gradient adds to all others."""
-    bounds, *options = arguments_of(key, bounds, key_mask, settings, bias, window)
-    inputs = grad, query, key, value, query_bounds(query, bounds), bounds, heads, tuple(options)
-    grads, bias_grad = grad_rows(*inputs)
+    bounds, options = arguments_of(key, bounds, key_mask, settings, bias, window)
+    grads, bias_grad = grad_rows(grad, query, key, value, query_bounds(query, bounds), bounds, heads, options)
     return grads if bias is None else (*grads, bias_grad)
 
 
@@ -62,7 +83,7 @@ def dropout_rows(query, key, value, q_bounds, bounds, heads, options):
         for row in range(q_bounds[sequence], q_bounds[sequence + 1]):
             for head in range(heads):
                 columns = slice(head * size, head * size + size)
-                at = row, row - q_bounds[sequence], start, head, heads
+                at = QueryPosition(row, row - q_bounds[sequence], start, head, heads)
                 probabilities_of(query[row, columns], key[start:stop, columns], options, at, probabilities, dropped)
                 for k in range(stop - start):
                     for i in range(size):
@@ -73,16 +94,16 @@ def dropout_rows(query, key, value, q_bounds, bounds, heads, options):
 @jit()
 def grad_rows(grad, query, key, value, q_bounds, bounds, heads, options):
     query_grad, key_grad, value_grad = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
-    bias_grad, size = np.zeros_like(options[1]), query.shape[1] // heads
+    bias_grad, size = np.zeros_like(options.bias), query.shape[1] // heads
     for sequence in range(len(bounds) - 1):
         start, stop = bounds[sequence], bounds[sequence + 1]
         count = stop - start
         probabilities, dropped, t = np.zeros(count), np.zeros(count), np.zeros(count)
-        frozen = options[2] < 0 and not options[0][start:stop].any()  # all masked: the scores are constants
+        frozen = options.window < 0 and not options.unmasked[start:stop].any()  # all masked: the scores are constants
         for row in range(q_bounds[sequence], q_bounds[sequence + 1]):
             for head in range(heads):
                 first, columns = head * size, slice(head * size, head * size + size)
-                at = row, row - q_bounds[sequence], start, head, heads
+                at = QueryPosition(row, row - q_bounds[sequence], start, head, heads)
                 probabilities_of(query[row, columns], key[start:stop, columns], options, at, probabilities, dropped)
                 mean = 0.0
                 for k in range(count):
@@ -104,8 +125,8 @@ def grad_rows(grad, query, key, value, q_bounds, bounds, heads, options):
 
 @jit()
 def probabilities_of(query, key, options, at, probabilities, dropped):
-    """query (Dh,), key (L, Dh) -> their softmax in probabilities (L,), and in dropped (L,) what dropout multiplies it by. `at`:
-    the query's row of all, its position in its sequence, the sequence's first key, the head of how many."""
+    """query (Dh,) at a QueryPosition, key (L, Dh) -> their softmax in probabilities (L,), and in dropped (L,) what dropout
+    multiplies it by."""
     unmasked, bias, window, scale, numbers = options
     row, position, start, head, heads = at
     count, largest, total = len(key), -np.inf, 0.0

@@ -117,11 +117,11 @@ def attention_head(queries, keys, values, key_block):
         block_scores = scores[: len(block)]
         for row in range(len(queries)):
             out = context[row]
-            row_max = score_keys(queries[row], keys_t, block_scores, running_max[row])
+            row_max = score_block(queries[row], keys_t, block_scores, running_max[row])
             rescale = exp_nonpositive(running_max[row] - row_max)  # 0 at first, when the running maximum is -inf
             for i in range(len(out)):
                 out[i] *= rescale
-            totals[row] = totals[row] * rescale + add_values(block_scores, row_max, block, out)
+            totals[row] = totals[row] * rescale + add_block(block_scores, row_max, block, out)
             running_max[row] = row_max
     for row in range(len(queries)):
         out, total = context[row], totals[row]
@@ -131,7 +131,7 @@ def attention_head(queries, keys, values, key_block):
 
 
 @jit(error_model="numpy")
-def score_keys(query, keys_t, scores, running_max):
+def score_block(query, keys_t, scores, running_max):
     """scores (L,) = query (Dh,) @ keys_t (Dh, L), a key a lane -> the largest of them and of `running_max`."""
     for k in range(len(scores)):
         scores[k] = 0
@@ -145,7 +145,7 @@ def score_keys(query, keys_t, scores, running_max):
 
 
 @jit(error_model="numpy")
-def add_values(scores, row_max, values, out):
+def add_block(scores, row_max, values, out):
     """out (Dh,) += exp(scores - row_max) (L,) @ values (L, Dh) -> the sum of these weights."""
     for k in range(len(scores)):
         scores[k] = exp_nonpositive(scores[k] - row_max)

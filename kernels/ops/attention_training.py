@@ -12,12 +12,13 @@ products of a tile:
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..compiler.jit import jit
 from ..composed import query_bounds
-from ..gemm.microkernel import microkernel_f32
+from ..gemm.microkernel import microkernel_f32, tile_of_rows
 from ..gemm.packing import transpose
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
@@ -26,20 +27,33 @@ from ..runtime.threads import THREAD, run
 from ..simd.elementwise import scale_row
 from ..simd.emit import fetch_add
 from ..simd.shapes import MR, NR, WIDTH
-from ..simd.shuffle import interleave_rows
-from .attention_f32 import MASKED, softmax_lanes
-from .attention_grad import arguments_of
+from .attention_f32 import MASKED, add_values, pack_rows, score_keys, softmax_lanes
+from .attention_grad import AttentionOptions, QueryPosition, arguments_of
 from .attention_naive import ROUNDING
 from .dropout import philox_words
+
+
+class Scratch(NamedTuple):
+    """A thread's memory: the arrays, or their shapes."""
+
+    kv: Any  # keys over √Dh, values
+    packed: Any  # the same, packed for the microkernel
+    tiles: Any  # queries and gradients as columns, and a result
+    rows: Any  # the first two as rows
+    scores: Any  # p, s, t
+    transposes: Any  # (s p)ᵀ, uᵀ
+    sums: Any  # gradients of keys and values
+    lane_sums: Any  # maxima and sums
+    means: Any  # Σ p t and Σ p in float64: in float32 the gradients' errors were 2 % larger
 
 
 @variant("attention_dropout", tolerance=2e-6, tolerance_reason=ROUNDING)
 def attention_dropout_register(query, key, value, bounds, key_mask, heads, settings, bias=None, window=None):
     """Both products as register tiles; the zeros of four keys and NR queries at a time."""
-    bounds, *options = arguments_of(key, bounds, key_mask, settings, bias, window)
+    bounds, options = arguments_of(key, bounds, key_mask, settings, bias, window)
     arrays = tuple(map(np.ascontiguousarray, (query, query, key, value)))  # the first is not read
     context = empty(*query.shape)
-    run_tiles(context_tasks, arrays, bounds, heads, tuple(options), (context, context, context), len(bounds) - 1)
+    run_tiles(context_tasks, arrays, bounds, heads, options, (context, context, context), len(bounds) - 1)
     return context
 
 
@@ -47,14 +61,14 @@ def attention_dropout_register(query, key, value, bounds, key_mask, heads, setti
 def attention_grad_register(grad, query, key, value, bounds, key_mask, heads, settings=None, bias=None, window=None):
     """Five products as register tiles. A task is one sequence and head, whose gradients no other task has; with a bias a head of
     all sequences in turn, for these share its gradient. So it has the same bits on any number of threads."""
-    bounds, *options = arguments_of(key, bounds, key_mask, settings, bias, window)
+    bounds, options = arguments_of(key, bounds, key_mask, settings, bias, window)
     arrays = tuple(map(np.ascontiguousarray, (grad, query, key, value)))
     grads = empty(*query.shape), empty(*key.shape), empty(*key.shape)
     if bias is None:
-        run_tiles(gradient_tasks, arrays, bounds, heads, tuple(options), grads, len(bounds) - 1)
+        run_tiles(gradient_tasks, arrays, bounds, heads, options, grads, len(bounds) - 1)
         return grads
     bias_grad = np.zeros(bias.shape, np.float32)
-    run_tiles(gradient_tasks_biased, arrays, bounds, heads, (*options, bias_grad), grads, 1)
+    run_tiles(gradient_tasks_biased, arrays, bounds, heads, options, (*grads, bias_grad), 1)
     return *grads, bias_grad
 
 
@@ -63,16 +77,16 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
     lengths = np.diff(bounds)
     longest, size = int(lengths.max(initial=0)), arrays[1].shape[1] // heads
     rows, width = -(-longest // WIDTH) * WIDTH, -(-size // NR) * NR  # so that transposing needs no remainder
-    scratch = (
-        (2, longest, size),  # keys over √Dh, values
-        (2, longest * size),  # the same, packed for the microkernel
-        (3, size, NR),  # queries and gradients as columns, and a result
-        (2, NR, width),  # as rows
-        (3, rows, NR),  # p, s, t
-        (2, NR, rows),  # (s p)ᵀ, uᵀ
-        (2, longest, width),  # gradients of keys and values
-        (2, NR),  # maxima and sums
-        (2, 2 * NR),  # Σ p t and Σ p in float64: in float32 the gradients' errors were 2 % larger
+    scratch = Scratch(
+        kv=(2, longest, size),
+        packed=(2, longest * size),
+        tiles=(3, size, NR),
+        rows=(2, NR, width),
+        scores=(3, rows, NR),
+        transposes=(2, NR, rows),
+        sums=(2, longest, width),
+        lane_sums=(2, NR),
+        means=(2, 2 * NR),
     )
     spans = query_bounds(arrays[1], bounds), bounds
     run(kernel, groups * heads, arrays, spans, (heads, groups), options, results, scratch=scratch)
@@ -82,45 +96,53 @@ def run_tiles(kernel, arrays, bounds, heads, options, results, groups) -> None:
 def gradient_tasks(counter, scratch, arrays, spans, counts, options, results):
     """Do one task after another until none is left: a head, and one sequence or all."""
     thread, (heads, groups), sequences = fetch_add(counter[THREAD:]), counts, len(spans[1]) - 1
-    means = scratch[8][thread].view(np.float64)
-    memory = (
-        (scratch[0][thread], scratch[1][thread], scratch[2][thread], scratch[3][thread]),
-        (scratch[4][thread], scratch[5][thread], scratch[6][thread], scratch[7][thread], means),
+    kv, packed, tiles, rows, scores, transposes, sums, lane_sums, means = scratch
+    memory = Scratch(
+        kv[thread],
+        packed[thread],
+        tiles[thread],
+        rows[thread],
+        scores[thread],
+        transposes[thread],
+        sums[thread],
+        lane_sums[thread],
+        means[thread].view(np.float64),
     )
+    options = AttentionOptions(*options)
     task = fetch_add(counter)
     while task < groups * heads:
         first = task // heads
         for sequence in range(first, first + 1 if groups > 1 else sequences):
-            sequence_task(memory, arrays, spans, (sequence, task % heads, heads), options, results)
+            sequence_task(memory, arrays, spans, sequence, task % heads, heads, options, results)
         task = fetch_add(counter)
 
 
 @jit(error_model="numpy")
-def sequence_gradients(memory, arrays, spans, at, options, results):
+def sequence_gradients(memory, arrays, spans, sequence, head, heads, options, results):
     """One sequence and head: for each tile of queries its probabilities again, then what it adds to the gradients."""
-    (kv, packed, tiles, rows), (scores, transposes, sums, lane_sums, means) = memory
-    (grad, query, key, value), (sequence, head, heads) = arrays, at
-    (query_grad, key_grad, value_grad), (q_bounds, bounds) = results, spans
+    kv, packed, tiles, rows, scores, transposes, sums, lane_sums, means = memory
+    (grad, query, key, value), (q_bounds, bounds) = arrays, spans
+    query_grad, key_grad, value_grad = results[:3]
     size, start, stop = kv.shape[2], bounds[sequence], bounds[sequence + 1]
     left, right, count = head * size, head * size + size, stop - start
     scale, padded = np.float32(1 / math.sqrt(size)), (count + WIDTH - 1) // WIDTH * WIDTH
     pack_head(key[start:stop], value[start:stop], left, scale, kv, packed)
     p, s, t = scores[0, :count], scores[1, :count], scores[2, :count]
-    frozen = options[2] < 0 and not options[0][start:stop].any()  # all masked: the scores are constants
+    frozen = options.window < 0 and not options.unmasked[start:stop].any()  # all masked: the scores are constants
     for top in range(q_bounds[sequence], q_bounds[sequence + 1], NR):
         end, first = min(top + NR, q_bounds[sequence + 1]), top == q_bounds[sequence]
         load_tile(query[top:end], left, tiles[0], rows[0])
         load_tile(grad[top:end], left, tiles[1], rows[1])
-        position = top - q_bounds[sequence]
-        probability_tile(tiles[0], packed[0], p, lane_sums, options, (start, head, position))
-        dropout_tile(s, options, (top, head, heads))
-        multiply_keys(t, packed[1], tiles[1], lane_sums)
+        at = QueryPosition(top, top - q_bounds[sequence], start, head, heads)
+        probability_tile(tiles[0], packed[0], p, lane_sums, options, at)
+        dropout_tile(s, options, at)
+        score_keys(tiles[1], packed[1], 0, t, lane_sums)  # of the values
         score_gradients(p, s, t, frozen, means)  # p becomes s p, t becomes u
-        add_bias_gradient(t, options, (head, position, end - top))
+        add_bias_gradient(t, at, end - top, results)
         for i in range(2):  # keys, then values
             transpose(scores[2 - 2 * i, :padded], transposes[i][:, :padded])
             add_products(sums[i], transposes[i], rows[i][: end - top], lane_sums, count, first)
-        multiply_lanes(tiles[2], kv[0, :count], t, lane_sums)
+        add_values(tiles[2], kv[0, :count], t, lane_sums, True)  # of the keys
         store_tile(tiles[2], rows[0], query_grad[top:end], left)
     if q_bounds[sequence] == q_bounds[sequence + 1]:
         clear_sums(sums, count)
@@ -130,10 +152,10 @@ def sequence_gradients(memory, arrays, spans, at, options, results):
 
 
 @jit(error_model="numpy")
-def sequence_context(memory, arrays, spans, at, options, results):
+def sequence_context(memory, arrays, spans, sequence, head, heads, options, results):
     """One sequence and head: for each tile of queries its probabilities, their zeros, and the weighted sum of the values."""
-    (kv, packed, tiles, rows), (scores, _, _, lane_sums, _) = memory
-    (_, query, key, value), (sequence, head, heads), (q_bounds, bounds) = arrays, at, spans
+    kv, packed, tiles, rows, scores, _, _, lane_sums, _ = memory
+    (_, query, key, value), (q_bounds, bounds) = arrays, spans
     size, start, stop, context = kv.shape[2], bounds[sequence], bounds[sequence + 1], results[0]
     left, count = head * size, stop - start
     pack_head(key[start:stop], value[start:stop], left, np.float32(1 / math.sqrt(size)), kv, packed)
@@ -141,12 +163,13 @@ def sequence_context(memory, arrays, spans, at, options, results):
     for top in range(q_bounds[sequence], q_bounds[sequence + 1], NR):
         end = min(top + NR, q_bounds[sequence + 1])
         load_tile(query[top:end], left, tiles[0], rows[0])
-        probability_tile(tiles[0], packed[0], p, lane_sums, options, (start, head, top - q_bounds[sequence]))
-        dropout_tile(s, options, (top, head, heads))
+        at = QueryPosition(top, top - q_bounds[sequence], start, head, heads)
+        probability_tile(tiles[0], packed[0], p, lane_sums, options, at)
+        dropout_tile(s, options, at)
         for k in range(count):
             for lane in range(p.shape[1]):
                 p[k, lane] *= s[k, lane]
-        multiply_lanes(tiles[2], kv[1, :count], p, lane_sums)
+        add_values(tiles[2], kv[1, :count], p, lane_sums, True)
         store_tile(tiles[2], rows[0], context[top:end], left)
 
 
@@ -157,10 +180,8 @@ def pack_head(key, value, left, scale, kv, packed):
     for k in range(len(key)):
         scale_row(key[k][left : left + size], scale, kv[0, k])
         scale_row(value[k][left : left + size], np.float32(1), kv[1, k])
-    for top in range(0, len(key), MR):
-        bottom = min(top + MR, len(key))
-        interleave_rows(kv[0, top:bottom], packed[0, top * size : bottom * size])
-        interleave_rows(kv[1, top:bottom], packed[1, top * size : bottom * size])
+    pack_rows(kv[0], 0, len(key), packed[0])
+    pack_rows(kv[1], 0, len(key), packed[1])
 
 
 @jit(error_model="numpy")
@@ -184,9 +205,8 @@ def store_tile(columns, rows, target, left):
 
 @jit(error_model="numpy")
 def probability_tile(query, packed_keys, p, lane_sums, options, at):
-    """p (L, NR) = softmax(keys query) over the keys that each lane sees. `at`: the sequence's first key, the head, the first
-    query's position."""
-    multiply_keys(p, packed_keys, query, lane_sums)
+    """p (L, NR) = softmax(keys query) over the keys that each lane sees. `at` is the first query's QueryPosition."""
+    score_keys(query, packed_keys, 0, p, lane_sums)
     adjust_tile(p, options, at)
     softmax_lanes(p, lane_sums)
     row_max, total = lane_sums[0], lane_sums[1]
@@ -202,27 +222,26 @@ def probability_tile(query, packed_keys, p, lane_sums, options, at):
 def adjust_tile(scores, options, at):
     """Add the bias; MASKED for a key that a lane does not see. If a sequence's keys are all masked, and there is no window, all
     get the same score."""
-    (unmasked, bias, window), (start, head, position) = options[:3], at
-    keys = unmasked[start : start + len(scores)]
+    bias, window = options.bias, options.window
+    keys = options.unmasked[at.first_key : at.first_key + len(scores)]
     if window < 0 and len(bias) == 0 and keys.all():
         return
     uniform = window < 0 and not keys.any()
     for k in range(len(scores)):
         for lane in range(scores.shape[1]):
-            i = position + lane
+            i = at.position + lane
             if uniform:
                 scores[k, lane] = 0
             elif not keys[k] or (window >= 0 and abs(i - k) > window):
                 scores[k, lane] = MASKED
             elif len(bias):
-                scores[k, lane] += bias[head, min(i, bias.shape[1] - 1), k]  # a lane without a query reads the last row
+                scores[k, lane] += bias[at.head, min(i, bias.shape[1] - 1), k]  # a lane without a query reads the last row
 
 
 @jit(error_model="numpy")
 def dropout_tile(s, options, at):
-    """s (L, NR) = 0 or 1 / (1 − rate) for each probability; 1 without dropout. `at`: the first query's row, the head of how
-    many."""
-    scale, numbers, (top, head, heads) = np.float32(options[3]), options[4], at
+    """s (L, NR) = 0 or 1 / (1 − rate) for each probability; 1 without dropout. `at` is the first query's QueryPosition."""
+    scale, numbers = np.float32(options.dropout_scale), options.dropout_numbers
     if scale == 0:
         for k in range(len(s)):
             for lane in range(s.shape[1]):
@@ -232,7 +251,7 @@ def dropout_tile(s, options, at):
     for k in range(0, len(s), 4):
         s0, s1, s2, s3 = s[k], s[min(k + 1, last)], s[min(k + 2, last)], s[min(k + 3, last)]
         for lane in range(len(s0)):
-            a, b, c, d = philox_words(k // 4, (top + lane) * heads + head, numbers)
+            a, b, c, d = philox_words(k // 4, (at.row + lane) * at.heads + at.head, numbers)
             # From the fourth to the first: past the end all are the last row, and the first that counts must come last.
             s3[lane] = scale if np.uint32(d) >= least else np.float32(0)
             s2[lane] = scale if np.uint32(c) >= least else np.float32(0)
@@ -262,16 +281,15 @@ def score_gradients(p, s, t, frozen, means):
 
 
 @jit(error_model="numpy")
-def ignore_bias(u, options, at):
+def ignore_bias(u, at, queries, results):
     """Without a bias there is nothing to do."""
 
 
 @jit(error_model="numpy")
-def add_to_bias(u, options, at):
-    """Add u (L, NR) to the bias's gradient. `at`: the head, the first query's position, how many queries."""
-    bias_grad, (head, position, queries) = options[5], at
+def add_to_bias(u, at, queries, results):
+    """Add u (L, NR) of that many queries to the bias's gradient, the last result. `at` is the first query's QueryPosition."""
     for i in range(queries):
-        target = bias_grad[head, position + i]
+        target = results[3][at.head, at.position + i]
         for k in range(len(u)):
             target[k] += u[k, i]
 
@@ -284,32 +302,14 @@ def clear_sums(sums, count):
                 sums[i, k, j] = 0
 
 
-# The products. `unread` is passed for what the microkernel does not read.
-
-
-@jit(error_model="numpy")
-def multiply_keys(scores, packed_keys, columns, unread):
-    """scores (L, NR) = keys columns, for packed keys and columns (Dh, NR)."""
-    for top in range(0, len(scores), MR):
-        args = top, min(MR, len(scores) - top), 0, top * len(columns), 0, 0, K_ACCUMULATE
-        microkernel_f32(scores, packed_keys, columns, columns, unread, unread, unread, args, True, False)
-
-
-@jit(error_model="numpy")
-def multiply_lanes(result, keys, scores, unread):
-    """result (Dh, NR) = keysᵀ scores, for keys (L, Dh) and scores (L, NR)."""
-    for top in range(0, len(result), MR):
-        args = top, min(MR, len(result) - top), 0, top, 0, 0, K_ACCUMULATE
-        microkernel_f32(result, keys, scores, scores, unread, unread, unread, args, True, False)
-
-
 @jit(error_model="numpy")
 def add_products(sums, transposed, rows, unread, count, first):
-    """sums (L, ·) += transposedᵀ rows, for transposed (NR, L) and rows (R, ·) of R queries; = if it is the first."""
+    """sums (L, ·) += transposedᵀ rows, for transposed (NR, L) and rows (R, ·) of R queries; = if it is the first. `unread` is
+    passed for what the microkernel does not read."""
     for column in range(0, sums.shape[1], NR):
         panel, target = rows[:, column : column + NR], sums[:, column : column + NR]
         for top in range(0, count, MR):
-            args = top, min(MR, count - top), 0, top, 0, 0, K_ACCUMULATE
+            args = tile_of_rows(top, min(MR, count - top), top, K_ACCUMULATE)
             microkernel_f32(target, transposed, panel, panel, unread, unread, unread, args, first, False)
 
 

@@ -7,21 +7,19 @@ register    both products as register tiles, whose vectors' lanes are queries; t
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..compiler.jit import jit
-from ..gemm.microkernel import microkernel_f32
 from ..gemm.packing import transpose
-from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import THREAD, run
 from ..simd.elementwise import scale_row
 from ..simd.emit import fetch_add
 from ..simd.shapes import MR, NR
-from ..simd.shuffle import interleave_rows
-from .attention_f32 import MASKED, QUERY_BLOCK, divide_visible_lanes, softmax_lanes
+from .attention_f32 import MASKED, QUERY_BLOCK, add_values, divide_visible_lanes, pack_rows, score_keys, softmax_lanes
 from .attention_naive import ROUNDING
 
 
@@ -107,6 +105,16 @@ def round_up(count: int) -> int:
     return -(-count // MR) * MR
 
 
+class WindowKeys(NamedTuple):
+    """The keys that a tile of queries reads: the global ones, then those in its reach."""
+
+    global_keys: int  # how many
+    near: int  # where the others begin among the packed keys
+    local: np.ndarray  # which of the others a window may show
+    distance: int  # of the first query from the first of the others
+    window: int
+
+
 @jit(nogil=True, error_model="numpy")
 def window_tasks(counter, scratch, query, key, value, masks, spans, sizes, context):
     """Do one task after another until none is left: one sequence's head, and QUERY_BLOCK of its queries."""
@@ -131,10 +139,8 @@ def window_tasks(counter, scratch, query, key, value, masks, spans, sizes, conte
             begin = max(row - window, low)
             begin -= (begin - low) % MR  # packed keys are read in whole groups of MR
             count = min((end + window - begin + MR - 1) // MR * MR, high - begin)
-            at = len(everywhere), near + begin - low, row - begin, window
-            window_tile(
-                tile, packed_keys, kv[1], scores[: len(everywhere) + count], lane_sums, local[begin : begin + count], at
-            )
+            keys = WindowKeys(len(everywhere), near + begin - low, local[begin : begin + count], row - begin, window)
+            window_tile(tile, packed_keys, kv[1], scores[: len(everywhere) + count], lane_sums, keys)
             transpose(tile[1][:, : end - row], context[row:end, left : left + size])
             for r in range(row, end):
                 if not unmasked[r]:
@@ -154,25 +160,16 @@ def pack_reach(head, everywhere, low, high, kv, packed_keys):
     for k in range(high - low):
         scale_row(key[low + k], scale, kv[0, near + k])
         scale_row(value[low + k], np.float32(1), kv[1, near + k])
-    pack_groups(kv[0], 0, count, packed_keys)
-    pack_groups(kv[0], near, near + high - low, packed_keys)
+    pack_rows(kv[0], 0, count, packed_keys)
+    pack_rows(kv[0], near, near + high - low, packed_keys)
     return near
 
 
 @jit(error_model="numpy")
-def pack_groups(keys, first, last, packed_keys):
-    size = keys.shape[1]
-    for top in range(first, last, MR):
-        bottom = min(top + MR, last)
-        interleave_rows(keys[top:bottom], packed_keys[top * size : bottom * size])
-
-
-@jit(error_model="numpy")
-def window_tile(tile, packed_keys, values, scores, lane_sums, local, at):
-    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context. scores (L, NR) is scratch for G global keys and those
-    of `local`, which says which of them a window may show. `at`: G, where the others begin among the packed keys, how far the
-    first query is from the first of them, and the window."""
-    count, near, distance, window = at
+def window_tile(tile, packed_keys, values, scores, lane_sums, keys):
+    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context. scores (L, NR) is scratch for the L keys, which a
+    WindowKeys describes."""
+    count, near, local, distance, window = keys
     score_keys(tile[0], packed_keys, 0, scores[:count], lane_sums)
     score_keys(tile[0], packed_keys, near, scores[count:], lane_sums)
     hide_keys(scores[count:], local, distance, window)
@@ -181,25 +178,6 @@ def window_tile(tile, packed_keys, values, scores, lane_sums, local, at):
         add_values(tile[1], values[:count], scores[:count], lane_sums, True)
     add_values(tile[1], values[near : near + len(local)], scores[count:], lane_sums, count == 0)
     divide_visible_lanes(tile[1], lane_sums)
-
-
-@jit(error_model="numpy")
-def score_keys(queries, packed_keys, first, scores, unread):
-    """scores (L, NR) = keys queries, for queries (Dh, NR) and the packed keys from `first` on. `unread` is passed for what the
-    microkernel does not read."""
-    size = len(queries)
-    for top in range(0, len(scores), MR):
-        rows = min(MR, len(scores) - top)
-        args = top, rows, 0, (first + top) * size, 0, 0, K_ACCUMULATE
-        microkernel_f32(scores, packed_keys, queries, queries, unread, unread, unread, args, True, False)
-
-
-@jit(error_model="numpy")
-def add_values(out, values, scores, unread, first):
-    """out (Dh, NR) += valuesᵀ scores, for values (L, Dh) and scores (L, NR); = if it is the first."""
-    for top in range(0, len(out), MR):
-        args = top, min(MR, len(out) - top), 0, top, 0, 0, K_ACCUMULATE
-        microkernel_f32(out, values, scores, scores, unread, unread, unread, args, first, False)
 
 
 @jit(error_model="numpy")

@@ -33,7 +33,7 @@ class Capture:
         self.used = COUNTERS_PER_BLOCK  # rows of the last block that belong to a call
 
     def task_counters(self) -> np.ndarray:
-        """The counters (4,) of one call, zeros: `TASK, THREAD, TILE, PACKED` of `threads.py`."""
+        """The counters (4,) of one call, zeros: `NEXT_TASK, THREAD, NEXT_TILE, PACKED` of `threads.py`."""
         if self.used == COUNTERS_PER_BLOCK:
             self.counter_blocks.append(np.zeros((COUNTERS_PER_BLOCK, 4), np.int64))
             self.used = 0

@@ -28,7 +28,7 @@ from .thread_count import get_num_threads
 if TYPE_CHECKING:
     from .worker_pool import WorkerPool
 
-TASK, THREAD, TILE, PACKED = range(4)  # columns of a kernel's counters: the next task, thread number, tile; tiles packed
+NEXT_TASK, THREAD, NEXT_TILE, PACKED = range(4)  # columns of a kernel's counters; PACKED: how many tiles are packed
 
 worker_pool: WorkerPool | None = None  # created when first needed: importing it imports llvmlite
 executors: dict[int, ThreadPoolExecutor] = {}  # workers -> a pool for kernels that are called through Numba
@@ -50,7 +50,7 @@ def run(kernel: Kernel, tasks: int, *arguments, scratch: tuple[tuple[int, ...], 
     done. Inside `capture()`, record the call instead.
 
     counter (4,) starts as zeros. fetch_add(counter) is the next task, fetch_add(counter[THREAD:]) this thread's number;
-    the columns TILE and PACKED are for the kernel's own use. `scratch` lists the shapes of per-thread memory: the kernel
+    the columns NEXT_TILE and PACKED are for the kernel's own use. `scratch` lists the shapes of per-thread memory: the kernel
     gets a tuple of float32 arrays, each with one such block per thread.
     """
     workers = max(min(get_num_threads(), tasks), 1)
