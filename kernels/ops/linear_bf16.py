@@ -23,6 +23,7 @@ from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
+from ..simd.bf16 import round_scaled, round_to_bf16
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import MR, NR
@@ -116,7 +117,7 @@ def round_row_pairs(counter, matrix, words):
 @jit(inline="always", error_model="numpy")
 def pair_of_bf16(first, second):
     """Two floats -> a word with the nearest bf16 of each, the first in the lower half."""
-    return np.uint32((round_to_bf16(first) >> np.uint32(16)) | (round_to_bf16(second) & np.uint32(0xFFFF0000)))
+    return np.uint32((round_to_bf16(first) >> np.uint32(16)) | round_to_bf16(second))
 
 
 @jit(error_model="numpy")
@@ -132,18 +133,9 @@ def pack_rows_bf16(x, next_row, scratch, packed_x, row_scales):
 @jit(inline="always", error_model="numpy")
 def round_row(values, halves):
     """halves = values as bf16, and 0 after them."""
-    for i in range(len(values)):
-        halves[i] = np.uint16(round_to_bf16(values[i]) >> np.uint32(16))
+    round_scaled(values, np.float32(1), halves)
     for i in range(len(values), len(halves)):
         halves[i] = 0
-
-
-@jit(inline="always", error_model="numpy")
-def round_to_bf16(value):
-    """A float -> a word whose upper half is the nearest bf16; its lower half means nothing. NaN stays NaN."""
-    bits = np.float32(value).view(np.uint32)
-    nearest = np.uint32(bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
-    return nearest if value == value else np.uint32(bits | np.uint32(0x400000))
 
 
 def scratch_bf16(steps):
@@ -188,7 +180,7 @@ def round_rows(counter, matrix, result):
     while row < len(matrix):
         source, target = matrix[row], result[row]
         for i in range(len(source)):
-            target[i] = round_to_bf16(source[i]) & np.uint32(0xFFFF0000)
+            target[i] = round_to_bf16(source[i])
         row = fetch_add(counter)
 
 

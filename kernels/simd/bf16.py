@@ -1,4 +1,4 @@
-"""Rounding to bf16, the upper half of a float32: of vectors, of a row, and of two rows side by side."""
+"""Rounding to bf16, the upper half of a float32: of a value, of vectors, of a row, and of two rows side by side."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from .emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, splat,
 
 
 def nearest_bf16(builder: ir.IRBuilder, values: ir.Value) -> ir.Value:
-    """The nearest bf16 to each of some floats, as words whose lower halves are 0. NaN stays NaN."""
-    words = ir.VectorType(WORD, values.type.count)
+    """The nearest bf16 to a float, or to each of a vector, as words whose lower halves are 0. NaN stays NaN."""
+    is_vector = isinstance(values.type, ir.VectorType)
+    words = ir.VectorType(WORD, values.type.count) if is_vector else WORD
 
     def constant(value):
-        return ir.Constant(words, [value] * words.count)
+        return ir.Constant(words, [value] * words.count if is_vector else value)
 
     bits = builder.bitcast(values, words)
     odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
@@ -33,6 +34,16 @@ def upper_halves(builder: ir.IRBuilder, words: ir.Value) -> ir.Value:
 def shift_right(builder: ir.IRBuilder, words: ir.Value) -> ir.Value:
     """Each word's upper half as its lower one."""
     return builder.lshr(words, ir.Constant(words.type, [16] * words.type.count))
+
+
+@intrinsic
+def round_to_bf16(typing, value):
+    """A float32 -> a word whose upper half is the nearest bf16, and whose lower half is 0. A loop over it is vectorized."""
+
+    def emit(context, builder, signature, values):
+        return nearest_bf16(builder, values[0])
+
+    return types.uint32(types.float32), emit
 
 
 @intrinsic
