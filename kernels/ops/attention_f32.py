@@ -234,7 +234,7 @@ def divide_lanes(out, lane_sums):
 
 @jit(error_model="numpy")
 def divide_visible_lanes(out, lane_sums):
-    """As `divide_lanes`; 0 for a query that sees no key."""
+    """As `divide_lanes`, for any number of rows; 0 for a query that sees no key."""
     row_max, total = lane_sums[0], lane_sums[1]
     for lane in range(len(total)):
         total[lane] = np.float32(1) / total[lane] if row_max[lane] > MASKED else np.float32(0)

@@ -27,7 +27,7 @@ from ..runtime.threads import THREAD, run
 from ..simd.elementwise import scale_row
 from ..simd.emit import fetch_add
 from ..simd.shapes import MR, NR, WIDTH
-from .attention_f32 import MASKED, add_values, pack_rows, score_keys, softmax_lanes
+from .attention_f32 import MASKED, add_values, divide_visible_lanes, pack_rows, score_keys, softmax_lanes
 from .attention_grad import AttentionOptions, QueryPosition, arguments_of
 from .attention_naive import ROUNDING
 from .dropout import philox_words
@@ -209,13 +209,7 @@ def probability_tile(query, packed_keys, p, lane_sums, options, at):
     score_keys(query, packed_keys, 0, p, lane_sums)
     adjust_tile(p, options, at)
     softmax_lanes(p, lane_sums)
-    row_max, total = lane_sums[0], lane_sums[1]
-    for lane in range(len(total)):
-        total[lane] = np.float32(1) / total[lane] if row_max[lane] > MASKED else np.float32(0)
-    for k in range(len(p)):
-        row = p[k]
-        for lane in range(len(row)):
-            row[lane] *= total[lane]
+    divide_visible_lanes(p, lane_sums)
 
 
 @jit(error_model="numpy")
