@@ -205,6 +205,43 @@ for got, expected in zip(on_tiles, exact):
 """
 
 
+THREADS_AND_FORKS = """
+import amx_emulation
+import os
+import signal
+import numpy as np
+from concurrency import run_concurrently
+from minibert.kernels.catalog import variants
+
+random, ticks, wrong = np.random.default_rng(0), [], []
+x = random.normal(size=(90, 64)).astype(np.float32)
+names = ("amx", "amx_bf16", "amx_int8_tile")
+products = [variants("linear")[name] for name in names]
+packed = [product.pack_weights(random.normal(size=(70, 64)).astype(np.float32), np.zeros(70, np.float32)) for product in products]
+expected = [product.function(x, *weights) for product, weights in zip(products, packed)]
+
+def multiply(seed):
+    choose = np.random.default_rng(seed)
+    for _ in range(30):
+        i, first = choose.integers(len(names)), choose.integers(80)
+        end = first + choose.integers(1, 91 - first)
+        if not np.array_equal(products[i].function(x[first:end], *packed[i]), expected[i][first:end]):
+            wrong.append((names[i], first, end))
+
+signal.signal(signal.SIGALRM, lambda number, frame: ticks.append(number))
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+run_concurrently(multiply, 4)
+child = os.fork()
+if child == 0:
+    multiply(9)
+    os._exit(len(wrong))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+multiply(9)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert ticks and not wrong, wrong
+"""
+
+
 OF_A_CHILD = """
 import amx_emulation, subprocess, sys
 from minibert.kernels.compiler.object_cache import cache_root
@@ -255,6 +292,12 @@ product.function(np.ones((3, 32), np.float32), *product.pack_weights(np.ones((32
 def test_a_kernel_that_does_not_configure_its_tiles_ends_the_process():
     """As on a processor that has tiles: an emulation that allowed it would hide it."""
     assert run(WITHOUT_CONFIGURATION).returncode == -signal.SIGILL
+
+
+@EMULATED
+def test_tiles_of_many_threads_in_a_forked_child_and_under_a_timer():
+    """A thread has tiles of its own, which it configures in each task loop; a signal comes between any two instructions."""
+    run_emulated(THREADS_AND_FORKS)
 
 
 @EMULATED
