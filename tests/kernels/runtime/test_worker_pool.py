@@ -1,12 +1,17 @@
 """The worker pool: workers join a call, are waited for, are not waited for while they are busy, and wake up."""
 
 import ctypes
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from concurrency import run_concurrently
+from kernel_cases import environment_with
 
 from minibert.errors import KernelError
 from minibert.kernels.compiler.call import BoundCall, bind, check
@@ -19,6 +24,7 @@ from minibert.kernels.runtime.worker_pool import ASLEEP, FREE, STATE
 from minibert.kernels.simd.atomics import load_acquire, spin_hint, store_release
 from minibert.kernels.simd.emit import fetch_add
 
+SUPPORT = Path(__file__).parents[2] / "support"
 MAX_WAIT = 3_000_000  # spins, some tenths of a second: then a test fails and does not hang
 
 
@@ -32,6 +38,16 @@ def meet(counter, done, count):
     for more in range(thread * 200_000):
         spin_hint(more)
     store_release(done, thread, load_acquire(counter, THREAD))
+
+
+@jit(nogil=True)
+def gather(counter, done, count):
+    """Each thread waits until `count` threads are here, and then writes that they are."""
+    thread, spins = fetch_add(counter[THREAD:]), 0
+    while load_acquire(counter, THREAD) < count and spins < MAX_WAIT:
+        spins += 1
+        spin_hint(spins)
+    store_release(done, thread, load_acquire(counter, THREAD) >= count)
 
 
 @jit(nogil=True)
@@ -113,6 +129,26 @@ def test_eight_callers_at_once_get_their_own_results():
 
     run_concurrently(call, 8)
     assert not wrong
+
+
+def test_a_call_has_as_many_threads_as_are_allowed():
+    """More than the bits of a word: each of these waits until all others have come."""
+    code = """
+import numpy as np
+from test_worker_pool import gather
+from minibert.kernels.runtime import threads
+from minibert.kernels.runtime.thread_count import set_num_threads
+set_num_threads(80)
+for _ in range(3):
+    done = np.zeros(80, np.int64)
+    threads.run(gather, 80, done, 80)
+    if done.all():
+        break
+assert threads.worker_pool.count == 79 and done.all(), done
+"""
+    path = os.pathsep.join([str(Path(__file__).parent), str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run([sys.executable, "-c", code], env=environment_with(PYTHONPATH=path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_bad_status_is_an_error():
