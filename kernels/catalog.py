@@ -142,7 +142,7 @@ BF16_PRODUCTS = tuple(
 TRAINING_PRESETS = {  # with bf16, the weights, their gradients and all else stay float32
     "reference": PRESETS["reference"],
     "naive": PRESETS["naive"],
-    "fast": ("register", "vector"),
+    "fast": PRESETS["fast"],
     "bf16": (*BF16_PRODUCTS, "register", "vector"),
 }
 OLD_NAMES = {("attention", "turned"): "transposed", ("attention", "paired"): "bf16"}  # still accepted

@@ -37,7 +37,7 @@ from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import NR
 from .epilogues import register_fused
 from .linear_bf16 import BF16, BF16_TOLERANCE, Bf16Product, pack_bf16, pack_columns_of_bf16, repack_bf16, round_row
-from .linear_f32 import FLOAT32, pack_f32
+from .linear_f32 import FLOAT32, pack_f32, repack_f32
 from .linear_int8 import INT8, INT8_TOLERANCE, X_DTYPE, gemm_int8, pack_int8
 
 SPLIT_TOLERANCE = {
@@ -55,17 +55,26 @@ def pack_split(*arrays):
 
     The epilogue vectors are each output's bias, and what its sums are multiplied with. A weight with infinity or NaN, or
     with more of K than sums have room for, is not split: it is packed for `register`."""
+    if not all(np.isfinite(weight).all() for weight in arrays[0::2]):
+        return pack_f32(*arrays)
+    packed = repack_split(*arrays)
+    return packed._replace(panels=np.copy(packed.panels))
+
+
+def repack_split(*arrays):
+    """As `pack_split`, by kernels on threads, into memory that is reused. Outputs whose weights have infinity or NaN are NaN. A
+    bias may be (0,), for none."""
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
-    if inputs > MAX_SUMMED or not all(np.isfinite(weight).all() for weight in weights):
-        return pack_f32(*arrays)
+    if inputs > MAX_SUMMED:
+        return repack_f32(*arrays)
     epilogue_vectors = np.zeros((len(weights), 2, outputs + -outputs % NR), np.float32)
     words = []
     for weight, bias, vectors in zip(weights, biases, epilogue_vectors):
         words.append(empty(outputs, split_steps(inputs)))
         run(split_rows, outputs, np.ascontiguousarray(weight, np.float32), words[-1].view(np.uint16), vectors[1])
-        vectors[0, :outputs] = bias
-    return Weights(np.copy(pack_rows_of(*words)).view(np.uint8), epilogue_vectors, outputs)
+        vectors[0, : len(bias)] = bias
+    return Weights(pack_rows_of(*words).view(np.uint8), epilogue_vectors, outputs)
 
 
 def split_steps(inputs: int) -> int:
@@ -180,7 +189,7 @@ def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL):
     return gemm(AMX_INT8, activation, x, *packed, residual=residual, parts=parts)
 
 
-@variant("linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True)
+@variant("linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True, repack_weights=repack_split)
 def linear_amx(x, *packed):
     """Six products of bf16 for each of float32. Tiles multiply bf16 sixteen times as fast as fma multiplies float32."""
     return gemm_amx(NO_ACTIVATION, x, *packed)[0]
@@ -198,6 +207,6 @@ def linear_amx_int8_tile(x, *packed):
     return gemm_amx_int8(NO_ACTIVATION, x, *packed)[0]
 
 
-register_fused("amx", gemm_amx, pack_split, **SPLIT_TOLERANCE)
+register_fused("amx", gemm_amx, pack_split, repack_split, **SPLIT_TOLERANCE)
 register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, pack_for_product, **BF16_TOLERANCE)
 register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)

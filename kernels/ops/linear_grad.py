@@ -4,7 +4,7 @@
     threads     two products like the forward one, by its kernel, on transposed copies
     register    two products of register tiles, whose panels are packed from the matrices as they are
     bf16        the same with both sides of each product rounded to bf16
-    amx_bf16    the same on AMX's tiles
+    amx         the same, each float32 as three bf16, on AMX's tiles; amx_bf16, rounded to one
 
 grad (M, N) weight (N, K) has the sum over N, gradᵀ x the sum over M. So the panels of the first hold columns of the weight,
 those of the second columns of x: copies, in which no block is transposed. Only grad itself is, for gradᵀ x.
@@ -61,6 +61,11 @@ def columns_f32(matrix) -> Weights:
     return as_weights(pack_columns_of(matrix), WITHOUT_BIAS, matrix.shape[1])
 
 
+def columns_split(matrix) -> Weights:
+    """matrix (K, N) -> what `gemm_amx` multiplies x (M, K) with."""
+    return repack_split(transposed(matrix), *WITHOUT_BIAS)
+
+
 def columns_bf16(product: Bf16Product, matrix) -> Weights:
     """matrix (K, N) -> what this product multiplies x (M, K) with."""
     return as_weights(product.pack_columns(matrix), WITHOUT_BIAS, matrix.shape[1])
@@ -99,6 +104,7 @@ def register_gradients(name: str, gemm: Callable, columns: Callable, *, toleranc
 register_gradients("register", gemm_f32, columns_f32, **F32_TOLERANCE)
 register_gradients("bf16", PRODUCT.gemm, partial(columns_bf16, PRODUCT), **BF16_TOLERANCE)
 if HAS_AMX:
-    from .linear_amx import AMX_PRODUCT
+    from .linear_amx import AMX_PRODUCT, SPLIT_TOLERANCE, gemm_amx, repack_split
 
+    register_gradients("amx", gemm_amx, columns_split, **SPLIT_TOLERANCE)
     register_gradients("amx_bf16", AMX_PRODUCT.gemm, partial(columns_bf16, AMX_PRODUCT), **BF16_TOLERANCE)

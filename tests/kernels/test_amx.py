@@ -196,12 +196,27 @@ assert mixed.linear_gelu(normal(3, 32), *packed).dtype == np.float32
 GRADIENTS = """
 import amx_emulation
 import numpy as np
-from minibert.kernels.catalog import make_training_ops
+from minibert.kernels.catalog import make_ops, make_training_ops
 random = np.random.default_rng(0)
 y_grad, x, weight = (random.normal(size=shape).astype(np.float32) for shape in ((45, 70), (45, 61), (70, 61)))
-on_tiles, exact = (make_training_ops(name).linear_grad(y_grad, x, weight) for name in ("bf16", "reference"))
-for got, expected in zip(on_tiles, exact):
-    assert abs(got - expected).max() <= 0.01 * abs(expected).max()
+exact = make_training_ops("reference").linear_grad(*(array.astype(np.float64) for array in (y_grad, x, weight)))
+for preset, name, tolerance in (("bf16", "amx_bf16", 0.01), ("fast", "amx", 2e-6)):
+    ops = make_training_ops(preset)
+    assert ops.names["linear"] == ops.names["linear_grad"] == ops.names["query_key_value_grad"] == name
+    for got, expected in zip(ops.linear_grad(y_grad, x, weight), exact):
+        assert abs(got - expected).max() <= tolerance * abs(expected).max(), (preset, abs(got - expected).max())
+
+# a weight that is packed in each step: the bits of one that is packed once; one that has diverged gives nothing that is finite
+forward, bias = make_ops("fast"), random.normal(size=70).astype(np.float32)
+y = forward.linear(x, *forward.pack_weights("linear", weight, bias))
+assert np.array_equal(ops.linear(x, *ops.pack_weights("linear", weight, bias)), y)
+diverged = weight.copy()
+diverged[[3, 50], 7] = np.inf, np.nan
+y_of_diverged = ops.linear(x, *ops.pack_weights("linear", diverged, bias))
+assert not np.isfinite(y_of_diverged[:, [3, 50]]).any()
+assert np.array_equal(np.delete(y_of_diverged, [3, 50], axis=1), np.delete(y, [3, 50], axis=1))
+many = [random.normal(size=(16_500, size)).astype(np.float32) for size in (3, 5)]  # more rows than sums of tiles have room for
+assert np.allclose(ops.linear_grad(*many, weight[:3, :5])[1], many[0].T @ many[1], atol=0.01)
 """
 
 
@@ -361,12 +376,15 @@ def test_why_tiles_are_not_used_is_said(features, used, said, monkeypatch):
 def test_a_preset_that_falls_back_warns_once(monkeypatch):
     monkeypatch.setattr(cpu, "FEATURES", ALL_FEATURES)
     monkeypatch.setattr(cpu, "HAS_AMX", False)
-    for make, preset in [*((make_ops, name) for name in ("auto", "fast", "bf16", "int8")), (make_training_ops, "bf16")]:
+    for make, preset in [
+        *((make_ops, name) for name in ("auto", "fast", "bf16", "int8")),
+        *((make_training_ops, name) for name in ("fast", "bf16")),
+    ]:
         cpu.warn_if_refused.cache_clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             make_ops("reference")
-            make_training_ops("fast")
+            make_training_ops("reference")
             assert not caught
             make(preset)
             make(preset)
