@@ -110,18 +110,37 @@ def strict_arguments(function: F) -> F:
                 error.__traceback__ is None or error.__traceback__.tb_next is not None
             ):  # raised inside of the function, which has begun
                 raise
-            import inspect  # 12 ms, which only an error needs
-
-            names = ", ".join(name for name in inspect.signature(function).parameters if name not in ("self", "cls"))
+            names = ", ".join(argument_names(function))
             message = f"{error}. It takes {names}." if names else f"{error}. It takes no arguments."
             raise InputTypeError(message) from None
 
     return call  # type: ignore[return-value]  # it has the function's own signature
 
 
-def check_option_names(function: str, options: Iterable[str], known: Collection[str]) -> None:
-    """The same for a function that takes **options: an option that is not among the known ones is an InputTypeError."""
-    unknown = [name for name in options if name not in known]
+def refuses(*names: str) -> Callable[[F], F]:
+    """Marks arguments that a function has in order to refuse them: `argument_names` leaves them out."""
+
+    def mark(function: F) -> F:
+        function.refused = names  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def argument_names(function: Callable) -> list[str]:
+    """The arguments that a caller may pass by name: not those that it refuses, nor one that collects all others."""
+    import inspect  # 12 ms, which only an error needs
+
+    hidden = ("self", "cls", *getattr(function, "refused", ()))
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters.items()
+    return [name for name, one in parameters if one.kind in named and name not in hidden and not name.startswith("_")]
+
+
+def check_option_names(function: str, options: Iterable[str], known: Collection[str], refused: Collection[str] = ()) -> None:
+    """The same for a function that takes **options: an option that is not among the known ones is an InputTypeError. Those
+    that are refused, with an error of their own, pass too."""
+    unknown = [name for name in options if name not in known and name not in refused]
     if unknown:
         names = ", ".join(map(repr, unknown))
         hint = did_you_mean(unknown, known)

@@ -160,11 +160,17 @@ def name_of_dtype(dtype: object) -> str:
 # --- Arguments without effect ----------------------------------------------------------------------------------------
 
 
-def check_without_effect(name: str, value: object, harmless: tuple[Any, ...], fix: str = "Leave it out.") -> None:
+def check_without_effect(
+    name: str,
+    value: object,
+    harmless: tuple[Any, ...],
+    fix: str = "Leave it out.",
+    reason: str = "minibert has nothing else to choose from",
+) -> None:
     """InputError unless an argument has one of the values that change nothing here."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in harmless):
         allowed = " or ".join(map(repr, harmless))
-        raise InputError(f"{name} must be {allowed}: minibert has nothing else to choose from; got {short_repr(value)}. {fix}")
+        raise InputError(f"{name} must be {allowed}: {reason}; got {short_repr(value)}. {fix}")
 
 
 def check_remote_code(trust_remote_code: object, config: Mapping[str, Any], source: str) -> None:

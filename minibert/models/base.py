@@ -17,7 +17,7 @@ from minibert.kernels.catalog import make_ops
 
 from .. import hub
 from ..config import PreTrainedConfig, config_of
-from ..errors import InputError, InputTypeError, WeightsError, is_integer, read_flag, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, WeightsError, is_integer, read_flag, refuses, short_repr, strict_arguments
 from ..files import as_folder
 from ..loading import ModelOptions, locate, read_model_options
 from ..tensors import check_without_effect, is_torch_tensor
@@ -217,6 +217,7 @@ class PreTrainedModel(Module):
         saved.save_pretrained(folder)
 
     @strict_arguments
+    @refuses("head_mask", "encoder_hidden_states", "encoder_attention_mask", "past_key_values")
     def __call__(
         self,
         input_ids: Any = None,

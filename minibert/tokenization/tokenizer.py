@@ -16,7 +16,7 @@ the reference crashes, overflows, or silently ignores something:
 - `tokenizer([])` is an empty batch, and `batch_decode([])` an empty list.
 """
 
-from minibert.errors import check_option_names, strict_arguments
+from minibert.errors import check_option_names, refuses, strict_arguments
 
 from .batch_encoding import BatchEncoding, read_tensor_type
 from .call_arguments import (
@@ -60,6 +60,7 @@ class Tokenizer(Decoder):
     _warned: bool  # whether it has warned of a row that is too long
 
     @strict_arguments
+    @refuses("text_target", "text_pair_target")
     def __call__(
         self,
         text,

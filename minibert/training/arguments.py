@@ -1,7 +1,7 @@
 """`TrainingArguments`: how a model is trained, with transformers' names and defaults.
 
-What means nothing on a CPU is accepted and does nothing (WITHOUT_EFFECT); what would change the result and is not here is
-one InputError that says so. Next: `trainer.py`, which reads them.
+What means nothing on a CPU is accepted and does nothing; what would change the result and is not here is one InputError that
+says so (`ignored_options.py`). Next: `trainer.py`, which reads them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, InputTypeError, read_flag, read_int, short_repr, strict_arguments
 from ..files import as_folder
-from ..tensors import check_without_effect
+from .ignored_options import MEANINGLESS, REFUSALS, check_others
 from .option_readers import read_choice, read_count, read_layers, read_numbers, read_real, read_steps
 from .schedules import SCHEDULES
 
@@ -98,61 +98,6 @@ READERS: dict[str, Reader] = {  # an option -> what reads it; the defaults are i
     "distillation_hidden_weight": real(),
     "distillation_layers": optional(read_layers),
 }
-OTHER_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")  # the same formula
-WITHOUT_EFFECT: dict[str, tuple | None] = {  # an option of transformers -> the values that change nothing here; None: any
-    "optim": OTHER_OPTIMIZERS,
-    "fp16": (False, None),
-    "bf16_full_eval": (False, None),
-    "fp16_full_eval": (False, None),
-    "push_to_hub": (False, None),
-    "auto_find_batch_size": (False, None),
-    "neftune_noise_alpha": (None,),
-    "optim_args": (None,),
-    "optim_target_modules": (None,),
-    "lr_scheduler_kwargs": (None, {}),
-    "deepspeed": (None,),
-    "fsdp": (None, "", False, []),
-    "parallelism_config": (None,),
-    "eval_delay": (0, None),
-    "batch_eval_metrics": (False, None),
-    "include_for_metrics": (None, []),
-    "save_only_model": (False, None),
-    "ignore_data_skip": (False, None),
-    "use_cpu": (True, False, None),
-    "no_cuda": (True, False, None),
-    "local_rank": (-1, 0, None),
-    **dict.fromkeys(
-        (
-            *(
-                "accelerator_config",
-                "average_tokens_across_devices",
-                "activation_checkpointing",
-                "activation_checkpointing_kwargs",
-            ),
-            *("gradient_checkpointing", "gradient_checkpointing_kwargs", "torch_compile", "torch_compile_backend"),
-            *("torch_compile_mode", "tf32", "use_liger_kernel", "liger_kernel_config", "use_cache", "torch_empty_cache_steps"),
-            *("log_on_each_node", "log_level", "log_level_replica", "include_num_input_tokens_seen", "report_to", "run_name"),
-            *("logging_dir", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
-            *("logging_nan_inf_filter", "prediction_loss_only", "eval_do_concat_batches", "eval_use_gather_object"),
-            *("eval_accumulation_steps", "save_on_each_node", "save_safetensors", "enable_jit_checkpoint", "hub_token"),
-            *("hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision", "overwrite_output_dir"),
-            *("restore_callback_states_from_checkpoint", "full_determinism", "dataloader_num_workers", "dataloader_pin_memory"),
-            *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
-            *("dataloader_in_order", "remove_unused_columns", "label_names", "length_column_name", "debug"),
-            *("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph", "ddp_backend"),
-            *(
-                "ddp_timeout",
-                "fsdp_config",
-                "skip_memory_metrics",
-                "do_train",
-                "do_eval",
-                "do_predict",
-                "resume_from_checkpoint",
-            ),
-        ),
-        None,
-    ),
-}
 
 
 class TrainingArguments:
@@ -218,11 +163,16 @@ class TrainingArguments:
         options = dict(locals())
         for name in READERS:
             setattr(self, name, options[name])
-        check_others(without_effect)
+        former = without_effect.pop("evaluation_strategy", None)  # its name in transformers before 4.46
+        if former is not None and eval_strategy != "no":
+            raise InputTypeError("evaluation_strategy is the former name of eval_strategy; got both. Leave it out.")
+        self.eval_strategy = eval_strategy if former is None else former
+        check_others("TrainingArguments", without_effect, READERS, REFUSALS, MEANINGLESS)
         self.check()
 
     if TYPE_CHECKING:  # the attributes are those of READERS
         metric_for_best_model: str | None
+        eval_strategy: str
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -258,6 +208,14 @@ class TrainingArguments:
         return "bf16" if self.bf16 and self.kernels == "auto" else self.kernels
 
     @property
+    def train_batch_size(self) -> int:
+        return self.per_device_train_batch_size
+
+    @property
+    def eval_batch_size(self) -> int:
+        return self.per_device_eval_batch_size
+
+    @property
     def sampling(self) -> str:
         return "group_by_length" if self.group_by_length else self.train_sampling_strategy
 
@@ -276,14 +234,3 @@ class TrainingArguments:
 
     def __repr__(self) -> str:
         return f"TrainingArguments({', '.join(f'{name}={value!r}' for name, value in self.items())})"
-
-
-def check_others(options: dict[str, Any]) -> None:
-    """InputTypeError for an option that is not known, InputError for one of transformers that would change the result."""
-    for name, value in options.items():
-        if name not in WITHOUT_EFFECT:
-            known = ", ".join(READERS)
-            raise InputTypeError(f"TrainingArguments() got an unexpected keyword argument {name!r}. It takes {known}.")
-        harmless = WITHOUT_EFFECT[name]
-        if harmless is not None:
-            check_without_effect(name, getattr(value, "value", value), harmless)

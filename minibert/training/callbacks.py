@@ -19,10 +19,22 @@ from typing import Any
 
 from ..errors import CheckpointError, InputError, InputTypeError, read_flag, short_repr, strict_arguments
 from .option_readers import read_count, read_real
+from .overrides import check_events
 
 REDRAW_SECONDS = 0.1
 EVENTS = (
-    *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_step_begin", "on_step_end"),
+    *(
+        "on_init_end",
+        "on_optimizer_step",
+        "on_prediction_step",
+        "on_predict",
+        "on_train_begin",
+        "on_train_end",
+        "on_epoch_begin",
+        "on_epoch_end",
+        "on_step_begin",
+        "on_step_end",
+    ),
     *("on_evaluate", "on_save", "on_log"),
 )
 
@@ -90,6 +102,9 @@ class TrainerCallback:
     `processing_class`, and `metrics` or `logs`. The model has the weights of this step at `on_epoch_end`, `on_evaluate`,
     `on_save` and `on_train_end`; at other points some of them are older."""
 
+    def on_init_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """After the Trainer is constructed."""
+
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Before the first step."""
 
@@ -105,11 +120,20 @@ class TrainerCallback:
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Before a step."""
 
+    def on_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """After a step of the optimizer, before `state` counts it."""
+
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """After a step of the optimizer."""
+        """After a step."""
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any) -> None:
         """After an evaluation."""
+
+    def on_predict(self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any) -> None:
+        """After a `predict`."""
+
+    def on_prediction_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """After each batch of an evaluation, or of a `predict`."""
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """After a checkpoint is written."""
@@ -141,7 +165,9 @@ class EarlyStoppingCallback(TrainerCallback):
             raise InputError("early stopping needs evaluations: set eval_strategy and metric_for_best_model.")
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any) -> None:
-        value = metrics[metric_key(args.metric_for_best_model)]
+        value = metrics.get(metric_key(args.metric_for_best_model))
+        if value is None:  # an evaluation of other rows: the training itself refuses one without the figure
+            return
         if self.best is None or is_better(args, value, self.best, self.threshold):
             self.best, self.count = value, 0
         else:
@@ -236,6 +262,7 @@ def check_callbacks(callbacks: Any) -> list[TrainerCallback]:
     for callback in instances:
         if not any(callable(getattr(callback, event, None)) for event in EVENTS):
             raise InputTypeError(f"a callback has methods such as on_log(args, state, control); got {short_repr(callback)}.")
+        check_events(callback)
     return instances
 
 

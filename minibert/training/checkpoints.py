@@ -4,7 +4,7 @@
         config.json, model.safetensors     the model, as from_pretrained reads it, beside its tokenizer's files
         optimizer.safetensors              both moments of each trained tensor
         trainer_state.json                 steps, losses, evaluations, as transformers has them
-        resume.json                        what decides the result, sums of losses, the files' checksums
+        resume.json                        what decides the result, how far it is, the files' checksums
 
 A checkpoint is written under another name and renamed when all of it is on the disk: whatever kills the training, a folder of
 that name is whole. No generator's state is in it: order, dropout and masks are functions of the seed and the step.
@@ -43,7 +43,7 @@ class Checkpoint(NamedTuple):
     moments: Mapping[str, np.ndarray]
     state: TrainerState
     fingerprint: dict[str, Any]  # a training can be resumed only if all of this is the same
-    progress: dict[str, Any]  # sums of losses, and whether a callback has stopped the training
+    progress: dict[str, Any]  # the epoch and its steps, sums of losses, whether a callback has stopped the training
 
 
 def checkpoint_folders(output_dir: Path) -> list[Path]:

@@ -72,6 +72,23 @@ class Rows:
         return sha.hexdigest()
 
 
+def evaluation_rows(dataset: Any) -> Rows | dict[str, Rows]:
+    """`eval_dataset`: one data set, or a dictionary of several, which has rows, or columns, where one of columns has values."""
+    if isinstance(dataset, Mapping) and "input_ids" not in dataset and any(map(has_rows, dataset.values())):
+        return {str(name): Rows(f"eval_dataset[{name!r}]", rows) for name, rows in dataset.items()}
+    return Rows("eval_dataset", dataset)
+
+
+def has_rows(values: Any) -> bool:
+    """Whether values are a dictionary of columns, or have a dictionary as their first."""
+    if isinstance(values, Mapping):
+        return True
+    try:
+        return isinstance(values[0], Mapping)
+    except (TypeError, LookupError):
+        return False
+
+
 def length_of(name: str, dataset: Any) -> int:
     indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not isinstance(dataset, (str, bytes))
     if not indexed or getattr(dataset, "shape", None) == ():  # an array of one number has a length that it refuses to say

@@ -44,6 +44,7 @@ def evaluate_rows(
     options: LossOptions,
     seed: int = 0,
     loss_only: bool = False,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """The loss is the mean of the batches', each weighted by its rows, as transformers' is; None without labels."""
     heads = model.loss_heads(model.config)
@@ -59,6 +60,7 @@ def evaluate_rows(
             mask = inputs.get("attention_mask")
             total += head_loss(model, output, batch_labels, mask, options) * len(indices)
             counted += len(indices)
+        on_batch()
         if loss_only:
             continue
         for column, field in zip(outputs, fields):

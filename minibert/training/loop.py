@@ -1,7 +1,7 @@
 """The loop of a training: epochs, steps, and after a step what is due: a log, an evaluation, a checkpoint.
 
-A step's number says everything about it: its epoch, its rows, its dropout, its learning rate. So to resume is to load the
-weights and moments, and to go on counting. `steps.py` does a step, `checkpoints.py` reads and writes.
+A step's number says its dropout and its learning rate; its epoch, and its place there, which rows it reads. So to resume is to
+load the weights and moments, and to go on counting. `steps.py` does a step, `checkpoints.py` reads and writes.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class TrainingLoop:
             trainer.model, self.args, rows, trainer.data_collator, total_steps, trainer.peft_config, trainer.teacher
         )
         self.loss_sum, self.loss_steps, self.total_loss = 0.0, 0, 0.0
+        self.epoch, self.epoch_steps = 0, 0  # which one is under way, and how many of its steps are done
         self.fingerprint: dict[str, Any] | None = None
         trainer.control = TrainerControl()
         trainer.state = TrainerState(
@@ -80,8 +81,8 @@ class TrainingLoop:
             trainer.notify("on_train_begin")
             if self.args.eval_on_start and not state.global_step:
                 self.evaluate()
-            while state.global_step < state.max_steps and not trainer.control.should_training_stop:
-                self.run_epoch(state.global_step // self.steps_per_epoch)
+            while self.epoch < state.num_train_epochs and self.goes_on():
+                self.run_epoch()
         finally:
             self.refresh_model()
         if self.args.load_best_model_at_end and state.best_model_checkpoint is not None:
@@ -93,30 +94,46 @@ class TrainingLoop:
         trainer.notify("on_train_end")
         return loss
 
-    def run_epoch(self, epoch: int) -> None:
-        trainer, state, size = self.trainer, self.trainer.state, self.args.gradient_accumulation_steps
-        batches = self.epoch_batches(epoch)
-        first = state.global_step - epoch * self.steps_per_epoch
-        if not first:
+    def goes_on(self) -> bool:
+        state = self.trainer.state
+        return state.global_step < state.max_steps and not self.trainer.control.should_training_stop
+
+    def run_epoch(self) -> None:
+        """The epoch that is under way, up to its end."""
+        trainer, size = self.trainer, self.args.gradient_accumulation_steps
+        batches = self.epoch_batches(self.epoch)
+        if not self.epoch_steps:
             trainer.notify("on_epoch_begin")
-        for index in range(first, self.steps_per_epoch):
+        ends = False
+        while not ends and self.goes_on():
             trainer.control.clear()
             trainer.notify("on_step_begin")
-            result = self.step(batches[index * size : (index + 1) * size])
-            state.epoch = state.global_step / self.steps_per_epoch
-            ends = index == self.steps_per_epoch - 1
-            self.set_due(ends)
+            result = self.step(batches[self.epoch_steps * size : (self.epoch_steps + 1) * size])
+            self.set_due()
             trainer.notify("on_step_end", loss=result.loss)
-            if ends or trainer.control.should_epoch_stop:
-                self.refresh_model()
-                trainer.notify("on_epoch_end")
+            ends = self.epoch_ends()
+            if ends:
+                self.end_epoch()
             self.do_due(result)
-            if (
-                trainer.control.should_training_stop
-                or trainer.control.should_epoch_stop
-                or state.global_step >= state.max_steps
-            ):
-                break
+            if not ends and self.epoch_ends():  # since on_step_end, after a log, an evaluation or a checkpoint
+                ends = True
+                trainer.control.clear()
+                self.end_epoch()
+                self.do_due(result)
+
+    def epoch_ends(self) -> bool:
+        """With its last step, or because a callback stops it or the training."""
+        return self.epoch_steps == self.steps_per_epoch or self.trainer.control.should_epoch_stop or not self.goes_on()
+
+    def end_epoch(self) -> None:
+        """What is due after each epoch. The next step is the first of the next one."""
+        args, control = self.args, self.trainer.control
+        self.epoch, self.epoch_steps = self.epoch + 1, 0
+        control.should_log |= args.logging_strategy == "epoch"
+        control.should_evaluate |= args.eval_strategy == "epoch"
+        control.should_save |= args.save_strategy == "epoch"
+        self.refresh_model()
+        self.trainer.notify("on_epoch_end")
 
     def step(self, batches: list) -> StepResult:
         state = self.trainer.state
@@ -126,28 +143,31 @@ class TrainingLoop:
             folders = checkpoint_folders(self.output_dir)
             last = f"The last good checkpoint is {folders[-1]}." if folders else "There is no checkpoint yet."
             raise TrainingError(f"{error} {last}") from None
+        self.trainer.notify("on_optimizer_step")
         state.global_step += 1
+        self.epoch_steps += 1
+        state.epoch = (self.epoch * self.steps_per_epoch + self.epoch_steps) / self.steps_per_epoch
         self.loss_sum += result.loss
         self.loss_steps += 1
         self.total_loss += result.loss
         return result
 
-    def set_due(self, epoch_ends: bool) -> None:
-        """What is due after this step; callbacks may change it."""
+    def set_due(self) -> None:
+        """What is due after this step, whether an epoch ends or not; callbacks may change it."""
         args, state, control = self.args, self.trainer.state, self.trainer.control
 
         def due(strategy: str, interval: int) -> bool:
-            return epoch_ends if strategy == "epoch" else strategy == "steps" and state.global_step % interval == 0
+            return strategy == "steps" and state.global_step % interval == 0
 
-        last = state.global_step >= state.max_steps
         control.should_log = due(args.logging_strategy, state.logging_steps)
         control.should_log |= args.logging_first_step and state.global_step == 1
-        control.should_evaluate = due(args.eval_strategy, state.eval_steps) or (last and args.eval_strategy == "epoch")
-        control.should_save = due(args.save_strategy, state.save_steps) or (last and args.save_strategy in ("steps", "epoch"))
+        control.should_evaluate = due(args.eval_strategy, state.eval_steps)
+        control.should_save = due(args.save_strategy, state.save_steps)
+        control.should_save |= args.save_strategy == "steps" and state.global_step >= state.max_steps
 
     def do_due(self, result: StepResult) -> None:
         control = self.trainer.control
-        if control.should_log:
+        if control.should_log and self.loss_steps:
             loss = self.loss_sum / self.loss_steps
             self.loss_sum, self.loss_steps = 0.0, 0
             self.trainer.log({"loss": loss, "grad_norm": result.grad_norm, "learning_rate": result.learning_rate})
@@ -183,7 +203,10 @@ class TrainingLoop:
         trainer, state = self.trainer, self.trainer.state
         self.refresh_model()
         state.stateful_callbacks = callback_states(trainer.callbacks)
+        ends = trainer.control.should_epoch_stop and self.epoch_steps > 0
         progress = {
+            "epoch": self.epoch + ends,
+            "epoch_steps": 0 if ends else self.epoch_steps,
             "loss_sum": self.loss_sum,
             "loss_steps": self.loss_steps,
             "total_loss": self.total_loss,
@@ -204,6 +227,8 @@ class TrainingLoop:
             progress = checkpoint.progress
             self.loss_sum, self.loss_steps = float(progress["loss_sum"]), int(progress["loss_steps"])
             self.total_loss = float(progress["total_loss"])
+            epoch, steps = divmod(checkpoint.state.global_step, self.steps_per_epoch)  # of checkpoints that do not say it
+            self.epoch, self.epoch_steps = int(progress.get("epoch", epoch)), int(progress.get("epoch_steps", steps))
             trainer.control.should_training_stop = bool(progress["stopped"])
             for callback in trainer.callbacks:
                 values = checkpoint.state.stateful_callbacks.get(type(callback).__name__)
@@ -224,9 +249,13 @@ class TrainingLoop:
                 "peft_config": None if self.trainer.peft_config is None else self.trainer.peft_config.to_dict(),
                 "teacher": None if self.trainer.teacher is None else digest_of(self.trainer.teacher),
                 "train_dataset": self.rows.digest(),
-                "eval_dataset": None if eval_rows is None else eval_rows.digest(),
+                "eval_dataset": digest_of_rows(eval_rows),
             }
         return self.fingerprint
+
+
+def digest_of_rows(rows: Rows | dict[str, Rows] | None) -> Any:
+    return {name: one.digest() for name, one in rows.items()} if isinstance(rows, dict) else rows and rows.digest()
 
 
 def digest_of(model: PreTrainedModel) -> str:

@@ -15,28 +15,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import InputError, InputTypeError, check_option_names, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, read_flag, short_repr, strict_arguments
 from ..files import as_folder, write_json
 from ..models.base import PreTrainedModel
-from ..models.quantized import is_quantized
-from ..tensors import check_without_effect
 from .arguments import TrainingArguments
 from .callbacks import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, check_callbacks, is_of_time
 from .checkpoints import STATE, chosen_checkpoint
-from .data import DataCollatorWithPadding, Rows
+from .data import DataCollatorWithPadding, Rows, evaluation_rows
 from .evaluation import EvalPrediction, Evaluation, PredictionOutput, check_metrics, evaluate_rows
-from .hidden_states import teacher_layers
+from .ignored_options import TRAINER_REFUSALS, check_others
 from .loop import TrainingLoop
 from .lora import Adapter, LoraConfig
+from .overrides import check_methods
+from .results import check_split, formatted, print_metrics, write_metrics
 from .steps import loss_options
-
-OTHERS = {  # arguments of transformers' Trainer -> the values that change nothing
-    "model_init": (None,),
-    "compute_loss_func": (None,),
-    "optimizers": (None, (None, None)),
-    "optimizer_cls_and_kwargs": (None,),
-    "preprocess_logits_for_metrics": (None,),
-}
+from .trainer_arguments import NAMES, check_args, check_ignored_keys, check_model, check_prefix, check_teacher
 
 
 class TrainOutput(NamedTuple):
@@ -59,7 +52,7 @@ class Trainer:
     @strict_arguments
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | None = None,
         args: TrainingArguments | None = None,
         data_collator: Callable | None = None,
         train_dataset: Any = None,
@@ -71,13 +64,12 @@ class Trainer:
         teacher: PreTrainedModel | None = None,
         **others: Any,
     ):
-        check_option_names("Trainer", others, (*OTHERS, "tokenizer"))
+        check_methods(self)
+        check_others("Trainer", others, NAMES, TRAINER_REFUSALS, ("tokenizer",))
         former = others.pop("tokenizer", None)
         if former is not None and processing_class is not None:
             raise InputTypeError("tokenizer is the former name of processing_class; got both. Leave tokenizer out.")
         processing_class = former if processing_class is None else processing_class
-        for name, value in others.items():
-            check_without_effect(name, value, OTHERS[name])
         self.model, self.args = check_model(model), check_args(args)
         for name, function in (("data_collator", data_collator), ("compute_metrics", compute_metrics)):
             if function is not None and not callable(function):
@@ -86,14 +78,15 @@ class Trainer:
             raise InputTypeError(f"processing_class must be a tokenizer; got {short_repr(processing_class)}.")
         if peft_config is not None and not isinstance(peft_config, LoraConfig):
             raise InputTypeError(f"peft_config must be minibert's LoraConfig; got {short_repr(peft_config)}.")
-        self.peft_config, self.teacher = peft_config, check_teacher(teacher, model, self.args)
+        self.peft_config, self.teacher = peft_config, check_teacher(teacher, self.model, self.args)
         self.adapter: Adapter | None = None
         self.processing_class, self.compute_metrics = processing_class, compute_metrics
         self.data_collator = data_collator or DataCollatorWithPadding(processing_class)
         self.train_rows = None if train_dataset is None else Rows("train_dataset", train_dataset)
-        self.eval_rows = None if eval_dataset is None else Rows("eval_dataset", eval_dataset)
+        self.eval_rows = None if eval_dataset is None else evaluation_rows(eval_dataset)
         self.callbacks: list[TrainerCallback] = [*check_callbacks(callbacks), ProgressCallback(self.shows_progress)]
         self.state, self.control = TrainerState(), TrainerControl()
+        self.notify("on_init_end")
 
     @property
     def shows_progress(self) -> bool | None:
@@ -102,6 +95,25 @@ class Trainer:
     @strict_arguments
     def add_callback(self, callback: TrainerCallback | type) -> None:
         self.callbacks += check_callbacks([callback])
+
+    @strict_arguments
+    def pop_callback(self, callback: TrainerCallback | type) -> TrainerCallback | None:
+        """Remove a callback, or the first of a class, and return it; None if there is none."""
+        for index, one in enumerate(self.callbacks):
+            if one is callback or type(one) is callback:
+                return self.callbacks.pop(index)
+        return None
+
+    @strict_arguments
+    def remove_callback(self, callback: TrainerCallback | type) -> None:
+        self.pop_callback(callback)
+
+    def is_world_process_zero(self) -> bool:
+        """True: a training is one process."""
+        return True
+
+    def is_local_process_zero(self) -> bool:
+        return True
 
     # --- Training ----------------------------------------------------------------------------------------------------
 
@@ -115,6 +127,7 @@ class Trainer:
         checkpoint, if a loss is NaN or infinite.
         """
         self.args.check()
+        check_methods(self)  # one may have been set since
         if self.train_rows is None:
             raise InputError("train() needs rows to train on; pass train_dataset to the Trainer.")
         if self.args.eval_strategy != "no" and self.eval_rows is None:
@@ -129,11 +142,11 @@ class Trainer:
         rates = {"train_runtime": seconds, "train_steps_per_second": steps / seconds}
         return TrainOutput(self.state.global_step, loss, {"train_loss": loss, **rates, "epoch": self.state.epoch})
 
-    def log(self, figures: dict[str, float]) -> None:
-        """Add figures to `state.log_history`, without those that differ from run to run."""
-        kept = {name: value for name, value in figures.items() if not is_of_time(name)}
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add figures to `state.log_history`, without those that differ from run to run. `start_time` changes nothing."""
+        kept = {name: value for name, value in logs.items() if not is_of_time(name)}
         self.state.log_history.append({**kept, "epoch": self.state.epoch, "step": self.state.global_step})
-        self.notify("on_log", logs=figures)
+        self.notify("on_log", logs=logs)
 
     def notify(self, event: str, **values: Any) -> None:
         """Call the callbacks' methods of this name."""
@@ -148,29 +161,49 @@ class Trainer:
     # --- Evaluation --------------------------------------------------------------------------------------------------
 
     @strict_arguments
-    def evaluate(self, eval_dataset: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """-> {"eval_loss", those of compute_metrics as "eval_NAME", "eval_runtime", "eval_samples_per_second", "epoch"}."""
-        rows = self.eval_rows if eval_dataset is None else Rows("eval_dataset", eval_dataset)
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """-> {"eval_loss", those of compute_metrics as "eval_NAME", "eval_runtime", "eval_samples_per_second", "epoch"}; of a
+        dictionary of data sets, those of each as "eval_DATASET_NAME". `ignore_keys` changes nothing: predictions are the
+        outputs of the head."""
+        rows = self.eval_rows if eval_dataset is None else evaluation_rows(eval_dataset)
         if rows is None:
             raise InputError("evaluate() needs rows; pass eval_dataset to it or to the Trainer.")
+        check_prefix(metric_key_prefix)
+        check_ignored_keys(ignore_keys, self.model)
+        if isinstance(rows, dict):
+            of_each = [
+                self.evaluate(eval_dataset=one.dataset, metric_key_prefix=f"{metric_key_prefix}_{name}")
+                for name, one in rows.items()
+            ]
+            return {name: value for metrics in of_each for name, value in metrics.items()}
         metrics = self.measured(rows, metric_key_prefix, loss_only=self.compute_metrics is None)[1]
         self.log({name: value for name, value in metrics.items() if name != "epoch"})
         self.notify("on_evaluate", metrics=metrics)
         return metrics
 
     @strict_arguments
-    def predict(self, test_dataset: Any, metric_key_prefix: str = "test") -> PredictionOutput:
+    def predict(
+        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
         """-> the logits of all rows, their labels, and the figures of `evaluate` as "test_NAME"."""
+        check_prefix(metric_key_prefix)
+        check_ignored_keys(ignore_keys, self.model)
         evaluation, metrics = self.measured(Rows("test_dataset", test_dataset), metric_key_prefix)
+        self.notify("on_predict", metrics=metrics)
         return PredictionOutput(evaluation.predictions, evaluation.label_ids, metrics)
 
     def measured(self, rows: Rows, prefix: str, loss_only: bool = False) -> tuple[Evaluation, dict[str, float]]:
-        if not isinstance(prefix, str):
-            raise InputTypeError(f"metric_key_prefix must be text; got {short_repr(prefix)}.")
         self.args.check()
+        check_methods(self)
         start, args = time.monotonic(), self.args
         batch_size, options = args.per_device_eval_batch_size, loss_options(args)
-        evaluation = evaluate_rows(self.model, rows, self.data_collator, batch_size, options, args.seed, loss_only)
+
+        def on_batch() -> None:
+            self.notify("on_prediction_step")
+
+        evaluation = evaluate_rows(self.model, rows, self.data_collator, batch_size, options, args.seed, loss_only, on_batch)
         metrics = {} if evaluation.loss is None else {"loss": evaluation.loss}
         if self.compute_metrics is not None and evaluation.label_ids is not None:
             metrics |= check_metrics(self.compute_metrics(EvalPrediction(evaluation.predictions, evaluation.label_ids)))
@@ -182,7 +215,7 @@ class Trainer:
     # --- Saving ------------------------------------------------------------------------------------------------------
 
     @strict_arguments
-    def save_model(self, output_dir: str | PathLike | None = None) -> None:
+    def save_model(self, output_dir: str | PathLike | None = None, _internal_call: bool = False) -> None:
         """Write config.json, model.safetensors and the tokenizer's files, which from_pretrained reads, here and there."""
         folder = as_folder(self.args.output_dir if output_dir is None else output_dir)
         self.model.save_pretrained(folder)
@@ -204,37 +237,20 @@ class Trainer:
         """Write trainer_state.json into output_dir."""
         write_json(Path(self.args.output_dir) / STATE, self.state.to_dict())
 
+    @strict_arguments
+    def log_metrics(self, split: str, metrics: dict[str, float]) -> None:
+        """Print figures, those of `evaluate` for instance; `split` is their name: "train", "eval"."""
+        check_split(split, metrics)
+        print_metrics(split, metrics)
 
-def check_model(model: Any, name: str = "model") -> PreTrainedModel:
-    if not isinstance(model, PreTrainedModel):
-        raise InputTypeError(f"{name} must be a model of minibert, with a head; got {short_repr(model)}.")
-    if not model.loss_heads(model.config):
-        raise InputError(f"a {type(model).__name__} has no head to train; take AutoModelForSequenceClassification or its like.")
-    if is_quantized(model.config):
-        raise InputError("8-bit weights cannot be trained; load the model with kernels='fast', which makes floats of them.")
-    return model
+    @strict_arguments
+    def metrics_format(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """The figures as `log_metrics` prints them."""
+        check_split("all", metrics)
+        return formatted(metrics)
 
-
-def check_teacher(teacher: Any, model: PreTrainedModel, args: TrainingArguments) -> PreTrainedModel | None:
-    if teacher is None:
-        if args.distillation_hidden_weight:
-            raise InputError("distillation_hidden_weight needs the hidden states of a teacher; pass teacher too.")
-        return None
-    teacher = check_model(teacher, "teacher")
-    forms = [[head.form for head in one.loss_heads(one.config)] for one in (teacher, model)]
-    if forms[0] != forms[1] or forms[1][0] not in ("sequence", "token", "choice") or len(forms[1]) > 1:
-        raise InputError(
-            f"a {type(model).__name__} learns from no {type(teacher).__name__}; the heads must be classifiers alike."
-        )
-    if teacher.config.id2label != model.config.id2label and forms[1][0] != "choice":
-        raise InputError("teacher must have the labels of the model, in the same order: set id2label of the model to its own.")
-    teacher_layers(args.distillation_layers, model.config.architecture.layers, teacher.config.architecture.layers)
-    return teacher
-
-
-def check_args(args: Any) -> TrainingArguments:
-    if args is None:
-        return TrainingArguments()
-    if not isinstance(args, TrainingArguments):
-        raise InputTypeError(f"args must be minibert's TrainingArguments; got {short_repr(args)}.")
-    return args
+    @strict_arguments
+    def save_metrics(self, split: str, metrics: dict[str, float], combined: bool = True) -> None:
+        """Write them to SPLIT_results.json in output_dir and, if `combined`, add them to all_results.json there."""
+        check_split(split, metrics)
+        write_metrics(Path(self.args.output_dir), split, metrics, read_flag("combined", combined))

@@ -28,8 +28,7 @@ from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
 from minibert.sentence_transformers import SentenceTransformer, cross_encoder
 from minibert.tokenization.tokenizer import Tokenizer
-from minibert.training.arguments import WITHOUT_EFFECT
-from minibert.training.trainer import OTHERS
+from minibert.training.ignored_options import MEANINGLESS, REFUSALS, TRAINER_REFUSALS
 
 # --- The calls -------------------------------------------------------------------------------------------------------
 
@@ -151,9 +150,9 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
     """The names that **options may have and no signature has: keys of a configuration, settings of a tokenizer, arguments
     of loading. The latter only of classes whose code the others share."""
     if owner is minibert.Trainer and method == "__init__":
-        return ("tokenizer", *OTHERS)
+        return ("tokenizer", *TRAINER_REFUSALS)
     if owner is minibert.TrainingArguments and method == "__init__":
-        return tuple(WITHOUT_EFFECT)
+        return ("evaluation_strategy", *REFUSALS, *MEANINGLESS)
     if method == "from_config":
         return ("kernels", "seed")
     if issubclass(owner, minibert.ModelOutput):

@@ -383,6 +383,11 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     ],
     "Trainer.add_callback": [{"callback": minibert.EarlyStoppingCallback}],
     "Trainer.predict": [{"test_dataset": ROWS}],
+    "Trainer.pop_callback": [{"callback": minibert.EarlyStoppingCallback}],
+    "Trainer.remove_callback": [{"callback": minibert.EarlyStoppingCallback}],
+    "Trainer.log_metrics": [{"split": "eval", "metrics": {"eval_loss": 0.5}}],
+    "Trainer.metrics_format": [{"metrics": {"eval_loss": 0.5}}],
+    "Trainer.save_metrics": [{"split": "eval", "metrics": {"eval_loss": 0.5}}],
     "Trainer.save_model": [{"output_dir": "saved"}],
     "Trainer.save_adapter": [{"output_dir": "saved"}],
     "DataCollatorWithPadding.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
@@ -409,8 +414,8 @@ INTERNAL = {
     "DataCollatorForLanguageModeling": "mask with_key",
     "LoraConfig": "to_dict",
     "Trainer": "log measured notify",
-    "TrainerCallback": "load_state on_epoch_begin on_epoch_end on_evaluate on_log on_save on_step_begin on_step_end on_train_begin"
-    " on_train_end",
+    "TrainerCallback": "load_state on_epoch_begin on_epoch_end on_evaluate on_init_end on_log on_optimizer_step on_predict"
+    " on_prediction_step on_save on_step_begin on_step_end on_train_begin on_train_end",
     "TrainingArguments": "check check_best items warmup_of",
 }
 PARTS = {  # attributes that are no settings: what an object consists of

@@ -198,6 +198,7 @@ TORN = np.array(["a", None], object)
         ),
         (lambda t: BertTokenizer(special={}), "unexpected keyword argument 'special'"),
         (lambda t: t(), "missing 1 required positional argument: 'text'. It takes text, "),
+        (lambda t: t(text_target="q"), r"'text'. It takes text, text_pair, add_special_tokens, .*, return_dict\.$"),
         (lambda t: t.pad(), "missing 1 required positional argument: 'encoded_inputs'"),
         (lambda t: PreTrainedTokenizerFast(tokenizer_file=b"x"), "tokenizer_file must be a path"),
     ],

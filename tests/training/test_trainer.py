@@ -22,6 +22,7 @@ from minibert import (
     TrainingError,
 )
 from minibert.training.data import Rows, epoch_batches
+from minibert.training.ignored_options import MEANINGLESS, REFUSALS, TRAINER_REFUSALS
 
 # --- What is trained -------------------------------------------------------------------------------------------------
 
@@ -328,6 +329,43 @@ def test_a_loss_of_nan_names_the_step_its_rows_and_the_last_checkpoint(tmp_path)
     assert str(caught.value).endswith(last)
 
 
+# --- Figures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parity
+def test_figures_are_printed_and_written_as_by_transformers(tmp_path, capsys):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    metrics = {"eval_loss": 0.123456, "eval_runtime": 62.3456, "eval_samples": 5, "eval_f1": 1.0, "epoch": 2.0}
+    written = {}
+    theirs = transformers.Trainer(
+        transformers.BertModel(transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)),
+        transformers.TrainingArguments(str(tmp_path / "theirs"), use_cpu=True, report_to="none"),
+    )
+    (tmp_path / "theirs").mkdir(exist_ok=True)
+    for trainer in (theirs, trainer_of(tmp_path / "ours")):
+        capsys.readouterr()
+        trainer.log_metrics("eval", metrics)
+        trainer.save_metrics("eval", metrics)
+        trainer.save_metrics("test", {"test_loss": 1.5})
+        trainer.save_metrics("train", {"train_loss": 2.5}, combined=False)
+        written[trainer] = (
+            capsys.readouterr().out,
+            {path.name: json.loads(path.read_text()) for path in (tmp_path / trainer.args.output_dir).glob("*.json")},
+        )
+        assert trainer.is_world_process_zero() and trainer.is_local_process_zero()
+    reference, ours = written.values()
+    assert ours == reference
+
+
+@pytest.mark.parametrize(
+    "split, metrics", [("a/b", {}), ("", {}), (5, {}), ("eval", 5), ("eval", {1: 2}), ("eval", {"a": set()})]
+)
+def test_figures_have_a_name_and_are_a_dictionary(tmp_path, split, metrics):
+    with pytest.raises(InputTypeError, match="split must be a name|metrics must be a dictionary of names and numbers"):
+        trainer_of(tmp_path).save_metrics(split, metrics)
+
+
 # --- Against the reference -------------------------------------------------------------------------------------------
 
 
@@ -406,6 +444,13 @@ ARGUMENTS = {
     "half a step": ({"warmup_steps": 1.5}, InputError, "warmup_steps must be an integer, or a fraction below 1; got 1.5"),
     "another optimizer": ({"optim": "adafactor"}, InputError, "optim must be 'adamw_torch' or .* got 'adafactor'"),
     "half precision": ({"fp16": True}, InputError, "fp16 must be False or None"),
+    "the model alone": ({"save_only_model": True}, InputError, "save_only_model must be False or None: a checkpoint always"),
+    "a former name": (
+        {"evaluation_strategy": "epoch", "eval_strategy": "epoch"},
+        InputTypeError,
+        "evaluation_strategy is the former name of eval_strategy; got both",
+    ),
+    "almost a former name": ({"evalstrategy": "epoch"}, InputTypeError, "Did you mean 'eval_strategy'\\?"),
     "the hub": ({"push_to_hub": True}, InputError, "push_to_hub must be False"),
     "an unknown option": (
         {"learning_rat": 1},
@@ -430,6 +475,23 @@ def test_a_wrong_option_gets_the_rule_and_what_came(mistake):
         TrainingArguments(**options)
 
 
+def test_the_former_name_of_eval_strategy_is_read():
+    assert TrainingArguments(evaluation_strategy="epoch").eval_strategy == "epoch"
+    assert TrainingArguments(per_device_train_batch_size=5).train_batch_size == 5
+    assert TrainingArguments(per_device_eval_batch_size=6).eval_batch_size == 6
+
+
+@pytest.mark.parametrize("name", [*REFUSALS, *TRAINER_REFUSALS])
+def test_each_refusal_has_its_own_reason_and_ends_with_what_to_do(tmp_path, name):
+    refusal = {**REFUSALS, **TRAINER_REFUSALS}[name]
+    with pytest.raises(InputError, match=rf"^{name} must be .*: {refusal.reason}; got 'x'. \w.*\.$") as caught:
+        if name in REFUSALS:
+            TrainingArguments(tmp_path, **{name: "x"})
+        else:
+            Trainer(tiny_model(), TrainingArguments(tmp_path), **{name: "x"})
+    assert str(caught.value).endswith(refusal.fix)
+
+
 def test_an_option_that_is_set_later_is_checked_too(tmp_path):
     trainer = trainer_of(tmp_path)
     trainer.args.learning_rate = "fast"
@@ -443,14 +505,14 @@ def test_the_names_and_defaults_are_those_of_transformers():
     pytest.importorskip("accelerate")
     from dataclasses import fields
 
-    from minibert.training.arguments import READERS, WITHOUT_EFFECT
+    from minibert.training.arguments import READERS
 
     args, own = TrainingArguments(), {"class_weights", "layerwise_lr_decay", "freeze_layers", "group_by_length", "warmup_ratio"}
     own |= {"distillation_temperature", "distillation_weight", "distillation_hidden_weight", "distillation_layers", "kernels"}
     theirs = transformers.TrainingArguments("trainer_output", use_cpu=True)
     names = {field.name for field in fields(theirs)}
     assert set(READERS) - own <= names
-    assert names <= {*READERS, *WITHOUT_EFFECT}
+    assert names <= {*READERS, *REFUSALS, *MEANINGLESS}
     for name in set(READERS) - own:
         reference = getattr(theirs, name)
         if name == "disable_tqdm":  # theirs is decided at once
@@ -480,7 +542,13 @@ TRAINERS = {
     "no function": ({"compute_metrics": 5}, InputTypeError, "compute_metrics must be a function; got 5"),
     "an optimizer": ({"optimizers": (1, 2)}, InputError, "optimizers must be"),
     "two tokenizers": ({"tokenizer": print, "processing_class": print}, InputTypeError, "former name of processing_class; got"),
-    "an unknown one": ({"optimiser": None}, InputTypeError, "unexpected keyword argument 'optimiser'"),
+    "an unknown one": ({"optimiser": None}, InputTypeError, "'optimiser'. It takes model, args, .*, peft_config, teacher\\."),
+    "a model of a function": (
+        {"model": None, "model_init": print},
+        InputError,
+        "model_init must be None: .* Pass model=model_",
+    ),
+    "no model": ({"model": None}, InputTypeError, "model must be a model of minibert, with a head; got None"),
 }
 
 
