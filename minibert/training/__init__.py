@@ -8,10 +8,11 @@
 
     optimizer.py   AdamW and clipping; lazy_rows.py, embeddings that a step does not touch
     schedules.py   the learning rate; freezing.py, which layers learn, and how fast
-    data.py        rows -> batches; masking.py, words to guess
+    data.py        rows -> batches; collators.py, how a caller asks for that; masking.py, words to guess
     steps.py       one step: batches -> gradients -> AdamW
     loop.py        epochs, and what is due after a step; callbacks.py, checkpoints.py
-    trainer.py     `Trainer`, with the options of arguments.py; evaluation.py and metrics.py
+    trainer.py     `Trainer`, with the options of arguments.py; evaluation.py, metrics.py and results.py
+                   ignored_options.py, what transformers has besides; overrides.py, methods that nothing calls
     lora.py        low-rank changes of the weights; head_only.py, a head on a frozen encoder
     tasks.py       what `minibert train` makes of a file's columns; model_card.py, plot.py
 

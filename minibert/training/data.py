@@ -4,24 +4,26 @@
     batch      {"input_ids": (B, T), "attention_mask": (B, T), "labels": (B,)}
 
 The order of an epoch depends on the seed and the epoch's number alone, so a resumed training needs no state of a generator.
-Next: `evaluation.py`, then `trainer.py`.
+Next: `collators.py`, `evaluation.py`, then `trainer.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, short_repr
 from ..models.labels import IGNORED
 from ..tensors import as_array
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "global_attention_mask")
 LABELS = ("labels", "next_sentence_label", "start_positions", "end_positions")
+TOKEN_COLUMNS = (*INPUTS, "special_tokens_mask")  # one value for each token
 TEACHER = "teacher_logits"  # a classifier's logits of the row (C,), learned beside the label
+PADDED = (*TOKEN_COLUMNS, *LABELS, TEACHER)  # columns that may be of several lengths
 LABEL_ALIASES = {"label": "labels", "label_ids": "labels"}  # as transformers' collator has them
 GROUP = 50  # batches whose rows are sorted by length among themselves
 Row = dict[str, Any]
@@ -46,16 +48,21 @@ class Rows:
 
     def __getitem__(self, index: int) -> Row:
         """The row under the names that models take, other columns left out."""
+        row = self.every_column(index)
+        return {name: row[name] for name in (*INPUTS, *LABELS, TEACHER) if name in row}
+
+    def every_column(self, index: int) -> Row:
+        """The same with all columns but those that are None."""
         row = {key: column[index] for key, column in self.dataset.items()} if self.is_columns else self.dataset[index]
         if not isinstance(row, Mapping):
             raise InputTypeError(f"each row of {self.name} must be a dictionary; row {index} is {short_repr(row)}.")
-        names = {LABEL_ALIASES.get(name, name): name for name in row if row[name] is not None}
+        names = {str(LABEL_ALIASES.get(name, name)): name for name in row if row[name] is not None}
         if "input_ids" not in names:
             raise InputError(
                 f"each row of {self.name} must have input_ids; row {index} has {short_repr(list(row))}. "
                 "Tokenize the texts first: dataset = [{**tokenizer(text, truncation=True), 'label': label} for ...]"
             )
-        return {name: row[names[name]] for name in (*INPUTS, *LABELS, TEACHER) if name in names}
+        return {name: row[column] for name, column in names.items()}
 
     def lengths(self) -> np.ndarray:
         """Tokens of each row."""
@@ -138,33 +145,24 @@ def group_by_length(
 # --- Rows -> arrays --------------------------------------------------------------------------------------------------
 
 
-class DataCollatorWithPadding:
-    """Rows -> a batch of arrays, padded to the longest row; labels of tokens are padded with −100, which no loss reads.
+class Padding(NamedTuple):
+    """How the rows of a batch get one length."""
 
-    Under transformers' name. The padding's token is the tokenizer's. `pad_to_multiple_of`, `max_length` and `padding` change
-    nothing here, where padding is not computed.
-    """
-
-    @strict_arguments
-    def __init__(
-        self,
-        tokenizer: Any,
-        padding: Any = True,
-        max_length: Any = None,
-        pad_to_multiple_of: Any = None,
-        return_tensors: Any = "np",
-    ):
-        self.tokenizer = tokenizer
-        self.pad_token_id = getattr(tokenizer, "pad_token_id", None) or 0
-
-    @strict_arguments
-    def __call__(self, features: Sequence[Mapping]) -> dict[str, np.ndarray]:
-        rows = Rows("features", features)
-        return collate([rows[index] for index in range(len(rows))], self.pad_token_id)
+    token_id: int = 0  # of [PAD]
+    label: int = IGNORED  # where there is no token
+    labels_of_tokens: bool = False  # whether each token has a label; else they are of tokens if there are as many
+    strategy: str | None = "longest"  # or "max_length"; None: rows must have one length
+    max_length: int | None = None
+    multiple: int = 1  # of which the length is one
+    side: str = "right"
 
 
-def collate(rows: list[Row], pad_token_id: int) -> dict[str, np.ndarray]:
-    """Rows of the same names -> arrays. Without a mask of their own, all tokens of a row are attended."""
+LONGEST = Padding()
+
+
+def collate(rows: Sequence[Row], padding: Padding = LONGEST) -> dict[str, np.ndarray]:
+    """Rows of the same names -> arrays. Without a mask of their own, all tokens of a row are attended. Columns that are none
+    of a model's are arrays of one shape in all rows."""
     names = set(rows[0])
     for row in rows:
         if set(row) != names:
@@ -172,20 +170,58 @@ def collate(rows: list[Row], pad_token_id: int) -> dict[str, np.ndarray]:
     columns = {name: [as_array(row[name], name) for row in rows] for name in rows[0]}
     if "attention_mask" not in columns:
         columns["attention_mask"] = [np.ones(ids.shape, np.int64) for ids in columns["input_ids"]]
-    paddings = {"input_ids": pad_token_id, **dict.fromkeys(LABELS, IGNORED)}
-    return {name: pad(name, arrays, paddings.get(name, 0)) for name, arrays in columns.items()}
+    values = {"input_ids": padding.token_id, "special_tokens_mask": 1, **dict.fromkeys(LABELS, padding.label)}
+    length = padded_length(columns["input_ids"], padding)
+    of_tokens = {*TOKEN_COLUMNS, *(("labels",) if padding.labels_of_tokens or has_token_labels(columns) else ())}
+    return {
+        name: pad(name, arrays, values.get(name, 0), length if name in of_tokens else None, padding)
+        for name, arrays in columns.items()
+    }
 
 
-def pad(name: str, arrays: list[np.ndarray], value: int) -> np.ndarray:
-    """Arrays of any one number of axes -> one array, each filled up on the right to the largest."""
+def padded_length(ids: list[np.ndarray], padding: Padding) -> int | None:
+    """How many tokens each row has after padding; None: as many as now."""
+    lengths = {array.shape[-1] if array.ndim else 0 for array in ids}
+    if padding.strategy is None:
+        if len(lengths) > 1:
+            raise InputError(
+                f"with padding=False the rows of a batch must have one length; got {min(lengths)} to {max(lengths)} tokens. "
+                "Pass padding=True."
+            )
+        return None
+    length = max(lengths) if padding.max_length is None or padding.strategy != "max_length" else padding.max_length
+    length += -length % padding.multiple
+    if max(lengths) > length and len(lengths) > 1:
+        raise InputError(
+            f"rows are padded to max_length={padding.max_length}; got one of {max(lengths)} tokens. Tokenize with truncation=True."
+        )
+    return max(length, *lengths)
+
+
+def has_token_labels(columns: Mapping[str, list[np.ndarray]]) -> bool:
+    """Whether `labels` are integers, as many in each row as tokens."""
+    labels, ids = columns.get("labels", ()), columns["input_ids"]
+    return bool(labels) and all(one.dtype.kind in "iu" and one.ndim and one.shape == row.shape for one, row in zip(labels, ids))
+
+
+def pad(name: str, arrays: list[np.ndarray], value: int, length: int | None, padding: Padding) -> np.ndarray:
+    """Arrays of any one number of axes -> one array, each filled up to the largest, the last axis to `length` if there is one."""
     if any(array.dtype.kind not in "biuf" for array in arrays) or len({array.ndim for array in arrays}) > 1:
         shapes = sorted({f"{array.dtype} {array.shape}" for array in arrays})
         raise InputError(f"{name} must be numbers, with as many axes in each row; got {short_repr(shapes)}.")
     shape = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays)))
+    if name not in PADDED and any(array.shape != shape for array in arrays):
+        raise InputError(f"{name} is not padded: it must have one length in all rows. Leave it out of the rows, or pad it.")
+    if length is not None and shape:
+        if shape[-1] > length:
+            raise InputError(f"{name} must be no longer than the tokens of its row; got {shape[-1]} for {length} tokens.")
+        shape = (*shape[:-1], length)
     padded = np.full((len(arrays), *shape), value, np.result_type(*arrays))
     for index, array in enumerate(arrays):
-        filled = (slice(index, index + 1), *map(slice, array.shape))
-        padded[filled] = array
+        filled = [slice(index, index + 1), *map(slice, array.shape)]
+        if padding.side == "left" and length is not None and array.ndim:
+            filled[-1] = slice(length - array.shape[-1], length)
+        padded[tuple(filled)] = array
     return padded
 
 
@@ -194,8 +230,7 @@ def load_batch(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Rows of these indices -> what the model takes, and its labels by the names of their arguments. What a collator draws
     at random depends on `key` alone."""
-    if hasattr(collator, "with_key"):
-        collator = collator.with_key(key)
+    collator = collator.with_key(key) if hasattr(collator, "with_key") else collator
     batch = collator([rows[int(index)] for index in indices])
     if not isinstance(batch, Mapping):
         raise InputTypeError(f"data_collator must return a mapping of names to arrays; got {short_repr(batch)}.")

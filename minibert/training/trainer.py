@@ -21,7 +21,8 @@ from ..models.base import PreTrainedModel
 from .arguments import TrainingArguments
 from .callbacks import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, check_callbacks, is_of_time
 from .checkpoints import STATE, chosen_checkpoint
-from .data import DataCollatorWithPadding, Rows, evaluation_rows
+from .collators import DataCollatorWithPadding
+from .data import Rows, evaluation_rows
 from .evaluation import EvalPrediction, Evaluation, PredictionOutput, check_metrics, evaluate_rows
 from .ignored_options import TRAINER_REFUSALS, check_others
 from .loop import TrainingLoop

@@ -124,9 +124,13 @@ def sample(owner: type):
         return owner({"x": np.zeros(3)})
     if owner is minibert.DataCollatorForLanguageModeling:
         return owner(bert_tokenizer(), seed=0)
-    if owner is minibert.DataCollatorWithPadding:
+    if owner in (minibert.DataCollatorWithPadding, minibert.DataCollatorForTokenClassification):
         return owner(bert_tokenizer())
+    if owner is minibert.EvalPrediction:
+        return owner(np.zeros((1, 2)), np.zeros(1))
     if owner in (minibert.LoraConfig, minibert.TrainingArguments, minibert.TrainerCallback, minibert.EarlyStoppingCallback):
+        return owner()
+    if owner is minibert.DefaultDataCollator:
         return owner()
     raise LookupError(f"say here how to construct a {owner.__name__}")
 
@@ -170,6 +174,7 @@ PAIRS = [("a good movie", "the movie is not bad"), ("a", "good")]
 IDS = [[2, 5, 6, 3], [2, 7, 3, 0]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
 ROWS = [{"input_ids": [2, 5, 6, 3], "label": 0}, {"input_ids": [2, 7, 3], "label": 1}]
+TAGGED_ROWS = [{"input_ids": [2, 5, 6, 3], "labels": [-100, 0, 1, -100]}, {"input_ids": [2, 7, 3], "labels": [-100, 1, -100]}]
 TASK_INPUTS = {  # of tasks that take more than a text
     "fill-mask": {"inputs": "a [MASK] movie"},
     "question-answering": {"question": "a movie", "context": "it is not a bad movie"},
@@ -392,6 +397,11 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "Trainer.save_adapter": [{"output_dir": "saved"}],
     "DataCollatorWithPadding.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
     "DataCollatorWithPadding.__call__": [{"features": ROWS}],
+    "DataCollatorForTokenClassification.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
+    "DataCollatorForTokenClassification.__call__": [{"features": TAGGED_ROWS}],
+    "DefaultDataCollator.__init__": [{}],
+    "DefaultDataCollator.__call__": [{"features": ROWS[:1]}],
+    "default_data_collator": [{"features": ROWS[:1]}],
     "DataCollatorForLanguageModeling.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
     "DataCollatorForLanguageModeling.__call__": [{"features": ROWS}],
     "save_pretrained": [{"folder": "saved"}],
@@ -412,6 +422,7 @@ INTERNAL = {
     "CrossEncoder": "scores",
     "AdamW": "check_gradients",
     "DataCollatorForLanguageModeling": "mask with_key",
+    "DataCollatorForTokenClassification": "read_label",
     "LoraConfig": "to_dict",
     "Trainer": "log measured notify",
     "TrainerCallback": "load_state on_epoch_begin on_epoch_end on_evaluate on_init_end on_log on_optimizer_step on_predict"
