@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ ALL_RESULTS = "all_results.json"
 
 
 def check_split(split: Any, metrics: Any) -> None:
-    if not isinstance(split, str) or not split or "/" in split or "\0" in split:
+    if not isinstance(split, str) or not re.fullmatch(r"[\w.-]+", split):
         raise InputTypeError(f"split must be a name such as 'train' or 'eval'; got {short_repr(split)}.")
     if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
         raise InputTypeError(f"metrics must be a dictionary of names and numbers; got {short_repr(metrics)}.")

@@ -126,8 +126,6 @@ def sample(owner: type):
         return owner(bert_tokenizer(), seed=0)
     if owner in (minibert.DataCollatorWithPadding, minibert.DataCollatorForTokenClassification):
         return owner(bert_tokenizer())
-    if owner is minibert.EvalPrediction:
-        return owner(np.zeros((1, 2)), np.zeros(1))
     if owner in (minibert.LoraConfig, minibert.TrainingArguments, minibert.TrainerCallback, minibert.EarlyStoppingCallback):
         return owner()
     if owner is minibert.DefaultDataCollator:
@@ -457,5 +455,9 @@ CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(
 # Of classes; by themselves they load and construct nothing.
 BASES = ("PreTrainedConfig", "PreTrainedModel", "PreTrainedTokenizerBase")
 # Exceptions and warnings Python constructs, members of an Enum its class, and Pipeline is the base of the tasks' classes.
-NO_CALLS = [owner for owner in CLASSES if issubclass(owner, (Exception, enum.Enum)) or owner is minibert.Pipeline]
+NO_CALLS = [  # an EvalPrediction is what a Trainer returns
+    owner
+    for owner in CLASSES
+    if issubclass(owner, (Exception, enum.Enum)) or owner in (minibert.Pipeline, minibert.EvalPrediction)
+]
 ABSTRACT = (PreTrainedConfig, PreTrainedModel)  # of which there are no objects
