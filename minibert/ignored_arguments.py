@@ -69,9 +69,6 @@ LOADING = {  # from_pretrained of models, and pipeline()
     "attn_implementation": Argument(
         one_of(None, "eager", "sdpa"), "None, 'eager' or 'sdpa'", "Attention is exact here whatever its name: leave it out."
     ),
-    "ignore_mismatched_sizes": Argument(
-        one_of(None, False), "False", "A tensor of another shape would be replaced by random numbers: load the class that fits."
-    ),
     "from_tf": PYTORCH_ONLY,
     "from_flax": PYTORCH_ONLY,
     "weights_only": Argument(one_of(None, True), "True", "Nothing from a checkpoint is ever executed: leave it out."),

@@ -19,7 +19,8 @@ from .tensors import check_remote_code, preset_of_dtype
 LOCATION = ("revision", "cache_dir", "token", "local_files_only")
 # Arguments that no function names, beside those of `ignored_arguments.py`
 LOCATING = ("use_auth_token", "subfolder", "force_download", "trust_remote_code", *DOWNLOADING)
-MODEL_OPTIONS = ("dtype", "torch_dtype", "use_safetensors", "add_pooling_layer", "output_loading_info", *LOADING)
+FLAGS = ("use_safetensors", "add_pooling_layer", "output_loading_info", "ignore_mismatched_sizes")
+MODEL_OPTIONS = ("dtype", "torch_dtype", *FLAGS, *LOADING)
 ARGUMENTS = (*LOCATION, *LOCATING, *MODEL_OPTIONS, "kernels", "strict", "config")
 
 
@@ -52,6 +53,7 @@ class ModelOptions(NamedTuple):
     safetensors_only: bool = False
     pooler: bool = True  # whether a bare encoder gets its pooler, if the file has one
     with_info: bool = False  # whether `from_pretrained` returns transformers' loading info too
+    new_shapes: bool = False  # whether tensors of the head that the file has in another shape are new, with a warning
     new_head_seed: int | None = None  # for training: of a head that the file lacks, or has in another shape; without a warning
 
 
@@ -67,7 +69,7 @@ def read_model_options(kernels: Any, strict: Any, options: Mapping[str, Any]) ->
     if len(presets) > 1:
         raise InputError("torch_dtype is the former name of dtype; got both, and they differ. Leave torch_dtype out.")
     preset = next(iter(presets), None)
-    flags = {name: remaining.pop(name, None) for name in ("use_safetensors", "add_pooling_layer", "output_loading_info")}
+    flags = {name: remaining.pop(name, None) for name in FLAGS}
     flags = {name: None if value is None else read_flag(name, value) for name, value in flags.items()}
     chosen = preset if preset is not None and isinstance(kernels, str) and kernels == "auto" else kernels
     return (
@@ -77,6 +79,7 @@ def read_model_options(kernels: Any, strict: Any, options: Mapping[str, Any]) ->
             safetensors_only=flags["use_safetensors"] is True,
             pooler=flags["add_pooling_layer"] is not False,
             with_info=flags["output_loading_info"] is True,
+            new_shapes=flags["ignore_mismatched_sizes"] is True,
         ),
         remaining,
     )

@@ -23,7 +23,7 @@ from ..loading import ModelOptions, locate, read_model_options
 from ..tensors import check_without_effect, is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .call_arguments import check_of_decoders, passed_labels, refuse_source
-from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_shapes, warn_of_new_head
+from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_shapes, mismatched_shapes, warn_of_new_head
 from .checks import check_config, check_is_family, check_same_tensors, warn_of_padding
 from .encoder import NO_INTERMEDIATES, Intermediates, build_encoder, encode
 from .graph_cache import Fields, GraphCache
@@ -175,28 +175,33 @@ class PreTrainedModel(Module):
                 stored.setdefault(original, stored[name])
         missing = cls.optional_tensors(stored, config)
         head = cls.head_shapes(config)
-        if options.new_head_seed is not None:
-            missing = missing + [name for name in head if name in stored and stored[name].shape != head[name]]
+        mismatched: dict[str, tuple] = {}  # of the head, which gets new ones
+        if cls.has_head and (options.new_shapes or options.new_head_seed is not None):
+            mismatched = mismatched_shapes({name: head[name] for name in head if name not in missing}, stored)
         encoder = cls.encoder_shapes(config)
         encoder = quantized_shapes(encoder, names, arch) if quantized else encoder
-        shapes = {**encoder, **{name: head[name] for name in head if name not in missing}}
+        shapes = {**encoder, **{name: head[name] for name in head if name not in missing and name not in mismatched}}
         int8 = int8_names(shapes) if quantized else set()
-        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads, int8)
+        check_tensors(stored, shapes, checkpoint.name, options.strict, names.heads, int8, head if cls.has_head else ())
         tensors = {name: stored[name].array() for name in shapes}
         if quantized:
             tensors, config = adapt(tensors, config, names, make_ops(kernels), bool(tied))
         check_tied(stored, tensors, tied, checkpoint.name)
-        if missing and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
+        if (missing or mismatched) and cls.has_head:  # a bare encoder does without: BERT's pooler is then absent
             if options.new_head_seed is None:
-                warn_of_new_head(checkpoint.name, missing, cls.purpose)
+                warn_of_new_head(checkpoint.name, missing, mismatched, cls.purpose)
             random = generator(options.new_head_seed)
-            tensors |= {name: init_tensor(name, head[name], config, random) for name in missing}
+            tensors |= {name: init_tensor(name, head[name], config, random) for name in (*missing, *mismatched)}
         model = rebuild(cls, config, tensors, kernels)
         prefix, outer = names.prefix if cls.has_head else "", {name for name in head if not names.in_pooler(name)}
+
+        def stored_name(name: str) -> str:
+            return name if name in outer else prefix + name
+
         model.loading_info = {
-            "missing_keys": {name if name in outer else prefix + name for name in missing},
-            "unexpected_keys": {name for name in stored if name not in (*shapes, *cls.tied_weights, *BUFFERS)},
-            "mismatched_keys": set(),
+            "missing_keys": set(map(stored_name, missing)),
+            "unexpected_keys": {name for name in stored if name not in (*shapes, *mismatched, *cls.tied_weights, *BUFFERS)},
+            "mismatched_keys": {(stored_name(name), *two) for name, two in mismatched.items()},
             "error_msgs": [],
         }
         return model

@@ -113,21 +113,19 @@ def check_tensors(
     strict: bool = True,
     heads: tuple[str, ...] = (),
     int8: Collection[str] = (),
+    head_names: Collection[str] = (),
 ) -> None:
     """One WeightsError that lists all tensors that are missing, surplus, or of another shape or type; or nothing.
 
-    Tensors are floats, those named in `int8` int8. Names that begin with one of `heads` are not surplus. Without `strict`,
+    Tensors are floats, those named in `int8` int8, those in `head_names` the model's own head. Names that begin with one of `heads` are not surplus. Without `strict`,
     surplus tensors are a warning.
     """
     allowed = (*COMMON_HEADS, *heads, *BUFFERS)
     missing = [name for name in shapes if name not in stored]
     surplus = [name for name in stored if name not in shapes and not name.startswith(allowed)]
     present = {name: stored[name] for name in shapes if name in stored}
-    wrong_shape = [
-        f"{name} {short_repr(tensor.shape)} for {shapes[name]}"
-        for name, tensor in present.items()
-        if tensor.shape != shapes[name]
-    ]
+    mismatched = mismatched_shapes(shapes, stored)
+    wrong_shape = [f"{name} {short_repr(one)} for {shape}" for name, (one, shape) in mismatched.items()]
     wrong_type = [
         f"{name} {tensor.dtype}"
         for name, tensor in present.items()
@@ -149,7 +147,18 @@ def check_tensors(
     if any(problems.values()):
         lines = "".join(f"\n  {problem}: {', '.join(abbreviate(names))}" for problem, names in problems.items() if names)
         hint = "\nfrom_pretrained(..., strict=False) leaves surplus tensors in the file." if problems["surplus"] else ""
+        if set(mismatched) <= set(head_names) and not (missing or problems["surplus"] or wrong_type):
+            hint = "\nfrom_pretrained(..., ignore_mismatched_sizes=True) makes new ones of another shape, to be trained."
         raise WeightsError(f"the tensors of {source} must be those that its config.json describes:{lines}{hint}")
+
+
+def mismatched_shapes(
+    shapes: Mapping[str, tuple[int, ...]], stored: Mapping[str, StoredTensor]
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Tensors that a file has in another shape -> (its shape there, the one that it must have)."""
+    return {
+        name: (stored[name].shape, shape) for name, shape in shapes.items() if name in stored and stored[name].shape != shape
+    }
 
 
 def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping[str, str], source: str) -> None:
@@ -162,10 +171,12 @@ def check_tied(stored: Mapping, tensors: Mapping[str, np.ndarray], tied: Mapping
                 raise WeightsError(f"{name} must be equal to {original}, which is used for both; in {source} it is not.{hint}")
 
 
-def warn_of_new_head(source: str, missing: list[str], purpose: str) -> None:
+def warn_of_new_head(source: str, missing: list[str], mismatched: Mapping[str, tuple], purpose: str) -> None:
+    new = [*missing, *(f"{name} {short_repr(stored)} for {shape}" for name, (stored, shape) in mismatched.items())]
+    problem = f"was not trained to {purpose}" if missing else "has tensors of the head in another shape"
     warnings.warn(
-        f"{source} was not trained to {purpose}: {', '.join(missing)} are new, at random, and the answers mean nothing "
-        "until they are trained. For features, load it with AutoModel.",
+        f"{source} {problem}: {', '.join(new)} are new, at random, and the answers mean nothing until they are trained. "
+        "For features, load it with AutoModel.",
         MinibertWarning,
         stacklevel=3,
     )

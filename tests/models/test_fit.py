@@ -20,6 +20,7 @@ from minibert import (
     MinibertError,
     MinibertWarning,
     WeightsError,
+    set_seed,
 )
 
 IDS = [[2, 5, 6, 3], [2, 9, 9, 3]]
@@ -127,6 +128,45 @@ def test_a_head_the_checkpoint_never_had_is_new_with_a_warning(model_type, new, 
     with pytest.warns(MinibertWarning, match=f"was not trained to classify: {new}.* load it with AutoModel"):
         model = AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=5)
     assert model(IDS).logits.shape == (2, 5)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "roberta"])
+def test_a_head_of_another_shape_is_new_if_asked_for(model_type, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[test]'")
+    make_checkpoint(tmp_path, model_type, "ForSequenceClassification", num_labels=3)
+    trained = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=r"wrong shape: .*\(3,\) for \(2,\)\n.*ignore_mismatched_sizes=True\) makes new"):
+        AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=2)
+    options = {"num_labels": 2, "ignore_mismatched_sizes": True}
+    set_seed(3)
+    with pytest.warns(
+        MinibertWarning, match=r"has tensors of the head in another shape: .*weight \(3, 8\) for \(2, 8\)"
+    ) as caught:
+        model, info = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True, **options)
+    assert len(caught) == 1 and str(caught[0].message).count(" for (2") == 2
+    _, expected = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True, **options)
+    assert info["mismatched_keys"] == set(expected["mismatched_keys"]) and info["missing_keys"] == expected["missing_keys"]
+    assert info["unexpected_keys"] == set(expected["unexpected_keys"])
+    assert model(IDS).logits.shape == (2, 2)
+    same = [name for name in model.tensors if np.array_equal(model.tensors[name], trained.tensors.get(name))]
+    assert len(same) == len(model.tensors) - 2
+    set_seed(3)
+    with pytest.warns(MinibertWarning):
+        again = AutoModelForSequenceClassification.from_pretrained(tmp_path, **options)
+    assert all(np.array_equal(model.tensors[name], again.tensors[name]) for name in model.tensors)
+    unchanged = AutoModelForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=True)
+    assert np.array_equal(unchanged(IDS).logits, trained(IDS).logits)
+
+
+def test_an_encoder_of_another_shape_is_an_error_all_the_same(tmp_path):
+    make_checkpoint(tmp_path, "bert", "ForSequenceClassification", num_labels=3)
+    for options in ({"intermediate_size": 20}, {"intermediate_size": 20, "ignore_mismatched_sizes": True}):
+        with pytest.raises(WeightsError, match="wrong shape: encoder.layer.0.intermediate") as caught:
+            AutoModelForSequenceClassification.from_pretrained(tmp_path, **options)
+        assert "ignore_mismatched_sizes" not in str(caught.value)
+    with pytest.raises(InputError, match="ignore_mismatched_sizes must be True or False; got 'yes'"):
+        AutoModelForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes="yes")
 
 
 def test_bert_with_neither_pooler_nor_classifier_gets_both_new(tmp_path):

@@ -23,7 +23,6 @@ VALUES = {
     "device_map": ([None, "auto", "cpu", {"": "cpu"}], ["cuda", 0, {"": 0}]),
     "low_cpu_mem_usage": ([None, True, False], ["yes"]),
     "attn_implementation": ([None, "eager", "sdpa"], ["flash_attention_2", 1]),
-    "ignore_mismatched_sizes": ([None, False], [True]),
     "from_tf": ([None, False], [True]),
     "from_flax": ([None, False], [True]),
     "weights_only": ([None, True], [False]),
