@@ -51,6 +51,17 @@ def as_folder(folder: str | os.PathLike) -> Path:
     return Path(path)
 
 
+def check_writable(folder: Path) -> None:
+    """ModelFileError, before hours of work, if a folder cannot be written into, or not be made; nothing is made yet."""
+    above = folder
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise ModelFileError(f"{folder} cannot be written: {above} is no folder. Name another one.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ModelFileError(f"{folder} cannot be written: {above} is read-only for this user. Name another one.")
+
+
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file under another name in the same folder, then rename it: never half a file at `path`.
 

@@ -58,7 +58,7 @@ def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[floa
     from ..training.callbacks import EarlyStoppingCallback
     from ..training.lora import LoraConfig
     from ..training.masking import DataCollatorForLanguageModeling
-    from ..training.tasks import TaskOptions, label_names
+    from ..training.tasks import TaskOptions, check_classes, label_names
     from ..training.trainer import Trainer
     from .train_data import encode_file, read_labeled
 
@@ -73,6 +73,8 @@ def make_trainer(options: argparse.Namespace, task: Any) -> tuple[Any, list[floa
     teacher = load_teacher(options, task)
     known = config if teacher is None else teacher.config
     names = [] if task.read_label is None or task.problem_type == "regression" else label_names(labels, known)
+    if names and task.problem_type != "multi_label_classification":
+        check_classes(labels, options.label_column, taught=bool(teacher or options.teacher_column))
     model = starting_model(options, task, config, checkpoint, names)
     tokenizer = starting_tokenizer(options, model, checkpoint)
     limit = model.config.architecture.max_tokens

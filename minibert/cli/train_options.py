@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import as_folder, check_writable
 from .run import set_threads, threads_of
 from .shared import CommandParser, at_least_one, delimiter_option, thread_count
 
@@ -85,7 +86,8 @@ def add_data_options(group: Any) -> None:
 
 
 def check_options(options: argparse.Namespace, task: Any) -> None:
-    """InputError for options that contradict each other, and for a folder that holds another training."""
+    """InputError for options that contradict each other, and for a folder that holds another training; ModelFileError for one
+    that cannot be written."""
     from ..training.checkpoints import checkpoint_folders
 
     if (options.model is None) == (options.config is None):
@@ -114,6 +116,7 @@ def check_options(options: argparse.Namespace, task: Any) -> None:
         raise InputError("--teacher is for classifiers of texts and tokens.")
     if options.pair_column and task.head != "ForSequenceClassification":
         raise InputError(f"--pair-column does nothing for {options.task}.")
+    check_writable(as_folder(options.output))
     found = checkpoint_folders(Path(options.output))
     if found and not options.resume:
         raise InputError(

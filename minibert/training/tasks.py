@@ -11,6 +11,7 @@ Labels get their names from the data. Next: `model_card.py`; `minibert/cli/train
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -174,6 +175,34 @@ def label_names(labels: Sequence[Any], config: PreTrainedConfig) -> list[str]:
         if count <= max(2 * len(names), len(own)):  # else they are names, such as years
             return own if len(own) >= count else [f"LABEL_{index}" for index in range(count)]
     return own if set(names) <= set(own) else names
+
+
+def check_classes(labels: Sequence[Any], label_column: str, taught: bool) -> None:
+    """InputError for classes of texts, or tags, that are numbers with fractions, or all the same; if there is a teacher, whose
+    answers are learned beside them, they may be the same."""
+    names = list(dict.fromkeys(name for label in labels for name in ([label] if isinstance(label, str) else label)))
+    if any(map(is_fraction, names)) and all(as_number(name) is not None for name in names):
+        raise InputError(
+            f"column {label_column!r} holds numbers with fractions, such as {next(filter(is_fraction, names))}: pass --task "
+            "regression to learn them as numbers. If they are names of classes, add a word to them, such as 'stars 1.5'."
+        )
+    if len(names) == 1 and not taught:
+        raise InputError(
+            f"a classifier learns to tell labels apart; column {label_column!r} holds {names[0]!r} alone. Is another column the "
+            "label's (--label-column)?"
+        )
+
+
+def as_number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None
+
+
+def is_fraction(name: str) -> bool:
+    number = as_number(name)
+    return number is not None and math.isfinite(number) and not number.is_integer()
 
 
 def numbered(label: Any, names: list[str], problem_type: str | None) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError, InputTypeError, read_flag, short_repr, strict_arguments
-from ..files import as_folder, write_json
+from ..files import as_folder, check_writable, write_json
 from ..models.base import PreTrainedModel
 from .arguments import TrainingArguments
 from .callbacks import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, check_callbacks, is_of_time
@@ -133,6 +133,8 @@ class Trainer:
             raise InputError("train() needs rows to train on; pass train_dataset to the Trainer.")
         if self.args.eval_strategy != "no" and self.eval_rows is None:
             raise InputError(f"eval_strategy={self.args.eval_strategy!r} needs rows to evaluate on; pass eval_dataset.")
+        if self.args.save_strategy != "no":
+            check_writable(Path(self.args.output_dir))
         start, loop = time.monotonic(), TrainingLoop(self, self.train_rows)
         checkpoint = chosen_checkpoint(resume_from_checkpoint, Path(self.args.output_dir))
         if checkpoint is not None:

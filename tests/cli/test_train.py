@@ -194,6 +194,38 @@ def test_a_mistake_is_one_line(train, reviews, mistake):
     assert len(err) == 1 and err[0].startswith("minibert: ") and message in err[0]
 
 
+@pytest.mark.parametrize("below", ["", "/out"])
+def test_a_folder_that_cannot_be_written_is_known_before_anything_is_read(train, tmp_path, below):
+    (tmp_path / "file").write_text("here")
+    _, err, _ = train("nowhere.tsv", status=1, folder=f"file{below}")
+    assert err == [f"minibert: {tmp_path}/file{below} cannot be written: {tmp_path}/file is no folder. Name another one."]
+    assert (tmp_path / "file").read_text() == "here"
+
+
+LABELS = {  # what a column holds -> options, the end of the message
+    "the same": (["POS"] * 4, (), "a classifier learns to tell labels apart; column 'label' holds 'POS' alone"),
+    "the same tag": (["O"] * 4, ("--task", "token-classification"), "column 'label' holds 'O' alone"),
+    "numbers": (["1.5", "0.2", "3", "4.0"], (), "numbers with fractions, such as 1.5: pass --task regression"),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_labels_that_are_no_classes_are_one_line(train, tmp_path, case):
+    labels, options, message = LABELS[case]
+    path = write_lines(tmp_path / "labels.tsv", ("text", "label"), [("film", label) for label in labels])
+    _, err, folder = train(path, *options, status=1)
+    assert len(err) == 1 and message in err[0] and not folder.exists()
+
+
+def test_labels_that_look_like_those_are_learned(train, tmp_path):
+    for index, labels in enumerate((["1.0", "2", "1"], ["stars 1.5", "0.2", "stars 2"], ["nan", "inf", "1"])):
+        path = write_lines(tmp_path / "labels.tsv", ("text", "label"), [("a film", label) for label in labels])
+        train(path, "--epochs", "1", folder=f"out{index}")
+    rows = [("a film", "POS"), ("a plot", "POS")]
+    path = write_lines(tmp_path / "labels.tsv", ("text", "label"), rows)
+    train(path, "--task", "multi-label-classification", "--epochs", "1", folder="one")
+
+
 def test_a_label_that_the_training_data_lacks(train, reviews, tmp_path):
     path = write_lines(tmp_path / "dev.tsv", ("text", "label"), [("a film", "POS"), ("a film", "MIXED")])
     _, err, _ = train(reviews, "--eval", path, "--epochs", "1")

@@ -16,6 +16,7 @@ from minibert import (
     EarlyStoppingCallback,
     InputError,
     InputTypeError,
+    ModelFileError,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -575,6 +576,21 @@ def test_what_a_training_lacks_is_named(tmp_path):
         Trainer(tiny_model(), args, eval_dataset=labeled_rows(), compute_metrics=lambda prediction: 0.5).evaluate()
     with pytest.raises(InputError, match="early stopping needs evaluations"):
         trainer_of(tmp_path, callbacks=[EarlyStoppingCallback()]).train()
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_first_step(tmp_path, monkeypatch):
+    class Fails(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            raise AssertionError("a step began")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelFileError, match="file/out cannot be written: .*file is no folder. Name another one"):
+        trainer_of(tmp_path / "file" / "out", callbacks=[Fails]).train()
+    trainer_of(tmp_path / "file" / "out", save_strategy="no").train()  # which writes nothing
+    monkeypatch.setattr("minibert.files.os.access", lambda path, mode: False)  # for root, every folder is writable
+    with pytest.raises(ModelFileError, match="out cannot be written: .* is read-only for this user"):
+        trainer_of(tmp_path / "out", callbacks=[Fails]).train()
+    assert not (tmp_path / "out").exists()
 
 
 def test_words_of_the_vocabulary_are_enough_for_these_rows():
