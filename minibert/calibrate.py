@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import hub
 from .errors import InputError, short_repr, strict_arguments
-from .files import as_folder
+from .files import as_folder, check_apart
 from .kernels.reference import softmax
 from .pipelines import pipeline
 from .training.tasks import label_name, number_of
@@ -44,11 +45,14 @@ def calibrate(
     local_files_only: bool = False,
 ) -> Calibration:
     """A classifier, texts (or pairs) it has not seen and their labels -> the same classifier in `folder`, calibrated: an int8
-    checkpoint of one, else of floats. The other arguments are those of `from_pretrained`."""
+    checkpoint of one, else of floats. It may not be the folder of the model itself. The other arguments are those of
+    `from_pretrained`."""
     folder = as_folder(folder)
     location: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "token": token}
+    location["local_files_only"] = local_files_only
+    check_apart(hub.locate(name, **location).folder, folder)
     options: dict[str, Any] = {"top_k": None, "function_to_apply": "none", "truncation": True}
-    pipe = pipeline("text-classification", name, local_files_only=local_files_only, **location, **options)
+    pipe = pipeline("text-classification", name, **location, **options)
     model, config = pipe.model, pipe.model.config
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         raise InputError(f"only classes of which a text has one have scores to calibrate; {short_repr(name)} has others.")

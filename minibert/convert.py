@@ -24,7 +24,7 @@ from .auto import AutoTokenizer, config_of
 from .config import PreTrainedConfig
 from .convert_longformer import longformer_config, longformer_tensors, write_configs
 from .errors import InputError, short_repr, strict_arguments
-from .files import as_folder, atomic_write
+from .files import as_folder, atomic_write, check_apart
 from .pipelines.sentence_config import LIMITS, files_of, read_steps
 from .weights import WEIGHT_FILES, WEIGHTS, find_weights, open_weights, save_stored, save_tensors
 
@@ -59,13 +59,15 @@ def convert(
 ) -> list[WrittenFile]:
     """A folder, a bundled model or a repository of the hub -> its files in `folder`, the weights as safetensors. With
     to="longformer" a RoBERTa becomes a Longformer, in float32. The other arguments are those of `from_pretrained`. Errors are
-    those of loading: what cannot be loaded is not written."""
+    those of loading: what cannot be loaded is not written. `folder` may be the model's own, but not with `to`."""
     if to not in (None, "longformer"):
         raise InputError(f"to must be 'longformer', or None for the same model; got {short_repr(to)}.")
     folder = as_folder(folder)
     checkpoint = hub.locate(name, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
     steps = read_steps(checkpoint) or [("Transformer", "")]
     model_folder = steps[0][1]
+    if to is not None:  # else the tensors keep their bits, and a folder can be converted in place
+        check_apart(checkpoint.folder, folder, ("", model_folder))
     inner = checkpoint.within(model_folder)
     config_of(inner), AutoTokenizer.from_pretrained(inner)
     weights = [path for step, path in steps if step in ("Transformer", "Dense")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,17 @@ def check_writable(folder: Path) -> None:
         raise ModelFileError(f"{folder} cannot be written: {above} is no folder. Name another one.")
     if not os.access(above, os.W_OK | os.X_OK):
         raise ModelFileError(f"{folder} cannot be written: {above} is read-only for this user. Name another one.")
+
+
+def check_apart(source: str | os.PathLike, folder: str | os.PathLike, parts: Iterable[str] = ("",)) -> None:
+    """InputError if files written into `folder` would overwrite those read from `source`: the two, or one of the folders in
+    them that `parts` names, are one and the same, whatever they are called."""
+    for part in parts:
+        paths = os.path.join(source, part), os.path.join(folder, part)
+        if all(map(os.path.isdir, paths)) and os.path.samefile(*paths):
+            raise InputError(
+                f"an output must not overwrite the input; both are {os.path.normpath(paths[1])}. Name another folder to write into."
+            )
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,6 +9,7 @@ files are copied as they are, and only the Transformer's weights change.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ from . import hub
 from .auto import AutoTokenizer, class_named_by, config_of
 from .config import PreTrainedConfig
 from .errors import InputError, read_flag, strict_arguments
-from .files import as_folder, atomic_write
+from .files import as_folder, atomic_write, check_apart
 from .loading import ModelOptions
 from .models.quantized import METHOD, is_quantized
 from .pipelines.sentence_config import files_of, read_sentence_config
@@ -37,7 +38,8 @@ def quantize(
     strict: bool = True,
 ) -> None:
     """A folder, a bundled model or a repository of the hub -> an int8 checkpoint in `folder`, which
-    `from_pretrained(folder)` maps. The other arguments are those of `from_pretrained`."""
+    `from_pretrained(folder)` maps. It may not be the folder of the model itself. The other arguments are those of
+    `from_pretrained`."""
     location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     rewrite(name, folder, location, ModelOptions("int8", read_flag("strict", strict)), check_is_float)
 
@@ -66,6 +68,7 @@ def rewrite(
     checkpoint = hub.locate(name, **location)
     steps = {path: checkpoint.file(path) for path in files_of(checkpoint)}
     model_folder = read_sentence_config(checkpoint, options.strict).model_folder if steps else ""
+    check_apart(checkpoint.folder, folder, {"", model_folder, *map(os.path.dirname, steps)})
     inner = checkpoint.within(model_folder)
     config = config_of(inner)
     check(config, checkpoint.name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -168,15 +169,20 @@ def run_job(options: argparse.Namespace, source: Any, task: Any, results: Any, f
 
 
 def check_files(options: argparse.Namespace) -> None:
-    """InputError for a value that cannot be a file's name, and for an output that would overwrite the input."""
+    """InputError for a value that cannot be a file's name, and for an output that would overwrite a file that is read."""
+    from ..run.output import WORK_FILES
     from ..run.source import check_path
 
     outputs = [name for name in (options.output, options.errors) if name is not None]
-    for name in (options.input, *outputs):
+    of_tasks = [getattr(options, name) for name, option in options.task_options.items() if option.type is Path]
+    inputs = [options.input, *(name for name in of_tasks if name is not None)]
+    for name in (*inputs, *outputs):
         check_path(name)
+    read = {os.path.realpath(name) for name in inputs if name != "-"}
     for name in outputs:
-        if name != "-" and os.path.realpath(name) == os.path.realpath(options.input):
-            raise InputError(f"an output must not overwrite the input; both are {name}.")
+        for end in ("", *WORK_FILES):
+            if name != "-" and os.path.realpath(name) + end in read:
+                raise InputError(f"an output must not overwrite the input; both are {name}{end}.")
 
 
 def print_summary(state: Any, errors: str | None) -> int:

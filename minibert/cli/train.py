@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, InputError
+from ..files import check_apart
 from ..loading import ModelOptions
 from .run_shared import SIGTERM_STATUS
 from .shared import command, eprint
@@ -31,6 +32,7 @@ def train(options: argparse.Namespace) -> int:
 
     task, folder = TASKS[options.task], Path(options.output)
     check_options(options, task)
+    check_output(options)
     if options.plot:
         check_matplotlib()
     trainer, balance = make_trainer(options, task)
@@ -48,6 +50,14 @@ def train(options: argparse.Namespace) -> int:
     write_card(options, trainer, balance)
     print(folder)
     return 0
+
+
+def check_output(options: argparse.Namespace) -> None:
+    """InputError if the trained model would overwrite one that it is made from."""
+    config_folder = None if options.config is None else os.path.dirname(os.path.abspath(options.config))
+    for source in (options.model, options.tokenizer, options.teacher, config_folder):
+        if source is not None:
+            check_apart(os.path.expanduser(source), options.output)
 
 
 # --- Data, model and trainer -----------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ try:
 except ImportError:  # Windows, where nothing stops two runs from writing one output
     fcntl = None  # type: ignore[assignment]
 
+WORK_FILES = PART, JOURNAL = ".part", ".journal"  # the ends of what is beside an output's name until it is complete
+
 
 class RunState(NamedTuple):
     """How far a run is; a line of the journal."""
@@ -43,7 +45,7 @@ class PartFile:
     """A file that is written under the name `path`.part."""
 
     def __init__(self, path: Path):
-        self.path, self.tmp_path = path, path.with_name(path.name + ".part")
+        self.path, self.tmp_path = path, path.with_name(path.name + PART)
         self.size = 0
         self.file: Any = None  # until it is opened
 
@@ -185,7 +187,7 @@ class Results:
         with translate_write_errors(self):
             if isinstance(output := self.files[0], PartFile):
                 path = output.path
-                journal_path = path.with_name(path.name + ".journal")
+                journal_path = path.with_name(path.name + JOURNAL)
                 if resume and not journal_path.exists() and path.exists() and path.stat().st_mtime_ns >= input_time:
                     self.state = RunState(complete=True)
                     return

@@ -133,6 +133,41 @@ def test_a_command_that_is_not_understood(run, command):
     check_message(run(command, "--no-such-option"), "arguments", 2)
 
 
+@pytest.mark.parametrize("output", ["model", "./model/", "link", "../{}/model"])
+@pytest.mark.parametrize("command", ["quantize", "convert --to", "calibrate", "train", "train --tokenizer", "train --teacher"])
+def test_a_model_is_not_overwritten_by_what_is_made_of_it(run, tmp_path, monkeypatch, command, output):
+    monkeypatch.chdir(tmp_path)
+    folder, output = make_checkpoint(tmp_path / "model"), output.format(tmp_path.name)
+    make_checkpoint(tmp_path / "other")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "rows.tsv").write_text("text\tlabel\ngood\tLABEL_1\nbad\tLABEL_0\n")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    name, *option = command.split()
+    models = ["other", *option, "model"] if name == "train" and option else ["model"]
+    outputs = {
+        "train": ["--train", "rows.tsv", "-o", output, "--model", *models],
+        "calibrate": ["--rows", "rows.tsv", *models, output],
+        "convert": ["--to", "longformer", *models, output],
+        "quantize": [*models, output],
+    }
+    outcome = run(name, *outputs[name])
+    check_message(outcome, f"an output must not overwrite the input; both are {os.path.normpath(output)}. Name another folder")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("end", ["", ".part", ".journal"])
+@pytest.mark.parametrize("option", ["-o", "--errors"])
+def test_a_run_overwrites_no_file_that_it_reads(run, models, tmp_path, monkeypatch, option, end):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"x.csv{end}").write_text("text\ngood\n")
+    arguments = ("--model", str(models["embed"]), "--input-format", "csv", "--task", "sentence-embeddings")
+    message = f"an output must not overwrite the input; both are x.csv{end}."
+    check_message(run("run", *arguments, option, "x.csv", f"./x.csv{end}"), message)
+    (tmp_path / "y.csv").write_text("text\ngood\n")
+    check_message(run("run", *arguments, option, "x.csv", "y.csv", "--ranges", f"x.csv{end}"), message)
+    assert (tmp_path / f"x.csv{end}").read_text() == "text\ngood\n" and len(list(tmp_path.iterdir())) == 2
+
+
 TEXT_OPTIONS = [
     ("embed", "--prompt"),
     ("embed", "--prompt-name"),

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "explanation": {"errors", "files", "kernels", "models", "pipelines", "tokenization", "training"},
     "warmup": {"errors", "auto", "models"},
     "quantize": {"errors", "files", "config", "hub", "auto", "loading", "models", "pipelines"},
-    "calibrate": {"errors", "files", "kernels", "pipelines", "training"},
+    "calibrate": {"errors", "files", "hub", "kernels", "pipelines", "training"},
     "convert": {"errors", "files", "config", "convert_longformer", "auto", "hub", "pipelines", "weights"},
     "convert_longformer": {"errors", "files", "config", "auto", "families", "hub", "models", "tokenization", "weights"},
     "run": {"", "errors", "files", "hub", "kernels", "pipelines"},
