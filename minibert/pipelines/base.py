@@ -21,9 +21,9 @@ from ..tensors import cpu_device
 from ..tokenization.tokenizer import Tokenizer
 from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
 from .task import Task
+from .tokenizer_options import TOKENIZER_OPTIONS, cuts, padded
 
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
-TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
 DEFAULT_IF_NONE = (  # options whose None is as if they were not passed, as in transformers
     "batch_size",
     "padding",
@@ -173,7 +173,7 @@ class Pipeline(Task):
             ids = np.array([self.tokenizer.encode(texts[0], verbose=False)])
             encoded = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         else:
-            options = {"padding": True, "return_tensors": "np", "return_attention_mask": True, "verbose": False, **options}
+            options = {"return_tensors": "np", "return_attention_mask": True, "verbose": False, **padded(options)}
             if cuts(options.get("truncation")) and options.get("max_length") is None:
                 options["max_length"] = self.limit
             encoded = self.tokenizer(texts, **options) if pairs is None else self.tokenizer(texts, pairs, **options)
@@ -224,11 +224,6 @@ def as_list(values: Any) -> list | None:
 def plain(value: Any) -> Any:
     """NumPy's integers, truth values and strings -> Python's; anything else as it is."""
     return value.item() if isinstance(value, (np.integer, np.bool_, np.str_)) else value
-
-
-def cuts(truncation: Any) -> bool:
-    """Whether this value of the tokenizer's option cuts texts; one that is none the tokenizer refuses."""
-    return isinstance(truncation, (bool, str)) and truncation not in (False, "do_not_truncate")
 
 
 def as_text(row: Any) -> str:

@@ -12,9 +12,10 @@ from ..config import PreTrainedConfig
 from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
 from ..kernels.reference import softmax
 from ..models.heads import sigmoid
-from .base import Pipeline, batches, check_choice, check_count, cuts
+from .base import Pipeline, batches, check_choice, check_count
 from .streaming import type_name
 from .task import STRIDE, TRUNCATE, Option
+from .tokenizer_options import cuts
 
 FUNCTIONS: dict[str, Callable] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
 UNSET = object()  # top_k=None means all labels; not giving it, the best one without a list around it

@@ -131,6 +131,59 @@ def test_features_are_theirs(both, model_type):
     assert same(ours(LONG, truncation=True), theirs(LONG, truncation=True))
 
 
+LIMITS = [
+    {"max_length": 5},
+    {"max_length": 5, "truncation": None},
+    {"max_length": 5, "truncation": False},
+    {"max_length": 5, "truncation": "do_not_truncate"},
+    {"max_length": 5, "truncation": True},
+    {"max_length": 5, "padding": False},
+    {"max_length": 5, "padding": "do_not_pad"},
+    {"max_length": 5, "padding": "max_length"},
+    {"max_length": 12, "padding": "max_length"},
+    {"max_length": 5, "padding": "longest"},
+    {"max_length": 5, "padding": True, "truncation": True},
+    {"max_length": 5, "pad_to_multiple_of": 8},
+    {"max_length": 4, "add_special_tokens": False},
+    {"padding": False},
+    {"padding": "do_not_pad"},
+]
+MOVIE = "movie is waiting good [MASK] this life"
+
+
+@pytest.mark.filterwarnings("ignore:.*max_length.* is ignored")
+@pytest.mark.parametrize("options", LIMITS, ids=str)
+def test_a_limit_cuts_where_theirs_does(both, options):
+    theirs, ours = both("text-classification", "bert", "ForSequenceClassification")
+    for text in (MOVIE, [MOVIE, "a"], {"text": MOVIE, "text_pair": "a good movie"}):
+        assert same(ours(text, **options), theirs(text, **options))
+    at_construction = type(ours)(ours.model, ours.tokenizer, **options)
+    assert same(at_construction(MOVIE), theirs(MOVIE, **options))
+    theirs, ours = both("feature-extraction", "bert", "Model")
+    if options.get("padding") != "max_length":  # features of padding, which are not computed here
+        assert same(ours(MOVIE, tokenize_kwargs=options), theirs(MOVIE, tokenize_kwargs=options))
+        assert same(ours([MOVIE, "a"], **options), [theirs(text, tokenize_kwargs=options) for text in (MOVIE, "a")])
+
+
+@pytest.mark.filterwarnings("ignore:.*max_length.* is ignored")
+@pytest.mark.parametrize("options", [{**options, "max_length": 8} for options in LIMITS if "max_length" in options], ids=str)
+def test_a_limit_of_fill_mask_cuts_where_theirs_does(both, options):
+    theirs, ours = both("fill-mask", "bert", "ForMaskedLM")
+    assert same(ours(MOVIE, tokenizer_kwargs=options), theirs(MOVIE, tokenizer_kwargs=options))
+    if options == {"max_length": 8}:
+        assert same(ours(MOVIE, **options), theirs(MOVIE, tokenizer_kwargs=options)) and not same(
+            ours(MOVIE), theirs(MOVIE, tokenizer_kwargs=options)
+        )
+    with pytest.raises(minibert.InputError, match="must have a \\[MASK\\] to fill"):  # which is cut off
+        ours(MOVIE, max_length=5)
+
+
+def test_a_limit_that_padding_makes_void_is_told_of(both):
+    _, ours = both("text-classification", "bert", "ForSequenceClassification")
+    with pytest.warns(minibert.errors.MinibertWarning, match="max_length=5 is ignored, as in transformers"):
+        assert ours(MOVIE, max_length=5, padding=True) == ours(MOVIE)
+
+
 @pytest.mark.parametrize("verdicts", [VERDICTS, {0: "ENTAILMENT", 1: "not_entailment"}], ids=["three", "two"])
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_labels_of_ones_own_are_ranked_as_theirs_are(both, model_type, verdicts):
