@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
 from .errors import ConfigError, InputTypeError, ModelNotFoundError, did_you_mean, short_repr, strict_arguments
-from .files import as_folder, atomic_write, read_json
+from .files import atomic_write, read_json
 
 if TYPE_CHECKING:
     from .hub import Checkpoint
@@ -236,10 +236,12 @@ class PreTrainedConfig:
         return f"{type(self).__name__} {self.to_json_string()}"
 
     @strict_arguments
-    def save_pretrained(self, folder: str | PathLike) -> None:
-        """Write folder/config.json, as `transformers` reads it."""
-        text = self.to_json_string()
-        atomic_write(as_folder(folder) / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+    def save_pretrained(self, save_directory: str | PathLike | None = None, **options: Any) -> None:
+        """Write config.json into a folder, as `transformers` reads it. The options are transformers', and change nothing."""
+        from .loading import saving_folder
+
+        folder, text = saving_folder(save_directory, options), self.to_json_string()
+        atomic_write(folder / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     @classmethod
     @strict_arguments

@@ -111,6 +111,24 @@ TOKENIZER_LOADING = {  # from_pretrained of tokenizers
 TOKENIZER_FLAGS = {  # from_pretrained of tokenizers that have no such flag
     "add_prefix_space": Argument(is_flag, FLAG, "It is of other tokenizers: leave it out.")
 }
+SAVING = {  # save_pretrained of models, configurations, tokenizers and pipelines
+    "push_to_hub": Argument(one_of(None, False), "False", "Upload the folder with huggingface_hub."),
+    "safe_serialization": Argument(one_of(None, True), "True", "Only safetensors are written: leave it out."),
+    "max_shard_size": Argument(
+        lambda value: value is None or isinstance(value, str) or is_integer(value),
+        "a size such as '5GB'",
+        "The weights are one file: leave it out.",
+    ),
+    "is_main_process": Argument(one_of(None, True), "True", "Call it in one process only."),
+    "state_dict": Argument(one_of(None), "None", "model.with_tensors(...) returns a model with other tensors."),
+    "variant": Argument(one_of(None), "None", "Rename the file."),
+    "distributed_checkpoint": Argument(one_of(None, False), "False", "The weights are one file: leave it out."),
+    "save_peft_format": Argument(is_flag, FLAG, "Leave it out."),
+    "save_original_format": Argument(is_flag, FLAG, "Leave it out."),
+    "legacy_format": Argument(one_of(None, False), "None or False", "Leave it out."),
+    "filename_prefix": Argument(one_of(None), "None", "Pass it to save_vocabulary, or rename the files."),
+    **{name: Argument(anything, "anything", "") for name in ("save_function", "token", "repo_id", "private", "commit_message")},
+}
 TOKENIZER_OUTPUTS = ("attention_mask", "token_type_ids", "special_tokens_mask", "offsets_mapping", "length")
 PIPELINE_CALLS = {  # a pipeline's calls
     "verbose": Argument(is_flag, FLAG, "No answer depends on it: leave it out."),

@@ -1,4 +1,5 @@
-"""The arguments that every `from_pretrained` has: where the files are, and which kernels and weights a model gets.
+"""The arguments that every `from_pretrained` has: where the files are, and which kernels and weights a model gets; and
+those of `save_pretrained`.
 
 `locate` and `read_model_options` take what a function did not name itself, and return what they do not know: keys of a
 configuration, or a mistake.
@@ -8,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import hub
-from .errors import ConfigError, InputError, InputTypeError, read_flag, short_repr
-from .files import read_json
-from .ignored_arguments import DOWNLOADING, LOADING, without_ignored
+from .errors import ConfigError, InputError, InputTypeError, check_option_names, read_flag, short_repr
+from .files import as_folder, read_json
+from .ignored_arguments import DOWNLOADING, LOADING, SAVING, without_ignored
 from .tensors import check_remote_code, preset_of_dtype
 
 LOCATION = ("revision", "cache_dir", "token", "local_files_only")
@@ -110,3 +112,12 @@ def read_mapping(name: str, options: Any) -> Mapping[str, Any]:
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
         raise InputTypeError(f"{name} must map names of arguments to their values; got {short_repr(options)}.")
     return options
+
+
+def saving_folder(save_directory: str | PathLike | None, options: Mapping[str, Any]) -> Path:
+    """The arguments of `save_pretrained` -> the folder. `folder` is the former name of `save_directory`."""
+    remaining = without_ignored(options, SAVING)
+    if save_directory is None:
+        save_directory = remaining.pop("folder", None)
+    check_option_names("save_pretrained", remaining, ("save_directory", *SAVING))
+    return as_folder(save_directory)

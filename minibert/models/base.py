@@ -18,9 +18,8 @@ from minibert.kernels.catalog import make_ops
 from .. import hub
 from ..config import PreTrainedConfig, config_of
 from ..errors import InputError, InputTypeError, WeightsError, is_integer, read_flag, refuses, short_repr, strict_arguments
-from ..files import as_folder
-from ..loading import ModelOptions, locate, read_model_options
-from ..tensors import check_without_effect, is_torch_tensor
+from ..loading import ModelOptions, locate, read_model_options, saving_folder
+from ..tensors import is_torch_tensor
 from ..weights import WEIGHTS, open_weights, save_tensors
 from .call_arguments import check_of_decoders, passed_labels, refuse_source
 from .checkpoint import BUFFERS, canonical, check_tensors, check_tied, encoder_shapes, mismatched_shapes, warn_of_new_head
@@ -207,11 +206,10 @@ class PreTrainedModel(Module):
         return model
 
     @strict_arguments
-    def save_pretrained(self, folder: str | PathLike, *, safe_serialization: bool = True) -> None:
-        """Write folder/config.json and folder/model.safetensors: float32, as `transformers` reads them; with
-        kernels="int8", an int8 checkpoint (`quantized.py`). `safe_serialization` must be True: no pickle is written."""
-        check_without_effect("safe_serialization", safe_serialization, (True,), "Only safetensors are written.")
-        folder = as_folder(folder)
+    def save_pretrained(self, save_directory: str | PathLike | None = None, **options: Any) -> None:
+        """Write config.json and model.safetensors into a folder: float32, as `transformers` reads them; with
+        kernels="int8", an int8 checkpoint (`quantized.py`). The options are transformers', and change nothing."""
+        folder = saving_folder(save_directory, options)
         tensors = self.tensors
         changes: dict[str, Any] = {"architectures": [type(self).__name__], "dtype": "float32", "torch_dtype": None}
         if computes_in_int8(self.kernels, self.architecture):

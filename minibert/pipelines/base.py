@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError, InputTypeError, did_you_mean, short_repr, strict_arguments
 from ..families import PRETRAINED
 from ..ignored_arguments import PIPELINE, PIPELINE_CALLS, without_ignored
-from ..loading import ARGUMENTS, MODEL_OPTIONS, check_loaded
+from ..loading import ARGUMENTS, MODEL_OPTIONS, check_loaded, saving_folder
 from ..tensors import cpu_device
 from ..tokenization.tokenizer import Tokenizer
 from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
@@ -157,10 +157,12 @@ class Pipeline(Task):
         return cpu_device()
 
     @strict_arguments
-    def save_pretrained(self, save_directory: str | PathLike) -> None:
-        """Write a folder that `pipeline(model=folder)` loads: the model and the tokenizer."""
-        self.model.save_pretrained(save_directory)
-        self.tokenizer.save_pretrained(save_directory)
+    def save_pretrained(self, save_directory: str | PathLike | None = None, **options: Any) -> None:
+        """Write a folder that `pipeline(model=folder)` loads: the model and the tokenizer. The options are transformers', and
+        change nothing."""
+        folder = saving_folder(save_directory, options)
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     @property
     def limit(self) -> int:

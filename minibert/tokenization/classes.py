@@ -17,7 +17,7 @@ Read next: wordpiece_classes.py; byte_level_classes.py; files/loading.py; ../aut
 from functools import cached_property
 
 from minibert.errors import InputError, InputTypeError, VocabularyError, check_option_names, short_repr, strict_arguments
-from minibert.tensors import check_without_effect
+from minibert.loading import saving_folder
 
 from .call_arguments import as_file, as_list
 from .encoding import pad
@@ -118,15 +118,13 @@ class PreTrainedTokenizerBase(LegacyMethods):
         return loading.load(cls, checkpoint, overrides)
 
     @strict_arguments
-    def save_pretrained(self, save_directory, legacy_format=None, filename_prefix=None, push_to_hub=False):
+    def save_pretrained(self, save_directory=None, legacy_format=None, filename_prefix=None, push_to_hub=False, **options):
         """Write tokenizer.json, tokenizer_config.json and the files that older programs read to a folder; returns their paths.
 
-        The other arguments are transformers', and must be left as they are.
+        The other arguments are transformers', and change nothing.
         """
-        check_without_effect("legacy_format", legacy_format, (None, False))
-        check_without_effect("filename_prefix", filename_prefix, (None,), "Pass it to save_vocabulary, or rename the files.")
-        check_without_effect("push_to_hub", push_to_hub, (False, None), "Upload the folder with huggingface_hub.")
-        return saving.save(self, save_directory)
+        options |= {"legacy_format": legacy_format, "filename_prefix": filename_prefix, "push_to_hub": push_to_hub}
+        return saving.save(self, saving_folder(save_directory, options))
 
     @strict_arguments
     def save_vocabulary(self, save_directory, filename_prefix=None):

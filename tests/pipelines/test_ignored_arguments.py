@@ -10,7 +10,7 @@ from paths import ROOT
 
 import minibert
 from minibert import InputError, InputTypeError, MinibertWarning, WeightsError, pipeline
-from minibert.ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS, TOKENIZER_LOADING
+from minibert.ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS, SAVING, TOKENIZER_LOADING
 from minibert.loading import ARGUMENTS
 
 TEXT = "the movie is good"
@@ -70,6 +70,20 @@ VALUES = {
     "pipeline_class": ([None], [minibert.NerPipeline]),
     "clean_up_tokenization_spaces": ([None, True, False], ["yes"]),
     "binary_output": ([None, False], [True]),
+    "push_to_hub": ([None, False], [True, "name"]),
+    "safe_serialization": ([None, True], [False]),
+    "max_shard_size": ([None, "1MB", 10**9], [True, [1]]),
+    "is_main_process": ([None, True], [False]),
+    "distributed_checkpoint": ([None, False], [True]),
+    "save_peft_format": ([True, False], ["yes"]),
+    "save_original_format": ([True, False], ["yes"]),
+    "legacy_format": ([None, False], [True]),
+    "filename_prefix": ([None], ["my"]),
+    "save_function": ([None, print], []),
+    "token": ([None, "hf_x", True], []),
+    "repo_id": ([None, "owner/name"], []),
+    "private": ([None, True], []),
+    "commit_message": ([None, "text"], []),
 }
 
 
@@ -118,6 +132,41 @@ def test_a_value_that_changes_nothing_is_accepted_and_any_other_is_one_error(cal
         with pytest.raises(InputError, match=f"^{name} must be .*; got .*[.] [A-Zm]") as error:
             compute(folder, **{name: value})
         assert table[name].fix in str(error.value)
+
+
+SAVED = {  # what has save_pretrained, of a model's folder
+    "model": load_model,
+    "configuration": minibert.AutoConfig.from_pretrained,
+    "tokenizer": minibert.AutoTokenizer.from_pretrained,
+    "pipeline": lambda folder: pipeline(model=folder),
+}
+
+
+@pytest.mark.parametrize("load", SAVED.values(), ids=SAVED)
+def test_all_that_is_saved_takes_the_same_arguments(load, folder, tmp_path):
+    saved = load(folder)
+
+    def files(*arguments, **options):
+        shutil.rmtree(tmp_path / "saved", ignore_errors=True)
+        saved.save_pretrained(*arguments, **options)
+        return {path.name: path.read_bytes() for path in (tmp_path / "saved").iterdir()}
+
+    expected = files(tmp_path / "saved")
+    assert files(save_directory=tmp_path / "saved") == files(folder=str(tmp_path / "saved")) == expected
+    harmless = {name: VALUES[name][0][-1] for name in SAVING}
+    assert files(tmp_path / "saved", **harmless) == expected
+    for name in SAVING:
+        for value in VALUES[name][0]:
+            assert files(tmp_path / "saved", **{name: value}) == expected
+        for value in VALUES[name][1]:
+            with pytest.raises(InputError, match=f"^{name} must be .*; got .*[.] [A-Zm]"):
+                saved.save_pretrained(tmp_path / "new", **{name: value})
+    for arguments in ({}, {"save_directory": None}):
+        with pytest.raises(InputTypeError, match="a folder is named by a string or a path; got NoneType"):
+            saved.save_pretrained(**arguments)
+    with pytest.raises(InputTypeError, match="'save_dir'.* Did you mean 'save_directory'"):
+        saved.save_pretrained(save_dir=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_argument_that_nobody_knows_is_an_error_about_arguments(folder):
@@ -361,6 +410,7 @@ COLUMNS = {
     "tokenizers": TOKENIZER_LOADING,
     "pipelines and their calls": PIPELINE_CALLS,
     "pipelines": {name: argument for name, argument in PIPELINE.items() if name not in PIPELINE_CALLS},
+    "every `save_pretrained`": SAVING,
 }
 
 

@@ -402,7 +402,8 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
     "default_data_collator": [{"features": ROWS[:1]}],
     "DataCollatorForLanguageModeling.__init__": lambda bench, owner: [{"tokenizer": bert_tokenizer()}],
     "DataCollatorForLanguageModeling.__call__": [{"features": ROWS}],
-    "save_pretrained": [{"folder": "saved"}],
+    "save_pretrained": [{"save_directory": "saved"}],
+    **{f"{name}.save_pretrained": [{"folder": "saved"}] for name in ("SentenceEncoder", "Reranker")},
 }
 
 # Public by their names, yet no calls of a user's: other modules of the package call them, with arguments that are checked.
