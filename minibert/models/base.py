@@ -269,6 +269,10 @@ class PreTrainedModel(Module):
         output = self.output_class(**fields)
         return output if return_dict is None or read_flag("return_dict", return_dict) else output.to_tuple()
 
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """The call, by its name in torch."""
+        return self(*inputs, **options)
+
     def pack(
         self,
         input_ids: Any = None,

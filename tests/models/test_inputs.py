@@ -62,6 +62,27 @@ def test_rows_that_are_wholly_masked_have_finite_answers_and_change_no_other(mod
     assert np.isfinite(model(ids, np.zeros_like(ids))[0]).all()
 
 
+def test_a_row_that_is_wholly_masked_is_its_first_token_alone(model):
+    """As the README says where it lists what differs from transformers."""
+    ids = np.random.default_rng(0).integers(5, 30, shaped(model, 3, 6))
+    mask = np.ones_like(ids)
+    mask[1] = 0
+    masked, alone = model(ids, mask, output_hidden_states=True), model(ids[1:2, ..., :1], output_hidden_states=True)
+    for state, expected in zip(masked.hidden_states, alone.hidden_states):
+        rows = state.reshape(*ids.shape, -1)[1]
+        assert not rows[..., 1:, :].any() and rows[..., :1, :].all()
+        if not model.architecture.windows:  # a Longformer's token does not see itself
+            assert np.allclose(rows[..., :1, :], expected, atol=1e-5)
+
+
+def test_forward_is_the_call(model):
+    ids = np.random.default_rng(0).integers(5, 30, shaped(model, 2, 6))
+    for answer in (model.forward(ids), model.forward(input_ids=ids, attention_mask=np.ones_like(ids))):
+        assert all(map(np.array_equal, answer.to_tuple(), model(ids).to_tuple()))
+    with pytest.raises(InputTypeError, match="got 'inputs'|unexpected keyword argument 'inputs'"):
+        model.forward(inputs=ids)
+
+
 WRONG = {
     "an id below 0": (lambda ids: ids - 1, InputError, "input_ids must be from 0 to"),
     "an id past the end": (lambda ids: ids + 10**6, InputError, "input_ids must be from 0 to"),

@@ -22,7 +22,7 @@ from valid_calls import (
 
 import minibert
 from minibert.config import PreTrainedConfig
-from minibert.ignored_arguments import PIPELINE, TOKENIZER_LOADING
+from minibert.ignored_arguments import PIPELINE, SAVING, TOKENIZER_LOADING
 from minibert.loading import ARGUMENTS, LOCATING, MODEL_OPTIONS
 from minibert.models.base import PreTrainedModel
 from minibert.pipelines import TASKS, pipeline_class
@@ -136,6 +136,7 @@ def call_of_setting(owner: type, name: str) -> Call:
 # What a method passes its **options on to, if that is no method of the same name.
 FURTHER = {
     **{f"Tokenizer.{name}": [Tokenizer.__call__] for name in ("encode", "tokenize", "encode_plus", "batch_encode_plus")},
+    "PreTrainedModel.forward": [PreTrainedModel.__call__],
     "SentenceEncoder.encode_query": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.encode_document": [minibert.SentenceEncoder.encode],
     "SentenceEncoder.stream": [minibert.SentenceEncoder.answered],
@@ -153,6 +154,8 @@ def keys_of(owner: type, method: str) -> tuple[str, ...]:
         return ("tokenizer", *TRAINER_REFUSALS)
     if owner is minibert.TrainingArguments and method == "__init__":
         return ("evaluation_strategy", *REFUSALS, *MEANINGLESS)
+    if method == "save_pretrained" and (issubclass(owner, (PreTrainedModel, PreTrainedConfig, Tokenizer))):
+        return tuple(SAVING)
     if method == "from_config":
         return ("kernels", "seed")
     if issubclass(owner, minibert.ModelOutput):

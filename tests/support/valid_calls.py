@@ -258,6 +258,7 @@ VALID: dict[str, list[dict] | Callable[[Bench, type], list[dict]]] = {
         {**batch_of(owner), "output_attentions": True, **labels_of(owner)},
         {"inputs_embeds": np.ones((*np.shape(batch_of(owner)["input_ids"]), embedding_width(owner)))},
     ],
+    "PreTrainedModel.forward": lambda bench, owner: [batch_of(owner)],
     "PreTrainedModel.intermediates": lambda bench, owner: [
         batch_of(owner),
         {"inputs_embeds": np.ones((*np.shape(batch_of(owner)["input_ids"]), embedding_width(owner)))},
