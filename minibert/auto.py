@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import hub, tokenization
 from .config import PreTrainedConfig, config_from_file, read_config_file
-from .errors import ConfigError, MinibertWarning, VocabularyError, short_repr, strict_arguments
+from .errors import ConfigError, InputTypeError, MinibertWarning, VocabularyError, short_repr, strict_arguments
 from .families import FAMILIES
 from .loading import locate, read_model_options
 from .tokenization.files.loading import load as load_tokenizer
@@ -83,21 +83,28 @@ class AutoTokenizer:
         cls,
         pretrained_model_name_or_path: str | PathLike | hub.Checkpoint,
         *,
+        config: PreTrainedConfig | None = None,
         revision: str | None = None,
         cache_dir: str | PathLike | None = None,
         token: str | bool | None = None,
         local_files_only: bool = False,
         **overrides: Any,
     ) -> Any:
-        """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's."""
+        """The tokenizer of a checkpoint, of the class tokenizer_config.json names, or else of its model's: that of `config` or,
+        if none is passed, of config.json."""
+        if config is not None and not isinstance(config, PreTrainedConfig):
+            raise InputTypeError(
+                f"config must be a configuration; got {short_repr(config)}. Call AutoConfig.from_pretrained(name)."
+            )
         location = {"revision": revision, "cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
         checkpoint, overrides = locate_tokenizer(pretrained_model_name_or_path, {**location, **overrides})
-        return load_tokenizer(tokenizer_class_of(checkpoint), checkpoint, overrides)
+        return load_tokenizer(tokenizer_class_of(checkpoint, config), checkpoint, overrides)
 
 
-def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
-    """The class that a located checkpoint's files name. If they name one that is not known, but have a tokenizer.json whose
-    model minibert has, that file is used as it is, with a MinibertWarning, as transformers does."""
+def tokenizer_class_of(checkpoint: hub.Checkpoint, config: PreTrainedConfig | None = None) -> type:
+    """The class that a located checkpoint's files name; a configuration stands in place of config.json. If they name one that is
+    not known, but have a tokenizer.json whose model minibert has, that file is used as it is, with a MinibertWarning, as
+    transformers does."""
     stated = read_json_of(checkpoint, "tokenizer_config.json").get("tokenizer_class")
     if stated is not None:
         name, source, known = (
@@ -106,7 +113,7 @@ def tokenizer_class_of(checkpoint: hub.Checkpoint) -> type:
             TOKENIZERS,
         )
     else:
-        model_type = read_json_of(checkpoint, "config.json").get("model_type")
+        model_type = read_json_of(checkpoint, "config.json").get("model_type") if config is None else config.model_type
         known = {model_type: family.tokenizer for model_type, family in FAMILIES.items() if family.tokenizer}
         name, source = known.get(str(model_type)), f"model_type {short_repr(model_type)}"
     model_type = model_type_of(checkpoint) if name is None and isinstance(stated, str) else None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .config_values import check_storable, default_labels, inverted, plain, read_config_flag, read_labels
+from .config_values import check_storable, default_labels, plain, read_config_flag, read_label2id, read_labels
 from .errors import ConfigError, InputTypeError, ModelNotFoundError, did_you_mean, short_repr, strict_arguments
 from .files import atomic_write, read_json
 
@@ -110,7 +111,7 @@ class PreTrainedConfig:
         stated = values.pop("model_type", self.model_type)
         if not isinstance(stated, str) or stated != self.model_type:
             raise ConfigError(f"a {type(self).__name__} is of model_type {self.model_type!r}; got {short_repr(stated)}.")
-        values.pop("label2id", None)  # it is the inverse of id2label
+        label2id = values.pop("label2id", None)
         values.setdefault("problem_type", None)
         values.setdefault("architectures", None)
         taken = [name for name in values if hasattr(type(self), name)]
@@ -118,6 +119,10 @@ class PreTrainedConfig:
             raise ConfigError(f"a key may not have the name of a method or property; got {', '.join(taken)}.")
         self.__dict__.update({**self.defaults, **values})
         self.id2label = read_labels(num_labels, id2label)
+        if id2label is not None and label2id is not None:
+            with suppress(ConfigError):  # a file may hold anything there; it names no label
+                if (labels := read_label2id(label2id)) != self.label2id:
+                    self.__dict__["label2id"] = labels
         self.check()
         for name, value in values.items():
             check_storable(name, value)
@@ -139,9 +144,12 @@ class PreTrainedConfig:
         elif name == "id2label":
             value = read_labels(None, value)
         elif name == "label2id":
-            name, value = "id2label", read_labels(None, inverted(value))
+            self.__dict__[name] = read_label2id(value)  # as in transformers, no other labels follow from it
+            return
         else:
             check_storable(name, value)
+        if name == "id2label":
+            self.__dict__.pop("label2id", None)  # it was that of other labels
         object.__setattr__(self, type(self).aliases.get(name, name), value)
 
     def __eq__(self, other: object) -> bool:
@@ -153,7 +161,8 @@ class PreTrainedConfig:
 
     @property
     def label2id(self) -> dict[str, int]:
-        return {label: index for index, label in self.id2label.items()}
+        """The inverse of id2label, unless another was set."""
+        return self.__dict__.get("label2id") or {label: index for index, label in self.id2label.items()}
 
     @property
     def use_return_dict(self) -> bool:
@@ -223,10 +232,10 @@ class PreTrainedConfig:
     @strict_arguments
     def to_json_string(self) -> str:
         """The text of config.json. It holds labels only if they are not the two default ones."""
-        values = self.to_dict()
-        if self.id2label == default_labels(2):
-            del values["id2label"]
-        if self.id2label == default_labels(2) or not all(isinstance(label, str) for label in self.id2label.values()):
+        values, stated = self.to_dict(), "label2id" in self.__dict__
+        if self.id2label == default_labels(2) and not stated:
+            del values["id2label"], values["label2id"]
+        elif not stated and not all(isinstance(label, str) for label in self.id2label.values()):
             del values["label2id"]  # whose keys JSON has as texts
         for name, value in values.items():
             check_storable(name, value)  # a dictionary or a list may have changed since it was set

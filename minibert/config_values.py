@@ -64,9 +64,13 @@ def read_labels(num_labels: int | None, id2label: Mapping | None) -> dict[int, A
     return labels
 
 
-def inverted(label2id: Any) -> dict:
-    """{label: index} -> {index: label}."""
+def read_label2id(label2id: Any) -> dict[str, int]:
+    """{label: index}, with Python's own numbers."""
     try:
-        return {plain(index): label for label, index in label2id.items()}
+        numbers = {plain(label): plain(index) for label, index in label2id.items()}
     except (AttributeError, TypeError):
-        raise ConfigError(f"label2id must map names to 0, 1, 2, ...; got {short_repr(label2id)}.") from None
+        numbers = None
+    if numbers is None or not all(isinstance(label, str) and type(index) is int for label, index in numbers.items()):
+        raise ConfigError(f"label2id must map names to 0, 1, 2, ...; got {short_repr(label2id)}.")
+    check_storable("label2id", numbers)
+    return numbers

@@ -137,6 +137,18 @@ PIPELINE_CALLS = {  # a pipeline's calls
         lambda value: value is None or is_integer(value), "an integer", "minibert.set_num_threads(N) sets how many threads."
     ),
 }
+ANY_PADDING = Argument(
+    one_of(None, True, False, "longest", "max_length", "do_not_pad"),
+    "True, False, 'longest', 'max_length' or 'do_not_pad'",
+    "No answer depends on it: leave it out.",
+)
+
+
+def always_cuts(strategy: str, reason: str) -> Argument:
+    """The option `truncation` of a task that has one way to read long texts, and why it has no other."""
+    return Argument(one_of(None, True, strategy), f"True or {strategy!r}", f"{reason}: leave it out.")
+
+
 PIPELINE = {  # pipeline(), besides LOADING and DOWNLOADING, and the classes of pipelines
     **PIPELINE_CALLS,
     "device": Argument(passes(check_device), "'cpu', -1 or None", "minibert computes on the CPU: leave it out."),

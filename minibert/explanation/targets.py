@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError, InputTypeError
 from ..kernels.reference import softmax
-from ..pipelines.base import Pipeline, as_text
+from ..pipelines.base import Pipeline, as_text, check_labels
 from ..pipelines.fill_mask import FillMaskPipeline
 from ..pipelines.question_answering import QuestionAnsweringPipeline
 from ..pipelines.text_classification import TextClassificationPipeline, as_pair, default_function
@@ -66,6 +66,7 @@ def read_classification(pipe: TextClassificationPipeline, inputs: Any) -> Exampl
     texts = (first,) if pair is None else (first, pair)
     encoding, arrays = encode(pipe, texts)
     logits = pipe.model(**arrays).logits[0]
+    check_labels(pipe.model.config, logits)
     labels, score = pipe.model.config.id2label, default_function(pipe.model.config)
     best = np.argsort(-logits, kind="stable")[:MAX_TARGETS]
     targets = [Target(labels[int(column)], 0, int(column), score) for column in best]
@@ -77,6 +78,7 @@ def read_tokens(pipe: TokenClassificationPipeline, inputs: Any) -> Example:
     text = as_text(inputs)
     encoding, arrays = encode(pipe, (text,))
     logits, labels = pipe.model(**arrays).logits[0], pipe.model.config.id2label
+    check_labels(pipe.model.config, logits)
     best = logits.argmax(axis=1)
     rows = [row for row, special in enumerate(encoding.special_tokens_mask) if not special]
     if not rows:

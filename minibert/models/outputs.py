@@ -16,6 +16,7 @@ class ModelOutput(dict):
 
     fields: tuple[str, ...] = ()
 
+    @strict_arguments
     def __init__(self, **values: Any):
         super().__init__()
         if not values.keys() <= set(self.fields):

@@ -134,7 +134,7 @@ def read_source(
 
     `tokenizer_kwargs` may have options of the tokenizer's calls, such as truncation, which are then options of the task's.
     """
-    from .tokenizer_options import TOKENIZER_OPTIONS
+    from .call_options import TOKENIZER_OPTIONS
 
     calls = without_ignored(options, PIPELINE)
     loading = {name: value for name, value in named.items() if value is not DEFAULTS[name]}

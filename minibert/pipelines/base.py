@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, did_you_mean, short_repr, strict_arguments
+from ..errors import InputError, InputTypeError, short_repr, strict_arguments
 from ..families import PRETRAINED
-from ..ignored_arguments import PIPELINE, PIPELINE_CALLS, without_ignored
-from ..loading import ARGUMENTS, MODEL_OPTIONS, check_loaded, saving_folder
+from ..ignored_arguments import PIPELINE, PIPELINE_CALLS, Argument, without_ignored
+from ..loading import MODEL_OPTIONS, check_loaded, saving_folder
 from ..tensors import cpu_device
 from ..tokenization.tokenizer import Tokenizer
+from .call_options import TOKENIZER_OPTIONS, cuts, instead, padded
 from .streaming import TRUNCATION_HINT, as_rows, in_batches, stream, type_name
 from .task import Task
-from .tokenizer_options import TOKENIZER_OPTIONS, cuts, padded
 
 BATCH = 32  # rows at once for a list: past that, larger products gain little and take more memory
 DEFAULT_IF_NONE = (  # options whose None is as if they were not passed, as in transformers
@@ -32,6 +32,7 @@ DEFAULT_IF_NONE = (  # options whose None is as if they were not passed, as in t
     "is_split_into_words",
     "multi_label",
 )
+STEPS = ("preprocess", "forward", "postprocess")  # that a pipeline of transformers has, each by itself
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
@@ -46,6 +47,7 @@ class Pipeline(Task):
     may_start_from: tuple[str, ...] = PRETRAINED  # purposes of other heads, whose encoders its model may take
     option_names: tuple[str, ...] = ()
     tokenizer_options: tuple[str, ...] = TOKENIZER_OPTIONS
+    ignored_options: Mapping[str, Argument] = {}  # options of other tasks that say what this one does anyway
     former_options: Mapping[str, str] = {}  # an option of older versions of transformers -> what to pass instead
     tokenizer_mapping = ""  # the option that is a dictionary of the tokenizer's options, if there is one
     length_option = "max_length"  # what limits a text's tokens
@@ -71,6 +73,7 @@ class Pipeline(Task):
         self.options = self.read_options(options)
         self.check(self.options)
 
+    @strict_arguments
     def __call__(self, inputs: Any, **options: Any) -> Any:
         options = self.chosen(options) if options else dict(self.options)  # those of the pipeline are checked already
         size = options.pop("batch_size", BATCH if isinstance(inputs, list) else 1)
@@ -84,6 +87,14 @@ class Pipeline(Task):
             raise InputTypeError(f"a pipeline takes {self.inputs}; got {type_name(inputs)}.")
         return self.answers(rows, size, **options)
 
+    @strict_arguments
+    def predict(self, X: Any, **options: Any) -> Any:  # the names of transformers, which are scikit-learn's
+        """The call."""
+        return self(X, **options)
+
+    transform = predict
+
+    @strict_arguments
     def stream(self, inputs: Iterable, **options: Any) -> Iterator:
         """An iterable of any length -> its answers, in order, those of `pipe(iterable)`; see streaming.py.
 
@@ -116,7 +127,7 @@ class Pipeline(Task):
         """
         options = {
             name: plain(value)
-            for name, value in without_ignored(options, PIPELINE_CALLS).items()
+            for name, value in without_ignored(options, self.ignored_options, PIPELINE_CALLS).items()
             if value is not None or name not in DEFAULT_IF_NONE
         }
         more = options.pop(self.tokenizer_mapping, None)
@@ -150,6 +161,10 @@ class Pipeline(Task):
         if "max_length" in self.tokenizer_options and options.get("max_length") is not None:
             least = 0 if "add_special_tokens" in self.tokenizer_options else self.tokenizer.num_special_tokens_to_add()
             check_count("max_length", options["max_length"], least=least)
+
+    def __getattr__(self, name: str) -> Any:  # called only for names that are not there
+        steps = " Its steps are those of tokenizer and model: model(**tokenizer(text, return_tensors='np'))."
+        raise AttributeError(f"a {type(self).__name__} has no {name!r}.{steps if name in STEPS else ''}")
 
     @property
     def device(self) -> Any:
@@ -256,14 +271,6 @@ def check_model(pipeline_class: type[Pipeline], model: Any) -> None:
     )
 
 
-def instead(unknown: list[str], known: Iterable[str]) -> str:
-    """The end of an error about options that a task has not."""
-    elsewhere = [name for name in unknown if name in (*PIPELINE, *ARGUMENTS)]
-    if elsewhere:
-        return f" Pass {', '.join(elsewhere)} to pipeline() instead."
-    return did_you_mean(unknown, [*known, *PIPELINE, *ARGUMENTS])
-
-
 def of_another_library(value: Any) -> str:
     """The end of a message about a model or a tokenizer that is none of minibert's."""
     name = type_name(value)
@@ -273,6 +280,14 @@ def of_another_library(value: Any) -> str:
 def check_count(name: str, value: Any, also: str = "", least: int = 1) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} must be a whole number, {least} or more{also}; got {short_repr(value)}.")
+
+
+def check_labels(config: Any, logits: np.ndarray) -> None:
+    """InputError if labels were set that are fewer than the columns of the logits (..., labels)."""
+    if logits.shape[-1] > config.num_labels:
+        raise InputError(
+            f"config.id2label must name the model's {logits.shape[-1]} labels; got {short_repr(config.id2label)}. Set all of them."
+        )
 
 
 def check_flag(name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
 from ..models.heads import softmax
 from .base import Pipeline, as_list, as_text, batches, check_count
 from .task import TRUNCATE, Option
@@ -39,6 +39,7 @@ class FillMaskPipeline(Pipeline):
 
         return AutoModelForMaskedLM
 
+    @strict_arguments
     def __call__(self, inputs: Any, **options: Any) -> Any:
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer

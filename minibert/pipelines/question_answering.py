@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, short_repr
+from ..errors import InputError, InputTypeError, short_repr, strict_arguments
+from ..ignored_arguments import ANY_PADDING, always_cuts
 from ..models.heads import softmax
 from .base import Pipeline, as_list, batches, check_count, check_flag, check_room
 from .streaming import type_name
@@ -36,6 +37,10 @@ class QuestionAnsweringPipeline(Pipeline):
     task = "question-answering"
     option_names = ("top_k", "doc_stride", "max_answer_len", "max_seq_len", "handle_impossible_answer", "align_to_words")
     tokenizer_options = ()
+    ignored_options = {
+        "padding": ANY_PADDING,
+        "truncation": always_cuts("only_second", "A context that is too long is read in windows"),
+    }
     length_option = "max_seq_len"
     inputs = FORM
     text_input = "context"
@@ -55,6 +60,7 @@ class QuestionAnsweringPipeline(Pipeline):
 
         return AutoModelForQuestionAnswering
 
+    @strict_arguments
     def __call__(self, inputs: Any = None, context: Any = None, *, question: Any = None, **options: Any) -> Any:
         if question is None and context is not None or isinstance(inputs, str):
             question, inputs = inputs, None

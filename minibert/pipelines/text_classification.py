@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..config import PreTrainedConfig
-from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
 from ..kernels.reference import softmax
 from ..models.heads import sigmoid
-from .base import Pipeline, batches, check_choice, check_count
+from .base import Pipeline, batches, check_choice, check_count, check_labels
+from .call_options import cuts
 from .streaming import type_name
 from .task import STRIDE, TRUNCATE, Option
-from .tokenizer_options import cuts
 
 FUNCTIONS: dict[str, Callable] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
 UNSET = object()  # top_k=None means all labels; not giving it, the best one without a list around it
@@ -59,6 +59,7 @@ class TextClassificationPipeline(Pipeline):
 
         return AutoModelForSequenceClassification
 
+    @strict_arguments
     def __call__(self, inputs: Any, **options: Any) -> Any:
         answer = super().__call__(inputs, **options)
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
@@ -89,6 +90,8 @@ class TextClassificationPipeline(Pipeline):
                 logits = self.model(**self.encode(texts, pairs, **tokenizer_options)).logits  # (B, labels)
             else:
                 logits = self.logits_of_windows(texts, pairs, batch_size, stride=stride, **tokenizer_options)
+            if logits.shape[-1] > len(self.model.config.id2label):  # here, as a single text's call passes few functions
+                check_labels(self.model.config, logits)
             for scores in FUNCTIONS[name](logits):
                 yield self.top_labels(scores, top_k)
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
+from ..ignored_arguments import ANY_PADDING, Argument, always_cuts, one_of
 from ..models.heads import softmax
-from .base import Pipeline, as_list, as_text, batches, check_choice, check_count, check_flag, plain
+from .base import Pipeline, as_list, as_text, batches, check_choice, check_count, check_flag, check_labels, plain
 from .task import STRIDE, Option
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
@@ -37,6 +38,11 @@ class TokenClassificationPipeline(Pipeline):
     former_options = {"grouped_entities": "aggregation_strategy='simple'", "ignore_subwords": "aggregation_strategy='first'"}
     option_names = ("aggregation_strategy", "ignore_labels", "stride", "is_split_into_words", "delimiter")
     tokenizer_options = ("max_length",)
+    ignored_options = {
+        "padding": ANY_PADDING,
+        "truncation": always_cuts("longest_first", "A text that is too long is cut, or with stride=... read in windows"),
+        "offset_mapping": Argument(one_of(None), "None", "Offsets are the tokenizer's own: leave it out."),
+    }
     command_options = (
         Option(
             "strategy",
@@ -53,6 +59,7 @@ class TokenClassificationPipeline(Pipeline):
 
         return AutoModelForTokenClassification
 
+    @strict_arguments
     def __call__(self, inputs: Any, **options: Any) -> Any:
         split = plain({**self.options, **options}.get("is_split_into_words"))
         if split is True and isinstance(inputs, list) and not all(isinstance(row, list) for row in inputs):
@@ -88,6 +95,7 @@ class TokenClassificationPipeline(Pipeline):
                 rows, stride=stride or 0, is_split_into_words=is_split_into_words, **tokenizer_options
             )
             scores = softmax(self.run(encoded, batch_size)["logits"])  # (windows, T, labels)
+            check_labels(self.model.config, scores)
             for text, start, stop in zip(rows, bounds[:-1], bounds[1:]):
                 words = None
                 if is_split_into_words:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, MinibertWarning, short_repr
+from ..errors import InputError, InputTypeError, MinibertWarning, short_repr, strict_arguments
+from ..ignored_arguments import ANY_PADDING, always_cuts
 from ..models.heads import softmax
-from .base import Pipeline, as_list, as_text, batches, check_flag, check_room
+from .base import Pipeline, as_list, as_text, batches, check_flag, check_labels, check_room
 from .task import Option
 
 
@@ -25,11 +26,16 @@ class ZeroShotClassificationPipeline(Pipeline):
     task = "zero-shot-classification"
     option_names = ("candidate_labels", "hypothesis_template", "multi_label")
     tokenizer_options = ("max_length",)
+    ignored_options = {
+        "padding": ANY_PADDING,
+        "truncation": always_cuts("only_first", "A text that is too long is cut, the label never"),
+    }
     trained_for = "text-classification"
     command_options = (Option("labels", "the labels to choose from", metavar="A,B,...", parameter="candidate_labels"),)
     required_options = ("labels",)
     answer_types = {"labels": [str], "scores": [float]}
 
+    @strict_arguments
     def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(model, tokenizer, **options)
         names = [str(label).lower() for label in model.config.id2label.values()]
@@ -49,6 +55,7 @@ class ZeroShotClassificationPipeline(Pipeline):
 
         return AutoModelForSequenceClassification
 
+    @strict_arguments
     def __call__(self, sequences: Any, candidate_labels: Any = None, **options: Any) -> Any:  # type: ignore[override]  # transformers' names
         return super().__call__(sequences, **self.with_labels(candidate_labels, options))
 
@@ -82,6 +89,7 @@ class ZeroShotClassificationPipeline(Pipeline):
                 check_room(self, hypotheses, tokenizer_options.get("max_length") or self.limit, "label in its hypothesis")
                 raise
             logits = self.run(encoded, batch_size)["logits"].reshape(len(texts), len(labels), -1)
+            check_labels(self.model.config, logits)
             if multi_label or len(labels) == 1:
                 scores = softmax(logits[..., [self.contradiction, self.entailment]])[..., 1]
             else:

@@ -97,6 +97,8 @@ class CrossEncoder(Settings):
         if options["activation_fn"] is not None:
             self.activation_fn = options["activation_fn"]
 
+    of_texts = "predict"
+
     @property
     def wrapped(self) -> Reranker:
         return self.reranker

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import Any, NoReturn
 
-from ..errors import InputError, read_flag, strict_arguments
+from ..errors import InputError, InputTypeError, read_flag, short_repr, strict_arguments
 from ..pipelines.reranking import Reranker
 from ..pipelines.sentence_encoder import SentenceEncoder
 from ..tensors import check_device, check_without_effect, cpu_device, preset_of_dtype
@@ -16,6 +16,15 @@ from .pool import start_pool, stop_pool
 
 class Settings:
     """The base of SentenceTransformer and CrossEncoder. Settings are those of the object behind it, and may be set."""
+
+    of_texts = "encode"  # the method that takes texts
+
+    @strict_arguments
+    def __call__(self, features: Any = None) -> NoReturn:
+        """InputTypeError that names the method for texts."""
+        raise InputTypeError(
+            f"a {type(self).__name__} is called by its methods, with texts; got {short_repr(features)}. Call {self.of_texts}(texts)."
+        )
 
     @property
     def wrapped(self) -> SentenceEncoder | Reranker:

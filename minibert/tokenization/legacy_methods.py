@@ -32,6 +32,7 @@ class LegacyMethods(Tokenizer):
 
     chat_template = None
 
+    @strict_arguments
     def encode_plus(self, text, text_pair=None, add_special_tokens=True, *, pad_to_max_length=False, **options):
         """A call for one text or pair, as in transformers 4; pad_to_max_length=True is padding="max_length"."""
         is_split = as_flag("is_split_into_words", options.get("is_split_into_words", False))
@@ -43,6 +44,7 @@ class LegacyMethods(Tokenizer):
         options = with_padding(pad_to_max_length, options)
         return self(text, text_pair, add_special_tokens=add_special_tokens, **options)
 
+    @strict_arguments
     def batch_encode_plus(self, batch_text_or_text_pairs, add_special_tokens=True, *, pad_to_max_length=False, **options):
         """A call for a list of texts or pairs, as in transformers 4."""
         texts = batch_text_or_text_pairs

@@ -157,7 +157,7 @@ class Tokenizer(Decoder):
         is_one_row = not batched and return_tensors is None and not return_overflowing_tokens
         return _collect(encodings, returns, is_one_row, return_tensors)
 
-    def encode(self, text, text_pair=None, *positional, verbose=True, **options):
+    def encode(self, text=None, text_pair=None, *positional, verbose=True, **options):
         """The ids of a text or a pair, as a list; options as of a call, which checks them (`strict_arguments` would take
         a tenth of the time of a short text). Those of ENCODE_ORDER may be positional, as in transformers."""
         if text_pair is None and not options and not positional and type(text) is str and (verbose is True or verbose is False):
@@ -184,6 +184,7 @@ class Tokenizer(Decoder):
         options = {"truncation": truncation, "max_length": max_length, "return_offsets": as_flag(*flag), "threads": threads}
         return encode_packed(self, texts, add_special_tokens=as_flag("add_special_tokens", add_special_tokens), **options)
 
+    @strict_arguments
     def tokenize(self, text, pair=None, add_special_tokens=False, **options):
         """The tokens of a text or a pair, as strings; by default without [CLS] and [SEP].
 

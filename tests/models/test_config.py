@@ -10,6 +10,7 @@ import pytest
 from checkpoints import SIZES, make_checkpoint, rewrite_config, small_config
 from damaged_files import CONFIGS
 
+import minibert
 from minibert import (
     AutoConfig,
     BertConfig,
@@ -148,7 +149,8 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     config = small_config(num_labels=np.int64(3), dim=np.int32(16), n_heads=np.uint8(4), initializer_range=np.float32(0.5))
     assert config == small_config(num_labels=3, dim=16, n_heads=4, initializer_range=0.5)
     config.n_layers, config.label2id = np.int64(1), {"a": np.int64(0), "b": np.int64(1)}
-    assert config.id2label == {0: "a", 1: "b"} and type(config.n_layers) is int
+    assert config.label2id == {"a": 0, "b": 1} and type(config.n_layers) is type(config.label2id["b"]) is int
+    config.id2label = {np.int64(0): "a", np.int64(1): "b"}
     config.save_pretrained(tmp_path)
     assert AutoConfig.from_pretrained(tmp_path, n_layers=np.int16(2)).n_layers == 2
 
@@ -215,6 +217,35 @@ def test_labels_set_afterwards_are_checked_and_turned_as_at_first():
     assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
     with pytest.raises(ConfigError, match="without a gap"):
         config.id2label = {1: "yes"}
+
+
+@pytest.mark.parity
+def test_label2id_alone_changes_no_label_there_and_here(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    libraries = transformers, minibert
+    for labels in ({"a": 0}, {"x": 1, "y": 0, "z": 2}):
+        both = [library.BertConfig(id2label={0: "x", 1: "y"}) for library in libraries]
+        for config in both:
+            config.label2id = labels
+            assert (config.num_labels, config.id2label, config.label2id) == (2, {0: "x", 1: "y"}, labels)
+            config.save_pretrained(tmp_path)
+            for library in libraries:
+                read = library.BertConfig.from_pretrained(tmp_path)
+                assert (read.num_labels, read.id2label, read.label2id) == (2, {0: "x", 1: "y"}, labels)
+            config.num_labels = 3
+            assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+
+
+def test_labels_that_are_set_have_their_own_label2id(tmp_path):
+    config = BertConfig(id2label={0: "x", 1: "y"}, label2id={"z": 0})
+    assert config.label2id == {"z": 0} and BertConfig.from_dict(config.to_dict()) == config == copy.deepcopy(config)
+    assert BertConfig.from_dict(config.to_dict(), label2id={"x": 0, "y": 1}).label2id == {"x": 0, "y": 1}
+    config.id2label = {0: "p", 1: "q", 2: "r"}
+    assert config.label2id == {"p": 0, "q": 1, "r": 2}
+    for value in (5, None, "x", [("x", 0)], {"x": "0"}, {0: "x"}, {"x": 0.5}, {"x": True}):
+        with pytest.raises(ConfigError, match="label2id must map names to 0, 1, 2"):
+            config.label2id = value
+        assert BertConfig(id2label={0: "x"}, label2id=value).label2id == {"x": 0}  # as of a file that holds it
 
 
 def test_the_class_of_another_model_type_is_refused(tmp_path):

@@ -132,6 +132,82 @@ def test_a_pipelines_class_checks_its_parts_too(folders):
             TextClassificationPipeline(small_model("bert"), wrong)
 
 
+ALWAYS = {  # what a task does with a text that is too long, and the words in which it refuses another way
+    "zero-shot-classification": ("only_first", "A text that is too long is cut, the label never: leave it out."),
+    "token-classification": (
+        "longest_first",
+        "A text that is too long is cut, or with stride=... read in windows: leave it out.",
+    ),
+    "question-answering": ("only_second", "A context that is too long is read in windows: leave it out."),
+}
+
+
+@pytest.mark.parametrize("task", ALWAYS)
+def test_options_that_say_what_a_task_does_anyway_do_nothing(task, ours, folders):
+    strategy, reason = ALWAYS[task]
+    call, pipe = CALLS.get(task, {"inputs": "a good movie"}), ours(task)
+    expected = pipe(**call)
+    for padding in (True, False, None, "longest", "max_length", "do_not_pad"):
+        for truncation in (True, None, strategy):
+            assert pipe(**call, padding=padding, truncation=truncation) == expected
+            assert pipeline(task, folders[task], padding=padding, truncation=truncation)(**call) == expected
+    for truncation in (False, "do_not_truncate", 1):
+        with pytest.raises(InputError, match=f"^truncation must be True or '{strategy}'; got .*") as error:
+            pipe(**call, truncation=truncation)
+        assert str(error.value).endswith(reason)
+    with pytest.raises(InputError, match="^padding must be True, False, 'longest', 'max_length' or 'do_not_pad'; got 'left'"):
+        pipe(**call, padding="left")
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_no_option_that_does_nothing_is_proposed(task, ours):
+    call, pipe = CALLS.get(task, {"inputs": "a good movie"}), ours(task)
+    if task == "token-classification":
+        assert pipe(**call, offset_mapping=None) == pipe(**call)
+        with pytest.raises(InputError, match="offset_mapping must be None; got .*Offsets are the tokenizer's own"):
+            pipe(**call, offset_mapping=[(0, 1)])
+    else:
+        with pytest.raises(InputTypeError, match="got offset_mapping[.]$"):
+            pipe(**call, offset_mapping=None)
+    if task != "feature-extraction":
+        with pytest.raises(InputTypeError, match="got return_tensors. .* for tensors call the model"):
+            pipe(**call, return_tensors="pt")
+    with pytest.raises(InputTypeError, match="got batch_siz. Did you mean 'batch_size'"):
+        pipe(**call, batch_siz=2)
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_a_call_has_its_inputs_and_no_more(task, ours):
+    pipe = ours(task)
+    for call in (pipe, pipe.stream, pipe.predict, pipe.transform):
+        for arguments in ((), ("a", "b", "c", "d")):
+            with pytest.raises(InputTypeError):
+                call(*arguments)
+    rows = [{"question": "what ?", "context": "a good movie"}] if task == "question-answering" else ["a [MASK] movie"]
+    options = {"candidate_labels": ["a", "b"]} if task == "zero-shot-classification" else {}
+    assert pipe.predict(rows, **options) == pipe.transform(rows, **options) == pipe(rows, **options)
+    for step in ("preprocess", "forward", "postprocess"):
+        with pytest.raises(AttributeError, match=f"has no '{step}'. Its steps are those of tokenizer and model"):
+            getattr(pipe, step)
+    with pytest.raises(AttributeError, match="Pipeline has no 'no_such_name'[.]$"):
+        pipe.no_such_name
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "zero-shot-classification"])
+def test_labels_that_are_fewer_than_the_model_s_are_refused_when_they_are_needed(task, folders):
+    pipe, call = pipeline(task, folders[task]), CALLS.get(task, {"inputs": "a good movie"})
+    names = pipe.model.config.id2label
+    pipe.model.config.id2label = {0: "x", 1: "y"}
+    for answer in (lambda: pipe(**call), lambda: pipe(**call, batch_size=2)):
+        with pytest.raises(InputError, match="config.id2label must name the model's 3 labels; got {0: 'x', 1: 'y'}. Set all"):
+            answer()
+    if task != "zero-shot-classification":
+        with pytest.raises(InputError, match="config.id2label must name the model's 3 labels"):
+            minibert.explain(pipe, "a good movie")
+    pipe.model.config.id2label = names
+    pipe(**call)
+
+
 # --- The settings of the process -------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -175,6 +176,11 @@ def limits(bench, tmp_path, monkeypatch):
     logger.handlers[:] = handlers
 
 
+NO_SIGNATURE = {
+    name for name in CALLS if name.endswith(("=", ".__getitem__")) or name.startswith("pipeline(") and name.endswith("')")
+}  # Python's own
+
+
 def each(calls):
     return pytest.mark.parametrize("call", calls, ids=[call.name for call in calls])
 
@@ -237,6 +243,15 @@ def test_an_unknown_keyword_is_an_input_type_error(call, bench, limits):
             pytest.fail(f"{call.name}: {type(error).__name__}: {error}", pytrace=False)
         else:
             pytest.fail(f"{call.name} takes it", pytrace=False)
+
+
+@each([call for name, call in CALLS.items() if call.options and name not in NO_SIGNATURE])
+def test_too_few_arguments_or_too_many_are_a_minibert_error(call, bench, limits):
+    """A method without any argument is left to Python."""
+    for arguments in ((), (None,) * 60):
+        target = partial(call.target(bench), *arguments)
+        failure = attempt(call._replace(target=lambda bench, target=target: target), bench, {})
+        assert failure is None, f"{call.name} with {len(arguments)} arguments: {failure}"
 
 
 def test_what_counts_as_a_failure(bench, limits, monkeypatch):

@@ -454,8 +454,8 @@ PUBLIC |= {"SentenceTransformer": SentenceTransformer, "CrossEncoder": CrossEnco
     name: getattr(util, name) for name in util.__all__
 }
 CLASSES = [value for value in dict.fromkeys(PUBLIC.values()) if inspect.isclass(value)]  # each once, whatever its names
-# Of classes; by themselves they load and construct nothing.
-BASES = ("PreTrainedConfig", "PreTrainedModel", "PreTrainedTokenizerBase")
+# Of classes, which by themselves load and construct nothing; and calls that only name a method.
+BASES = ("PreTrainedConfig", "PreTrainedModel", "PreTrainedTokenizerBase", "SentenceTransformer()", "CrossEncoder()")
 # Exceptions and warnings Python constructs, members of an Enum its class, and Pipeline is the base of the tasks' classes.
 NO_CALLS = [  # an EvalPrediction is what a Trainer returns
     owner

@@ -6,7 +6,8 @@ import warnings
 import pytest
 from checkpoints import make_checkpoint
 
-from minibert import AutoTokenizer, MinibertWarning, SentenceEncoder, VocabularyError, pipeline
+import minibert
+from minibert import AutoConfig, AutoTokenizer, MinibertWarning, SentenceEncoder, VocabularyError, pipeline
 from minibert.auto import SAME_AS_BERT
 from minibert.cli import main
 from minibert.tokenization import BertTokenizer, FunnelTokenizer, PreTrainedTokenizerFast
@@ -136,3 +137,24 @@ def test_a_sentencepiece_tokenizer_is_one_clear_error(name, model, tmp_path):
         (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
     with pytest.raises(VocabularyError, match=f"says tokenizer_class '{name}', which is sentencepiece's Unigram model"):
         AutoTokenizer.from_pretrained(folder)
+
+
+def test_a_configuration_stands_in_place_of_the_folder_s_own(tmp_path):
+    folder = make_checkpoint(tmp_path / "m", "distilbert")
+    config, settings = minibert.BertConfig(), json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("tokenizer_class", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert type(AutoTokenizer.from_pretrained(folder)) is minibert.DistilBertTokenizer
+    assert (
+        type(AutoTokenizer.from_pretrained(folder, config=AutoConfig.from_pretrained(folder))) is minibert.DistilBertTokenizer
+    )
+    assert type(AutoTokenizer.from_pretrained(folder, config=config)) is minibert.BertTokenizer
+    (folder / "config.json").unlink()
+    assert type(AutoTokenizer.from_pretrained(folder, config=config)) is minibert.BertTokenizer
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "DistilBertTokenizer"}))
+    assert (
+        type(AutoTokenizer.from_pretrained(folder, config=config)) is minibert.DistilBertTokenizer
+    )  # its own word comes first
+    for wrong in ("bert", {}, minibert.BertConfig):
+        with pytest.raises(minibert.InputTypeError, match="config must be a configuration; got"):
+            AutoTokenizer.from_pretrained(folder, config=wrong)

@@ -1,9 +1,13 @@
-"""The options of a tokenizer's call that pipelines take, and what they mean where a batch of texts becomes one array."""
+"""The options of a pipeline's call: those of the tokenizer, with what they mean where texts become one array, and unknown ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ..errors import did_you_mean
+from ..ignored_arguments import DOWNLOADING, LOADING, PIPELINE, PIPELINE_CALLS
+from ..loading import ARGUMENTS
 
 TOKENIZER_OPTIONS = ("truncation", "max_length", "padding", "padding_side", "pad_to_multiple_of", "add_special_tokens")
 
@@ -28,3 +32,14 @@ def padded(options: Mapping[str, Any]) -> dict[str, Any]:
     if has_length and padding != "max_length":
         options.pop("pad_to_multiple_of", None)
     return options
+
+
+def instead(unknown: list[str], known: Iterable[str]) -> str:
+    """The end of an error about options that a task has not. No option that does nothing is proposed for a close name."""
+    elsewhere = [name for name in unknown if name in (*PIPELINE, *ARGUMENTS)]
+    if elsewhere:
+        return f" Pass {', '.join(elsewhere)} to pipeline() instead."
+    if "return_tensors" in unknown:
+        return " Answers are Python's own numbers; for tensors call the model: model(**tokenizer(text, return_tensors='pt'))."
+    idle = {**PIPELINE_CALLS, **LOADING, **DOWNLOADING}
+    return did_you_mean(unknown, [*known, *(name for name in (*PIPELINE, *ARGUMENTS) if name not in idle)])
