@@ -1,7 +1,12 @@
 """The command line: `minibert run`, `train`, `classify`, `ner`, `fill-mask`, `ask`, `embed`, `explain`, `rerank`, `tokenize` and so on.
 
-Answers go to stdout, one line each, everything else to stderr. Exit status: 0 success, 1 failure or rows left out,
-2 wrong arguments, 130 interrupted. A user's mistake prints one line, never a traceback.
+Answers go to stdout, one line each, everything else to stderr. A user's mistake prints one line, never a traceback.
+Exit status:
+
+    0    done. Rows without an answer are no failure if they are recorded: in the file of --errors, or in the folder of --engine
+    1    not done, or rows were left out without a record
+    2    not understood: an option that is not there, a value that is none of its choices, a text that is missing
+    130  interrupted, or 143 by SIGTERM
 
     shared.py     the parser of a command, options that several commands have, texts from the arguments or stdin
     predict.py    an answer for each text
@@ -24,7 +29,7 @@ import warnings
 from typing import Any
 
 from .. import __version__
-from ..errors import InputError, MinibertError
+from ..errors import InputError, KernelError, MinibertError
 from . import calibrate, convert, explain, manage, predict, rerank, run, train, verify
 from .shared import CommandParser, check_texts, eprint, flag
 
@@ -44,6 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.showwarning = print_warning
             status = options.run(options) or 0
         sys.stdout.flush()  # a broken pipe is noticed here, and handled below
+    except KernelError as error:
+        if getattr(options, "kernels", "auto") != "auto":
+            options.usage_error(f"argument --kernels: {error}")
+        status = eprint(error)
     except MinibertError as error:
         status = eprint(error)
     except BrokenPipeError:  # `minibert ... | head` has read enough

@@ -44,7 +44,13 @@ def add_arguments(parser: CommandParser, arguments: list[str]) -> None:
         help="a .txt, .csv, .tsv or .jsonl file (each may be followed by .gz), a .parquet or .arrow file; or - for stdin. "
         "With --engine, any number of files, folders and URLs that fsspec reads",
     )
-    parser.add_argument("--task", default="text-classification", help=f"{', '.join(tasks)} (text-classification)")
+    parser.add_argument(
+        "--task",
+        choices=[*tasks, *(alias for registration in tasks.values() for alias in registration.aliases)],
+        default="text-classification",
+        metavar="TASK",
+        help=f"{', '.join(tasks)} (text-classification)",
+    )
     add_model(parser)
     add_kernels(parser)
     parser.add_argument("--threads", type=thread_count, metavar="N", help="number of threads (one for each core)")
@@ -96,7 +102,9 @@ def add_file_options(group: argparse._ActionsContainer) -> None:
     group.add_argument("--prefix", default="", metavar="TEXT", help="put before the names of the answer's columns")
     group.add_argument("--limit", type=at_least_one, metavar="N", help="read the first N rows only")
     group.add_argument("--resume", action="store_true", help="continue the interrupted run of this output")
-    group.add_argument("--errors", metavar="FILE", help="a .jsonl file for rows without an answer: line, reason, row")
+    group.add_argument(
+        "--errors", metavar="FILE", help="a .jsonl file for rows without an answer: line, reason, row; exit status 0"
+    )
     group.add_argument("--strict", action="store_true", help="end with an error at the first row without an answer")
     group.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show progress (if stderr is a terminal)")
 
@@ -120,7 +128,7 @@ def add_task_options(parser: CommandParser, tasks: list[str]) -> None:
 
 
 def run_file(options: argparse.Namespace) -> int:
-    """The command. Returns 1 if rows were left out and no file was named for them."""
+    """The command. Returns 1 if rows were left out, which those in the file of --errors are not."""
     from ..run import job, open, writers
     from ..run.output import Results
 

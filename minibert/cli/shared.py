@@ -27,7 +27,38 @@ class CommandParser(argparse.ArgumentParser):
         if self.add_arguments is not None:
             add_arguments, self.add_arguments = self.add_arguments, None
             add_arguments(self, args)
-        return super().parse_known_args(args, namespace)
+        self.refuse(self.unknown_options(args))  # before argparse, which may miss a required option first
+        namespace, unknown = super().parse_known_args(args, namespace)
+        self.refuse(unknown)  # here, as the parent's usage would not show the command's options
+        return namespace, unknown
+
+    def unknown_options(self, arguments: list[str]) -> list[str]:
+        """The arguments that begin with -- and no option's name does. None if help is asked for."""
+        if "--" in arguments:
+            arguments = arguments[: arguments.index("--")]
+        names = {text: text.partition("=")[0] for text in arguments if text.startswith("--") and " " not in text}
+        known = tuple(self._option_string_actions)
+        unknown = [text for text, name in names.items() if not any(flag.startswith(name) for flag in known)]
+        return [] if {"-h", "--help"} & set(arguments) else unknown
+
+    def refuse(self, unknown: list[str]) -> None:
+        """A usage error that names the unknown arguments and, if the first is like an option, that one."""
+        if not unknown:
+            return
+        from difflib import get_close_matches
+
+        known = {squeezed(flag): flag for flag in self._option_string_actions}
+        for option in (self.get_default("task_options") or {}).values():  # by the pipeline's name for it too
+            known.setdefault(squeezed(option.parameter or option.name), option.flag)
+        name = squeezed(unknown[0].partition("=")[0])[:80] if unknown[0].startswith("-") else ""
+        closest = get_close_matches(name, known, 1)
+        hint = f". Did you mean {known[closest[0]]}?" if closest else ""
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+
+
+def squeezed(flag: str) -> str:
+    """--top-k, or top_k -> topk"""
+    return flag.replace("-", "").replace("_", "")
 
 
 def eprint(message: object) -> int:
@@ -72,8 +103,15 @@ def add_task_option(parser: argparse._ActionsContainer, option: Any, help: str =
     if option.type is bool:
         parser.add_argument(option.flag, action="store_true", help=help or option.help)
         return
-    value_type = at_least_one if option.type is int else str  # a file's name is checked where it is read
-    parser.add_argument(option.flag, type=value_type, metavar=option.metavar, required=required, help=help or option.help)
+    read: Callable[[str], Any] = at_least_one if option.type is int else str  # a file's name is checked where it is read
+    parser.add_argument(
+        option.flag,
+        type=read if option.choices is None else str.lower,
+        choices=option.choices,
+        metavar=option.metavar,
+        required=required,
+        help=help or option.help,
+    )
 
 
 def chosen_model(options: argparse.Namespace) -> str:

@@ -24,7 +24,13 @@ class SentenceEmbeddings(Task):
         Option("prompt", "a text that precedes each text to embed", parameter="prompt"),
         Option("prompt_name", "the name of one of the model's prompts", metavar="NAME", parameter="prompt_name"),
         Option("truncate_dim", "the first N components of each vector", int, "N", parameter="truncate_dim"),
-        Option("precision", f"{', '.join(PRECISIONS)}: the numbers of a vector", metavar="NAME", parameter="precision"),
+        Option(
+            "precision",
+            f"{', '.join(PRECISIONS)}: the numbers of a vector",
+            metavar="NAME",
+            parameter="precision",
+            choices=tuple(PRECISIONS),
+        ),
         Option("ranges", "a .npy file (2, D) of each component's least and greatest value", Path, "FILE", parameter="ranges"),
     )
 

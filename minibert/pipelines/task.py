@@ -23,6 +23,7 @@ class Option(NamedTuple):
     parameter: str = ""
     input: str = ""
     is_column: bool = False
+    choices: tuple[str, ...] | None = None  # the values that there are; the command line takes them in any case
 
     @property
     def flag(self) -> str:

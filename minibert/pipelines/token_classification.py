@@ -47,7 +47,9 @@ class TokenClassificationPipeline(Pipeline):
         Option(
             "strategy",
             "how tokens become entities: simple (the default), first, average, max, or none for each token",
+            metavar="NAME",
             parameter="aggregation_strategy",
+            choices=STRATEGIES,
         ),
         STRIDE,
     )

@@ -47,6 +47,7 @@ REPLACED = {  # options of transformers before version 5
     "return_input_lengths": "return_length",
     "max_len": "max_length",
 }
+NEVER_NONE = ("add_special_tokens", "is_split_into_words", "skip_special_tokens", "pair")  # flags
 UNLIMITED = 10**20  # a larger model_max_length means no limit
 MAX_PADDED_LENGTH = 2**31 - 1  # tokens
 
@@ -196,8 +197,8 @@ def _optional_int(name, value, least=0):
 
 
 def as_flag(name, value):
-    """An option that is on or off -> bool; None is off."""
-    return False if value is None else read_flag(name, value)
+    """An option that is on or off -> bool; None is off, where transformers takes it."""
+    return False if value is None and name not in NEVER_NONE else read_flag(name, value)
 
 
 def check_side(name, value):

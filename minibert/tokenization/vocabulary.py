@@ -29,6 +29,7 @@ NOT_HERE = {  # attributes of transformers' tokenizers -> what there is instead
 }
 PIPELINES: dict[type, type[FastPipeline]] = {WordPiece: WordPiecePipeline, ByteLevelBPE: ByteLevelPipeline}
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+LARGEST_ID = 2**32 - 1  # that ids of 32 bits can be
 
 
 def vocab_of_special(special, names):
@@ -174,7 +175,7 @@ class Vocabulary:
     @strict_arguments
     def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
         """An id or a list of them -> its token; None for an id that is not in the vocabulary."""
-        skips = as_flag("skip_special_tokens", skip_special_tokens)
+        skips = skip_special_tokens is not None and as_flag("skip_special_tokens", skip_special_tokens)
         ids = as_python(ids, "token ids")
         if isinstance(ids, str) or not hasattr(ids, "__iter__"):
             return self._token(as_id(ids))
@@ -276,10 +277,11 @@ for _name in NAMED:
 
 
 def as_id(value):
-    """An id as an int. NumPy integers are accepted; bools, floats and negative integers are not."""
+    """An id as an int. NumPy integers are accepted; bools, floats, negative integers and those of more than 32 bits are not."""
     token_id = value if type(value) is int else as_int(value)
-    if token_id is None or token_id < 0:
-        raise InputTypeError(f"a token id must be an integer from 0 up; got {short_repr(value)}. Was it decoded already?")
+    if token_id is None or not 0 <= token_id <= LARGEST_ID:
+        rule = f"a token id must be an integer from 0 up to {LARGEST_ID}"
+        raise InputTypeError(f"{rule}; got {short_repr(value)}. Was it decoded already?")
     return token_id
 
 

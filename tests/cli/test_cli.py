@@ -168,6 +168,11 @@ MISUNDERSTOOD = [
     (["run", "--threads", "99999999999999999999", "x.txt"], "--threads: must be 256 at most; got '99999999999999999999'"),
     (["classify", "--nope", "x"], "unrecognized arguments: --nope"),
     (["classify", "--model"], "--model: expected one argument"),
+    (["warmup", "--kernels", "fastest"], "kernels is one of 'auto'"),
+    (["warmup", "--kernels", "linear=fastest"], "the variants of 'linear' are: reference"),
+    (["warmup", "--kernels", "matmul=naive"], "; got 'matmul'"),
+    (["warmup", "--kernels", "gelu=naive,linear"], "the variants of 'linear' are"),
+    (["warmup", "--kernels", "="], "the operations are: "),
 ]
 
 
@@ -182,11 +187,6 @@ FAILING = [
     (["--model", ""], "a model's name must have a character"),
     (["--model", "a model"], "a model on the hub is named"),
     (["--model", "caf\udce9"], "got 'caf\\udce9', and there is no folder of that name"),
-    (["--kernels", "fastest"], "kernels is one of 'auto'"),
-    (["--kernels", "linear=fastest"], "the variants of 'linear' are: reference"),
-    (["--kernels", "matmul=naive"], "; got 'matmul'"),
-    (["--kernels", "gelu=naive,linear"], "the variants of 'linear' are"),
-    (["--kernels", "="], "the operations are: "),
     (["bad \udcff byte"], "a TEXT must be utf-8; got 'bad \\udcff byte'."),
 ]
 

@@ -115,7 +115,7 @@ def test_kernels_that_are_not_there(run, models, command):
         ("=", "operations are"),
     ):
         check_message(
-            run(command, "--model", str(models[command]), "--kernels", kernels, *NEEDED.get(command, []), TEXT), message
+            run(command, "--model", str(models[command]), "--kernels", kernels, *NEEDED.get(command, []), TEXT), message, 2
         )
 
 
@@ -166,6 +166,71 @@ def test_a_run_overwrites_no_file_that_it_reads(run, models, tmp_path, monkeypat
     (tmp_path / "y.csv").write_text("text\ngood\n")
     check_message(run("run", *arguments, option, "x.csv", "y.csv", "--ranges", f"x.csv{end}"), message)
     assert (tmp_path / f"x.csv{end}").read_text() == "text\ngood\n" and len(list(tmp_path.iterdir())) == 2
+
+
+NOT_QUITE = {
+    "classify --top_k 2 x": "--top_k. Did you mean --top-k?",
+    "classify --topk=2 x": "--topk=2. Did you mean --top-k?",
+    "classify x --jsonl": "--jsonl. Did you mean --json?",
+    "run x.csv --text_column review": "--text_column. Did you mean --text-column?",
+    "run x.csv --candidate-labels a,b": "--candidate-labels. Did you mean --labels?",
+    "run x.csv --output_dir y": "--output_dir. Did you mean --output?",
+    "ner --aggregation-strategy simple x": "--aggregation-strategy. Did you mean --strategy?",
+    "ask --handle-impossible-answer x": "--handle-impossible-answer. Did you mean --impossible?",
+    "ask --questoin why x": "--questoin. Did you mean --question?",  # which is required too
+    "rerank --query_text why x": "--query_text. Did you mean --query?",
+    "quantize a b --revison main": "--revison. Did you mean --revision?",
+    "convert a b --too longformer": "--too. Did you mean --to?",
+    "verify a --nothing-like-it": "--nothing-like-it",
+    "verify a b c": "b c",
+    "models x": "x",
+    "classify -x y": "-x",
+}
+
+
+@pytest.mark.parametrize("line, message", NOT_QUITE.items(), ids=NOT_QUITE)
+def test_an_option_that_is_not_quite_one_gets_the_command_s_usage_and_the_one_that_is_close(run, line, message):
+    status, out, err = run(*line.split())
+    assert (status, out) == (2, []) and err[0].startswith(f"usage: minibert {line.split()[0]} [-h]")
+    assert err[-1] == f"minibert {line.split()[0]}: error: unrecognized arguments: {message}"
+
+
+def test_what_only_looks_like_an_option_is_none(run, models):
+    call = ("classify", "--model", str(models["classify"]))
+    assert run(*call, "--", "--top_k")[0] == run(*call, "--no, not at all")[0] == run(*call, "--trunc", "a")[0] == 0
+    assert run("classify", "--top_k", "--help")[0] == 0
+
+
+CHOICES = {
+    "--kernels fastest": "argument --kernels: kernels is one of",
+    "--kernels linear=x": "argument --kernels: the variants of 'linear'",
+    "--task sing": "argument --task: invalid choice: 'sing'",
+    "--task token-classification --strategy best": "argument --strategy: invalid choice: 'best'",
+    "--task sentence-embeddings --precision int9": "argument --precision: invalid choice: 'int9'",
+    "--input-format doc": "argument --input-format: invalid choice: 'doc'",
+    "--engine fire": "argument --engine: invalid choice: 'fire'",
+    "--limit many": "argument --limit: must be an integer",
+}
+
+
+@pytest.mark.parametrize("options, message", CHOICES.items(), ids=CHOICES)
+def test_a_value_that_is_no_choice_of_its_option_is_not_understood(run, models, tmp_path, options, message):
+    (tmp_path / "x.csv").write_text("text\ngood\n")
+    check_message(run("run", "--model", str(models["classify"]), str(tmp_path / "x.csv"), *options.split()), message, 2)
+
+
+def test_choices_are_taken_in_any_case(run, models):
+    strategies = [run("ner", "--model", str(models["ner"]), "--strategy", name, "a movie") for name in ("first", "FIRST")]
+    assert strategies[0] == strategies[1] and strategies[0][0] == 0
+
+
+def test_rows_left_out_are_a_failure_unless_they_are_recorded(run, models, tmp_path):
+    """The rule for exit statuses, as README.md, `minibert --help` of run and cli/__init__.py state it."""
+    (tmp_path / "x.jsonl").write_text('{"text": "good"}\n{"text": 5}\n')
+    call = ("run", "--model", str(models["classify"]), str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"))
+    assert run(*call)[0] == 1 and run(*call, "--errors", str(tmp_path / "bad.jsonl"))[0] == 0
+    assert run(*call, "--strict")[0] == 1
+    assert (tmp_path / "bad.jsonl").read_text().count("\n") == 1
 
 
 TEXT_OPTIONS = [

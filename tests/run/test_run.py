@@ -232,7 +232,6 @@ def test_a_file_for_bad_rows_is_there_when_there_are_none(run, model, table, tmp
         (["-o", "."], "an output's name must end in its format"),
         (["-o", "in.csv"], "an output must not overwrite the input; both are in.csv"),
         (["-o", "out.jsonl", "--errors", "./out.jsonl"], "answers and bad rows must go to two files; got out.jsonl for both"),
-        (["--kernels", "fastest"], "kernels is one of"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line_and_leaves_nothing(arguments, message, run, model, table, monkeypatch):

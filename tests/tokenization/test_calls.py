@@ -8,8 +8,9 @@ import pytest
 from tokenization_cases import COLUMNS, differences, random_texts, real_folder, troubled_vocab
 
 from minibert import AutoTokenizer
-from minibert.errors import InputError, MinibertWarning
+from minibert.errors import InputError, InputTypeError, MinibertWarning
 from minibert.tokenization import BertTokenizer, DistilBertTokenizer
+from minibert.tokenization.tokenizer import FLAGS
 
 PAIR = ["Hello, unwanted friend!", "an abc [MASK] é中国 want"]
 
@@ -238,3 +239,25 @@ def test_the_warning_of_a_long_row_names_the_callers_line(method):
     with pytest.warns(MinibertWarning) as warned:
         call("a b c d")
     assert warned[0].filename == __file__
+
+
+@pytest.mark.parity
+def test_ids_beyond_the_vocabulary_and_flags_that_are_none_are_taken_as_theirs(both):
+    ours, theirs = both
+    for token_id in (len(theirs) - 1, len(theirs), 40000, 2**31, 2**32 - 1, 2**32, 2**40, 2**64, -1):
+        for method in ("decode", "convert_ids_to_tokens"):
+            try:
+                expected = getattr(theirs, method)([5, token_id])
+            except OverflowError:
+                with pytest.raises(InputTypeError, match="a token id must be an integer from 0 up to 4294967295"):
+                    getattr(ours, method)([5, token_id])
+            else:
+                assert getattr(ours, method)([5, token_id]) == expected
+    for name in FLAGS:
+        try:
+            expected = dict(theirs("a good movie", **{name: None}))
+        except TypeError:
+            with pytest.raises(InputTypeError, match=f"{name} must be True or False; got None"):
+                ours("a good movie", **{name: None})
+        else:
+            assert dict(ours("a good movie", **{name: None})) == expected
