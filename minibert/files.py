@@ -78,7 +78,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
     ModelFileError where the system does not let it: the disk is full, the folder read-only or a file.
     """
-    tmp_path = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    tmp_path = path.parent / f".{path.name}.{os.urandom(4).hex()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(tmp_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the system subtracts the umask
