@@ -147,11 +147,9 @@ def test_the_options_of_classification(run, model, tmp_path):
         ("reranking", [], "text-ranking needs --query or --query-column"),
         ("reranking", ["--query", "a"], "a ranking needs a model with one label, .* this one has 2: "),
         ("sentence-embeddings", ["--precision", "int8"], "int8 needs each component's least and greatest value"),
-        ("sentence-embeddings", ["--precision", "int4"], "precision is one of float32, int8, uint8, binary, ubinary; got"),
         ("sentence-embeddings", ["--ranges", "r.npy"], "--ranges is for int8 and uint8; the precision is float32"),
         ("sentence-embeddings", ["--prompt", "a", "--prompt-name", "b"], "takes one of --prompt and --prompt-name; got both"),
         ("zero-shot-classification", [], "zero-shot-classification needs --labels"),
-        ("sing", [], "the tasks are text-classification, .*sentence-embeddings.*; got 'sing'"),
     ],
 )
 def test_an_option_that_does_nothing_and_one_that_lacks_are_refused(task, options, message, run, model, table):

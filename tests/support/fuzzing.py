@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -95,7 +96,9 @@ def make_model(folder: Path, name: str) -> dict[str, bytes]:
         to_bin(folder, "zip" if name == "torch" else "legacy")
     if name == "eight bits":
         with suppress(KernelError):  # where no int8 kernel runs it is one more classifier
-            quantize(folder, folder)
+            quantize(folder, folder / "int8")
+            shutil.copytree(folder / "int8", folder, dirs_exist_ok=True)
+            shutil.rmtree(folder / "int8")
     if name == "sentences":
         write_sentence_model(folder)
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
