@@ -75,6 +75,13 @@ def test_a_row_that_is_wholly_masked_is_its_first_token_alone(model):
             assert np.allclose(rows[..., :1, :], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("model_type", NAMES)
+def test_states_where_the_mask_is_0_are_zeros_but_for_those_that_the_readme_names(model_type):
+    states = small_model(model_type, "Model")(np.arange(5, 11)[None], [[0, 0, 1, 1, 0, 0]]).last_hidden_state[0]
+    between = model_type in ("mpnet", "longformer")
+    assert [bool(state.any()) for state in states] == [True, between, True, True, False, False]
+
+
 def test_forward_is_the_call(model):
     ids = np.random.default_rng(0).integers(5, 30, shaped(model, 2, 6))
     for answer in (model.forward(ids), model.forward(input_ids=ids, attention_mask=np.ones_like(ids))):
