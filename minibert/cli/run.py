@@ -152,7 +152,8 @@ def run_file(options: argparse.Namespace) -> int:
         inputs = {"the input": os.path.realpath(options.input), "the input's size": size, "the input's time": time}
         results.begin({**inputs, **run_fingerprint(options, file_format, task)}, options.resume, time)
         if results.state.complete:
-            eprint(f"{options.output} is complete already; to write it again, leave --resume out.")
+            unknown = "" if results.journal else " (by a run whose arguments are not known, and were not compared)"
+            eprint(f"{options.output} is complete already{unknown}; to write it again, leave --resume out.")
             results.finish()
         else:
             run_job(options, source, task, results, file_format)

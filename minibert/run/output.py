@@ -218,7 +218,12 @@ class Results:
         self.state = state
 
     def finish(self) -> None:
-        """Rename the files. If the run is killed between two of them, a resumed run renames the rest."""
+        """Rename the files. If the run is killed between two of them, a resumed run renames the rest.
+
+        A complete output without a journal stays as it is: a part file beside it is of another run.
+        """
+        if self.state.complete and self.journal is None:
+            return
         with translate_write_errors(self):
             if not self.state.complete:
                 self.record(self.state._replace(complete=True))

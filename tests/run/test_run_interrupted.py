@@ -57,11 +57,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_can(signal_number, status, run
     assert run(*command, "--resume") == (0, [], []) and sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl"]
     assert run(*command[:-1], str(tmp_path / "whole.jsonl"))[0] == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
-    assert run(*command, "--resume") == (
-        0,
-        [],
-        [f"minibert: {tmp_path}/out.jsonl is complete already; to write it again, leave --resume out."],
-    )
+    said = "is complete already (by a run whose arguments are not known, and were not compared); to write it again, leave"
+    assert run(*command, "--resume") == (0, [], [f"minibert: {tmp_path}/out.jsonl {said} --resume out."])
+    # A part file whose journal was deleted is of another run: the output is complete without it.
+    (tmp_path / "out.jsonl.part").write_text("half a r")
+    assert run(*command, "--resume", "--prefix", "p_")[2] == [f"minibert: {tmp_path}/out.jsonl {said} --resume out."]
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert (tmp_path / "out.jsonl.part").read_text() == "half a r"
 
 
 @UNIX

@@ -51,6 +51,33 @@ def test_a_run_that_was_interrupted_is_not_written_over(stopped):
     assert go(stopped).state.rows == 8
 
 
+def test_a_complete_output_is_not_replaced_by_the_part_file_of_another_run(stopped):
+    (stopped / "out.jsonl.gz.journal").unlink()
+    (stopped / "out.jsonl.gz").write_text("complete")
+    part = (stopped / "out.jsonl.gz.part").read_bytes()
+    results = Results(str(stopped / "out.jsonl.gz"), str(stopped / "bad.jsonl"))
+    results.begin({}, resume=True)
+    assert results.state.complete
+    results.finish()
+    assert (stopped / "out.jsonl.gz").read_text() == "complete"
+    assert (stopped / "out.jsonl.gz.part").read_bytes() == part and (stopped / "bad.jsonl.part").exists()
+
+
+def test_a_run_that_was_killed_while_it_renamed_its_files_is_finished(stopped, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(output.os, "replace", raise_interrupt)
+        go(stopped, resume=True)
+    results = Results(str(stopped / "out.jsonl.gz"), str(stopped / "bad.jsonl"))
+    results.begin({"arguments": "these"}, resume=True)
+    assert results.state.complete and not (stopped / "out.jsonl.gz").exists()
+    results.finish()
+    assert sorted(os.listdir(stopped)) == ["bad.jsonl", "in.txt", "out.jsonl.gz"]
+
+
+def raise_interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
 def test_other_arguments_are_refused_and_named(stopped):
     with pytest.raises(InputError, match="arguments was 'these' and is 'others'. Pass the same, or delete"):
         go(stopped, resume=True, fingerprint="others")
