@@ -26,6 +26,9 @@ class TokenClassificationPipeline(Pipeline):
         "first", "average", "max"       the same of whole words, labeled as their first token is, as the mean of their
                                         tokens' scores says, or as their surest token is
 
+    Whole words are WordPiece's. A byte-level tokenizer (RoBERTa's) does not mark a word's pieces: there a word is what
+    stands between two spaces, with its punctuation, as in `transformers`.
+
     Labels B-X and I-X are of one group X, in which a B- begins a new one. `ignore_labels` (["O"]) are left out.
     `start` and `end` are places in the text. A text longer than the model's limit is cut, with a warning; `stride=n`
     reads all of it in windows that share n tokens, and of entities that overlap keeps the longest.
@@ -121,6 +124,7 @@ class TokenClassificationPipeline(Pipeline):
         `words` has where each word begins in the text, if the tokens' places are places in the words.
         """
         tokens = []
+        marks_subwords = bool(getattr(self.tokenizer._pipeline.model, "prefix", ""))
         columns = zip(encoding.tokens, encoding.ids, encoding.offsets, encoding.special_tokens_mask)
         for index, (word, token_id, (start, end), special) in enumerate(columns):
             if special:
@@ -128,17 +132,11 @@ class TokenClassificationPipeline(Pipeline):
             if words is not None:
                 before = words[encoding.word_ids[index]]
                 start, end = before + start, before + end
-            if unknown := token_id == self.tokenizer.unk_token_id:
-                word = text[start:end]
+            is_subword = len(word) != end - start if marks_subwords else start > 0 and " " not in text[start - 1 : start + 1]
+            if token_id == self.tokenizer.unk_token_id:
+                word, is_subword = text[start:end], False
             tokens.append(
-                {
-                    "word": word,
-                    "scores": scores[index],
-                    "index": index,
-                    "start": start,
-                    "end": end,
-                    "is_subword": not unknown and len(word) != end - start,
-                }
+                {"word": word, "scores": scores[index], "index": index, "start": start, "end": end, "is_subword": is_subword}
             )
         return tokens
 

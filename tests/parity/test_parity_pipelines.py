@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from checkpoints import WORDS, make_checkpoint
+from byte_level_cases import our_roberta, train
+from checkpoints import WORDS, make_checkpoint, small_model
 
 import minibert
 
@@ -59,6 +60,33 @@ def test_tokens_and_entities_are_theirs(both, model_type, strategy):
             assert same(ours(text, **options), theirs(text, **options))
         assert same(ours(TEXTS, **options), theirs(TEXTS, **options))
     assert same(ours([TEXTS[0]]), theirs([TEXTS[0]]))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["prefix space", "no prefix space"])
+def byte_level(request, tmp_path_factory):
+    """Both libraries' pipelines over a RoBERTa whose words are pieces of bytes."""
+    folder = tmp_path_factory.mktemp("byte_level")
+    tokenizer = our_roberta(
+        train([TEXTS[0], "My name is Wolfgang, I live in Berlin."] * 5, 300), add_prefix_space=request.param
+    )
+    tokenizer.save_pretrained(folder)
+    small_model("roberta", "ForTokenClassification", vocab_size=300, max_position_embeddings=99, id2label=TAGS).save_pretrained(
+        folder
+    )
+    theirs = transformers.pipeline("token-classification", model=str(folder), device="cpu")
+    return theirs, minibert.pipeline("token-classification", folder)
+
+
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_words_of_a_byte_level_tokenizer_are_theirs(byte_level, strategy):
+    theirs, ours = byte_level
+    options = {"aggregation_strategy": strategy, "ignore_labels": []}
+    for text in [*TEXTS, "My name is Wolfgang, I live in Berlin.", " <unk> Wolfgang<unk>s  name\nis", "a"]:
+        assert same(ours(text, **options), theirs(text, **options))
+        words = text.split()
+        split = {**options, "is_split_into_words": True}
+        assert same(ours(words, **split), theirs(list(words), **split))
 
 
 @pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
