@@ -142,11 +142,14 @@ def concatenate(runs, with_offsets):
     return PackedEncoding(ids, bounds, offsets, word_ids)
 
 
+MAX_FORMS = 8  # more than a character's normal form has characters, or its UTF-8 bytes
+
+
 class BatchEncoder:
     """A tokenizer's tables for the kernel, and segment caches for the threads that run it.
 
-    kernel: the compiled loop; tables and make_cache: its arguments; word_scratch: scratch for a word, int64. Subclasses have
-    these: compiled_wordpiece.py, compiled_byte_level.py.
+    kernel: the compiled loop; tables and make_cache: its arguments; word_scratch: the shape of the scratch for the
+    longest word, int64. Subclasses have these: compiled_wordpiece.py, compiled_byte_level.py.
     """
 
     def __init__(self, kernel, tables, make_cache, word_scratch):
@@ -202,7 +205,9 @@ class BatchEncoder:
         """The kernel's `scratch` for texts of at most this many units."""
         units += self.strings.PADDING_UNITS
         narrow, wide = np.empty((2, units), np.uint8), np.empty((2, units), np.uint16)
-        return np.empty(self.word_scratch, np.int64), narrow, wide, np.empty((2, 3, self.sizes.LOOKAHEAD), np.int64)
+        rows, characters = self.word_scratch
+        word = np.empty((rows, min(characters, MAX_FORMS * units)), np.int64)  # no word here is longer than its text
+        return word, narrow, wide, np.empty((2, 3, self.sizes.LOOKAHEAD), np.int64)
 
 
 def added_units(contents):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import BatchEncoder, added_units, build_trie
+from .compiled import MAX_FORMS, BatchEncoder, added_units, build_trie
 from .stages.normalizer import CHINESE, TranslationTable, clean, decompose, drop_accents, drop_marks, space_out_chinese
 from .stages.unicode import unicode_table
 
@@ -19,7 +19,7 @@ def wordpiece_encoder(pipeline):
     from minibert.kernels.compiler.call import bind
     from minibert.kernels.tokenizer import encode, segment, segment_cache, trie
 
-    word_scratch = 5, max(pipeline.model.max_characters + 2, 8)
+    word_scratch = 5, max(pipeline.model.max_characters + 2, MAX_FORMS)
     return BatchEncoder(encode.encode, make_tables(segment, trie, bind, pipeline), segment_cache.make_cache, word_scratch)
 
 

@@ -1,5 +1,6 @@
 """The compiled batch path gives what a call of the tokenizer gives for each text, which other tests hold to the reference."""
 
+import json
 import random
 
 import pytest
@@ -23,7 +24,7 @@ from tokenization_cases import (
 
 from minibert.errors import InputError, InputTypeError
 from minibert.kernels.tokenizer import segment_cache
-from minibert.tokenization import AddedToken, BertTokenizer
+from minibert.tokenization import AddedToken, BertTokenizer, PreTrainedTokenizerFast
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=str)
@@ -165,6 +166,20 @@ def test_what_a_longer_text_left_in_its_place_is_not_read(plain):
 
 def test_a_very_long_text_and_a_very_long_segment(plain):
     check(plain, ["a" * 100_000, "ab," * 30_000, "é" * 101, "中" * 5000, "abc " * 30_000])
+
+
+@pytest.mark.parametrize("limit", [0, 3, 2**31 - 1])
+def test_words_of_any_length_may_be_split(plain, limit, tmp_path):
+    """The limit is in the file. Scratch is for the longest text at hand; each of these characters has several forms."""
+    plain.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    saved = json.loads(path.read_text("utf-8"))
+    saved["model"]["max_input_chars_per_word"] = limit
+    path.write_text(json.dumps(saved), "utf-8")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=path)
+    assert tokenizer._pipeline.model.max_characters == limit
+    for count in (1, 2, 33, 500, 5000):
+        check(tokenizer, ["ab c", "a" * count, "각" * count, "\u1faf" * count, "\u0390" * count + " un" + "able" * count])
 
 
 # --- the cache ---
