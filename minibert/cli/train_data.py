@@ -55,16 +55,23 @@ def read_rows(path: str, options: TaskOptions, delimiter: str | None) -> Iterato
 
 
 def read_conll(path: str, options: TaskOptions) -> Iterator[Row]:
-    """A word a line, its tag in the last column; an empty line ends a sentence. -DOCSTART- lines are left out."""
+    """A word a line, its tag in the last column; an empty line ends a sentence. -DOCSTART- lines are left out.
+
+    "# ..." is a comment in a .conllu file. In others "#" may be a word: there a comment stands before a sentence's first
+    word, and has another number of fields than the file's words.
+    """
     check_path(path)
     words: list[str] = []
     tags: list[str] = []
     first, error = 1, ""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            for number, line in enumerate([*file, "\n"], 1):
+            lines = [*file, "\n"]
+            fields = 0 if Path(path).suffix.lower() == ".conllu" else count_fields(lines)
+            for number, line in enumerate(lines, 1):
                 cells = line.split()
-                if cells and cells[0] != "-DOCSTART-" and not line.startswith("# "):
+                is_comment = line.startswith("# ") and (not fields or not words and len(cells) != fields)
+                if cells and cells[0] != "-DOCSTART-" and not is_comment:
                     words.append(cells[0])
                     tags.append(cells[-1])
                     error = error or ("" if len(cells) > 1 else f"line {number} must have a word and a tag; got {cells[0]!r}")
@@ -78,6 +85,12 @@ def read_conll(path: str, options: TaskOptions) -> Iterator[Row]:
         raise InputError(f"{path} must be UTF-8: {fault.reason}.") from None
     except OSError as fault:
         raise unreadable(path, fault) from None
+
+
+def count_fields(lines: list[str]) -> int:
+    """The number of fields in the first line that is surely a word's, or 0."""
+    cells = (line.split() for line in lines if not line.startswith("# "))
+    return next((len(each) for each in cells if each and each[0] != "-DOCSTART-"), 0)
 
 
 def encode_file(file: LabeledFile, tokenizer: Any, task: TrainingTask, options: TaskOptions, names: list[str]) -> list[dict]:

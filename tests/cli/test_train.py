@@ -19,8 +19,9 @@ from reviews import BAD, GOOD, write_lines
 
 import minibert
 from minibert import AutoTokenizer, cli, pipeline
+from minibert.cli.train_data import read_conll
 from minibert.cli.train_options import check_options
-from minibert.training.tasks import TASKS
+from minibert.training.tasks import TASKS, TaskOptions
 
 
 def test_a_classifier_of_texts_learns_its_labels_by_name(train, reviews):
@@ -97,6 +98,23 @@ def test_words_and_tags_in_conll_columns_and_in_lists(train, tmp_path):
     for name in ("config.json", "checkpoint-40/optimizer.safetensors"):
         assert (lists / name).read_bytes()
     assert minibert.AutoConfig.from_pretrained(folder).id2label == {0: "B-ART", 1: "B-PER", 2: "O"}
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", " NN "])
+@pytest.mark.parametrize("suffix", [".conll", ".bio"])
+def test_a_number_sign_is_a_word_of_a_conll_file_with_its_tag(separator, suffix, tmp_path):
+    sentences = [["a", "#", "film"], ["#", "good"], ["#"]]
+    text = "".join("".join(f"{word}{separator}B-{word}\n" for word in words) + "\n" for words in sentences)
+    path = tmp_path / f"ner{suffix}"
+    path.write_text("# a comment of five fields\n\n# another comment of these fields\n" + text)
+    rows = [row.columns for row in read_conll(str(path), TaskOptions())]
+    assert rows == [{"text": words, "label": [f"B-{word}" for word in words]} for words in sentences]
+
+
+def test_a_number_sign_begins_a_comment_of_a_conllu_file(tmp_path):
+    path = tmp_path / "ner.conllu"
+    path.write_text("# newdoc\n# text = a\na O\n# O\nfilm B-ART\n\n# the end\n")
+    assert [row.columns for row in read_conll(str(path), TaskOptions())] == [{"text": ["a", "film"], "label": ["O", "B-ART"]}]
 
 
 def test_masked_words_from_a_configuration_alone(train, tmp_path, reviews):
