@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError, InputError, TrainingError
+from ..errors import CheckpointError, InputError, MinibertWarning, TrainingError
 from ..models.base import PreTrainedModel
 from .callbacks import TrainerControl, TrainerState, callback_states, is_better, metric_key
 from .checkpoints import (
@@ -80,19 +81,31 @@ class TrainingLoop:
         try:
             trainer.notify("on_train_begin")
             if self.args.eval_on_start and not state.global_step:
-                self.evaluate()
+                self.refresh_model()
+                trainer.evaluate()  # no checkpoint has these weights, so it is never the best
             while self.epoch < state.num_train_epochs and self.goes_on():
                 self.run_epoch()
         finally:
             self.refresh_model()
-        if self.args.load_best_model_at_end and state.best_model_checkpoint is not None:
-            best = read_model_tensors(self.output_dir / state.best_model_checkpoint, trainer.model)
-            self.refresh_model(best)
+        if self.args.load_best_model_at_end:
+            self.load_best()
         loss = self.total_loss / max(1, state.global_step)
         trainer.adapter = self.stepper.adapter
         trainer.log({"train_loss": loss})
         trainer.notify("on_train_end")
         return loss
+
+    def load_best(self) -> None:
+        """The weights of the best checkpoint, if there is one."""
+        best = self.trainer.state.best_model_checkpoint
+        if best is not None and (self.output_dir / best).is_dir():
+            self.refresh_model(read_model_tensors(self.output_dir / best, self.trainer.model))
+            return
+        missing = "none was saved at the step of a best evaluation" if best is None else f"there is no {self.output_dir / best}"
+        message = (
+            f"load_best_model_at_end=True needs the best checkpoint; {missing}. The model has the weights of the last step."
+        )
+        warnings.warn(message, MinibertWarning, stacklevel=5)
 
     def goes_on(self) -> bool:
         state = self.trainer.state
@@ -188,7 +201,6 @@ class TrainingLoop:
         improved = state.best_metric is None or is_better(args, metrics[key], state.best_metric)
         if improved:
             state.best_metric, state.best_global_step = metrics[key], state.global_step
-            state.best_model_checkpoint = f"checkpoint-{state.global_step}" if args.save_strategy != "no" else None
         return improved
 
     def refresh_model(self, tensors: dict | None = None) -> None:
@@ -202,6 +214,9 @@ class TrainingLoop:
     def save(self) -> None:
         trainer, state = self.trainer, self.trainer.state
         self.refresh_model()
+        folder = self.output_dir / f"checkpoint-{state.global_step}"
+        if self.args.save_strategy != "no" and state.best_global_step == state.global_step:
+            state.best_model_checkpoint = folder.name
         state.stateful_callbacks = callback_states(trainer.callbacks)
         ends = trainer.control.should_epoch_stop and self.epoch_steps > 0
         progress = {
@@ -214,7 +229,7 @@ class TrainingLoop:
         }
         moments = self.stepper.state()
         checkpoint = Checkpoint(trainer.model.tensors, moments, state, self.get_fingerprint(), progress)
-        write_checkpoint(self.output_dir / f"checkpoint-{state.global_step}", trainer.save_model, checkpoint)
+        write_checkpoint(folder, trainer.save_model, checkpoint)
         rotate(self.output_dir, self.args.save_total_limit, state.best_model_checkpoint)
         trainer.notify("on_save")
 
