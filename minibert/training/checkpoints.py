@@ -105,12 +105,15 @@ def remove_unfinished(output_dir: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
-    """Keep the last `limit` checkpoints, and the best one."""
+def rotate(output_dir: Path, limit: int | None, best: str | None, newest: Path) -> None:
+    """Keep the last `limit` checkpoints, the one just written among them, and the best one. Those of later steps than the one
+    just written are of an earlier training, and so are deleted first."""
     if limit is None:
         return
     folders = checkpoint_folders(output_dir)
-    for folder in folders[: len(folders) - limit]:
+    end = folders.index(newest) + 1
+    in_order = folders[end:] + folders[:end]
+    for folder in in_order[: max(0, len(in_order) - limit)]:
         if folder.name != best:
             remove(folder)
 

@@ -230,7 +230,7 @@ class TrainingLoop:
         moments = self.stepper.state()
         checkpoint = Checkpoint(trainer.model.tensors, moments, state, self.get_fingerprint(), progress)
         write_checkpoint(folder, trainer.save_model, checkpoint)
-        rotate(self.output_dir, self.args.save_total_limit, state.best_model_checkpoint)
+        rotate(self.output_dir, self.args.save_total_limit, state.best_model_checkpoint, folder)
         trainer.notify("on_save")
 
     def resume(self, folder: Path) -> None:

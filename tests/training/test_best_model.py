@@ -71,3 +71,32 @@ def test_a_best_checkpoint_that_was_deleted_is_a_warning(tmp_path):
     with pytest.warns(MinibertWarning, match="there is no .*checkpoint-6. The model has the weights of the last step"):
         trainer.train()
     assert has_weights_of(trainer, tmp_path / "checkpoint-12")
+
+
+# --- Which checkpoints are kept --------------------------------------------------------------------------------------
+
+
+def names(folder):
+    return sorted((path.name for path in folder.iterdir()), key=lambda name: int(name.split("-")[1]))
+
+
+@pytest.mark.parametrize("limit", range(1, 6))
+def test_the_last_checkpoints_are_kept(tmp_path, limit):
+    trainer_of(tmp_path, save_steps=3, save_total_limit=limit).train()
+    assert names(tmp_path) == [f"checkpoint-{step}" for step in (3, 6, 9, 12)[-limit:]]
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(1, (12,)), (2, (6, 12)), (3, (4, 6, 12)), (5, (4, 6, 12, 400, 500))])
+def test_the_checkpoint_just_written_outlives_those_of_an_earlier_training(tmp_path, limit, kept):
+    for step in (4, 400, 500):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    trainer_of(tmp_path, save_steps=6, save_total_limit=limit).train()
+    assert names(tmp_path) == [f"checkpoint-{step}" for step in kept]
+
+
+def test_the_best_checkpoint_outlives_those_of_an_earlier_training(tmp_path):
+    (tmp_path / "checkpoint-500").mkdir()
+    trainer = trainer_with(tmp_path, {3: 1.0, 6: 3.0, 9: 2.0, 12: 1.0}, save_steps=3, eval_steps=3, save_total_limit=1)
+    trainer.train()
+    assert names(tmp_path) == ["checkpoint-6", "checkpoint-12"]
+    assert has_weights_of(trainer, tmp_path / "checkpoint-6")
