@@ -1,7 +1,7 @@
 """Metrics of predictions against labels, from their definitions, in NumPy.
 
     accuracy(predicted, labels)   classes (R,), or (R, C) of 0 and 1: the share of rows that are right
-    f1(predicted, labels)         two classes: of class 1; more: the mean over the classes; (R, C): of all labels together
+    f1(predicted, labels, n)      two classes: of class 1; n others: the mean over those there are; (R, C): of all labels together
     matthews, pearson, spearman   the correlation of two columns (R,)
     entity_f1(predicted, labels)  lists of tags for each text, IOB2 (B-PER, I-PER, O): an entity counts if all of it is right
 
@@ -20,14 +20,12 @@ def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
     return float(right.all(axis=1).mean() if right.ndim > 1 else right.mean())
 
 
-def f1(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """2 TP / (2 TP + FP + FN); 0 if there is neither a prediction nor a label."""
-    if labels.ndim > 1:
+def f1(predicted: np.ndarray, labels: np.ndarray, classes: int = 2) -> float:
+    """2 TP / (2 TP + FP + FN); 0 if there is neither a prediction nor a label. `classes`: how many the task has, whichever of
+    them these rows hold; the mean is over those that are predicted or a label."""
+    if labels.ndim > 1 or classes == 2:
         return f1_of(predicted == 1, labels == 1)
-    classes = np.union1d(predicted, labels)
-    if classes.size and classes.min() >= 0 and classes.max() <= 1:
-        return f1_of(predicted == 1, labels == 1)
-    return float(np.mean([f1_of(predicted == one, labels == one) for one in classes]))
+    return float(np.mean([f1_of(predicted == one, labels == one) for one in np.union1d(predicted, labels)]))
 
 
 def f1_of(predicted: np.ndarray, labels: np.ndarray) -> float:

@@ -228,7 +228,11 @@ def number_of(name: str, names: list[str]) -> int:
 
 def class_figures(prediction: EvalPrediction, names: list[str]) -> dict[str, float]:
     predicted, labels = prediction.predictions.argmax(axis=-1), prediction.label_ids
-    return {name: getattr(metrics, name)(predicted, labels) for name in ("accuracy", "f1", "matthews")}
+    return {
+        "accuracy": metrics.accuracy(predicted, labels),
+        "f1": metrics.f1(predicted, labels, len(names)),
+        "matthews": metrics.matthews(predicted, labels),
+    }
 
 
 def label_figures(prediction: EvalPrediction, names: list[str]) -> dict[str, float]:

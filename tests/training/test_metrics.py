@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from minibert.training import metrics
+from minibert.training.evaluation import EvalPrediction
+from minibert.training.tasks import class_figures
 
 RANDOM = np.random.default_rng(0)
 
@@ -15,10 +17,18 @@ def test_figures_of_classes_are_those_of_scikit_learn(classes):
     for rows in (1, 2, 50):
         predicted, labels = RANDOM.integers(0, classes, (2, rows))
         assert metrics.accuracy(predicted, labels) == pytest.approx(reference.accuracy_score(labels, predicted))
-        average = "binary" if max(predicted.max(), labels.max()) < 2 else "macro"
+        average = "binary" if classes == 2 else "macro"
         expected = reference.f1_score(labels, predicted, average=average, zero_division=0)
-        assert metrics.f1(predicted, labels) == pytest.approx(expected)
+        assert metrics.f1(predicted, labels, classes) == pytest.approx(expected)
         assert metrics.matthews(predicted, labels) == pytest.approx(reference.matthews_corrcoef(labels, predicted))
+
+
+def test_f1_is_of_the_classes_that_have_names_not_of_those_in_the_rows():
+    """Three names, but the rows hold the first two alone: the mean, not that of class 1."""
+    labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    prediction = EvalPrediction(np.eye(3)[predicted], labels)
+    assert class_figures(prediction, ["a", "b", "c"])["f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert class_figures(prediction._replace(predictions=np.eye(2)[predicted]), ["a", "b"])["f1"] == pytest.approx(2 / 3)
 
 
 def test_figures_of_several_labels_are_those_of_scikit_learn():
