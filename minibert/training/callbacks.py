@@ -150,15 +150,15 @@ class TrainerCallback:
 
 
 class EarlyStoppingCallback(TrainerCallback):
-    """Stop after `early_stopping_patience` evaluations in a row whose `metric_for_best_model` was not better than the best
-    one before, by more than the threshold."""
+    """Stop after `early_stopping_patience` evaluations in a row whose `metric_for_best_model` was not better than the best of
+    all before, `state.best_metric`, by more than the threshold. So many small improvements stop the training too, as in
+    transformers."""
 
     @strict_arguments
     def __init__(self, early_stopping_patience: int = 1, early_stopping_threshold: float = 0.0):
         self.patience = read_count("early_stopping_patience", early_stopping_patience, 1)
         self.threshold = read_real("early_stopping_threshold", early_stopping_threshold)
         self.count = 0
-        self.best: float | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if args.metric_for_best_model is None or args.eval_strategy == "no":
@@ -168,18 +168,18 @@ class EarlyStoppingCallback(TrainerCallback):
         value = metrics.get(metric_key(args.metric_for_best_model))
         if value is None:  # an evaluation of other rows: the training itself refuses one without the figure
             return
-        if self.best is None or is_better(args, value, self.best, self.threshold):
-            self.best, self.count = value, 0
+        if state.best_metric is None or is_better(args, value, state.best_metric, self.threshold):
+            self.count = 0
         else:
             self.count += 1
         if self.count >= self.patience:
             control.should_training_stop = True
 
     def state(self) -> dict[str, Any]:
-        return {"count": self.count, "best": self.best}
+        return {"count": self.count}
 
     def load_state(self, values: dict[str, Any]) -> None:
-        self.count, self.best = values["count"], values["best"]
+        self.count = values["count"]
 
 
 def metric_key(name: str) -> str:
@@ -271,9 +271,23 @@ def is_callback_class(value: Any) -> bool:
 
 
 def callback_states(callbacks: list[TrainerCallback]) -> dict[str, Any]:
-    """The states of those that have one, by the names of their classes. InputError if JSON cannot hold one."""
-    states = {type(one).__name__: one.state() for one in callbacks if isinstance(one, TrainerCallback) and one.state()}
+    """The states of those that have one, by the names of their classes; of several of a class a list, in their order.
+    InputError if JSON cannot hold one."""
+    states: dict[str, list] = {}
+    for one in callbacks:
+        if isinstance(one, TrainerCallback):
+            states.setdefault(type(one).__name__, []).append(one.state())
+    kept = {name: of_class if len(of_class) > 1 else of_class[0] for name, of_class in states.items() if any(of_class)}
     try:
-        return json.loads(json.dumps(states))
+        return json.loads(json.dumps(kept))
     except (TypeError, ValueError) as error:
         raise InputError(f"a callback's state must be values that JSON can hold: {error}") from None
+
+
+def load_callback_states(callbacks: list[TrainerCallback], states: dict[str, Any]) -> None:
+    """What `callback_states` returned. One state alone is that of all of its class, as former checkpoints have it."""
+    for name, stored in states.items():
+        of_class = [one for one in callbacks if isinstance(one, TrainerCallback) and type(one).__name__ == name]
+        for callback, values in zip(of_class, stored if isinstance(stored, list) else [stored] * len(of_class)):
+            if values:
+                callback.load_state(values)

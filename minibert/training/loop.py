@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, InputError, MinibertWarning, TrainingError
 from ..models.base import PreTrainedModel
-from .callbacks import TrainerControl, TrainerState, callback_states, is_better, metric_key
+from .callbacks import TrainerControl, TrainerState, callback_states, is_better, load_callback_states, metric_key
 from .checkpoints import (
     Checkpoint,
     check_fingerprint,
@@ -245,10 +245,7 @@ class TrainingLoop:
             epoch, steps = divmod(checkpoint.state.global_step, self.steps_per_epoch)  # of checkpoints that do not say it
             self.epoch, self.epoch_steps = int(progress.get("epoch", epoch)), int(progress.get("epoch_steps", steps))
             trainer.control.should_training_stop = bool(progress["stopped"])
-            for callback in trainer.callbacks:
-                values = checkpoint.state.stateful_callbacks.get(type(callback).__name__)
-                if values is not None:
-                    callback.load_state(values)
+            load_callback_states(trainer.callbacks, checkpoint.state.stateful_callbacks)
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder} is damaged: {error}. Delete it, and resume from the one before.") from None
         trainer.state = checkpoint.state

@@ -1,12 +1,14 @@
-"""The best evaluation of a training: its checkpoint is kept and comes back."""
+"""The best evaluation of a training: its checkpoint is kept and comes back, and without a better one the training stops early."""
 
+import json
 import shutil
 
 import pytest
 from training_rows import same_tensors, trainer_of
 
 import minibert
-from minibert import MinibertWarning, TrainerCallback
+from minibert import EarlyStoppingCallback, MinibertWarning, TrainerCallback
+from minibert.training import checkpoints
 
 STEPS = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 6, "save_steps": 6, "load_best_model_at_end": True}
 
@@ -100,3 +102,86 @@ def test_the_best_checkpoint_outlives_those_of_an_earlier_training(tmp_path):
     trainer.train()
     assert names(tmp_path) == ["checkpoint-6", "checkpoint-12"]
     assert has_weights_of(trainer, tmp_path / "checkpoint-6")
+
+
+# --- Early stopping --------------------------------------------------------------------------------------------------
+
+SMALL_STEPS = [0.5, 0.505, 0.51, 0.515, 0.52, 0.525, 0.53, 0.535, 0.54]
+FIGURES = {
+    "small improvements": (SMALL_STEPS, 3, 0.01),
+    "no threshold": (SMALL_STEPS, 3, 0.0),
+    "a large one between": ([0.5, 0.505, 0.51, 0.6, 0.605, 0.59, 0.58, 0.9, 0.9], 3, 0.01),
+    "worse ones": ([0.5, 0.4, 0.45, 0.51, 0.3, 0.52, 0.1, 0.1, 0.1], 2, 0.0),
+    "no numbers": ([float("nan"), 0.5, float("nan"), 0.4, 0.6, float("nan"), float("nan"), 0.1, 0.7], 3, 0.01),
+}
+
+
+def evaluations_until_stopped(folder, figures, patience, threshold):
+    trainer = trainer_of(
+        folder,
+        callbacks=[EarlyStoppingCallback(patience, threshold)],
+        eval_strategy="epoch",
+        save_strategy="no",
+        metric_for_best_model="figure",
+        num_train_epochs=len(figures),
+        per_device_train_batch_size=24,
+    )
+    trainer.compute_metrics = lambda prediction: {"figure": figures[trainer.state.global_step - 1]}
+    trainer.train()
+    return trainer.state.global_step
+
+
+def test_small_improvements_stop_a_training(tmp_path):
+    assert evaluations_until_stopped(tmp_path, SMALL_STEPS, 3, 0.01) == 4
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("case", FIGURES)
+def test_a_training_stops_when_transformers_stops(tmp_path, case):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    figures, patience, threshold = FIGURES[case]
+    args = transformers.TrainingArguments(
+        str(tmp_path), eval_strategy="epoch", metric_for_best_model="figure", greater_is_better=True
+    )
+    state, control = transformers.TrainerState(), transformers.TrainerControl()
+    callback = transformers.EarlyStoppingCallback(patience, threshold)
+    count = 0
+    while count < len(figures) and not control.should_training_stop:
+        metrics = {"eval_figure": figures[count]}
+        callback.on_evaluate(args, state, control, metrics)
+        keeper = type("", (), {"args": args, "state": state})()
+        transformers.Trainer._determine_best_metric(keeper, metrics, trial=None)
+        count += 1
+    assert evaluations_until_stopped(tmp_path, figures, patience, threshold) == count
+
+
+def two_callbacks_trainer(folder):
+    callbacks = [EarlyStoppingCallback(9, 0.15), EarlyStoppingCallback(9)]
+    figures = {6: 0.5, 12: 0.6, 18: 0.7, 24: 0.4}
+    trainer = trainer_with(folder, figures, callbacks, num_train_epochs=4)
+    return trainer, callbacks
+
+
+def test_two_callbacks_of_one_class_keep_their_own_counts(tmp_path):
+    trainer, callbacks = two_callbacks_trainer(tmp_path)
+    trainer.train()
+    assert [callback.count for callback in callbacks] == [3, 1]
+    again, resumed = two_callbacks_trainer(tmp_path)
+    again.train(resume_from_checkpoint=tmp_path / "checkpoint-18")
+    assert [callback.count for callback in resumed] == [3, 1] and again.state == trainer.state
+
+
+def test_one_state_of_a_former_checkpoint_is_that_of_all_of_its_class(tmp_path):
+    two_callbacks_trainer(tmp_path)[0].train()
+    folder = tmp_path / "checkpoint-18"
+    state = json.loads((folder / checkpoints.STATE).read_text())
+    assert state["stateful_callbacks"] == {"EarlyStoppingCallback": [{"count": 2}, {"count": 0}]}
+    state["stateful_callbacks"] = {"EarlyStoppingCallback": {"count": 5, "best": 0.7}}
+    (folder / checkpoints.STATE).write_text(json.dumps(state))
+    content = json.loads((folder / checkpoints.RESUME).read_text())
+    content["checksums"][checkpoints.STATE] = checkpoints.checksum_of(folder / checkpoints.STATE)
+    (folder / checkpoints.RESUME).write_text(json.dumps(content))
+    again, resumed = two_callbacks_trainer(tmp_path)
+    again.train(resume_from_checkpoint=folder)
+    assert [callback.count for callback in resumed] == [6, 6]
