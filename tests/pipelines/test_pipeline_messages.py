@@ -217,7 +217,7 @@ def test_threads_are_counted_by_integers_of_numpy_too_and_within_reason():
         minibert.set_num_threads(np.int64(2))
         assert minibert.get_num_threads() == 2 and type(minibert.get_num_threads()) is int
         for wrong in (0, -1, 10**30, 10**5000):
-            with pytest.raises(InputError, match="the number of threads must be from 1 to 1024"):
+            with pytest.raises(InputError, match="the number of threads must be from 1 to 256"):
                 minibert.set_num_threads(wrong)
         for wrong in (None, 2.0, True, np.array([1, 2]), "2"):
             with pytest.raises(InputTypeError, match="the number of threads must be an integer"):
