@@ -20,7 +20,8 @@ from ..models.labels import IGNORED
 from ..tensors import as_array
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "global_attention_mask")
-LABELS = ("labels", "next_sentence_label", "start_positions", "end_positions")
+POSITIONS = ("start_positions", "end_positions")  # of tokens; those past a batch's end are ignored
+LABELS = ("labels", "next_sentence_label", *POSITIONS)
 TOKEN_COLUMNS = (*INPUTS, "special_tokens_mask")  # one value for each token
 TEACHER = "teacher_logits"  # a classifier's logits of the row (C,), learned beside the label
 PADDED = (*TOKEN_COLUMNS, *LABELS, TEACHER)  # columns that may be of several lengths
@@ -239,13 +240,20 @@ def load_batch(
     return inputs, {name: batch[name] for name in names if name in batch}
 
 
-def label_count(labels: Mapping[str, np.ndarray], class_weights: Sequence[float] | None) -> float:
-    """What a batch's loss is divided by: the labels that are not −100, or the sum of their classes' weights."""
-    for array in labels.values():
-        if array.dtype.kind not in "iu":
-            return len(array)
-        counted = array[array != IGNORED]
-        if class_weights is not None and counted.size and counted.min() >= 0 and counted.max() < len(class_weights):
-            return float(np.asarray(class_weights)[counted].sum())
-        return counted.size
-    return 1.0  # without labels: an error of the loss
+def label_counts(
+    labels: Mapping[str, np.ndarray], class_weights: Sequence[float] | None, inputs: Mapping[str, Any]
+) -> dict[str, float]:
+    """What a batch's loss against each array of labels is divided by."""
+    return {name: label_count(name, array, class_weights, inputs) for name, array in labels.items()}
+
+
+def label_count(name: str, array: np.ndarray, class_weights: Sequence[float] | None, inputs: Mapping[str, Any]) -> float:
+    """The labels that are not −100, or the sum of their classes' weights; the positions that are of a token."""
+    if array.dtype.kind not in "iu":
+        return len(array)
+    if name in POSITIONS:
+        return int((array < inputs["input_ids"].shape[-1]).sum())
+    counted = array[array != IGNORED]
+    if class_weights is not None and counted.size and counted.min() >= 0 and counted.max() < len(class_weights):
+        return float(np.asarray(class_weights)[counted].sum())
+    return counted.size

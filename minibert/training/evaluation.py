@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..models.base import PreTrainedModel
 from ..models.labels import IGNORED
 from ..models.losses import LossOptions, head_loss
-from .data import Rows, label_count, load_batch, split
+from .data import Rows, label_counts, load_batch, split
 
 EVALUATION = 1  # of the keys of random draws; those of training steps have 0 there
 
@@ -56,7 +56,7 @@ def evaluate_rows(
     for index, indices in enumerate(split(np.arange(len(rows)), batch_size, drop_last=False)):
         inputs, batch_labels = load_batch(rows, indices, collator, names, (seed, EVALUATION, index))
         output = model(**inputs)
-        if batch_labels and label_count(batch_labels, None):  # else no token of it has a label
+        if batch_labels and all(label_counts(batch_labels, None, inputs).values()):  # else one of its losses is of no label
             mask = inputs.get("attention_mask")
             total += head_loss(model, output, batch_labels, mask, options) * len(indices)
             counted += len(indices)

@@ -124,6 +124,7 @@ class BatchSettings(NamedTuple):
     kernels: str = "auto"
     hidden_targets: HiddenTargets | None = None
     before_read: Callable[[np.ndarray], None] | None = None  # gets the tokens whose embeddings are read next
+    loss_shares: Mapping[str, float] | None = None  # factors of the losses, by their labels; 0 for one without a label
 
 
 def pack_inputs(model: PreTrainedModel, inputs: Mapping[str, Any]) -> Packed:
@@ -147,7 +148,12 @@ def loss_and_row_gradients(
         settings.before_read(packed.token_ids)
     targets = settings.hidden_targets
     cls_only = model.cls_only and targets is None  # who compares a layer compares all of it
-    training_heads = [TrainingHead(head, model, labels, packed, cls_only) for head in heads]
+    shares = settings.loss_shares or dict.fromkeys(labels, 1.0)
+    training_heads = {
+        index: TrainingHead(head, model, labels, packed, cls_only, shares)
+        for index, head in enumerate(heads)
+        if any(shares[name] for name in head.labels)
+    }
     with np.errstate(all="ignore"):  # a loss that is NaN says it all
         hidden, record = encode_for_training(packed, network, cls_only)
         loss, grad, gradients = run_heads(hidden, network, training_heads, options)
@@ -159,15 +165,18 @@ def loss_and_row_gradients(
             if projection_grad is not None:
                 gradients.accumulate_tensor(PROJECTION, projection_grad)
         encode_backward(grad, record, packed, network, gradients, padding_id_of(model, network), layer_grads)
-    return loss, {name: gradient for name, gradient in gradients.items() if name not in frozen}
+    kept = {name: gradient for name, gradient in gradients.items() if name not in frozen}
+    if len(training_heads) < len(heads):  # tied word embeddings are read whole in the next step, if not in this one
+        kept = {name: dense(gradient) for name, gradient in kept.items()}
+    return loss, kept
 
 
 def run_heads(
-    hidden: np.ndarray, network: Network, heads: list[TrainingHead], options: LossOptions
+    hidden: np.ndarray, network: Network, heads: dict[int, TrainingHead], options: LossOptions
 ) -> tuple[float, np.ndarray, Gradients]:
-    """The encoder's output -> the loss of all heads, its gradient by that output, and by the heads' tensors."""
+    """The encoder's output -> the loss of these of the model's heads, its gradient by that output, and by the heads' tensors."""
     gradients, losses, grad = Gradients(), [], np.zeros_like(hidden)
-    for index, head in enumerate(heads):
+    for index, head in heads.items():
         site = 3 * network.arch.layers + 1 + 8 * index  # of its first dropout: the encoder's come first
         loss, head_grad = head.run(hidden, network, site, options, gradients)
         losses.append(float(loss))

@@ -59,8 +59,12 @@ def head_backward(
 class TrainingHead:
     """One head of a batch: its labels, read before the forward pass, and the rows of hidden states that it needs."""
 
-    def __init__(self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed, cls_only: bool) -> None:
-        """`cls_only`: whether the hidden states are those of each sequence's first token."""
+    def __init__(
+        self, head: LossHead, model: Any, labels: Mapping[str, Any], packed: Packed, cls_only: bool, shares: Mapping[str, float]
+    ) -> None:
+        """`cls_only`: whether the hidden states are those of each sequence's first token. `shares`: factors of the losses, by
+        the names of their labels; one of 0 is not computed."""
+        self.shares = [head.share * shares[name] for name in head.labels]
         self.head, self.config, self.packed = head, model.config, packed
         self.labels = [as_labels(name, labels[name]) for name in head.labels]
         self.rows: np.ndarray | None = None  # of the packed tokens; None: all
@@ -89,10 +93,12 @@ class TrainingHead:
         if self.read is not None and options.teacher_logits is not None:
             options = options._replace(teacher_logits=rows_of_teacher(options.teacher_logits, self.read))
         losses, grads = [], []
-        for name, labels, values in zip(self.head.labels, self.labels, self.split(logits)):
-            loss, grad = loss_and_grad(self.head.form, self.config, name, values, labels, options)
-            losses.append(self.head.share * loss)
-            grads.append(self.head.share * grad)
+        for name, share, labels, values in zip(self.head.labels, self.shares, self.labels, self.split(logits)):
+            loss, grad = 0.0, np.zeros_like(values)
+            if share:
+                loss, grad = loss_and_grad(self.head.form, self.config, name, values, labels, options)
+            losses.append(share * loss)
+            grads.append(share * grad)
         return sum(losses), self.join(grads).astype(logits.dtype, copy=False).reshape(logits.shape)
 
     def split(self, logits: np.ndarray) -> list[np.ndarray]:

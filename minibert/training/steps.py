@@ -15,12 +15,12 @@ from ..errors import InputError, TrainingError
 from ..models.base import PreTrainedModel
 from ..models.losses import LossOptions
 from .arguments import TrainingArguments
-from .data import TEACHER, Rows, label_count, load_batch
+from .data import TEACHER, Rows, label_counts, load_batch
 from .forward import DropoutKey
 from .freezing import frozen_tensors, learning_rate_scales
 from .gradients import BatchSettings, loss_and_row_gradients, with_teacher_options
 from .hidden_states import PROJECTION, HiddenTargets, new_projection
-from .lazy_rows import RowGradient, add_rows
+from .lazy_rows import RowGradient, add_rows, dense
 from .lora import Adapter, LoraConfig
 from .optimizer import AdamW, catch_up, clip_factor, gradient_norm
 from .schedules import SCHEDULES
@@ -113,7 +113,7 @@ class Stepper:
         return StepResult(loss, grad_norm, learning_rate)
 
     def loss_and_gradients(self, number: int, batches: Sequence[np.ndarray]) -> tuple[float, dict[str, Gradient]]:
-        """Those of one batch of all micro-batches' rows: each counts by the labels that its own mean is over."""
+        """Those of one batch of all micro-batches' rows: each loss of each counts by the labels that its own mean is over."""
         args = self.args
         loaded = []
         for index, batch in enumerate(batches):
@@ -121,17 +121,21 @@ class Stepper:
             names = (*self.label_names, TEACHER)
             inputs, labels = load_batch(self.rows, batch, self.collator, names, (args.seed, TRAINING, micro_step))
             from_rows = labels.pop(TEACHER, None)
-            loaded.append((micro_step, inputs, labels, from_rows, label_count(labels, args.class_weights)))
-        total = sum(count for *_, count in loaded)
+            loaded.append((micro_step, inputs, labels, from_rows, label_counts(labels, args.class_weights, inputs)))
+        totals = {name: sum(counts.get(name, 0) for *_, counts in loaded) for name in self.label_names}
         mean_loss = 0.0
         gradients: dict[str, Gradient] = {}
-        for micro_step, inputs, labels, from_rows, count in loaded:
-            if not count:  # no token of it has a label
+        for micro_step, inputs, labels, from_rows, counts in loaded:
+            shares = {name: count / totals[name] if count else 0.0 for name, count in counts.items()}
+            if shares and not any(shares.values()):  # no token of it has a label
                 continue
             options, settings = self.settings_of(inputs, from_rows, micro_step)
+            share = next(iter(shares.values()), 1.0)  # without labels: an error of the loss
+            if len(set(shares.values())) > 1:  # each loss has its own
+                share, settings = 1.0, settings._replace(loss_shares=shares)
             loss, micro_gradients = loss_and_row_gradients(self.model, inputs, labels, options, settings)
-            mean_loss += loss * (count / total)
-            add_scaled(gradients, micro_gradients, count / total)
+            mean_loss += loss * share
+            add_scaled(gradients, micro_gradients, share)
         return mean_loss, gradients
 
     def settings_of(
@@ -185,10 +189,11 @@ def add_scaled(sums: dict[str, Gradient], gradients: Mapping[str, Gradient], fac
             values *= factor
         if name not in sums:
             sums[name] = gradient
-        elif isinstance(gradient, RowGradient):
+        elif isinstance(gradient, RowGradient) and isinstance(sums[name], RowGradient):
             sums[name] = add_rows(sums[name], gradient)
-        else:
-            sums[name] += gradient
+        else:  # of word embeddings one may be of rows, and the other not: of a micro-batch without a label for a head
+            sums[name] = dense(sums[name])
+            sums[name] += dense(gradient)
 
 
 def shown(rows: list[int], most: int = 64) -> str:
