@@ -6,8 +6,8 @@ a file by its hash, so the two are compared here, once, before anything reads it
     64 digits    sha256: large files
     40 digits    sha1 of "blob <length>\\0" and the file, as git has it, or of the file alone, as some mirrors have it
 
-An empty file in `.unchecked/`, beside the cache's `snapshots/`, says that a download has begun whose hash has not been
-seen to agree. Whoever is killed in between leaves it there, and the next load does the comparing.
+An empty file in `.unchecked/`, beside the cache's `snapshots/`, says of a file of a commit that its hash has not been seen
+to agree. Whoever is killed in between leaves it there, and the next load does the comparing.
 """
 
 import os
@@ -33,9 +33,8 @@ def download(name: str, filename: str, *, revision: str, cache: Path, token: str
 
     _check_connection(name, filename, revision, cache)
     mark = _mark(cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision, filename)
-    with suppress(OSError):  # no mark in a read-only cache, nor for a model it has nothing of: its name may be wrong
-        mark.parent.mkdir(exist_ok=True)
-        mark.touch()
+    if re.fullmatch("[0-9a-f]{40}", revision):  # the commit of a branch is known when the file is there
+        _touch(mark)
     try:
         path, expected = _fetch(name, filename, revision=revision, cache_dir=cache, token=token)
     except Exception as error:  # it lets its HTTP library's errors through; which library depends on its version
@@ -44,6 +43,8 @@ def download(name: str, filename: str, *, revision: str, cache: Path, token: str
         path = None
     _note_contact()
     if path is not None:
+        mark = _mark(path.parents[filename.count("/")], filename)
+        _touch(mark)
         _compare(path, expected)
     _remove(mark)
     return path
@@ -162,6 +163,12 @@ def finish_check(snapshot: Path, filename: str) -> None:
 
 def _mark(snapshot: Path, filename: str) -> Path:
     return snapshot.parents[1] / ".unchecked" / f"{snapshot.name}.{filename.replace('/', '.')}"
+
+
+def _touch(mark: Path) -> None:
+    with suppress(OSError):  # no mark in a read-only cache, nor for a model it has nothing of: its name may be wrong
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
 
 
 def _remove(path: Path) -> None:

@@ -90,6 +90,23 @@ def test_a_check_that_was_interrupted_is_made_up_for(client, server, tmp_path):
     assert client.load("tiny/bert") == LOADED
 
 
+@pytest.mark.parametrize("revision", ["main", "v1/a", "refs/pr/1"])
+def test_a_check_of_a_branch_s_file_that_was_interrupted_is_made_up_for(revision, server, tmp_path):
+    commit = server.commit("tiny/bert", FILES, revision)
+    killed = "import os, minibert._download as download; download._compare = lambda *of: os._exit(9)"
+    with Client(server, tmp_path, CLIENT_BEGINS_WITH=killed) as client, pytest.raises(ValueError):  # it gives no answer
+        client.locate("tiny/bert", revision=revision)
+    marks = tmp_path / "models--tiny--bert" / ".unchecked"
+    assert [mark.name for mark in marks.iterdir()] == [f"{commit}.{CONFIG}"]
+    path = tmp_path / "models--tiny--bert" / "snapshots" / commit / CONFIG
+    path.resolve().write_bytes(FILES[CONFIG][:-1] + b"!")
+    with Client(server, tmp_path) as client:
+        with pytest.raises(DownloadError, match="damaged on its way"):
+            client.load("tiny/bert", revision=revision)
+        assert client.load("tiny/bert", revision=revision) == LOADED
+    assert not list(marks.iterdir())
+
+
 def client_file(client, tmp_path, commit, filename):
     client.file(filename)
     return tmp_path / "cache" / "models--tiny--bert" / "snapshots" / commit / filename
