@@ -95,7 +95,7 @@ def native_kernel(kernel: Kernel, signature: tuple) -> NativeKernel | Kernel:
     code = object_code(kernel, signature) if runs_natively() else None
     with COMPILE_LOCK:
         if signature not in kernel.native:  # else another thread was faster
-            kernel.native[signature] = kernel if code is None else link(code, signature)
+            kernel.native[signature] = kernel if code is None else link_object(code, signature)
         return kernel.native[signature]
 
 
@@ -106,11 +106,6 @@ def object_code(kernel: Kernel, signature: tuple) -> bytes | None:
         with compile_lock():  # another process may have compiled it meanwhile
             code = read_object(kernel.object_path(signature)) or compile_and_store(kernel, signature)
     return code
-
-
-def link(code: bytes, signature: tuple) -> NativeKernel:
-    entry, address = link_object(code)
-    return NativeKernel(entry, address, struct.Struct(struct_format(signature)).pack)
 
 
 def runs_natively() -> bool:
@@ -139,8 +134,8 @@ def announce() -> None:
         print("minibert: compiling kernels for this processor.", file=sys.stderr, flush=True)
 
 
-def link_object(code: bytes) -> tuple[Callable, int]:
-    """An object file -> its entry, as a function of the packed arguments, and the entry's address."""
+def link_object(code: bytes, signature: tuple) -> NativeKernel:
+    """An object file, compiled for this signature -> machine code that can be called."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), loading_machine())
@@ -148,7 +143,8 @@ def link_object(code: bytes) -> tuple[Callable, int]:
     engine.finalize_object()
     address = engine.get_function_address(ENTRY)
     ENGINES.append(engine)
-    return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address), address
+    entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address)
+    return NativeKernel(entry, address, struct.Struct(struct_format(signature)).pack)
 
 
 @cache

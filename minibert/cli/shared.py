@@ -33,7 +33,7 @@ class CommandParser(argparse.ArgumentParser):
         return namespace, unknown
 
     def unknown_options(self, arguments: list[str]) -> list[str]:
-        """The arguments that begin with -- and no option's name does. None if help is asked for."""
+        """The arguments that begin with -- and no option's name does. None if help is requested."""
         if "--" in arguments:
             arguments = arguments[: arguments.index("--")]
         names = {text: text.partition("=")[0] for text in arguments if text.startswith("--") and " " not in text}

@@ -117,8 +117,8 @@ def check_tensors(
 ) -> None:
     """One WeightsError that lists all tensors that are missing, surplus, or of another shape or type; or nothing.
 
-    Tensors are floats, those named in `int8` int8, those in `head_names` the model's own head. Names that begin with one of `heads` are not surplus. Without `strict`,
-    surplus tensors are a warning.
+    Tensors are floats, those named in `int8` int8, those in `head_names` the model's head. Names that begin with one of `heads`
+    are not surplus. Without `strict`, surplus tensors are a warning.
     """
     allowed = (*COMMON_HEADS, *heads, *BUFFERS)
     missing = [name for name in shapes if name not in stored]

@@ -50,8 +50,8 @@ class SignalAction(ctypes.Structure):
 
 TILES, TILE, MAX_THREADS = 8, 1024, 64
 CONFIGURED, CONTENT = 8, 64  # bytes: after the thread's number, whether it has tiles; the tiles
-FACTORS = CONTENT + TILES * TILE  # two tiles of bf16 as float64
-CHAINS = FACTORS + 2 * 8 * TILE // 2
+FACTORS = CONTENT + TILES * TILE  # two tiles of bf16 as float64, four times their size each
+CHAINS = FACTORS + 2 * 4 * TILE
 OF_THREAD = CHAINS + 2 * 64
 MEMORY = ctypes.create_string_buffer(MAX_THREADS * OF_THREAD)
 THREADS = ctypes.addressof(MEMORY)

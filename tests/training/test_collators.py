@@ -64,7 +64,7 @@ OPTIONS = {
     "max_length": {"padding": "max_length", "max_length": 12},
     "max_length up to a multiple": {"padding": "max_length", "max_length": 12, "pad_to_multiple_of": 8},
     "max_length of the tokenizer": {"padding": "max_length"},
-    "a max_length that is not asked for": {"max_length": 4},
+    "a max_length, and padding to the longest row": {"max_length": 4},
 }
 
 

@@ -28,13 +28,20 @@ SUPPORT = Path(__file__).parents[2] / "support"
 MAX_WAIT = 3_000_000  # spins, some tenths of a second: then a test fails and does not hang
 
 
-@jit(nogil=True)
-def meet(counter, done, count):
-    """Each thread waits until `count` threads are here, the second some time longer, and then writes that it is done."""
+@jit()
+def wait_for_all(counter, count):
+    """Each thread waits until `count` threads are here -> its number."""
     thread, spins = fetch_add(counter[THREAD:]), 0
     while load_acquire(counter, THREAD) < count and spins < MAX_WAIT:
         spins += 1
         spin_hint(spins)
+    return thread
+
+
+@jit(nogil=True)
+def meet(counter, done, count):
+    """Each thread waits until `count` threads are here, the second some time longer, and then writes that it is done."""
+    thread = wait_for_all(counter, count)
     for more in range(thread * 200_000):
         spin_hint(more)
     store_release(done, thread, load_acquire(counter, THREAD))
@@ -43,10 +50,7 @@ def meet(counter, done, count):
 @jit(nogil=True)
 def gather(counter, done, count):
     """Each thread waits until `count` threads are here, and then writes that they are."""
-    thread, spins = fetch_add(counter[THREAD:]), 0
-    while load_acquire(counter, THREAD) < count and spins < MAX_WAIT:
-        spins += 1
-        spin_hint(spins)
+    thread = wait_for_all(counter, count)
     store_release(done, thread, load_acquire(counter, THREAD) >= count)
 
 
