@@ -148,7 +148,7 @@ def check_engines(options: argparse.Namespace, folder: Path) -> tuple[dict[str, 
 def compare(options: argparse.Namespace, folder: Path) -> tuple[dict, dict]:
     """All engines, checked and timed -> a README's table; the raw figures."""
     right, errors, missing = check_engines(options, folder)
-    ceilings = {f"{numbers} ceiling": numbers for numbers in peaks.NUMBERS if numbers != "bf16" and peaks.instruction(numbers)}
+    ceilings = {f"{numbers} ceiling": numbers for numbers in peaks.SPEED if numbers != "bf16" and peaks.instruction(numbers)}
     rows: dict[str, dict] = {name: {} for name in (*errors, *ceilings)}
     seconds: dict[str, dict] = {}
     works = list(workloads(options, folder))

@@ -37,7 +37,7 @@ from kernel_cases import cases, error, table_with, tolerance  # isort: skip - si
 MAX_SECONDS = 0.4  # seconds a call
 ROUNDS = 5
 CACHED = 16 << 20  # bytes: half of a large L3
-CEILING_OPERATIONS = 1.6e9  # operations of a ceiling's call: some 10 ms
+CEILING_OPERATIONS = 1.6e9  # float32 operations of a ceiling's call: some 10 ms
 PAUSE = 0.03  # seconds between turns: OpenBLAS's threads go on spinning for some 25 ms
 TURN = 0.05
 CEILINGS = {  # the name of its line -> unit
@@ -162,8 +162,10 @@ def ceiling(name: str) -> tuple[Callable, float] | None:
     """A call that reaches the machine's maximum, and how much work it does; None if the machine has no such unit."""
     if name == "copying":
         return peaks.memory()
-    call = peaks.arithmetic(CEILING_OPERATIONS, name.removesuffix(" ceiling"))
-    return call and (call, CEILING_OPERATIONS)
+    numbers = name.removesuffix(" ceiling")
+    work = CEILING_OPERATIONS * peaks.SPEED[numbers]
+    call = peaks.arithmetic(work, numbers)
+    return call and (call, work)
 
 
 def line(result: Result) -> str:

@@ -30,12 +30,12 @@ from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threa
 from .measuring import document, machine, markdown, time_in_turn, write
 
 CHAINS = 12  # independent accumulators: more than latency times units, fewer than registers
-TASK = 200e6  # operations of a task: some 2 ms, so that a core that is taken away for a while delays one task only
+TASK = 200e6  # float32 operations of a task: some 2 ms, so that a core that is taken away for a while delays one task only
 LONG = 96 << 20  # bytes of an array to copy: three times a large L3
 
 
 TILE_BYTES = {"bf16 tiles": ("tdpbf16ps", 2), "int8 tiles": ("tdpbusd", 1)}  # the instruction, bytes of a factor
-NUMBERS = ("fp32", "bf16", "int8", *TILE_BYTES)
+SPEED = {"fp32": 1, "bf16": 1, "int8": 4, "bf16 tiles": 16, "int8 tiles": 32}  # roughly, in operations of float32
 
 
 class Instruction(NamedTuple):
@@ -208,7 +208,7 @@ def arithmetic(work: float, numbers: str = "fp32") -> Callable | None:
     if step is None:
         return None
     call, threads = compile_loop(step), get_num_threads()
-    tasks = threads * max(round(work / TASK / threads), 4)
+    tasks = threads * max(round(work / (TASK * SPEED[numbers]) / threads), 1)
     steps = max(round(work / tasks / step.operations_of_step), 1)
     return on_threads([lambda: call(steps)] * tasks)
 
@@ -235,10 +235,11 @@ def on_threads(calls: list[Callable]) -> Callable:
 def measure(rounds: int) -> list[list]:
     """Rows of a table: what is done, its rate on one thread and on all, and how many times the first the second is: 2 for
     two cores, 1 for two threads of one core."""
-    before, work, rates = get_num_threads(), 4 * TASK, {}
+    before, rates = get_num_threads(), {}
     for threads in dict.fromkeys((1, before)):
         set_num_threads(threads)
-        calls = {f"{numbers} multiply-adds, GOP/s": (arithmetic(work, numbers), work) for numbers in NUMBERS}
+        works = {numbers: 8 * TASK * speed for numbers, speed in SPEED.items()}
+        calls = {f"{numbers} multiply-adds, GOP/s": (arithmetic(work, numbers), work) for numbers, work in works.items()}
         calls |= {"copying, GB/s": memory(), "OpenBLAS float32, GFLOP/s": blas()}
         present = {name: (call, amount) for name, (call, amount) in calls.items() if call is not None}
         times = time_in_turn({name: call for name, (call, _) in present.items()}, rounds)

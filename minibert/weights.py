@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from .config import check_contents
 from .errors import WeightsError, short_repr
@@ -31,6 +30,8 @@ from .stored_tensor import DTYPES, StoredTensor, foreign_content
 from .torch_file import read_torch_file
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
+ALIGNMENT = 64  # bytes of a cache line
+TYPE_NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SAFETENSORS = (WEIGHTS, INDEX)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -175,35 +176,44 @@ def describe(start: bytes, length: int) -> str:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write a safetensors file; the note in it is what `transformers` asks for."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-
-    def write(tmp_path: Path) -> None:
-        try:
-            save_file(contiguous, tmp_path, metadata={"format": "pt"})
-        except SafetensorError as error:  # the library's error for a full disk
-            raise OSError(str(error)) from None
-
-    atomic_write(path, write)
+    """Write a safetensors file of arrays of the types in DTYPES."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_safetensors(path, {name: (TYPE_NAMES[array.dtype], array.shape) for name, array in arrays.items()}, arrays.get)
 
 
 def save_stored(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Write a safetensors file of tensors as they are stored, of their types and bits, one at a time."""
+    kinds = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    write_safetensors(path, kinds, lambda name: tensors[name].stored_array(), drop_pages)
+
+
+def write_safetensors(
+    path: Path,
+    kinds: Mapping[str, tuple[str, tuple[int, ...]]],
+    read: Callable[[str], Any],
+    release: Callable[[np.ndarray], None] = lambda array: None,
+) -> None:
+    """Write tensors of these types and shapes, and release each when it is written.
+
+    Kernels read int8 weights where the file is mapped, so tensors of whole cache lines come first, and each begins at one. The
+    note in the header is what `transformers` asks for."""
+    sizes = {name: math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize for name, (dtype, shape) in kinds.items()}
+    ordered = sorted(kinds, key=lambda name: (sizes[name] % ALIGNMENT != 0, name))
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for name, tensor in tensors.items():
-        start, end = end, end + math.prod(tensor.shape) * np.dtype(DTYPES[tensor.dtype]).itemsize
-        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
+    for name in ordered:
+        start, end = end, end + sizes[name]
+        header[name] = {"dtype": kinds[name][0], "shape": kinds[name][1], "data_offsets": [start, end]}
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
 
     def write(tmp_path: Path) -> None:
         with open(tmp_path, "wb") as file:
             file.write(struct.pack("<Q", len(text)) + text)
-            for tensor in tensors.values():
-                array = tensor.stored_array()
+            for name in ordered:
+                array = read(name)
                 file.write(array.data)
-                drop_pages(array)
+                release(array)
 
     atomic_write(path, write)
 

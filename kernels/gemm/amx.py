@@ -44,6 +44,7 @@ from .amx_epilogue import (
     TILE_BYTES,
     TILE_ROWS,
     TILE_SIZE,
+    UNIT,
     Epilogue,
     LeftBlock,
     begin_blocks,
@@ -153,6 +154,7 @@ def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsi
         mr=2 * TILE_ROWS,
         tasks=gemm_tasks.specialize(name, pack_rows=pack_rows, microkernel=microkernel, **hooks),
         mc_tiles=8,  # blocks of a task: with 3 KiB of each row 768 KiB, of an L2 of 2 MiB
+        tasks_per_thread=2,  # large ones: for a task of few panels, L3 sends more of x than tiles multiply meanwhile
         x_slack=(TILE_ROWS - 1) * TILE_STEPS,  # as a tile is loaded whole
     )
 
@@ -223,6 +225,28 @@ def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
     return function
 
 
+class RowShares:
+    """A block's rows, evenly divided into shares, UNIT rows at a time: work that is done beside the products."""
+
+    def __init__(self, builder: ir.IRBuilder, rows: ir.Value, shares: ir.Value):
+        self.builder = builder
+        self.units = builder.udiv(builder.shl(builder.udiv(rows, INT(UNIT)), INT(FRACTION)), shares)  # of a share
+
+    def before(self, share: ir.Value) -> ir.Value:
+        """The first row of a share."""
+        units = self.builder.lshr(self.builder.mul(self.units, share), INT(FRACTION))
+        return self.builder.mul(units, INT(UNIT))
+
+    def take(self, share: ir.Value, work: Callable[[ir.Value, ir.Value], None]) -> None:
+        first, end = self.before(share), self.before(self.builder.add(share, INT(1)))
+        with self.builder.if_then(self.builder.icmp_unsigned("<", first, end)):
+            work(first, end)
+
+
+def least(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
+
+
 class Block:
     """The parts of a block's code, and what they share."""
 
@@ -230,7 +254,7 @@ class Block:
         self.builder, self.spec, self.rows, self.operands = builder, spec, rows, operands
         self.left = LeftBlock(builder, left)
         self.k_tiles = builder.udiv(operands.k_steps, INT(spec.parts * TILE_STEPS))
-        self.vectors = self.left.read("vectors")  # that the block before has left
+        self.rows_left = self.left.read("rows")  # of the block before
 
     def emit(self) -> None:
         builder = self.builder
@@ -244,29 +268,43 @@ class Block:
 
     def multiply(self, tiles: int) -> None:
         """The sums of all tiles of k, in four tiles, or two for 16 rows and fewer; stored for their epilogue. Meanwhile that of the
-        block before is applied, evenly over all products."""
+        block before is applied, and this block's part of y is prefetched, evenly over all products."""
         builder = self.builder
-        counts = [tiles * len(pairs) for pairs in self.spec.passes]
-        products = builder.mul(self.k_tiles, INT(sum(counts)))
-        share = builder.udiv(builder.shl(self.vectors, INT(FRACTION)), products)  # vectors for each product
-
-        def finish_after(product: ir.Value) -> None:
-            ends = [builder.lshr(builder.mul(share, n), INT(FRACTION)) for n in (product, builder.add(product, INT(1)))]
-            self.left.finish(*ends)
-
         for tile in range(tiles):
             tilezero(builder, tile)
-        for index, (pairs, count) in enumerate(zip(self.spec.passes, counts)):
-            before = builder.mul(self.k_tiles, INT(sum(counts[:index])))
+        shares = builder.mul(self.k_tiles, INT(sum(map(len, self.spec.passes))))
+        rows, share_before = RowShares(builder, INT(tiles // 2 * TILE_ROWS), shares), INT(0)
+        for index, pairs in enumerate(self.spec.passes):
             with cgutils.for_range(builder, self.k_tiles) as loop:
+                share = builder.add(share_before, builder.mul(loop.index, INT(len(pairs))))
                 for done, _ in enumerate(self.multiply_parts(loop.index, pairs, tiles, prefetching=index == 0)):
-                    finish_after(builder.add(before, builder.add(builder.mul(loop.index, INT(count)), INT(done))))
-        self.left.finish(builder.lshr(builder.mul(share, products), INT(FRACTION)), self.vectors)
+                    rows.take(builder.add(share, INT(done)), self.attend)
+            share_before = builder.add(share_before, builder.mul(self.k_tiles, INT(len(pairs))))
+        self.left.finish(rows.before(shares), self.rows_left)
         for tile in range(tiles):
-            tilestore(builder, tile, byte_offset(builder, self.left.memory, tile * TILE_SIZE))
+            place = (0, 2, 1, 3)[tile]  # the first halves of all rows, then the second ones
+            tilestore(builder, tile, byte_offset(builder, self.left.memory, place * TILE_SIZE))
+
+    def attend(self, first: ir.Value, end: ir.Value) -> None:
+        """What is done beside the products, for some rows."""
+        self.left.finish(first, least(self.builder, end, self.rows_left))
+        self.prefetch_outputs(first, least(self.builder, end, self.rows))
+
+    def prefetch_outputs(self, first: ir.Value, end: ir.Value) -> None:
+        """What the epilogue will write and read: the rows lie so far apart that the processor does not foresee them."""
+        builder, operands = self.builder, self.operands
+        with cgutils.for_range(builder, end, start=first, intp=INT) as row:
+            y = byte_offset(builder, operands.y, builder.mul(row.index, operands.y_stride))
+            for line in range(0, 2 * TILE_BYTES, CACHE_LINE):
+                prefetch(builder, byte_offset(builder, y, line), to_write=True)
+            with builder.if_then(operands.has_residual):
+                residual = byte_offset(builder, operands.residual, builder.mul(row.index, operands.residual_stride))
+                for line in range(0, 2 * TILE_BYTES, CACHE_LINE):
+                    prefetch(builder, byte_offset(builder, residual, line))
 
     def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> Iterator[None]:
-        """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each."""
+        """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each
+        pair."""
         builder, operands, parts = self.builder, self.operands, self.spec.parts
         count = tiles * len(pairs)
         bytes_of_k, line_of_each = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS)), count * CACHE_LINE
@@ -275,11 +313,11 @@ class Block:
         x_part = builder.mul(operands.x_stride, INT(TILE_STEPS))
         x = [byte_offset(builder, operands.x, builder.mul(index, x_part)) for index in first]
         weights = [byte_offset(builder, operands.panel, builder.mul(index, INT(2 * TILE_SIZE))) for index in first]
-        for done, _ in enumerate(self.products(pairs, x, weights, tiles)):
+        for product, _ in enumerate(self.products(pairs, x, weights, tiles)):
             if prefetching:
-                first_line = builder.mul(lines, builder.add(builder.mul(k, INT(count)), INT(done)))
-                self.prefetch_next_panel(first_line, lines)
-            yield
+                self.prefetch_next_panel(builder.mul(lines, builder.add(builder.mul(k, INT(count)), INT(product))), lines)
+            if (product + 1) % tiles == 0:
+                yield
 
     def products(self, pairs: Pairs, x: list[ir.Value], weights: list[ir.Value], tiles: int) -> Iterator[None]:
         """Multiply parts of x and of the weights, given their addresses; yield after each multiplication. What is emitted

@@ -3,7 +3,7 @@
 A product of two tiles takes 16 cycles, and the processor does other work meanwhile if there is some. A block's epilogue (scales,
 bias, residual, activation) can take as long as its products: gelu 213 ns, 768 of k in int8 208 ns (a Xeon with AMX). So a block
 leaves its sums, and what its epilogue reads, in memory of the function that calls it, and the next block applies that epilogue:
-some vectors after each of its products.
+some rows after each few of its products.
 
     begin_blocks(activation)     nothing is left yet; the activation that follows each block's last sums
     ...                          microkernels of `amx.py`, one after another
@@ -22,6 +22,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
+from ..compiler.jit import Kernel
 from ..compiler.toolchain import cgutils, types
 from ..simd.bf16 import nearest_bf16, upper_halves
 from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, FLOAT, INT, byte_offset, load_unaligned, store_unaligned
@@ -32,19 +33,20 @@ from .microkernel import TileOperands
 TILE_ROWS, TILE_BYTES = 16, 64  # of a row
 TILE_SIZE = TILE_ROWS * TILE_BYTES
 SUMS = 4 * TILE_SIZE  # bytes of four tiles
+UNIT = 4  # rows whose epilogue is applied at a time: fewer calls, and eight vectors that do not wait for each other
 ROW_FLOATS = ir.VectorType(FLOAT, TILE_ROWS)
 FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their names
     ("y", "epilogue_vectors", "row_scales", "residual", "y_stride", "epilogue_stride", "residual_stride")
-    + ("first", "last", "has_residual", "vectors", "activation", "finish")
+    + ("first", "last", "has_residual", "rows", "activation", "finish")
 )
 OF_OPERANDS = FIELDS[:10]
 MEMORY = "minibert_left_block"  # a name that no variable of a kernel has
-FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the first of its vectors of y, and their end
+FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the first of its rows of y, and their end
 
 
 class LeftBlock:
-    """What a block leaves: the sums of its tiles, one after another, and fields. `vectors` is the number of its vectors of y, two
-    to a row; 0 if there is no block. `finish` is the address of the function that applies its epilogue."""
+    """What a block leaves: the sums of its tiles, and fields. `rows` is 0 if there is no block. `finish` is the
+    address of the function that applies its epilogue."""
 
     def __init__(self, builder: ir.IRBuilder, memory: ir.Value):
         self.builder, self.memory = builder, memory
@@ -64,11 +66,11 @@ class LeftBlock:
         """Of a block whose sums are stored."""
         for field in OF_OPERANDS:
             self.write(field, getattr(operands, field))
-        self.write("vectors", self.builder.shl(rows, INT(1)))
+        self.write("rows", rows)
         self.write("finish", self.builder.ptrtoint(finish, INT))
 
     def finish(self, first: ir.Value, end: ir.Value) -> None:
-        """Apply the epilogue to these vectors."""
+        """Apply the epilogue to these rows."""
         function = self.builder.inttoptr(self.read("finish"), FINISH.as_pointer())
         with self.builder.if_then(self.builder.icmp_unsigned("<", first, end)):
             self.builder.call(function, [self.memory, first, end])
@@ -90,7 +92,7 @@ def begin_blocks(typing, activation):
 
     def emit(context, builder, signature, values):
         left = LeftBlock(builder, memory_of(builder))
-        left.write("vectors", INT(0))
+        left.write("rows", INT(0))
         left.write("activation", values[0])
         return context.get_dummy_value()
 
@@ -103,8 +105,8 @@ def finish_blocks(typing):
 
     def emit(context, builder, signature, values):
         left = LeftBlock(builder, memory_of(builder))
-        left.finish(INT(0), left.read("vectors"))
-        left.write("vectors", INT(0))
+        left.finish(INT(0), left.read("rows"))
+        left.write("rows", INT(0))
         return context.get_dummy_value()
 
     return types.none(), emit
@@ -121,74 +123,93 @@ class Epilogue(NamedTuple):
 
 
 def finish_function(module: ir.Module, epilogue: Epilogue) -> ir.Function:
-    """Applies the epilogue to some vectors of a block that is left; one function for all calls in a module."""
+    """Applies the epilogue to some rows of a block that is left; one function for all calls in a module.
+
+    It has a loop for each activation: in one loop with all of them, their constants would be loaded for every few rows."""
     function = cgutils.get_or_insert_function(module, FINISH, f"minibert_finish_{epilogue.name}")
     if function.is_declaration:
         function.linkage = "internal"
         function.attributes.add("noinline")
         memory, first, end = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        with cgutils.for_range(builder, end, start=first, intp=INT) as vector:
-            Vector(builder, memory, vector.index).finish(epilogue)
+        left = LeftBlock(builder, memory)
+        fields = {field: left.read(field) for field in FIELDS}
+        rows = Rows(builder, memory, epilogue, fields)
+        after = function.append_basic_block("after")
+        if not epilogue.packed:  # of which all of k is multiplied at once
+            with builder.if_then(builder.icmp_unsigned("==", fields["last"], INT(0))):
+                rows.finish(first, end, lambda row, totals: totals)
+                builder.branch(after)
+        switch = builder.switch(fields["activation"], function.append_basic_block("no_activation"))
+        for code, kernel in ACTIVATIONS.items():
+            switch.add_case(INT(code), builder.append_basic_block(kernel.__name__))
+            builder.position_at_end(switch.cases[-1][1])
+            rows.finish(first, end, partial(rows.activated, kernel))
+            builder.branch(after)
+        builder.position_at_end(switch.default)
+        rows.finish(first, end, rows.outputs)
+        builder.branch(after)
+        builder.position_at_end(after)
         builder.ret_void()
     return function
 
 
-class Vector:
-    """16 outputs of a row of a block that is left: the row's first or second half."""
+class Rows:
+    """Rows of a block that is left; a row is two vectors of 16 outputs."""
 
-    def __init__(self, builder: ir.IRBuilder, memory: ir.Value, index: ir.Value):
-        self.builder, self.left = builder, LeftBlock(builder, memory)
-        self.row, self.half = builder.lshr(index, INT(1)), builder.and_(index, INT(1))
+    def __init__(self, builder: ir.IRBuilder, memory: ir.Value, epilogue: Epilogue, fields: dict[str, ir.Value]):
+        self.builder, self.memory, self.epilogue, self.fields = builder, memory, epilogue, fields
 
-    def finish(self, epilogue: Epilogue) -> None:
-        """y = the sums, added to y unless it is the first time; the last time, after the epilogue."""
+    def finish(self, first: ir.Value, end: ir.Value, apply: Callable[[ir.Value, list], list]) -> None:
+        """y = what `apply` makes of the sums, which are added to y unless it is the first time."""
         builder = self.builder
-        total = epilogue.to_floats(builder, load_unaligned(builder, self.sum_address(), epilogue.sums))
-        if epilogue.packed:  # of all of k
-            words = nearest_bf16(builder, self.apply(epilogue, total))
-            store_unaligned(builder, upper_halves(builder, words), self.at("y", "y_stride", TILE_BYTES // 2))
-            return
-        y = self.at("y", "y_stride")
-        total = self.changed_if("first", 0, total, lambda: builder.fadd(total, load_unaligned(builder, y, ROW_FLOATS)))
-        output = self.changed_if("last", 1, total, lambda: self.apply(epilogue, total))
-        store_unaligned(builder, output, y)
+        with cgutils.for_range(builder, end, start=first, intp=INT) as loop:
+            row, sums = loop.index, self.epilogue.sums
+            addresses = self.both(self.sums_of(row), 2 * TILE_SIZE)
+            totals = [self.epilogue.to_floats(builder, load_unaligned(builder, address, sums)) for address in addresses]
+            if self.epilogue.packed:
+                for address, output in zip(self.both(self.at("y", "y_stride", row), TILE_BYTES // 2), apply(row, totals)):
+                    store_unaligned(builder, upper_halves(builder, nearest_bf16(builder, output)), address)
+                return
+            y = self.both(self.at("y", "y_stride", row), TILE_BYTES)
+            for output, address in zip(apply(row, self.added_if("first", 0, totals, y)), y):
+                store_unaligned(builder, output, address)
 
-    def apply(self, epilogue: Epilogue, total: ir.Value) -> ir.Value:
+    def activated(self, kernel: Kernel, row: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+        return [trace(kernel, self.builder, output) for output in self.outputs(row, totals)]
+
+    def outputs(self, row: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+        """Both vectors' totals after scales, bias and residual."""
         builder = self.builder
-        vectors = [self.at("epilogue_vectors", "epilogue_stride", row=INT(i)) for i in range(3)]
-        row_scales = byte_offset(builder, self.left.read("row_scales"), builder.mul(self.row, INT(8)))
-        output = epilogue.apply(builder, total, vectors, row_scales)
-        residual = self.at("residual", "residual_stride")
-        output = self.changed_if(
-            "has_residual", 1, output, lambda: builder.fadd(output, load_unaligned(builder, residual, ROW_FLOATS))
-        )
-        for code, kernel in ACTIVATIONS.items():
-            output = self.changed_if("activation", code, output, partial(trace, kernel, builder, output))
-        return output
+        vectors = [self.at("epilogue_vectors", "epilogue_stride", INT(i)) for i in range(3)]
+        row_scales = byte_offset(builder, self.fields["row_scales"], builder.mul(row, INT(8)))
+        outputs = [
+            self.epilogue.apply(
+                builder, total, [byte_offset(builder, vector, half * TILE_BYTES) for vector in vectors], row_scales
+            )
+            for half, total in enumerate(totals)
+        ]
+        residual = self.both(self.at("residual", "residual_stride", row), TILE_BYTES)
+        return self.added_if("has_residual", 1, outputs, residual)
 
-    def changed_if(self, field: str, value: int, unchanged: ir.Value, change: Callable[[], ir.Value]) -> ir.Value:
-        """What `change` emits, where the field has this value."""
+    def added_if(self, field: str, value: int, values: list[ir.Value], addresses: list[ir.Value]) -> list[ir.Value]:
+        """The values; plus the floats at these addresses where the field has this value."""
         builder, before = self.builder, self.builder.block
-        with builder.if_then(builder.icmp_unsigned("==", self.left.read(field), INT(value))):
-            changed = change()
+        with builder.if_then(builder.icmp_unsigned("==", self.fields[field], INT(value))):
+            sums = [builder.fadd(v, load_unaligned(builder, address, ROW_FLOATS)) for v, address in zip(values, addresses)]
             inside = builder.block
-        result = builder.phi(unchanged.type)
-        result.add_incoming(unchanged, before)
-        result.add_incoming(changed, inside)
-        return result
+        results = [builder.phi(ROW_FLOATS) for _ in values]
+        for result, unchanged, changed in zip(results, values, sums):
+            result.add_incoming(unchanged, before)
+            result.add_incoming(changed, inside)
+        return results
 
-    def at(self, address: str, stride: str, half_bytes: int = TILE_BYTES, row: ir.Value | None = None) -> ir.Value:
-        distance = self.builder.mul(self.row if row is None else row, self.left.read(stride))
-        return byte_offset(self.builder, self.left.read(address), distance, self.builder.mul(self.half, INT(half_bytes)))
+    def both(self, address: ir.Value, distance: int) -> list[ir.Value]:
+        """The addresses of a row's two vectors."""
+        return [address, byte_offset(self.builder, address, distance)]
 
-    def sum_address(self) -> ir.Value:
-        """Two tiles have the first 16 rows, two the others."""
-        builder = self.builder
-        pair, inner = builder.udiv(self.row, INT(TILE_ROWS)), builder.urem(self.row, INT(TILE_ROWS))
-        distances = (
-            builder.mul(pair, INT(2 * TILE_SIZE)),
-            builder.mul(self.half, INT(TILE_SIZE)),
-            builder.mul(inner, INT(TILE_BYTES)),
-        )
-        return byte_offset(builder, self.left.memory, *distances)
+    def at(self, address: str, stride: str, row: ir.Value) -> ir.Value:
+        return byte_offset(self.builder, self.fields[address], self.builder.mul(row, self.fields[stride]))
+
+    def sums_of(self, row: ir.Value) -> ir.Value:
+        return byte_offset(self.builder, self.memory, self.builder.mul(row, INT(TILE_BYTES)))

@@ -85,13 +85,20 @@ def identity(builder, sums):
 
 
 def add_bias(builder, totals, vectors, row_scales):
-    return builder.fadd(totals, load_unaligned(builder, vectors[0], totals.type))
+    return builder.fadd(totals, load_constant(builder, vectors[0], totals.type))
+
+
+def load_constant(builder, address, llvm_type):
+    """What no store of the kernel changes, so that LLVM may load it once for all rows."""
+    value = load_unaligned(builder, address, llvm_type)
+    value.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return value
 
 
 def multiply_scales(builder, totals, vectors, row_scales):
     """total · scale · weight_scale + bias, of floats that were multiplied with the inverses (`split_floats.py`). The smaller
     scale is first: the other might make a total infinite."""
-    bias, weight_scale = (load_unaligned(builder, vector, totals.type) for vector in vectors[:2])
+    bias, weight_scale = (load_constant(builder, vector, totals.type) for vector in vectors[:2])
     scale = splat(builder, load_unaligned(builder, row_scales, FLOAT), totals.type.count)
     less = builder.fcmp_ordered("<", scale, weight_scale)
     smaller, larger = builder.select(less, scale, weight_scale), builder.select(less, weight_scale, scale)
@@ -136,7 +143,7 @@ def floats_of(reduce_lanes: Callable) -> Callable:
 
 def dequantize(builder, totals, vectors, row_scales):
     """(total − zero_point · weight_sum) · weight_scale · scale + bias."""
-    bias, weight_scale, weight_sum = (load_unaligned(builder, vector, totals.type) for vector in vectors)
+    bias, weight_scale, weight_sum = (load_constant(builder, vector, totals.type) for vector in vectors)
     scale, zero_point = (
         splat(builder, load_unaligned(builder, byte_offset(builder, row_scales, offset), FLOAT), totals.type.count)
         for offset in (0, 4)

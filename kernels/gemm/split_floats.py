@@ -26,7 +26,8 @@ from ..compiler.intrinsic import intrinsic
 from ..compiler.jit import jit
 from ..compiler.toolchain import types
 from ..simd.bf16 import nearest_bf16, upper_halves
-from ..simd.emit import ADDRESS, FLOAT, WORD, load_unaligned, splat, store_unaligned
+from ..simd.elementwise import counted_loop
+from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, splat, store_unaligned
 
 F, U = np.float32, np.uint32
 PARTS, SPLIT_VALUES = 3, 32  # values whose parts stand together: those of a tile's row
@@ -61,42 +62,47 @@ def split_row(values, scale, padded, halves, offset, stride):
     """Split a row of x, times the scale. The parts of its first 32 values are written to `halves` from `offset` on, and from
     `stride` and twice that after it; those of the next 32 after these, `stride` apart again. A last 32 are filled up with 0, in
     the array `padded`."""
-    position = offset
-    for first in range(0, len(values), SPLIT_VALUES):
-        block = values[first : first + SPLIT_VALUES]
-        if len(block) < SPLIT_VALUES:
-            for i in range(SPLIT_VALUES):
-                padded[i] = block[i] if i < len(block) else F(0)
-            block = padded
-        split_block(block, scale, halves[position:], halves[position + stride :], halves[position + 2 * stride :])
-        position += PARTS * stride
+    whole = len(values) // SPLIT_VALUES * SPLIT_VALUES
+    split_blocks(values[:whole], scale, halves[offset:], stride)
+    if whole < len(values):
+        for i in range(SPLIT_VALUES):
+            padded[i] = values[whole + i] if whole + i < len(values) else F(0)
+        split_blocks(padded, scale, halves[offset + whole // SPLIT_VALUES * PARTS * stride :], stride)
 
 
 @intrinsic
-def split_block(typing, values, scale, high, middle, low):
-    """SPLIT_VALUES values, times the scale -> their parts' upper halves.
+def split_blocks(typing, values, scale, halves, stride):
+    """Blocks of SPLIT_VALUES values, times the scale -> their parts' upper halves: PARTS lines for each, `stride` apart.
 
     As a compiler's loop it took 0.64 ns a value."""
-    arrays = (values, high, middle, low)
 
     def emit(context, builder, signature, arguments):
         scale = splat(builder, arguments[1], SPLIT_VALUES)
-        source, *targets = (
-            builder.bitcast(context.make_array(array)(context, builder, value).data, ADDRESS)
-            for array, value in zip(arrays, (arguments[0], *arguments[2:]))
-        )
-        x = builder.fmul(load_unaligned(builder, source, BLOCK_FLOATS), scale)
-        high = nearest_bf16(builder, x)
-        rest = builder.fsub(x, builder.bitcast(high, BLOCK_FLOATS))
-        middle = nearest_bf16(builder, rest)
-        low = builder.bitcast(builder.fsub(rest, builder.bitcast(middle, BLOCK_FLOATS)), BLOCK_WORDS)
-        magnitude = builder.and_(builder.bitcast(x, BLOCK_WORDS), words(MAGNITUDE))
-        finite = builder.icmp_unsigned("<", magnitude, words(EXPONENT))
-        for part, target in zip((high, middle, low), targets):
-            store_unaligned(builder, upper_halves(builder, builder.select(finite, part, high)), target)
+        arrays = [context.make_array(array)(context, builder, arguments[i]) for i, array in ((0, values), (2, halves))]
+        source, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        length = builder.extract_value(arrays[0].shape, 0)
+        distance = builder.mul(arguments[3], INT(2))
+        with counted_loop(builder, builder.udiv(length, INT(SPLIT_VALUES))) as block:
+            address = byte_offset(builder, source, builder.mul(block, INT(4 * SPLIT_VALUES)))
+            lines = split_block(builder, builder.fmul(load_unaligned(builder, address, BLOCK_FLOATS), scale))
+            first = builder.mul(block, INT(PARTS))
+            for part, line in enumerate(lines):
+                place = byte_offset(builder, target, builder.mul(builder.add(first, INT(part)), distance))
+                store_unaligned(builder, line, place)
         return context.get_dummy_value()
 
-    return types.none(values, scale, high, middle, low), emit
+    return types.none(values, scale, halves, types.int64), emit
+
+
+def split_block(builder: ir.IRBuilder, x: ir.Value) -> list[ir.Value]:
+    """SPLIT_VALUES values -> the upper halves of their parts."""
+    high = nearest_bf16(builder, x)
+    rest = builder.fsub(x, builder.bitcast(high, BLOCK_FLOATS))
+    middle = nearest_bf16(builder, rest)
+    low = builder.bitcast(builder.fsub(rest, builder.bitcast(middle, BLOCK_FLOATS)), BLOCK_WORDS)
+    magnitude = builder.and_(builder.bitcast(x, BLOCK_WORDS), words(MAGNITUDE))
+    finite = builder.icmp_unsigned("<", magnitude, words(EXPONENT))
+    return [upper_halves(builder, builder.select(finite, part, high)) for part in (high, middle, low)]
 
 
 def words(value: int) -> ir.Constant:

@@ -30,13 +30,14 @@ from ..gemm.packing import pack_rows_of
 from ..gemm.quantize_rows import rotate_and_quantize
 from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, power_scale, split_row
 from ..registry import variant
-from ..runtime.buffer_pool import empty
+from ..runtime.buffer_pool import aligned_copy, empty
 from ..runtime.threads import run
+from ..simd.bf16 import LINE, round_lines
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import NR
 from .epilogues import register_fused
-from .linear_bf16 import BF16, BF16_TOLERANCE, Bf16Product, pack_bf16, pack_columns_of_bf16, repack_bf16, round_row
+from .linear_bf16 import BF16, BF16_TOLERANCE, Bf16Product, pack_bf16, pack_columns_of_bf16, repack_bf16
 from .linear_f32 import FLOAT32, pack_f32, repack_f32
 from .linear_int8 import INT8, INT8_TOLERANCE, X_DTYPE, gemm_int8, pack_int8
 
@@ -58,7 +59,7 @@ def pack_split(*arrays):
     if not all(np.isfinite(weight).all() for weight in arrays[0::2]):
         return pack_f32(*arrays)
     packed = repack_split(*arrays)
-    return packed._replace(panels=np.copy(packed.panels))
+    return packed._replace(panels=aligned_copy(packed.panels))
 
 
 def repack_split(*arrays):
@@ -118,11 +119,15 @@ def gemm_amx(activation, x, *packed, residual=None, parts=ALL):
 @jit(error_model="numpy")
 def pack_rows_amx_bf16(x, next_row, scratch, packed_x, row_scales):
     """A block's rows of x (R, K) -> packed_x: for each TILE_STEPS steps that many words of each row. `row_scales` is not used."""
-    rows, line = len(x), scratch[1][0]
-    length = len(packed_x) // rows
+    rows, halves, padded = len(x), packed_x.view(np.uint16), scratch[0]
+    whole = x.shape[1] // LINE * LINE
     for row in range(rows):
-        round_row(x[row], line.view(np.uint16)[: 2 * length])
-        pack_line(line[:length], row, rows, packed_x)
+        values, lines = x[row], halves[row * LINE :]
+        round_lines(values[:whole], lines, rows * LINE)
+        if whole < len(values):
+            for i in range(LINE):
+                padded[i] = values[whole + i] if whole + i < len(values) else np.float32(0)
+            round_lines(padded, lines[whole * rows :], rows * LINE)
 
 
 @jit(error_model="numpy")
@@ -130,9 +135,10 @@ def leave_rows(x, next_row, scratch, packed_x, row_scales):
     """Nothing: x is packed."""
 
 
-AMX_BF16 = on_tiles(BF16, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
-AMX_BF16_TO_PACKED = on_tiles(BF16, "gemm_tasks_amx_to_packed", pack_rows_amx_bf16, microkernel_amx_bf16_packed)
-AMX_BF16_OF_PACKED = on_tiles(BF16, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
+ROUNDED = BF16._replace(scratch=lambda steps: ((LINE,), (1,)))
+AMX_BF16 = on_tiles(ROUNDED, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
+AMX_BF16_TO_PACKED = on_tiles(ROUNDED, "gemm_tasks_amx_to_packed", pack_rows_amx_bf16, microkernel_amx_bf16_packed)
+AMX_BF16_OF_PACKED = on_tiles(ROUNDED, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
 
 
 def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=False, residual=None, parts=ALL):

@@ -21,7 +21,7 @@ from ..gemm.microkernel import microkernel_bf16
 from ..gemm.packing import as_weights, pack_columns_of, pack_rows_of
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
-from ..runtime.buffer_pool import empty
+from ..runtime.buffer_pool import aligned_copy, empty
 from ..runtime.threads import run
 from ..simd.bf16 import round_scaled, round_to_bf16
 from ..simd.emit import fetch_add
@@ -62,7 +62,7 @@ def pack_bf16(*arrays, multiple=1):
         panels[part].reshape(panels_per_weight * NR, -1)[:outputs, :inputs] = to_bf16(weight)
         bias[part, 0, :outputs] = biases[part]
     words = panels.view("<u4").reshape(-1, NR, panels.shape[-1] // 2)  # the first of a pair is the lower half
-    return Weights(np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8), bias, outputs)
+    return Weights(aligned_copy(words.transpose(0, 2, 1)).view(np.uint8), bias, outputs)
 
 
 def repack_bf16(*arrays, multiple=1):

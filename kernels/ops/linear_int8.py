@@ -40,7 +40,7 @@ from ..gemm.microkernel import microkernel_int8
 from ..gemm.quantize_rows import rotate_and_quantize
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
-from ..runtime.buffer_pool import empty
+from ..runtime.buffer_pool import aligned, empty
 from ..runtime.threads import run
 from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
@@ -236,7 +236,7 @@ def pack_int8(*arrays):
     """
     parts = [pack_int8_weight(weight, bias) for weight, bias in zip(arrays[0::2], arrays[1::2])]
     panels, epilogue_vectors = zip(*parts)
-    return Weights(np.concatenate(panels), np.stack(epilogue_vectors), len(arrays[0]))
+    return Weights(aligned(np.concatenate(panels)), np.stack(epilogue_vectors), len(arrays[0]))
 
 
 def pack_int8_weight(weight, bias):

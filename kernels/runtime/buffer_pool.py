@@ -29,6 +29,19 @@ def empty_aligned(*shape: int) -> np.ndarray:
     return align_to_cache_line(np.empty(size + ALIGNMENT // 4, np.float32), shape)
 
 
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """A contiguous copy that starts at a cache line."""
+    copy = empty_aligned(-(-array.nbytes // 4)).view(np.uint8)[: array.nbytes].view(array.dtype).reshape(array.shape)
+    np.copyto(copy, array)
+    return copy
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array itself if it is contiguous and starts at a cache line, else a copy that is and does."""
+    is_aligned = array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
+    return array if is_aligned else aligned_copy(array)
+
+
 def align_to_cache_line(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The part of a flat array that starts at a cache line and has this shape."""
     skip = -flat.__array_interface__["data"][0] % ALIGNMENT // 4  # three times as fast as flat.ctypes.data

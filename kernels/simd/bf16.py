@@ -61,6 +61,26 @@ def round_scaled(typing, source, scale, halves):
     return types.void(source, scale, halves), emit
 
 
+LINE = 32  # bf16 of a cache line
+
+
+@intrinsic
+def round_lines(typing, source, halves, stride):
+    """Each LINE values of source (K,) -> a line of bf16; the lines are `stride` apart in `halves`. K is a multiple of LINE."""
+
+    def emit(context, builder, signature, values):
+        arrays = [context.make_array(array)(context, builder, value) for array, value in zip((source, halves), values)]
+        start, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        distance = builder.mul(values[2], INT(2))
+        with counted_loop(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(LINE))) as line:
+            address = byte_offset(builder, start, builder.mul(line, INT(4 * LINE)))
+            words = nearest_bf16(builder, load_unaligned(builder, address, ir.VectorType(FLOAT, LINE)))
+            place = byte_offset(builder, target, builder.mul(line, distance))
+            store_unaligned(builder, upper_halves(builder, words), place)
+
+    return types.void(source, halves, types.int64), emit
+
+
 @intrinsic
 def pair_rows(typing, rows):
     """rows (R, W) float32, each contiguous -> in place, rows[: (R + 1) / 2] of words with the bf16 of rows 2 r and 2 r + 1; 0 next

@@ -31,6 +31,7 @@ import numpy as np
 from minibert.kernels.catalog import Ops
 from minibert.kernels.gemm.int8_layout import packed_shapes, unpack_panels
 from minibert.kernels.ops.quantization import Int8Table, dequantize_table, dequantize_weight, quantize_table
+from minibert.kernels.runtime.buffer_pool import aligned
 
 from ..config import Architecture, PreTrainedConfig, short_repr
 from ..errors import ConfigError
@@ -133,7 +134,7 @@ def packed_linear(tensors: Mapping[str, np.ndarray], stem: str, outputs: int) ->
     if f"{stem}.qweight" not in tensors:
         return None
     epilogue_vectors = np.stack([tensors[f"{stem}.{vector}"] for vector in VECTORS], axis=1)
-    return tensors[f"{stem}.qweight"], epilogue_vectors, outputs
+    return aligned(tensors[f"{stem}.qweight"]), epilogue_vectors, outputs
 
 
 def tables(names: EncoderNames) -> tuple[str, str]:

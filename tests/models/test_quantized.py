@@ -67,6 +67,20 @@ def test_auto_means_int8_here(folder):
 def test_the_weights_stay_in_the_file(folder):
     panels, *_ = load(folder).encoder.layers[0].query_key_value
     assert panels.dtype == np.int8 and not panels.flags.owndata and not panels.flags.writeable
+    assert panels.ctypes.data % 64 == 0
+
+
+def test_weights_that_begin_between_two_cache_lines_are_copied(folder):
+    """As in files of other writers: there a vector would take two reads."""
+    expected = load(folder)(IDS)[0]
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    path.write_bytes(end.to_bytes(8, "little") + content[8:end] + b" " * 8 + content[end:])
+    model = load(folder)
+    panels, *_ = model.encoder.layers[0].query_key_value
+    assert panels.ctypes.data % 64 == 0 and panels.flags.writeable
+    assert np.array_equal(model(IDS)[0], expected)
 
 
 def test_the_products_take_a_quarter_of_the_bytes(tmp_path):

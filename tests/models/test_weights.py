@@ -28,7 +28,7 @@ from minibert import (
     hub,
     pipeline,
 )
-from minibert.weights import drop_pages, open_weights
+from minibert.weights import drop_pages, open_weights, read_tensors, save_stored, save_tensors
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -49,6 +49,24 @@ def owner(array):
     while isinstance(array, (np.ndarray, memoryview)):
         array = array.obj if isinstance(array, memoryview) else array.base
     return array
+
+
+def test_what_is_written_begins_at_a_cache_line_if_it_is_whole_lines(tmp_path):
+    """Kernels read int8 weights where the file is mapped."""
+    random = np.random.default_rng(0)
+    shapes = {"bias": (3,), "odd": (5, 7), "int8": (4, 64), "floats": (2, 16), "none": (0, 4), "more": (128,), "one": (1,)}
+    tensors = {
+        name: random.integers(-9, 9, shape).astype(np.int8 if name in ("int8", "odd") else np.float32)
+        for name, shape in shapes.items()
+    }
+    save_tensors(tmp_path / "arrays", tensors)
+    save_stored(tmp_path / "stored", read_tensors(tmp_path / "arrays"))
+    for path in (tmp_path / "arrays", tmp_path / "stored"):
+        read, by_the_library = read_tensors(path), load_file(path)
+        assert read.keys() == by_the_library.keys() == tensors.keys()
+        for name, tensor in tensors.items():
+            assert np.array_equal(by_the_library[name], tensor) and by_the_library[name].dtype == tensor.dtype
+            assert read[name].offset % 64 == 0 or tensor.nbytes % 64, name
 
 
 def test_float32_stays_in_the_file_mapped_and_read_only(tmp_path):
