@@ -8,13 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 from minibert.kernels.catalog import Ops, make_ops
+from minibert.kernels.runtime.capture import thread_state
 from minibert.kernels.runtime.process_lock import ProcessLock
 
 PASS_LOCK = ProcessLock()
 
 
 def ensure_compiled(ops: Ops) -> None:
-    """Make sure that each kernel of `ops` has an object file. Do nothing if some operation runs through Numba or NumPy."""
+    """Make sure that each kernel of `ops` has an object file. Do nothing if some operation runs through Numba or NumPy, nor while
+    calls are recorded: by `needed_kernels`, which asks for them."""
+    if thread_state.capture is not None:
+        return
     with PASS_LOCK:
         if not ops.compiled and ops.capturable:
             from minibert.kernels.runtime.precompile import precompile
