@@ -23,6 +23,7 @@ import numpy as np
 from minibert.kernels.gemm.gemm import partition_tasks
 from minibert.kernels.ops.attention_f32 import partition_queries
 from minibert.kernels.ops.layer_norm import NORM_TASK_VALUES
+from minibert.kernels.ops.linear_f32 import FLOAT32
 from minibert.kernels.runtime.thread_count import get_num_threads, set_num_threads
 from minibert.kernels.simd.shapes import MR, NR
 
@@ -36,7 +37,7 @@ WEIGHT_ROWS = 10  # rows whose multiplication takes as long as reading a weight,
 def product_costs(rows: int, inputs: int, outputs: int, parts: int = 1) -> list[float]:
     """The cost of each task of a product (rows, inputs) -> (parts, rows, outputs), in the order of `gemm_tasks`."""
     tiles, panels = -(-rows // MR), -(-outputs // NR)
-    (tiles_per_task, panels_per_task), _ = partition_tasks(tiles, MR, inputs, panels, parts)
+    (tiles_per_task, panels_per_task), _ = partition_tasks(FLOAT32, tiles, inputs, panels, parts)
     return [
         inputs * min(panels_per_task, panels - panel) * (rows / tiles * min(tiles_per_task, tiles - tile) + WEIGHT_ROWS)
         for tile in range(0, tiles, tiles_per_task)

@@ -30,7 +30,7 @@ from .stored_tensor import DTYPES, StoredTensor, foreign_content
 from .torch_file import read_torch_file
 
 LARGEST_HEADER = 1 << 20  # bytes; bert-large's has 50,000, and 75 MB of one took 3.8 s and 1.1 GB to read
-ALIGNMENT = 64  # bytes of a cache line
+ALIGNMENT = 64  # bytes of a cache line; kernels, which this file does not import, have it too
 TYPE_NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SAFETENSORS = (WEIGHTS, INDEX)

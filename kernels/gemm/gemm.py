@@ -37,7 +37,6 @@ from .microkernel import microkernel_f32 as microkernel
 # K_ACCUMULATE. In int8 it is the integers' exact sums, so that answers depend on it.
 KC = K_EXACT // K_PACK  # 768
 MC_TILES = 16  # tiles of a task at most: 16 × 6 rows × KC × 4 bytes are 290 KiB, a third of a common L2
-TASKS_PER_THREAD = 16  # of rows for all threads, so that no thread waits long for the last task
 NC_PANELS = 24  # panels of a task at most: their part of y stays in L2 too
 
 
@@ -50,7 +49,7 @@ class GemmSpec(NamedTuple):
     k_accumulate: int  # steps that a running sum takes before it is added to the total, and y is prefetched meanwhile
     scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of the two scratch arrays of `pack_rows`
     mc_tiles: int = MC_TILES
-    tasks_per_thread: int = TASKS_PER_THREAD
+    tasks_per_thread: int = 16  # so that no thread waits long for the last one
     x_slack: int = 0  # floats after packed x that the microkernel may load, but does not use
 
 
@@ -98,9 +97,7 @@ def multiply(spec: GemmSpec, activation: int, x, weights: Weights, y, residual=N
     if packed_x is None:
         packed_x = empty(len(x) * row_length + spec.x_slack)
     tiles = -(-len(x) // spec.mr)
-    per_task, tasks = partition_tasks(
-        tiles, spec.mr, steps, len(weights.panels) // count, count, spec.mc_tiles, spec.tasks_per_thread
-    )
+    per_task, tasks = partition_tasks(spec, tiles, steps, len(weights.panels) // count, count)
     added = y[0][:0] if residual is None else pad_columns(residual, width)
     blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate, row_length)
     packed = packed_x, empty(len(x), 2)
@@ -115,19 +112,17 @@ def pad_columns(residual, width):
     return np.pad(residual, ((0, 0), (0, width - residual.shape[1])))
 
 
-def partition_tasks(
-    tiles: int, mr: int, steps: int, panels: int, parts: int, mc_tiles: int = MC_TILES, tasks_per_thread: int = TASKS_PER_THREAD
-) -> tuple[tuple[int, int], int]:
+def partition_tasks(spec: GemmSpec, tiles: int, steps: int, panels: int, parts: int) -> tuple[tuple[int, int], int]:
     """-> (tiles per task, panels per task), and the number of tasks.
 
     Reading a weight costs as much as multiplying it with ten rows. A task is a part of a thread's share, but not below
     10 µs. The number of tasks is a multiple of the threads if it can be.
     """
     threads = get_num_threads()
-    row_blocks = -(-tiles // mc_tiles)
+    row_blocks = -(-tiles // spec.mc_tiles)
     tiles_per_task = -(-tiles // row_blocks)
-    panel_cost = steps * (tiles_per_task * mr + 10)
-    task_cost = max(row_blocks * parts * panels * panel_cost // (tasks_per_thread * threads), 40_000)
+    panel_cost = steps * (tiles_per_task * spec.mr + 10)
+    task_cost = max(row_blocks * parts * panels * panel_cost // (spec.tasks_per_thread * threads), 40_000)
     column_blocks = max(panels * panel_cost // task_cost, 1)
     column_blocks += next(more for more in range(threads) if row_blocks * parts * (column_blocks + more) % threads == 0)
     panels_per_task = min(-(-panels // column_blocks), NC_PANELS)

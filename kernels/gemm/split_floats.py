@@ -65,9 +65,15 @@ def split_row(values, scale, padded, halves, offset, stride):
     whole = len(values) // SPLIT_VALUES * SPLIT_VALUES
     split_blocks(values[:whole], scale, halves[offset:], stride)
     if whole < len(values):
-        for i in range(SPLIT_VALUES):
-            padded[i] = values[whole + i] if whole + i < len(values) else F(0)
+        pad_rest(values, whole, padded)
         split_blocks(padded, scale, halves[offset + whole // SPLIT_VALUES * PARTS * stride :], stride)
+
+
+@jit(error_model="numpy")
+def pad_rest(values, first, padded):
+    """padded = the values from `first` on, and 0 after them."""
+    for i in range(len(padded)):
+        padded[i] = values[first + i] if first + i < len(values) else F(0)
 
 
 @intrinsic

@@ -28,7 +28,7 @@ from ..gemm.amx import (
 from ..gemm.gemm import ALL, KC, Weights, gemm, multiply
 from ..gemm.packing import pack_rows_of
 from ..gemm.quantize_rows import rotate_and_quantize
-from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, power_scale, split_row
+from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, pad_rest, power_scale, split_row
 from ..registry import variant
 from ..runtime.buffer_pool import aligned_copy, empty
 from ..runtime.threads import run
@@ -125,8 +125,7 @@ def pack_rows_amx_bf16(x, next_row, scratch, packed_x, row_scales):
         values, lines = x[row], halves[row * LINE :]
         round_lines(values[:whole], lines, rows * LINE)
         if whole < len(values):
-            for i in range(LINE):
-                padded[i] = values[whole + i] if whole + i < len(values) else np.float32(0)
+            pad_rest(values, whole, padded)
             round_lines(padded, lines[whole * rows :], rows * LINE)
 
 

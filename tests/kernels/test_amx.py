@@ -384,6 +384,7 @@ def test_a_preset_that_falls_back_warns_once(monkeypatch):
             warnings.simplefilter("always")
             make_ops("reference")
             make_training_ops("reference")
+            make_training_ops("fast")  # which uses no tiles anywhere
             assert not caught
             make(preset)
             make(preset)

@@ -23,7 +23,9 @@ def test_panels_begin_at_a_cache_line(operation, name, pack):
         weight, bias = np.ones((outputs, inputs), np.float32), np.ones(outputs, np.float32)
         packed = getattr(variant, pack)(*[weight, bias] * parts)
         assert isinstance(packed, Weights) and packed.panels.flags.c_contiguous
-        if pack == "pack_weights" or packed.panels.nbytes >= 4 * MIN_POOLED_FLOATS:  # smaller ones, packed anew, are NumPy's
+        if (
+            pack == "pack_weights" or packed.panels.nbytes >= 4 * MIN_POOLED_FLOATS
+        ):  # smaller ones of a training step are NumPy's
             assert packed.panels.ctypes.data % ALIGNMENT == 0, (outputs, inputs)
 
 

@@ -161,7 +161,7 @@ def test_the_tasks_of_an_operation_are_all_of_its_work(rows, threads, monkeypatc
     monkeypatch.setattr("minibert.kernels.ops.attention_f32.get_num_threads", lambda: threads)
     costs = partitioning.product_costs(rows, 768, 800, 3)
     tiles, panels = -(-rows // partitioning.MR), -(-800 // partitioning.NR)
-    assert len(costs) == partitioning.partition_tasks(tiles, partitioning.MR, 768, panels, 3)[1]
+    assert len(costs) == partitioning.partition_tasks(partitioning.FLOAT32, tiles, 768, panels, 3)[1]
     reads = 3 * 768 * panels * partitioning.WEIGHT_ROWS
     assert sum(costs) >= 3 * 768 * panels * rows + reads * (1 - 1e-9)
     assert sum(partitioning.attention_costs(2, rows)) >= 2 * 12 * rows * rows
