@@ -12,10 +12,11 @@ The packed panels of the other microkernels are such tiles as they stand: a step
 tile's rows, 128 bytes apart. Only x is packed otherwise: for each 16 steps, 64 bytes of each row of the block (`pack_line`).
 A block of fewer rows also loads bytes that follow; their sums are not stored.
 
-In float32 each value is three bf16 (`split_floats.py`). A panel then has, for each 32 of k, a tile of the high parts, one of
-the middle parts and one of the low parts; so has x. Five pairs of parts are multiplied first, over all k of the panel's part,
-in an order that changes one side at a time; then high parts with high parts, which are most of the sum: added in turn with
-the others, it would be rounded six times as often.
+In float32 each value is three bf16 (`split_floats.py`). Packed x has, for each 32 of k, a tile of the high parts, one of the
+middle parts and one of the low parts. A panel is float32, as for `register`: the first block that it is multiplied with also
+splits it, while the tiles are busy (`SplitBlock`). Five pairs of parts are multiplied first, over all k of the panel's part, in
+an order that changes one side at a time; then high parts with high parts, which are most of the sum: added in turn with the
+others, it would be rounded six times as often.
 
 A row's bits depend on its own values alone. In bf16, the products of even and of odd k are chains of fused multiply-adds, whose
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums
@@ -31,6 +32,7 @@ at each switch of context.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 from llvmlite import ir
@@ -56,6 +58,7 @@ from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
+from .split_floats import SPLIT_TILES, SPLIT_VALUES, UNITS, PanelSplitter
 
 TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a row of x in a step
 ROW_WORDS, NOTHING = ir.VectorType(WORD, TILE_ROWS), ir.VoidType()
@@ -106,6 +109,7 @@ class AmxSpec(NamedTuple):
     instruction: str
     passes: tuple[Pairs, ...]  # over all k: parts of x and of the weights that are multiplied
     epilogue: Epilogue
+    panel_steps: int = TILE_STEPS  # that are a tile of weights
 
     @property
     def parts(self) -> int:
@@ -115,7 +119,7 @@ class AmxSpec(NamedTuple):
 
 WHOLE = (((0, 0),),)
 SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
-F32_BLOCK = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales))
+F32_BLOCK = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales), panel_steps=SPLIT_VALUES)
 BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
 BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
 INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
@@ -141,14 +145,28 @@ def release_tiles(typing):
     return types.none(), emit
 
 
+@intrinsic
+def begin_panels(typing, scratch, tiles_per_task):
+    """No panel is split yet. The parts of one go into `scratch`, for that many blocks."""
+
+    def emit(context, builder, signature, values):
+        left, array = LeftBlock(builder, memory_of(builder)), context.make_array(scratch)(context, builder, values[0])
+        left.write("scratch", builder.ptrtoint(array.data, INT))
+        left.write("split_panel", INT(0))
+        left.write("slots", builder.select(builder.icmp_signed("==", values[1], INT(1)), INT(1), INT(-1)))
+        return context.get_dummy_value()
+
+    return types.none(scratch, types.int64), emit
+
+
 @jit(inline="always")
 def leave_activation(y, tile, activation):
     """Nothing: it is part of a block's epilogue."""
 
 
-def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsic) -> GemmSpec:
+def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsic, **hooks: Intrinsic) -> GemmSpec:
     """The same data type's product on tiles; `name` is the kernel's."""
-    hooks = {"start_tasks": configure_tiles, "begin_blocks": begin_blocks, "activate_tile": leave_activation}
+    hooks |= {"start_tasks": configure_tiles, "begin_blocks": begin_blocks, "activate_tile": leave_activation}
     hooks |= {"finish_blocks": finish_blocks, "end_tasks": release_tiles}
     return spec._replace(
         mr=2 * TILE_ROWS,
@@ -170,8 +188,9 @@ def pack_line(line, row, rows, packed_x):
 
 @intrinsic
 def microkernel_amx_f32(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """float32, for up to 32 rows: x and the panel are split. With `last`, epilogue_vectors (2, ·), each output's bias and scale,
-    and row_scales (M, 2), each row's scale and a value that is not read, turn the totals into y."""
+    """float32, for up to 32 rows: x is split. epilogue_vectors (3, ·) are each output's bias, what its sums are multiplied with,
+    and what its weights are. With `last`, the first two and row_scales (M, 2), what each row's sums are multiplied with and a
+    value that is not read, turn the totals into y."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return kernel_signature(*arrays, tile_args), emitter(F32_BLOCK)
 
@@ -221,7 +240,8 @@ def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
         function.linkage = "internal"
         function.attributes.add("noinline")
         left, rows, *operands = function.args
-        Block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
+        block = SplitBlock if spec.parts > 1 else Block
+        block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
     return function
 
 
@@ -253,18 +273,20 @@ class Block:
     def __init__(self, builder: ir.IRBuilder, spec: AmxSpec, left: ir.Value, rows: ir.Value, operands: TileOperands):
         self.builder, self.spec, self.rows, self.operands = builder, spec, rows, operands
         self.left = LeftBlock(builder, left)
-        self.k_tiles = builder.udiv(operands.k_steps, INT(spec.parts * TILE_STEPS))
+        self.k_tiles = builder.udiv(operands.k_steps, INT(spec.panel_steps))
         self.rows_left = self.left.read("rows")  # of the block before
 
     def emit(self) -> None:
-        builder = self.builder
-        with builder.if_else(builder.icmp_unsigned(">", self.rows, INT(TILE_ROWS))) as (tall, short):
+        self.multiply_rows()
+        self.left.leave(self.operands, self.rows, finish_function(self.builder.module, self.spec.epilogue))
+        self.builder.ret_void()
+
+    def multiply_rows(self) -> None:
+        with self.builder.if_else(self.builder.icmp_unsigned(">", self.rows, INT(TILE_ROWS))) as (tall, short):
             with tall:
                 self.multiply(tiles=4)
             with short:
                 self.multiply(tiles=2)
-        self.left.leave(self.operands, self.rows, finish_function(builder.module, self.spec.epilogue))
-        builder.ret_void()
 
     def multiply(self, tiles: int) -> None:
         """The sums of all tiles of k, in four tiles, or two for 16 rows and fewer; stored for their epilogue. Meanwhile that of the
@@ -277,7 +299,7 @@ class Block:
         for index, pairs in enumerate(self.spec.passes):
             with cgutils.for_range(builder, self.k_tiles) as loop:
                 share = builder.add(share_before, builder.mul(loop.index, INT(len(pairs))))
-                for done, _ in enumerate(self.multiply_parts(loop.index, pairs, tiles, prefetching=index == 0)):
+                for done, _ in enumerate(self.multiply_parts(loop.index, pairs, tiles, is_first=index == 0)):
                     rows.take(builder.add(share, INT(done)), self.attend)
             share_before = builder.add(share_before, builder.mul(self.k_tiles, INT(len(pairs))))
         self.left.finish(rows.before(shares), self.rows_left)
@@ -302,22 +324,31 @@ class Block:
                 for line in range(0, 2 * TILE_BYTES, CACHE_LINE):
                     prefetch(builder, byte_offset(builder, residual, line))
 
-    def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, prefetching: bool) -> Iterator[None]:
-        """Add the products of these parts of one tile of k, and prefetch that share of the next panel's lines; yield after each
-        pair."""
-        builder, operands, parts = self.builder, self.operands, self.spec.parts
-        count = tiles * len(pairs)
-        bytes_of_k, line_of_each = builder.mul(operands.prefetch_stride, INT(parts * TILE_STEPS)), count * CACHE_LINE
-        lines = builder.udiv(builder.add(bytes_of_k, INT(line_of_each - 1)), INT(line_of_each))  # after each product
-        first = [builder.add(builder.mul(k, INT(parts)), INT(part)) for part in range(parts)]
-        x_part = builder.mul(operands.x_stride, INT(TILE_STEPS))
-        x = [byte_offset(builder, operands.x, builder.mul(index, x_part)) for index in first]
-        weights = [byte_offset(builder, operands.panel, builder.mul(index, INT(2 * TILE_SIZE))) for index in first]
-        for product, _ in enumerate(self.products(pairs, x, weights, tiles)):
-            if prefetching:
-                self.prefetch_next_panel(builder.mul(lines, builder.add(builder.mul(k, INT(count)), INT(product))), lines)
-            if (product + 1) % tiles == 0:
+    def multiply_parts(self, k: ir.Value, pairs: Pairs, tiles: int, is_first: bool) -> Iterator[None]:
+        """Add the products of these parts of one tile of k; yield after each pair."""
+        builder, parts = self.builder, self.spec.parts
+        x_part = builder.mul(self.operands.x_stride, INT(TILE_STEPS))
+        first = builder.mul(k, INT(parts))
+        x = [byte_offset(builder, self.operands.x, builder.mul(builder.add(first, INT(i)), x_part)) for i in range(parts)]
+        beside = self.work_on_panels(k, tiles * len(pairs)) if is_first else repeat(None)
+        for product, _ in enumerate(self.products(pairs, x, self.weight_tiles(k), tiles), 1):
+            next(beside)
+            if product % tiles == 0:
                 yield
+
+    def weight_tiles(self, k: ir.Value) -> list[ir.Value]:
+        """The address of each part's tiles of weights."""
+        return [byte_offset(self.builder, self.operands.panel, self.builder.mul(k, INT(2 * TILE_SIZE)))]
+
+    def work_on_panels(self, k: ir.Value, products: int) -> Iterator[None]:
+        """What is done to panels beside so many products of one tile of k, a part of it after each: here, that tile's share of the
+        next panel's lines is prefetched."""
+        builder, operands = self.builder, self.operands
+        bytes_of_k, line_of_each = builder.mul(operands.prefetch_stride, INT(self.spec.panel_steps)), products * CACHE_LINE
+        lines = builder.udiv(builder.add(bytes_of_k, INT(line_of_each - 1)), INT(line_of_each))
+        for product in range(products):
+            self.prefetch_next_panel(builder.mul(lines, builder.add(builder.mul(k, INT(products)), INT(product))), lines)
+            yield
 
     def products(self, pairs: Pairs, x: list[ir.Value], weights: list[ir.Value], tiles: int) -> Iterator[None]:
         """Multiply parts of x and of the weights, given their addresses; yield after each multiplication. What is emitted
@@ -348,3 +379,46 @@ class Block:
         with cgutils.for_range(self.builder, count) as line:
             distance = self.builder.mul(self.builder.add(first_line, line.index), INT(CACHE_LINE))
             prefetch(self.builder, byte_offset(self.builder, self.operands.next_panel, distance))
+
+
+class SplitBlock(Block):
+    """A block of float32. The first one of a task that has a panel splits it: each tile of k while the one before it is multiplied.
+    The others find the parts in L2."""
+
+    splitter: PanelSplitter | None = None  # of the code that is emitted
+
+    def multiply_rows(self) -> None:
+        builder, operands = self.builder, self.operands
+        self.scratch, self.slots = self.left.read("scratch"), self.left.read("slots")
+        panel = builder.ptrtoint(operands.panel, INT)
+        with builder.if_else(builder.icmp_unsigned("==", panel, self.left.read("split_panel"))) as (known, new):
+            with known:
+                super().multiply_rows()
+            with new:
+                scales = byte_offset(builder, operands.epilogue_vectors, builder.mul(operands.epilogue_stride, INT(2)))
+                self.splitter = PanelSplitter(builder, scales)
+                for unit in range(UNITS):
+                    self.splitter.split(unit, operands.panel, self.weight_tiles(INT(0)))
+                super().multiply_rows()
+        self.left.write("split_panel", panel)
+
+    def weight_tiles(self, k: ir.Value) -> list[ir.Value]:
+        """The parts' places in scratch: high parts, which a second pass reads, of each tile of k; then the others. Where a panel
+        is multiplied with one block only, these have two places in turn, which stay in L1."""
+        builder, size = self.builder, 2 * TILE_SIZE
+        high = byte_offset(builder, self.scratch, builder.mul(k, INT(size)))
+        slot = builder.mul(builder.and_(k, self.slots), INT(2 * size))
+        middle, low = (byte_offset(builder, self.scratch, SPLIT_TILES * size + part * size, slot) for part in (0, 1))
+        return [high, middle, low]
+
+    def work_on_panels(self, k: ir.Value, products: int) -> Iterator[None]:
+        """The next tile of k is split, too. After the last one, it is split again and not used."""
+        prefetching, builder = super().work_on_panels(k, products), self.builder
+        next_k = builder.add(k, INT(1))
+        existing = builder.select(builder.icmp_unsigned("<", next_k, self.k_tiles), next_k, k)
+        rows = byte_offset(builder, self.operands.panel, builder.mul(existing, INT(SPLIT_VALUES * 2 * TILE_BYTES)))
+        for product in range(products):
+            if self.splitter is not None:
+                for unit in range(product * UNITS // products, (product + 1) * UNITS // products):
+                    self.splitter.split(unit, rows, self.weight_tiles(next_k))
+            yield next(prefetching)

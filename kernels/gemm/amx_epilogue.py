@@ -37,16 +37,17 @@ UNIT = 4  # rows whose epilogue is applied at a time: fewer calls, and eight vec
 ROW_FLOATS = ir.VectorType(FLOAT, TILE_ROWS)
 FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their names
     ("y", "epilogue_vectors", "row_scales", "residual", "y_stride", "epilogue_stride", "residual_stride")
-    + ("first", "last", "has_residual", "rows", "activation", "finish")
+    + ("first", "last", "has_residual", "rows", "activation", "finish", "scratch", "split_panel", "slots")
 )
-OF_OPERANDS = FIELDS[:10]
+OF_OPERANDS, ADDRESSES = FIELDS[:10], (*FIELDS[:4], "scratch")
 MEMORY = "minibert_left_block"  # a name that no variable of a kernel has
 FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the first of its rows of y, and their end
 
 
 class LeftBlock:
     """What a block leaves: the sums of its tiles, and fields. `rows` is 0 if there is no block. `finish` is the
-    address of the function that applies its epilogue."""
+    address of the function that applies its epilogue. In float32 `scratch` is memory for the parts of
+    a panel, `split_panel` the address of the one whose parts are there, and `slots` says where (`amx.SplitBlock`)."""
 
     def __init__(self, builder: ir.IRBuilder, memory: ir.Value):
         self.builder, self.memory = builder, memory
@@ -55,7 +56,7 @@ class LeftBlock:
         return byte_offset(self.builder, self.memory, SUMS + 8 * FIELDS.index(field))
 
     def read(self, field: str) -> ir.Value:
-        return load_unaligned(self.builder, self.address_of(field), ADDRESS if field in TileOperands._fields[:7] else INT)
+        return load_unaligned(self.builder, self.address_of(field), ADDRESS if field in ADDRESSES else INT)
 
     def write(self, field: str, value: ir.Value) -> None:
         if value.type == ir.IntType(1):

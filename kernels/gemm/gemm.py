@@ -48,6 +48,7 @@ class GemmSpec(NamedTuple):
     tasks: Kernel  # `gemm_tasks` with this type's `pack_rows` and `microkernel`
     k_accumulate: int  # steps that a running sum takes before it is added to the total, and y is prefetched meanwhile
     scratch: Callable = lambda steps: ((1,), (1,))  # steps -> the shapes of the two scratch arrays of `pack_rows`
+    kc: int = KC
     mc_tiles: int = MC_TILES
     tasks_per_thread: int = 16  # so that no thread waits long for the last one
     x_slack: int = 0  # floats after packed x that the microkernel may load, but does not use
@@ -99,7 +100,7 @@ def multiply(spec: GemmSpec, activation: int, x, weights: Weights, y, residual=N
     tiles = -(-len(x) // spec.mr)
     per_task, tasks = partition_tasks(spec, tiles, steps, len(weights.panels) // count, count)
     added = y[0][:0] if residual is None else pad_columns(residual, width)
-    blocking = (spec.mr, *per_task, get_num_threads(), spec.k_accumulate, row_length)
+    blocking = (spec.mr, *per_task, get_num_threads(), spec.kc, spec.k_accumulate, row_length)
     packed = packed_x, empty(len(x), 2)
     run(spec.tasks, tasks, x, packed, weights[:2], y, added, blocking, activation, scratch=spec.scratch(steps))
 
@@ -166,6 +167,11 @@ def begin_blocks(activation):
 
 
 @jit(inline="always")
+def begin_panels(scratch, tiles_per_task):
+    """Before the first panel."""
+
+
+@jit(inline="always")
 def finish_blocks():
     pass
 
@@ -177,7 +183,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
     At the end of a task, prefetch the panel this thread will most likely process next."""
     packed, row_scales = packed_x
     panels, epilogue_vectors = weights
-    mr, tiles_per_task, panels_per_task, threads, k_accumulate, length = blocking  # length: floats of a packed row
+    mr, tiles_per_task, panels_per_task, threads, kc, k_accumulate, length = blocking  # length: floats of a packed row
     parts, rows, _ = y.shape
     steps, nr = panels.shape[1], panels.shape[2] // 4
     tiles, panels_per_weight = -(-rows // mr), len(panels) // parts
@@ -197,17 +203,19 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
         spins += 1
         spin_hint(spins)
     begin_blocks(activation)
+    begin_panels(scratch[1][thread], tiles_per_task)
     task, tasks = fetch_add(counter), -(-tiles // tiles_per_task) * parts * column_blocks
     while task < tasks:
         part, first_tile = task // column_blocks % parts, task // (parts * column_blocks) * tiles_per_task
         first_panel = task % column_blocks * panels_per_task
         last_tile, last_panel = min(first_tile + tiles_per_task, tiles), min(first_panel + panels_per_task, panels_per_weight)
         target, vectors = y[part], epilogue_vectors[part]
-        for k in range(0, steps, KC):
-            end = min(k + KC, steps)
+        for k in range(0, steps, kc):
+            end = min(k + kc, steps)
             prefetch_lines = -(-(end - k) // (last_tile - first_tile))  # rows of the next panel that each tile prefetches
             # Bytes a step. Rounded up: a row that is not prefetched would be waited for.
             prefetch_stride = -(-prefetch_lines * panels.shape[2] // (end - k))
+            done = k * length // steps  # words of a packed row
             for panel_index in range(first_panel, last_panel):
                 left, next_index = panel_index * nr, part * panels_per_weight + panel_index + 1
                 if panel_index + 1 == last_panel and task + threads < tasks:
@@ -219,7 +227,7 @@ def gemm_tasks(counter, scratch, x, packed_x, weights, y, residual, blocking, ac
                 bottom = tile_start(first_tile, row_split)
                 for tile in range(first_tile, last_tile):
                     top, bottom = bottom, tile_start(tile + 1, row_split)
-                    x_start = top * length + k * (bottom - top) * (length // steps)
+                    x_start = top * length + (bottom - top) * done
                     prefetch_row = (tile - first_tile) * prefetch_lines
                     args = TileArgs(top, bottom - top, left, x_start, prefetch_row, prefetch_stride, k_accumulate)
                     first, last = k == 0, end == steps

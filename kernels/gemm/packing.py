@@ -7,7 +7,8 @@ into memory that is reused: some hundredths of the product's time.
     pack_rows_of      weight (N, K)     panels of N outputs, for x weightᵀ: blocks are transposed in registers
     pack_columns_of   matrix (K, N)     panels of N outputs, for x matrix: rows are copied
 
-A panel (K, NR) is NR outputs side by side, as in `microkernel.py`; the last one is padded with 0.
+A panel (K, NR) is NR outputs side by side, as in `microkernel.py`; the last one is padded with 0, and K
+up to a multiple of `multiple`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from .gemm import Weights
 STRIPE = 64  # columns of a task: 256 bytes of each row
 
 
-def pack_rows_of(*weights: np.ndarray) -> np.ndarray:
+def pack_rows_of(*weights: np.ndarray, multiple: int = 1) -> np.ndarray:
     """Weights (N, K) of one shape -> their panels (P, K, NR), one weight's after another's."""
     outputs, inputs = weights[0].shape
     per_weight = -(-outputs // NR)
-    panels = empty(len(weights) * per_weight, inputs, NR)
+    panels = empty(len(weights) * per_weight, inputs + -inputs % multiple, NR)
     for part, weight in enumerate(weights):
         run(
             transpose_into_panels, per_weight, np.ascontiguousarray(weight), panels[part * per_weight : (part + 1) * per_weight]
@@ -37,10 +38,10 @@ def pack_rows_of(*weights: np.ndarray) -> np.ndarray:
     return panels
 
 
-def pack_columns_of(matrix: np.ndarray) -> np.ndarray:
+def pack_columns_of(matrix: np.ndarray, multiple: int = 1) -> np.ndarray:
     """matrix (K, N) -> panels (P, K, NR) of its columns."""
     inputs, outputs = matrix.shape
-    panels = empty(-(-outputs // NR), inputs, NR)
+    panels = empty(-(-outputs // NR), inputs + -inputs % multiple, NR)
     run(copy_into_panels, len(panels), np.ascontiguousarray(matrix), panels)
     return panels
 
@@ -78,9 +79,10 @@ def transpose_into_panels(counter, weight, panels):
         rows = weight[task * width : task * width + width]
         transpose(rows, panels[task])
         if len(rows) < width:
-            for k in range(panels.shape[1]):
+            for k in range(weight.shape[1]):
                 for n in range(len(rows), width):
                     panels[task, k, n] = 0
+        clear_rows(panels[task], weight.shape[1])
         task = fetch_add(counter)
 
 
@@ -98,7 +100,16 @@ def copy_into_panels(counter, matrix, panels):
                 target[n] = source[n]
             for n in range(count, width):
                 target[n] = 0
+        clear_rows(panels[task], len(matrix))
         task = fetch_add(counter)
+
+
+@jit(inline="always", error_model="numpy")
+def clear_rows(panel, first):
+    """Set the panel's rows from `first` on to 0."""
+    for k in range(first, len(panel)):
+        for n in range(panel.shape[1]):
+            panel[k, n] = 0
 
 
 @jit(nogil=True, error_model="numpy")

@@ -8,9 +8,9 @@ nearest of that, is a bf16 too, and
 What is left out is some 2⁻²⁵ of x w, as much as float32 rounds a product by. (Henry, Tang and Heinecke, "Leveraging the bfloat16
 artificial intelligence datatype for higher-precision computations", arXiv:1904.06376.)
 
-Infinity times a weight must stay infinity of the right sign. So the weights, which must be finite, are not rounded but cut off:
-all three parts then have the weight's sign, and in place of one that is 0 there is ± 2⁻¹²⁶. Infinity has three parts that are
-infinite.
+Infinity times a weight must stay infinity of the right sign, and infinity has three parts that are infinite. So a weight's parts
+all have its sign, and none is 0: a part is cut off below the float that is next to the value, towards 0, and something is always
+left. 1.5 = 0x1.7e + 0x0.01fe + 0x0.0002 in hexadecimal.
 
 The tile unit takes numbers below 2⁻¹²⁶ for 0. So each row is multiplied by a power of two that makes its largest value nearly
 2⁵⁷, each output's weights too, and the epilogue divides by both: no product that counts is then below 2⁻¹²⁶, and no sum of
@@ -25,16 +25,24 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.jit import jit
 from ..compiler.toolchain import types
-from ..simd.bf16 import nearest_bf16, upper_halves
+from ..simd.bf16 import nearest_bf16, shift_right, upper_halves
 from ..simd.elementwise import counted_loop
-from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, load_unaligned, splat, store_unaligned
+from ..simd.emit import ADDRESS, FLOAT, INT, WORD, byte_offset, fetch_add, load_unaligned, splat, store_unaligned
+from ..simd.shapes import NR, WIDTH
 
 F, U = np.float32, np.uint32
 PARTS, SPLIT_VALUES = 3, 32  # values whose parts stand together: those of a tile's row
+VECTOR_FLOATS, VECTOR_WORDS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(WORD, WIDTH)
+VECTOR_BYTES, ROW_BYTES = 4 * WIDTH, 4 * NR
+BELOW = ir.Constant(VECTOR_FLOATS, [float(np.nextafter(F(1), F(0)))] * WIDTH)  # x times it is the float next to x, towards 0
 BLOCK_FLOATS, BLOCK_WORDS = ir.VectorType(FLOAT, SPLIT_VALUES), ir.VectorType(WORD, SPLIT_VALUES)
 SIGN, MAGNITUDE, EXPONENT, UPPER = U(0x80000000), U(0x7FFFFFFF), U(0x7F800000), U(0xFFFF0000)
-SMALLEST = U(0x00800000)  # 2⁻¹²⁶, which has an exponent of 1
 TARGET = 127 + 56  # the exponent that a row's largest value gets
+LEAST = F(2.0**-103)  # of such a value, the last bit is 2⁻¹²⁶, which the tile unit does not take for 0
+SPLIT_KC = (
+    384  # of k that are summed in tiles. With twice as many, values of all magnitudes would have 1.2 times float32's error
+)
+SPLIT_TILES = SPLIT_KC // SPLIT_VALUES + 1  # places for a panel's parts, and one that is written and not read
 MAX_SUMMED = 16_384  # products of two such values, whose sum may be 2¹²⁸
 
 
@@ -46,6 +54,12 @@ def power_scale(values):
     for i in range(len(values)):
         bits = U(F(values[i]).view(np.uint32) & MAGNITUDE)
         largest = bits if bits > largest else largest
+    return scale_of(largest)
+
+
+@jit(inline="always", error_model="numpy")
+def scale_of(largest):
+    """`power_scale` of values the largest of which has these bits."""
     if largest == 0:
         return F(1), F(1)
     exponent = max(np.int32(largest >> U(23)), np.int32(TARGET + 127 - 253))  # of a smaller value neither power is a float
@@ -115,30 +129,61 @@ def words(value: int) -> ir.Constant:
     return ir.Constant(BLOCK_WORDS, [int(value)] * SPLIT_VALUES)
 
 
-@jit(error_model="numpy")
-def cut_row(values, scale, halves):
-    """Split a row of weights, times the scale, as `split_row` does with a stride of 32: its high parts, its middle parts, ..."""
-    for k in range(len(halves) // PARTS):
-        high, middle, low = cut_value(values[k] * scale if k < len(values) else F(0))
-        position = k // SPLIT_VALUES * PARTS * SPLIT_VALUES + k % SPLIT_VALUES
-        halves[position] = np.uint16(high >> U(16))
-        halves[position + SPLIT_VALUES] = np.uint16(middle >> U(16))
-        halves[position + 2 * SPLIT_VALUES] = np.uint16(low >> U(16))
+@jit(nogil=True, error_model="numpy")
+def scale_panels(counter, panels, vectors, refused):
+    """panels (P, K, NR) float32 -> vectors (weights, 3, ·): of each output, [:, 1] what its sums are multiplied with, and [:, 2]
+    what its weights are. refused (P,): 1 if a part of some weight would be 0, or a weight is not finite, else 0. A task is a panel."""
+    task, per_weight, nr = fetch_add(counter), len(panels) // len(vectors), panels.shape[2]
+    while task < len(panels):
+        panel, left = panels[task].view(np.uint32), task % per_weight * nr
+        inverses, scales = vectors[task // per_weight, 1, left : left + nr], vectors[task // per_weight, 2, left : left + nr]
+        largest, least = inverses.view(np.uint32), scales.view(np.uint32)
+        for n in range(nr):
+            largest[n], least[n] = U(0), U(EXPONENT - U(1))
+        for k in range(len(panel)):
+            row = panel[k]
+            for n in range(nr):
+                bits = U(row[n] & MAGNITUDE)
+                largest[n] = max(largest[n], bits)
+                least[n] = min(least[n], U(bits - U(1)))  # 0 becomes the largest integer
+        refused[task] = 0
+        for n in range(nr):
+            smallest, is_finite = U(least[n] + U(1)).view(np.float32), largest[n] < EXPONENT
+            scales[n], inverses[n] = scale_of(largest[n])
+            if not is_finite or smallest * scales[n] < LEAST:
+                refused[task] = 1
+        task = fetch_add(counter)
 
 
-@jit(inline="always", error_model="numpy")
-def cut_value(x):
-    """A finite value -> its parts, as words whose upper halves they are. They have its sign, and none is 0 unless it is."""
-    bits = F(x).view(np.uint32)
-    high = U(bits & UPPER)
-    rest = F(x - high.view(np.float32))
-    middle = U(rest.view(np.uint32) & UPPER)
-    low = F(rest - middle.view(np.float32)).view(np.uint32)
-    least = U(U(bits & SIGN) | SMALLEST) if U(bits & MAGNITUDE) != 0 else U(0)
-    return at_least(high, least), at_least(middle, least), at_least(low, least)
+UNITS = SPLIT_VALUES  # of a tile: two neighbors of k, for one of two vectors of outputs
 
 
-@jit(inline="always", error_model="numpy")
-def at_least(part, least):
-    """The part; the least one of its sign if the tile unit would take it for 0."""
-    return part if U(part & EXPONENT) != 0 else least
+class PanelSplitter:
+    """Emits code that splits weights, SPLIT_VALUES rows of a panel (K, NR) in UNITS steps, times each output's scale."""
+
+    def __init__(self, builder: ir.IRBuilder, scales: ir.Value):
+        self.builder = builder
+        addresses = [byte_offset(builder, scales, half * VECTOR_BYTES) for half in (0, 1)]
+        self.scales = [load_unaligned(builder, address, VECTOR_FLOATS) for address in addresses]
+        self.scales_below = [builder.fmul(scale, BELOW) for scale in self.scales]
+
+    def split(self, unit: int, rows: ir.Value, tiles: list[ir.Value]) -> None:
+        """`rows`: the address of the weights. `tiles`: those of each part's two tiles."""
+        builder, (pair, half) = self.builder, divmod(unit, 2)
+        first = byte_offset(builder, rows, 2 * pair * ROW_BYTES + half * VECTOR_BYTES)
+        neighbors = [load_unaligned(builder, byte_offset(builder, first, k * ROW_BYTES), VECTOR_FLOATS) for k in (0, 1)]
+        parts = zip(*(self.cut(weights, half) for weights in neighbors))
+        for tile, (one, other) in zip(tiles, parts, strict=True):
+            words = builder.or_(shift_right(builder, one), other)
+            store_unaligned(builder, words, byte_offset(builder, tile, pair * ROW_BYTES + half * VECTOR_BYTES))
+
+    def cut(self, weights: ir.Value, half: int) -> list[ir.Value]:
+        """A vector of weights -> its parts, as words whose upper halves they are."""
+        builder = self.builder
+        high = self.upper(builder.fmul(weights, self.scales_below[half]))
+        rest = builder.fsub(builder.fmul(weights, self.scales[half]), builder.bitcast(high, VECTOR_FLOATS))
+        middle = self.upper(builder.fmul(rest, BELOW))
+        return [high, middle, self.upper(builder.fsub(rest, builder.bitcast(middle, VECTOR_FLOATS)))]
+
+    def upper(self, floats: ir.Value) -> ir.Value:
+        return self.builder.and_(self.builder.bitcast(floats, VECTOR_WORDS), ir.Constant(VECTOR_WORDS, [int(UPPER)] * WIDTH))

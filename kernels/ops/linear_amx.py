@@ -18,6 +18,7 @@ import numpy as np
 from ..compiler.jit import jit
 from ..gemm.amx import (
     TILE_STEPS,
+    begin_panels,
     microkernel_amx_bf16,
     microkernel_amx_bf16_packed,
     microkernel_amx_f32,
@@ -26,14 +27,22 @@ from ..gemm.amx import (
     pack_line,
 )
 from ..gemm.gemm import ALL, KC, Weights, gemm, multiply
-from ..gemm.packing import pack_rows_of
 from ..gemm.quantize_rows import rotate_and_quantize
-from ..gemm.split_floats import MAX_SUMMED, PARTS, SPLIT_VALUES, cut_row, pad_rest, power_scale, split_row
+from ..gemm.split_floats import (
+    MAX_SUMMED,
+    PARTS,
+    SPLIT_KC,
+    SPLIT_TILES,
+    SPLIT_VALUES,
+    pad_rest,
+    power_scale,
+    scale_panels,
+    split_row,
+)
 from ..registry import variant
-from ..runtime.buffer_pool import aligned_copy, empty
+from ..runtime.buffer_pool import empty
 from ..runtime.threads import run
 from ..simd.bf16 import LINE, round_lines
-from ..simd.emit import fetch_add
 from ..simd.scalar_math import NO_ACTIVATION
 from ..simd.shapes import NR
 from .epilogues import register_fused
@@ -43,7 +52,7 @@ from .linear_int8 import INT8, INT8_TOLERANCE, X_DTYPE, gemm_int8, pack_int8
 
 SPLIT_TOLERANCE = {
     "tolerance": 2e-6,
-    "tolerance_reason": "float32 rounding: sums of up to 512 products, then added to each other",
+    "tolerance_reason": "float32 rounding: sums of up to 384 products, then added to each other",
 }
 
 
@@ -51,46 +60,30 @@ SPLIT_TOLERANCE = {
 
 
 def pack_split(*arrays):
-    """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, 3 K / 2, 4 NR bytes): for each 32 of k
-    their high parts, their middle parts, their low parts.
+    """weight (N, K), bias (N,), once or three times -> Weights as `pack_f32` packs them, K filled up to a multiple of 32; a
+    panel's parts are made when it is multiplied.
 
-    The epilogue vectors are each output's bias, and what its sums are multiplied with. A weight with infinity or NaN, or
-    with more of K than sums have room for, is not split: it is packed for `register`."""
-    if not all(np.isfinite(weight).all() for weight in arrays[0::2]):
-        return pack_f32(*arrays)
-    packed = repack_split(*arrays)
-    return packed._replace(panels=aligned_copy(packed.panels))
+    The epilogue vectors are each output's bias, what its sums are multiplied with, and what its weights are. A weight with
+    infinity or NaN, with values so unlike that parts would be 0, or with more of K than sums have room for, is not split: it
+    is multiplied as `register` does."""
+    packed, refused = scaled(pack_f32(*arrays, multiple=SPLIT_VALUES))
+    is_split = arrays[0].shape[1] <= MAX_SUMMED and not refused.any()
+    return packed if is_split else pack_f32(*arrays)
 
 
 def repack_split(*arrays):
     """As `pack_split`, by kernels on threads, into memory that is reused. Outputs whose weights have infinity or NaN are NaN. A
     bias may be (0,), for none."""
-    weights, biases = arrays[0::2], arrays[1::2]
-    outputs, inputs = weights[0].shape
-    if inputs > MAX_SUMMED:
-        return repack_f32(*arrays)
-    epilogue_vectors = np.zeros((len(weights), 2, outputs + -outputs % NR), np.float32)
-    words = []
-    for weight, bias, vectors in zip(weights, biases, epilogue_vectors):
-        words.append(empty(outputs, split_steps(inputs)))
-        run(split_rows, outputs, np.ascontiguousarray(weight, np.float32), words[-1].view(np.uint16), vectors[1])
-        vectors[0, : len(bias)] = bias
-    return Weights(pack_rows_of(*words).view(np.uint8), epilogue_vectors, outputs)
+    return scaled(repack_f32(*arrays, multiple=SPLIT_VALUES))[0] if arrays[0].shape[1] <= MAX_SUMMED else repack_f32(*arrays)
 
 
-def split_steps(inputs: int) -> int:
-    """How many words a row of K values takes."""
-    return -(-inputs // SPLIT_VALUES) * PARTS * TILE_STEPS
-
-
-@jit(nogil=True, error_model="numpy")
-def split_rows(counter, weight, halves, inverses):
-    """halves (N, ·): each row of the weight, multiplied and split. A task is a row."""
-    row = fetch_add(counter)
-    while row < len(weight):
-        scale, inverses[row] = power_scale(weight[row])
-        cut_row(weight[row], scale, halves[row])
-        row = fetch_add(counter)
+def scaled(packed: Weights) -> tuple[Weights, np.ndarray]:
+    """Weights of floats, with scales beside the bias; and for each panel whether it cannot be split."""
+    count, _, width = packed.epilogue_vectors.shape
+    vectors, refused = np.zeros((count, 3, width), np.float32), np.zeros(len(packed.panels), np.int64)
+    vectors[:, 0] = packed.epilogue_vectors[:, 0]
+    run(scale_panels, len(refused), packed.panels.view(np.float32), vectors, refused)
+    return packed._replace(epilogue_vectors=vectors), refused
 
 
 @jit(error_model="numpy")
@@ -103,13 +96,15 @@ def pack_rows_amx(x, next_row, scratch, packed_x, row_scales):
         split_row(x[row], scale, scratch[0], halves, row * SPLIT_VALUES, rows * SPLIT_VALUES)
 
 
-SPLIT = FLOAT32._replace(scratch=lambda steps: ((SPLIT_VALUES,), (1,)))
-AMX_F32 = on_tiles(SPLIT, "gemm_tasks_amx", pack_rows_amx, microkernel_amx_f32)
+SPLIT = FLOAT32._replace(
+    x_step_bytes=2 * PARTS, kc=SPLIT_KC, scratch=lambda steps: ((SPLIT_VALUES,), (SPLIT_TILES * PARTS * TILE_STEPS, NR))
+)
+AMX_F32 = on_tiles(SPLIT, "gemm_tasks_amx", pack_rows_amx, microkernel_amx_f32, begin_panels=begin_panels)
 
 
 def gemm_amx(activation, x, *packed, residual=None, parts=ALL):
     """-> (parts, M, N)."""
-    is_split = packed[1].shape[1] == 2  # there are scales beside the bias
+    is_split = packed[1].shape[1] == 3  # there are scales beside the bias
     return gemm(AMX_F32 if is_split else FLOAT32, activation, x, *packed, residual=residual, parts=parts)
 
 

@@ -22,28 +22,31 @@ from .epilogues import register_fused
 F32_TOLERANCE = {"tolerance": 2e-6, "tolerance_reason": "float32 rounding: sums of 128 products, then added to each other"}
 
 
-def pack_f32(*arrays):
+def pack_f32(*arrays, multiple=1):
     """weight (N, K), bias (N,), once or three times -> Weights whose panels are (P, K, 4 NR bytes).
 
-    A panel is NR outputs side by side, so that a step of k reads one row of it. The last panel is padded with 0.
+    A panel is NR outputs side by side, so that a step of k reads one row of it. The last panel is padded with 0, and K up to
+    a multiple of `multiple`.
     """
     weights, biases = arrays[0::2], arrays[1::2]
     outputs, inputs = weights[0].shape
     panels_per_weight = -(-outputs // NR)
-    panels = empty_aligned(len(weights) * panels_per_weight, inputs, NR)
+    panels = empty_aligned(len(weights) * panels_per_weight, inputs + -inputs % multiple, NR)
     bias = np.zeros((len(weights), 1, panels_per_weight * NR), np.float32)
     for part, weight in enumerate(weights):
         bias[part, 0, :outputs] = biases[part]
         for i in range(panels_per_weight):
             rows = weight[i * NR : (i + 1) * NR]
-            panels[part * panels_per_weight + i, :, : len(rows)] = rows.T
-            panels[part * panels_per_weight + i, :, len(rows) :] = 0
+            panel = panels[part * panels_per_weight + i]
+            panel[:inputs, : len(rows)] = rows.T
+            panel[:inputs, len(rows) :] = 0
+            panel[inputs:] = 0
     return Weights(panels.view(np.uint8), bias, outputs)
 
 
-def repack_f32(*arrays):
+def repack_f32(*arrays, multiple=1):
     """As `pack_f32`, by kernels on threads, into memory that is reused."""
-    return as_weights(pack_rows_of(*arrays[0::2]), arrays[1::2], len(arrays[0]))
+    return as_weights(pack_rows_of(*arrays[0::2], multiple=multiple), arrays[1::2], len(arrays[0]))
 
 
 FLOAT32 = GemmSpec(MR, 4, gemm_tasks, K_ACCUMULATE)

@@ -63,7 +63,9 @@ def columns_f32(matrix) -> Weights:
 
 def columns_split(matrix) -> Weights:
     """matrix (K, N) -> what `gemm_amx` multiplies x (M, K) with."""
-    return repack_split(transposed(matrix), *WITHOUT_BIAS)
+    if len(matrix) > MAX_SUMMED:
+        return columns_f32(matrix)
+    return scaled(as_weights(pack_columns_of(matrix, SPLIT_VALUES), WITHOUT_BIAS, matrix.shape[1]))[0]
 
 
 def columns_bf16(product: Bf16Product, matrix) -> Weights:
@@ -104,7 +106,8 @@ def register_gradients(name: str, gemm: Callable, columns: Callable, *, toleranc
 register_gradients("register", gemm_f32, columns_f32, **F32_TOLERANCE)
 register_gradients("bf16", PRODUCT.gemm, partial(columns_bf16, PRODUCT), **BF16_TOLERANCE)
 if HAS_AMX:
-    from .linear_amx import AMX_PRODUCT, SPLIT_TOLERANCE, gemm_amx, repack_split
+    from ..gemm.split_floats import MAX_SUMMED, SPLIT_VALUES
+    from .linear_amx import AMX_PRODUCT, SPLIT_TOLERANCE, gemm_amx, scaled
 
     register_gradients("amx", gemm_amx, columns_split, **SPLIT_TOLERANCE)
     register_gradients("amx_bf16", AMX_PRODUCT.gemm, partial(columns_bf16, AMX_PRODUCT), **BF16_TOLERANCE)

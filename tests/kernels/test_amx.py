@@ -326,7 +326,7 @@ def test_a_process_that_an_emulated_one_starts_reads_none_of_its_kernels(tmp_pat
 @pytest.mark.parametrize(
     ("spec", "panels", "scratch", "instruction"),
     [
-        ("ops.linear_amx.AMX_F32", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
+        ("ops.linear_amx.AMX_F32", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_BF16", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_BF16_TO_PACKED", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_INT8", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),

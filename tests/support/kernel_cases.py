@@ -282,6 +282,6 @@ def assembly_of(spec: str, panels, scratch: str = "array(2), array(2)") -> str:
         "array = lambda rank: ArrayType('f', rank);"
         "lowering.optimize = lambda module: (optimize(module), print(target_machine().emit_assembly(module)));"
         f"weights = ({panels!r}, array(3));"
-        f"signature = [ArrayType('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 6, 'int'];"
+        f"signature = [ArrayType('l', 1), ({scratch}), array(2), (array(1), array(2)), weights, array(3), array(2), ('int',) * 7, 'int'];"
         f"compile_object({name}.tasks, tuple(signature))"
     )
