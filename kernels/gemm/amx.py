@@ -54,7 +54,7 @@ from .amx_epilogue import (
     finish_function,
     memory_of,
 )
-from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales
+from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales, scale_rows
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
@@ -83,13 +83,13 @@ def tilezero(builder: ir.IRBuilder, tile: int) -> None:
     call(builder, "llvm.x86.tilezero", NOTHING, BYTE(tile))
 
 
-def tileload(builder: ir.IRBuilder, tile: int, address: ir.Value, stride: int) -> None:
+def tileload(builder: ir.IRBuilder, tile: int, address: ir.Value, stride: ir.Value) -> None:
     """`stride`: bytes from one row in memory to the next."""
-    call(builder, "llvm.x86.tileloadd64", NOTHING, BYTE(tile), address, INT(stride))
+    call(builder, "llvm.x86.tileloadd64", NOTHING, BYTE(tile), address, stride)
 
 
-def tilestore(builder: ir.IRBuilder, tile: int, address: ir.Value) -> None:
-    call(builder, "llvm.x86.tilestored64", NOTHING, BYTE(tile), address, INT(TILE_BYTES))
+def tilestore(builder: ir.IRBuilder, tile: int, address: ir.Value, stride: ir.Value) -> None:
+    call(builder, "llvm.x86.tilestored64", NOTHING, BYTE(tile), address, stride)
 
 
 def multiply(builder: ir.IRBuilder, instruction: str, sums: int, x: int, weights: int) -> None:
@@ -110,6 +110,7 @@ class AmxSpec(NamedTuple):
     passes: tuple[Pairs, ...]  # over all k: parts of x and of the weights that are multiplied
     epilogue: Epilogue
     panel_steps: int = TILE_STEPS  # that are a tile of weights
+    only_sums: bool = False  # without an epilogue
 
     @property
     def parts(self) -> int:
@@ -122,6 +123,8 @@ SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
 F32_BLOCK = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales), panel_steps=SPLIT_VALUES)
 BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
 BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
+BF16_SUMS_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_sums", ROW_FLOATS, identity, add_bias), only_sums=True)
+BF16_SCALED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_scaled", ROW_FLOATS, identity, scale_rows))
 INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
 
 
@@ -213,6 +216,23 @@ def microkernel_amx_bf16_packed(
 
 
 @intrinsic
+def microkernel_amx_bf16_sums(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """y = x @ panel as it is, at once, between no `begin_blocks` and `finish_blocks`. For up to 16 rows, 16 rows of y are written;
+    else 32."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_SUMS_BLOCK)
+
+
+@intrinsic
+def microkernel_amx_bf16_scaled(
+    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
+):
+    """As `microkernel_amx_bf16`; with `last`, each row's totals are multiplied with row_scales[row, 0], and no bias is added."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_SCALED_BLOCK)
+
+
+@intrinsic
 def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
@@ -240,7 +260,7 @@ def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
         function.linkage = "internal"
         function.attributes.add("noinline")
         left, rows, *operands = function.args
-        block = SplitBlock if spec.parts > 1 else Block
+        block = SumsBlock if spec.only_sums else SplitBlock if spec.parts > 1 else Block
         block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
     return function
 
@@ -275,6 +295,7 @@ class Block:
         self.left = LeftBlock(builder, left)
         self.k_tiles = builder.udiv(operands.k_steps, INT(spec.panel_steps))
         self.rows_left = self.left.read("rows")  # of the block before
+        self.weight_stride = operands.panel_stride  # bytes from a row of a tile to the next
 
     def emit(self) -> None:
         self.multiply_rows()
@@ -305,7 +326,7 @@ class Block:
         self.left.finish(rows.before(shares), self.rows_left)
         for tile in range(tiles):
             place = (0, 2, 1, 3)[tile]  # the first halves of all rows, then the second ones
-            tilestore(builder, tile, byte_offset(builder, self.left.memory, place * TILE_SIZE))
+            tilestore(builder, tile, byte_offset(builder, self.left.memory, place * TILE_SIZE), INT(TILE_BYTES))
 
     def attend(self, first: ir.Value, end: ir.Value) -> None:
         """What is done beside the products, for some rows."""
@@ -338,7 +359,8 @@ class Block:
 
     def weight_tiles(self, k: ir.Value) -> list[ir.Value]:
         """The address of each part's tiles of weights."""
-        return [byte_offset(self.builder, self.operands.panel, self.builder.mul(k, INT(2 * TILE_SIZE)))]
+        first = self.builder.mul(k, INT(TILE_STEPS))
+        return [byte_offset(self.builder, self.operands.panel, self.builder.mul(first, self.weight_stride))]
 
     def work_on_panels(self, k: ir.Value, products: int) -> Iterator[None]:
         """What is done to panels beside so many products of one tile of k, a part of it after each: here, that tile's share of the
@@ -358,18 +380,18 @@ class Block:
             new_x, new_weights = pair[0] != loaded[0], pair[1] != loaded[1]
             a, b, loaded = x[pair[0]], weights[pair[1]], pair
             if new_x:
-                tileload(builder, 4, a, TILE_BYTES)
+                tileload(builder, 4, a, INT(TILE_BYTES))
             if new_weights:
-                tileload(builder, 6, b, 2 * TILE_BYTES)
+                tileload(builder, 6, b, self.weight_stride)
             multiply(builder, instruction, 0, 4, 6)
             yield
             if new_weights:
-                tileload(builder, 7, byte_offset(builder, b, TILE_BYTES), 2 * TILE_BYTES)
+                tileload(builder, 7, byte_offset(builder, b, TILE_BYTES), self.weight_stride)
             multiply(builder, instruction, 1, 4, 7)
             yield
             if tiles == 4:
                 if new_x:
-                    tileload(builder, 5, byte_offset(builder, a, TILE_SIZE), TILE_BYTES)
+                    tileload(builder, 5, byte_offset(builder, a, TILE_SIZE), INT(TILE_BYTES))
                 multiply(builder, instruction, 2, 5, 6)
                 yield
                 multiply(builder, instruction, 3, 5, 7)
@@ -381,6 +403,26 @@ class Block:
             prefetch(self.builder, byte_offset(self.builder, self.operands.next_panel, distance))
 
 
+class SumsBlock(Block):
+    """A block whose sums are y."""
+
+    def emit(self) -> None:
+        self.multiply_rows()
+        self.builder.ret_void()
+
+    def multiply(self, tiles: int) -> None:
+        builder, operands = self.builder, self.operands
+        for tile in range(tiles):
+            tilezero(builder, tile)
+        with cgutils.for_range(builder, self.k_tiles) as loop:
+            for _ in self.multiply_parts(loop.index, *self.spec.passes, tiles, is_first=False):
+                pass
+        for tile in range(tiles):
+            row, half = divmod(tile, 2)
+            first = byte_offset(builder, operands.y, builder.mul(INT(row * TILE_ROWS), operands.y_stride), half * TILE_BYTES)
+            tilestore(builder, tile, first, operands.y_stride)
+
+
 class SplitBlock(Block):
     """A block of float32. The first one of a task that has a panel splits it: each tile of k while the one before it is multiplied.
     The others find the parts in L2."""
@@ -389,6 +431,7 @@ class SplitBlock(Block):
 
     def multiply_rows(self) -> None:
         builder, operands = self.builder, self.operands
+        self.weight_stride = INT(2 * TILE_BYTES)
         self.scratch, self.slots = self.left.read("scratch"), self.left.read("slots")
         panel = builder.ptrtoint(operands.panel, INT)
         with builder.if_else(builder.icmp_unsigned("==", panel, self.left.read("split_panel"))) as (known, new):

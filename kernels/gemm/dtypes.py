@@ -105,6 +105,11 @@ def multiply_scales(builder, totals, vectors, row_scales):
     return builder.fadd(builder.fmul(builder.fmul(totals, smaller), larger), bias)
 
 
+def scale_rows(builder, totals, vectors, row_scales):
+    """total · scale."""
+    return builder.fmul(totals, splat(builder, load_unaligned(builder, row_scales, FLOAT), totals.type.count))
+
+
 def fma_f32(builder, sums, x, weights):
     a = builder.bitcast(splat(builder, load_unaligned(builder, x, WORD), WIDTH), FLOATS)
     return [emit_fma(builder, a, b, c) for b, c in zip(weights, sums)]

@@ -1,90 +1,143 @@
 """softmax(q kᵀ / √Dh) v with both products in bf16 on AMX's tiles; imported as `linear_amx.py` is.
 
-What is rounded, and in what order the rest is done, is as in `attention_bf16.py`. The products are those of `../gemm/amx.py`: up
-to 32 keys, then up to 32 of a head's values, are the rows of a block, and NR queries are the panel's outputs. k, the values of
-a head and then the keys, must be a multiple of a tile's: keys are filled up with 0, and heads of other sizes are `register`'s.
+What is rounded is as in `attention_bf16.py`; but a row of scores is a query, not a lane. Then queries, and later the softmax's
+weights, are packed as the x of a product of `../gemm/amx.py` by rounding them, the context's rows are its y, and only keys are
+transposed:
+
+    panels of keys       (Dh / 2, NR words): NR keys are the outputs, two neighbors of Dh a word      scores = queries panel
+    panels of values     (L / 2, NR words): NR of Dh are the outputs, two keys a word                 context = weights panel
+
+The two keys of a word are i and i + WIDTH of NR keys, so that two vectors of weights become a line without a shuffle.
+
+A panel is filled up with 0 to a multiple of NR keys; heads whose size is no such multiple are `register`'s.
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from ..compiler.jit import jit
-from ..gemm.amx import TILE_STEPS, configure_tiles, microkernel_amx_bf16, pack_line, release_tiles
-from ..gemm.amx_epilogue import TILE_ROWS, begin_blocks, finish_blocks
-from ..gemm.microkernel import tile_of_rows
+from ..gemm.amx import configure_tiles, microkernel_amx_bf16_scaled, microkernel_amx_bf16_sums, release_tiles
+from ..gemm.amx_epilogue import begin_blocks, finish_blocks
+from ..gemm.microkernel import TileArgs
 from ..gemm.packing import transpose
 from ..registry import variant
-from ..simd.bf16 import pair_rows
+from ..simd.bf16 import LINE, pair, round_lines
+from ..simd.elementwise import prefetch_row
+from ..simd.row_softmax import exp_of_rows
 from ..simd.scalar_math import NO_ACTIVATION
+from ..simd.shapes import NR, WIDTH
 from ..simd.shuffle import as_rows
-from .attention_bf16 import BF16_ATTENTION, gather_bf16
-from .attention_f32 import (
-    add_bias_and_window,
-    adjust_scores,
-    attention_register,
-    attention_tasks,
-    divide_lanes,
-    divide_visible_lanes,
-    run_attention,
-    softmax_lanes,
-)
+from .attention_bf16 import BF16_ATTENTION, copy_key_bf16
+from .attention_f32 import MASKED, ROWS_AHEAD, attention_register, attention_tasks, run_attention
 
-BLOCK, TILE_KEYS = 2 * TILE_ROWS, 2 * TILE_STEPS  # rows of a block of tiles; keys, or values of a head, of a tile
+SCORES_APART = 16  # scores after each row: rows whose distance is a power of two would share few lines of L1
 
 
 @jit(error_model="numpy")
 def pack_keys_amx(key, value, unmasked, left, kv, packed):
-    """As `attention_bf16.pack_keys_bf16`, in the order of tiles: the keys in one half of `packed`, in the other the values."""
-    count, k_steps = gather_bf16(key, value, unmasked, left, kv), kv.shape[2] // 2
-    for top in range(0, count, BLOCK):
-        rows = min(BLOCK, count - top)
-        for row in range(rows):
-            pack_line(kv[0, top + row, :k_steps], row, rows, packed[top * k_steps :])
-    pairs, values = kv[1, : pad_and_pair(kv[1], count)], packed[len(packed) // 2 :]
-    for column in range(0, kv.shape[2], BLOCK):
-        for first in range(0, len(pairs), TILE_STEPS):
-            start = column * len(pairs) + first * BLOCK
-            block = as_rows(values[start : start + BLOCK * TILE_STEPS], TILE_STEPS)
-            transpose(pairs[first : first + TILE_STEPS, column : column + BLOCK], block)
+    """Pack a head's unmasked keys, times 1 / √Dh, in the first half of `packed`, and its values in kv[1], a word for two keys; if
+    all are masked, all with scores of 0. -> how many keys."""
+    found, count, size = 0, 0, kv.shape[2]
+    for k in range(len(unmasked)):
+        found += unmasked[k]
+    scale, last = np.float32(1 / math.sqrt(size)) if found else np.float32(0), len(unmasked) - 1
+    keys, positions, pairs, right = kv[0], kv[0][:, size - 1].view(np.int32), kv[1], left + size
+    for k in range(len(unmasked)):
+        ahead = min(k + ROWS_AHEAD, last)
+        prefetch_row(key[ahead][left:right])
+        prefetch_row(value[ahead][left:right])
+        if unmasked[k] or not found:
+            copy_key_bf16(key[k][left:right], scale, keys[count])
+            positions[count] = k
+            count += 1
+    padded = padded_count(count)
+    for k in range(count, padded + 1):
+        clear(keys[k])
+    panels, zeros = as_rows(packed, NR), keys[padded]
+    for first in range(0, padded, NR):
+        for k in range(first, first + WIDTH):
+            one = value[positions[k]][left:right] if k < count else zeros
+            other = value[positions[k + WIDTH]][left:right] if k + WIDTH < count else zeros
+            pair(one, other, pairs[first // 2 + k - first])
+        transpose(keys[first : first + NR, : size // 2], panels[first // NR * (size // 2) :])
     return count
 
 
-@jit(error_model="numpy")
-def pad_and_pair(rows, count):
-    """The first `count` rows, and 0 up to a multiple of TILE_KEYS, become words of two rows' bf16 -> how many rows of these."""
-    padded = -(-count // TILE_KEYS) * TILE_KEYS
-    for row in range(count, padded):
-        target = rows[row]
-        for i in range(len(target)):
-            target[i] = 0
-    pair_rows(rows[:padded])
-    return padded // 2
+@jit(inline="always")
+def padded_count(count):
+    return (count + NR - 1) // NR * NR
 
 
 @jit(error_model="numpy")
-def attention_tile_amx(tile, packed, kv, scores, count, lane_sums, relative, queries):
-    """As `attention_f32.attention_tile`; the values are those that `pack_keys_amx` has packed."""
-    size, values, scored = kv.shape[2], packed[len(packed) // 2 :], scores[:count]
-    pair_rows(tile[0])
-    panel = tile[0][: size // 2]
+def clear(row):
+    for i in range(len(row)):
+        row[i] = 0
+
+
+@jit(error_model="numpy")
+def attention_tile_amx(query, context, tile, packed, kv, scores, count, sums, relative, queries):
+    """As `attention_f32.attention_tile`, with keys and values as `pack_keys_amx` packs them."""
+    (rows, size), padded = query.shape, padded_count(count)
+    packed_query, weights = as_rows(tile[0], NR * size)[0], packed[len(packed) // 2 :]
+    for row in range(rows):
+        round_lines(query[row], packed_query.view(np.uint16)[row * LINE :], rows * LINE)
+    panels, scores, row_sums = as_rows(packed, NR), as_rows(scores, padded + SCORES_APART), as_rows(sums, 2)[:rows]
+    for first in range(0, padded, NR):
+        panel, args = panels[first // NR * (size // 2) :][: size // 2], TileArgs(0, rows, first, 0, 0, 0, 0)
+        microkernel_amx_bf16_sums(scores, packed_query, panel, panel, sums, sums, sums, args, True, False)
+    scores = scores[:rows]
+    adjust_rows(scores, relative, queries)
+    exp_of_rows(scores, count, MASKED, weights, row_sums)
+    invert_sums(row_sums)
     begin_blocks(NO_ACTIVATION)
-    for top in range(0, count, BLOCK):
-        args = tile_of_rows(top, min(BLOCK, count - top), top * len(panel), 0)
-        microkernel_amx_bf16(scored, packed, panel, panel, lane_sums, lane_sums, lane_sums, args, True, False)
+    for first in range(0, size, NR):
+        panel, args = kv[1][: padded // 2, first : first + NR], TileArgs(0, rows, first, 0, 0, 0, 0)
+        microkernel_amx_bf16_scaled(context, weights, panel, panel, sums, row_sums, sums[:0], args, True, True)
     finish_blocks()
-    adjust_scores(scored, relative, queries)
-    softmax_lanes(scored, lane_sums)
-    weights = scores[: pad_and_pair(scores, count)]
-    for top in range(0, size, BLOCK):
-        args = tile_of_rows(top, BLOCK, top * len(weights), 0)
-        microkernel_amx_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, args, True, False)
-    finish_blocks()
-    divide_lanes(tile[1], lane_sums)
+
+
+@jit(inline="always")
+def adjust_rows(scores, relative, queries):
+    """Without a bias and a window there is nothing to do."""
+
+
+@jit(error_model="numpy")
+def add_bias_and_window_to_rows(scores, relative, queries):
+    """Add the bias to scores (R, ·) of the unmasked keys, a query a row; MASKED outside the window."""
+    (bias, window), (head, first_query, unmasked) = relative, queries
+    all_masked = not unmasked.any()
+    for row in range(len(scores)):
+        i, k, row_scores = first_query + row, 0, scores[row]
+        for j in range(len(unmasked)):
+            if unmasked[j] or all_masked:
+                if window >= 0 and (all_masked or abs(i - j) > window):
+                    row_scores[k] = MASKED
+                elif len(bias) and not all_masked:
+                    row_scores[k] += bias[head, i, j]
+                k += 1
+
+
+@jit(error_model="numpy")
+def invert_sums(row_sums):
+    """row_sums (R, 2), each row's sum and maximum: its inverse sum in the place of the sum."""
+    for row in range(len(row_sums)):
+        row_sums[row, 0] = np.float32(1) / row_sums[row, 0]
+
+
+@jit(error_model="numpy")
+def invert_visible_sums(row_sums):
+    """As `invert_sums`; 0 for a query that sees no key."""
+    for row in range(len(row_sums)):
+        row_sums[row, 0] = np.float32(1) / row_sums[row, 0] if row_sums[row, 1] > MASKED else np.float32(0)
 
 
 ON_TILES = {"pack_keys": pack_keys_amx, "start_tasks": configure_tiles, "end_tasks": release_tiles}
 attention_tasks_amx = attention_tasks.specialize("attention_tasks_amx", attention_tile=attention_tile_amx, **ON_TILES)
 attention_tile_amx_biased = attention_tile_amx.specialize(
-    "attention_tile_amx_biased", adjust_scores=add_bias_and_window, divide_lanes=divide_visible_lanes
+    "attention_tile_amx_biased", adjust_rows=add_bias_and_window_to_rows, invert_sums=invert_visible_sums
 )
 attention_tasks_amx_biased = attention_tasks.specialize(
     "attention_tasks_amx_biased", attention_tile=attention_tile_amx_biased, **ON_TILES
@@ -94,7 +147,7 @@ attention_tasks_amx_biased = attention_tasks.specialize(
 @variant("attention", **BF16_ATTENTION, capturable=True)
 def attention_amx_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
     """`bf16` on tiles."""
-    if query.shape[1] // heads % BLOCK:
+    if query.shape[1] // heads % NR:
         return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
     kernel = attention_tasks_amx if bias is None and window is None else attention_tasks_amx_biased
-    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, multiple=TILE_KEYS)
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, spare=NR + SCORES_APART)

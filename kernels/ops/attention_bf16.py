@@ -11,6 +11,7 @@ import numpy as np
 from ..compiler.cpu import HAS_FAST_BF16
 from ..compiler.jit import jit
 from ..gemm.microkernel import microkernel_bf16, tile_of_rows
+from ..gemm.packing import transpose
 from ..gemm.shapes import K_ACCUMULATE
 from ..registry import variant
 from ..simd.bf16 import pair_rows, round_scaled
@@ -61,8 +62,9 @@ def copy_key_bf16(key, scale, target):
 
 
 @jit(error_model="numpy")
-def attention_tile_bf16(tile, packed_keys, kv, scores, count, lane_sums, relative, queries):
+def attention_tile_bf16(query, context, tile, packed_keys, kv, scores, count, lane_sums, relative, queries):
     """As `attention_f32.attention_tile`, with the values in pairs of keys."""
+    transpose(query, tile[0])
     values, scores, size = kv[1, :count], scores[:count], kv.shape[2]
     k_steps, key_pairs = (size + 1) // 2, (count + 1) // 2
     pair_rows(tile[0])
@@ -78,6 +80,7 @@ def attention_tile_bf16(tile, packed_keys, kv, scores, count, lane_sums, relativ
         args = tile_of_rows(top, min(MR, size - top), top, K_ACCUMULATE // 2)
         microkernel_bf16(tile[1], values, weights, weights, lane_sums, lane_sums, lane_sums, args, True, False)
     divide_lanes(tile[1], lane_sums)
+    transpose(tile[1][:, : len(query)], context)
 
 
 gather_bf16 = gather_unmasked.specialize("gather_bf16", copy_key=copy_key_bf16)

@@ -50,9 +50,9 @@ def attention_register(query, key, value, bounds, key_mask, heads, bias=None, wi
     return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window)
 
 
-def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, multiple=1):
-    """Run `attention_tasks`, or a kernel like it, on threads. Its scratch arrays have room for as many keys as the longest
-    sequence has, rounded up to this multiple."""
+def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, spare=0):
+    """Run `attention_tasks`, or a kernel like it, on threads. Its scratch arrays have room for `spare` more keys than the longest
+    sequence has."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     bias = NO_BIAS if bias is None else np.ascontiguousarray(bias, np.float32)
     unmasked = np.ones(len(key), np.bool_) if key_mask is None else key_mask
@@ -63,7 +63,7 @@ def run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, wind
     if work:
         query_block, q_blocks = partition_queries(queries, heads)
         tasks = min(int(q_blocks[-1]) * heads, work // 200_000 + 1)
-        longest, size = -(-int(lengths.max()) // multiple) * multiple, query.shape[1] // heads
+        longest, size = int(lengths.max()) + spare, query.shape[1] // heads
         scratch = ((2, longest, size), (longest * size,), (longest, NR), (2, size, NR), (2, NR))
         spans = q_bounds, bounds, q_blocks, query_block
         relative = bias, -1 if window is None else int(window)
@@ -107,14 +107,13 @@ def attention_tasks(counter, scratch, query, key, value, unmasked, spans, heads,
         count = pack_keys(key[start:stop], value[start:stop], unmasked[start:stop], left, kv, packed_keys)
         for row in range(first, min(first + query_block, last), NR):
             end = min(row + NR, first + query_block, last)
-            transpose(query[row:end, left:right], tile[0])  # lanes without a query keep what they had
             for ahead in range(end, min(end + NR, last)):
                 prefetch_row(query[ahead][left:right])
             for ahead in range(row, end):
                 prefetch_row(context[ahead][left:right])
             queries = QueryTile(task % heads, row - q_bounds[sequence], unmasked[start:stop])
-            attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, queries)
-            transpose(tile[1][:, : end - row], context[row:end, left:right])
+            rows = query[row:end, left:right], context[row:end, left:right]
+            attention_tile(*rows, tile, packed_keys, kv, scores, count, lane_sums, relative, queries)
         task = fetch_add(counter)
     end_tasks()
 
@@ -162,15 +161,17 @@ def copy_key(key, scale, target):
 
 
 @jit(error_model="numpy")
-def attention_tile(tile, packed_keys, kv, scores, count, lane_sums, relative, queries):
-    """tile[0] (Dh, NR), a query a lane -> tile[1] (Dh, NR), its context: softmax(keys tile[0])ᵀ values, of `count` keys. The
-    values are kv[1] (L, Dh); scores (L, NR) and lane_sums (2, NR) are scratch. `queries` is a QueryTile."""
+def attention_tile(query, context, tile, packed_keys, kv, scores, count, lane_sums, relative, queries):
+    """Up to NR rows of the query (R, Dh) -> of the context, softmax(query keysᵀ) values, of `count` keys. The values are kv[1]
+    (L, Dh); tile (2, Dh, NR), whose lanes are queries, scores (L, NR) and lane_sums (2, NR) are scratch. `queries` is a QueryTile."""
+    transpose(query, tile[0])  # lanes without a query keep what they had
     scores = scores[:count]
     score_keys(tile[0], packed_keys, 0, scores, lane_sums)
     adjust_scores(scores, relative, queries)
     softmax_lanes(scores, lane_sums)
     add_values(tile[1], kv[1, :count], scores, lane_sums, True)
     divide_lanes(tile[1], lane_sums)
+    transpose(tile[1][:, : len(query)], context)
 
 
 @jit(error_model="numpy")

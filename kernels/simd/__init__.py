@@ -10,6 +10,7 @@ Reading order:
     scalar_math.py    exp and the activations for one float, in plain Python
     trace.py          the same functions on LLVM vectors
     lanes.py          a softmax in each lane, and a factor
+    row_softmax.py    a softmax of each row, whose weights become bf16
     atomics.py        acquire, release, compare-exchange, futex
     memory.py         bytes and strings, for the tokenizer
 """

@@ -95,14 +95,7 @@ def pair_rows(typing, rows):
         def pair(row: ir.Value, has_second: bool) -> None:
             target = byte_offset(builder, start, builder.mul(row, stride))
             first = byte_offset(builder, target, builder.mul(row, stride))
-            for column, lanes in vectors_of_row(builder, width):
-                offset, floats = builder.mul(column, INT(4)), ir.VectorType(FLOAT, lanes)
-                values = load_unaligned(builder, byte_offset(builder, first, offset), floats)
-                words = shift_right(builder, nearest_bf16(builder, values))
-                if has_second:
-                    second = load_unaligned(builder, byte_offset(builder, first, stride, offset), floats)
-                    words = builder.or_(words, nearest_bf16(builder, second))
-                store_unaligned(builder, words, byte_offset(builder, target, offset))
+            emit_pair(builder, first, byte_offset(builder, first, stride) if has_second else None, target, width)
 
         with counted_loop(builder, pairs) as row:
             pair(row, has_second=True)
@@ -110,3 +103,28 @@ def pair_rows(typing, rows):
             pair(pairs, has_second=False)
 
     return types.void(rows), emit
+
+
+@intrinsic
+def pair(typing, first, second, target):
+    """target (W,) = words of both rows' bf16, the first one's in the lower half. All are float32 and contiguous."""
+
+    def emit(context, builder, signature, values):
+        arrays = [context.make_array(array)(context, builder, value) for array, value in zip(signature.args, values)]
+        addresses = (builder.bitcast(array.data, ADDRESS) for array in arrays)
+        emit_pair(builder, *addresses, builder.extract_value(arrays[0].shape, 0))
+
+    return types.void(first, second, target), emit
+
+
+def emit_pair(builder: ir.IRBuilder, first: ir.Value, second: ir.Value | None, target: ir.Value, width: ir.Value) -> None:
+    """`pair` of rows at these addresses; 0 in the upper halves without a second."""
+    for column, lanes in vectors_of_row(builder, width):
+        offset, floats = builder.mul(column, INT(4)), ir.VectorType(FLOAT, lanes)
+        words = shift_right(
+            builder, nearest_bf16(builder, load_unaligned(builder, byte_offset(builder, first, offset), floats))
+        )
+        if second is not None:
+            upper = nearest_bf16(builder, load_unaligned(builder, byte_offset(builder, second, offset), floats))
+            words = builder.or_(words, upper)
+        store_unaligned(builder, words, byte_offset(builder, target, offset))

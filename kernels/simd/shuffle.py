@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from llvmlite import ir
 
 from ..compiler.intrinsic import intrinsic
@@ -62,20 +64,21 @@ def interleave_rows(typing, source, target):
 
 
 @intrinsic
-def as_rows(typing, flat, columns):
-    """flat (N,) -> the same memory as (N / columns, columns), both contiguous. `reshape` calls a function of Numba's, so that a
-    kernel with it cannot be an object file."""
-    view_type = types.Array(flat.dtype, 2, "C")
+def as_rows(typing, array, columns):
+    """N values of any shape -> as many of them as make up rows, as (N // columns, columns); both contiguous. `reshape` calls a
+    function of Numba's, so that a kernel with it cannot be an object file."""
+    view_type = types.Array(array.dtype, 2, "C")
 
     def emit(context, builder, signature, values):
-        source, columns = context.make_array(flat)(context, builder, values[0]), values[1]
+        source, columns = context.make_array(array)(context, builder, values[0]), values[1]
         view = context.make_array(view_type)(context, builder)
-        rows = builder.sdiv(builder.extract_value(source.shape, 0), columns)
+        lengths = (builder.extract_value(source.shape, axis) for axis in range(array.ndim))
+        rows = builder.sdiv(reduce(builder.mul, lengths), columns)
         strides = builder.mul(columns, source.itemsize), source.itemsize
         arrayobj.populate_array(view, source.data, (rows, columns), strides, source.itemsize, source.meminfo, source.parent)
         return imputils.impl_ret_borrowed(context, builder, view_type, view._getvalue())
 
-    return view_type(flat, types.int64), emit
+    return view_type(array, types.int64), emit
 
 
 def row_pointers(builder: ir.IRBuilder, array, count: int) -> list[ir.Value]:
