@@ -56,6 +56,11 @@ class Ops:
             function = choice.function if isinstance(choice, Variant) else partial(choice.function, self)
             setattr(self, operation, function)
 
+    @property
+    def packs_by_kernels(self) -> bool:
+        """Whether kernels run when a layer's arrays are packed."""
+        return any(isinstance(choice, Variant) and choice.packs_by_kernels for choice in self.chosen.values())
+
     def is_capturable(self, operation: str) -> bool:
         """Whether an operation only calls kernels. One that is not disables capture for the whole model."""
         if operation in NEVER_CAPTURED:
@@ -139,8 +144,8 @@ BF16_PRODUCTS = tuple(
     for name in ("amx_bf16", "bf16")
     for operation in ("linear", "query_key_value", "linear_grad", "query_key_value_grad")
 )
-# With bf16, the weights, their gradients and all else stay float32. No preset takes `amx`: splitting all weights in each step takes
-# longer than its products save, but for large batches (kernels/README.md).
+# With bf16, the weights, their gradients and all else stay float32. No preset takes `amx`: splitting takes as long as its products
+# save (kernels/README.md).
 TRAINING_PRESETS = {
     "reference": PRESETS["reference"],
     "naive": PRESETS["naive"],

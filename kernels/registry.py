@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable)
 
@@ -34,6 +34,7 @@ class Variant:
     repack_weights: Callable | None = None  # as pack_weights, but fast: for weights that change in every step of training
     # As pack_weights, of an activation's product whose result only a `linear_add` of the same name reads, in a form of its own.
     pack_for_product: Callable | None = None
+    packs_by_kernels: bool = False  # whether pack_weights runs kernels
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,13 @@ def composition(*parts: str, pack_weights: Callable | None = None, capturable: b
     return add
 
 
-def variant(
-    operation: str,
-    *,
-    tolerance: float,
-    tolerance_reason: str,
-    pack_weights: Callable | None = None,
-    capturable: bool = False,
-    repack_weights: Callable | None = None,
-) -> Callable[[F], F]:
-    """Register `function` as a variant of `operation`. Its name is the function's without the operation's: `linear_naive`."""
+def variant(operation: str, **fields: Any) -> Callable[[F], F]:
+    """Register `function` as a variant of `operation`, with these fields of `Variant`. Its name is the function's without the
+    operation's: `linear_naive`."""
 
     def add(function: F) -> F:
         name = function.__name__.removeprefix(f"{operation}_")
-        register(Variant(operation, name, function, tolerance, tolerance_reason, pack_weights, capturable, repack_weights))
+        register(Variant(operation, name, function, **fields))
         return function
 
     return add

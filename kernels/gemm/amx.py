@@ -217,8 +217,8 @@ def microkernel_amx_bf16_packed(
 
 @intrinsic
 def microkernel_amx_bf16_sums(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """y = x @ panel as it is, at once, between no `begin_blocks` and `finish_blocks`. For up to 16 rows, 16 rows of y are written;
-    else 32."""
+    """y = x @ panel, stored at once: no epilogue, so no `begin_blocks` and `finish_blocks` around it. 16 rows of y are written, or
+    for more than 16 rows of x, 32."""
     arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
     return kernel_signature(*arrays, tile_args), emitter(BF16_SUMS_BLOCK)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from ..registry import Variant, register
 from ..simd.scalar_math import GELU, GELU_TANH, NO_ACTIVATION, RELU, SILU
@@ -22,11 +23,9 @@ def register_fused(
     pack_weights: Callable,
     repack_weights: Callable | None = None,
     pack_for_product: Callable | None = None,
-    *,
-    tolerance: float,
-    tolerance_reason: str,
+    **fields: Any,
 ) -> None:
-    """Register the variants called `name`."""
+    """Register the variants called `name`, with these further fields of `Variant`."""
 
     def linear_activation(activation, x, *packed):
         return gemm(activation, x, *packed)[0]
@@ -40,8 +39,9 @@ def register_fused(
         query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1))
         return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3))
 
-    options = tolerance, tolerance_reason, pack_weights, True, repack_weights
+    fields |= {"pack_weights": pack_weights, "capturable": True, "repack_weights": repack_weights}
     for operation, activation in FUSED_ACTIVATIONS.items():
-        register(Variant(operation, name, partial(linear_activation, activation), *options, pack_for_product))
-    register(Variant("linear_add", name, linear_add, *options))
-    register(Variant("query_key_value", name, query_key_value, *options))
+        function = partial(linear_activation, activation)
+        register(Variant(operation, name, function, **fields, pack_for_product=pack_for_product))
+    register(Variant("linear_add", name, linear_add, **fields))
+    register(Variant("query_key_value", name, query_key_value, **fields))

@@ -189,7 +189,9 @@ def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL):
     return gemm(AMX_INT8, activation, x, *packed, residual=residual, parts=parts)
 
 
-@variant("linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True, repack_weights=repack_split)
+@variant(
+    "linear", pack_weights=pack_split, **SPLIT_TOLERANCE, capturable=True, repack_weights=repack_split, packs_by_kernels=True
+)
 def linear_amx(x, *packed):
     """Six products of bf16 for each of float32. Tiles multiply bf16 sixteen times as fast as fma multiplies float32."""
     return gemm_amx(NO_ACTIVATION, x, *packed)[0]
@@ -207,6 +209,6 @@ def linear_amx_int8_tile(x, *packed):
     return gemm_amx_int8(NO_ACTIVATION, x, *packed)[0]
 
 
-register_fused("amx", gemm_amx, pack_split, repack_split, **SPLIT_TOLERANCE)
+register_fused("amx", gemm_amx, pack_split, repack_split, **SPLIT_TOLERANCE, packs_by_kernels=True)
 register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, pack_for_product, **BF16_TOLERANCE)
 register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)

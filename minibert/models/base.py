@@ -84,7 +84,7 @@ class PreTrainedModel(Module):
         self.architecture = config.architecture  # the tensors'; a later change of `config` changes no tensor
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = make_ops(kernels)
-        if "amx" in self.kernels.names.values():  # weights are packed by kernels
+        if self.kernels.packs_by_kernels:
             ensure_compiled(self.kernels)
         self.encoder = build_encoder(tensors, self.encoder_names, self.architecture, self.kernels)
         self.graph_cache = GraphCache()

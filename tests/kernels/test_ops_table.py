@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from minibert.kernels.catalog import PRESETS, Ops, TrainingOps, make_ops, make_training_ops, operations
+from minibert.kernels.catalog import PRESETS, Ops, TrainingOps, make_ops, make_training_ops, operations, variants
 from minibert.kernels.registry import REGISTRY, TRAINING
+from minibert.kernels.runtime import threads
 
 
 def listed(table, registry):
@@ -45,3 +46,17 @@ def test_the_listed_functions_are_the_reference():
     expected = Ops.linear_gelu(ops, x, weight, bias)
     assert np.array_equal(ops.linear_gelu(x, weight, bias), expected)
     assert np.array_equal(expected, Ops.gelu(Ops.linear(x, weight, bias)))
+
+
+def test_variants_say_whether_kernels_pack_their_weights(monkeypatch):
+    """A model whose variants do is compiled before its weights are packed, all kernels at once."""
+    calls, bind = [], threads.bind
+    monkeypatch.setattr(threads, "bind", lambda *arguments: calls.append(arguments) or bind(*arguments))
+    weight, bias = np.ones((40, 33), np.float32), np.zeros(40, np.float32)
+    for name, variant in variants("linear").items():
+        calls.clear()
+        if variant.pack_weights:
+            variant.pack_weights(weight, bias)
+        assert bool(calls) == variant.packs_by_kernels, name
+    chosen = [variants("linear")[ops.names["linear"]] for ops in map(make_ops, PRESETS)]
+    assert [ops.packs_by_kernels for ops in map(make_ops, PRESETS)] == [variant.packs_by_kernels for variant in chosen]
