@@ -13,10 +13,9 @@ tile's rows, 128 bytes apart. Only x is packed otherwise: for each 16 steps, 64 
 A block of fewer rows also loads bytes that follow; their sums are not stored.
 
 In float32 each value is three bf16 (`split_floats.py`). Packed x has, for each 32 of k, a tile of the high parts, one of the
-middle parts and one of the low parts. A panel is float32, as for `register`: the first block that it is multiplied with also
-splits it, while the tiles are busy (`SplitBlock`). Five pairs of parts are multiplied first, over all k of the panel's part, in
-an order that changes one side at a time; then high parts with high parts, which are most of the sum: added in turn with the
-others, it would be rounded six times as often.
+middle parts and one of the low parts. A panel is float32, as for `register`, and split while the tiles are busy (`SplitBlock`).
+Five pairs of parts are multiplied first, over all k of the panel's part, in an order that changes one side at a time; then high
+parts with high parts, which are most of the sum: added in turn with the others, it would be rounded six times as often.
 
 A row's bits depend on its own values alone. In bf16, the products of even and of odd k are chains of fused multiply-adds, whose
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums
@@ -58,7 +57,7 @@ from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales, 
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
-from .split_floats import SPLIT_TILES, SPLIT_VALUES, UNITS, PanelSplitter
+from .split_floats import ROW_BYTES, SPLIT_TILES, SPLIT_VALUES, UNITS, split_pair
 
 TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a row of x in a step
 ROW_WORDS, NOTHING = ir.VectorType(WORD, TILE_ROWS), ir.VoidType()
@@ -120,6 +119,7 @@ class AmxSpec(NamedTuple):
 
 WHOLE = (((0, 0),),)
 SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
+SPLIT_PAIRS = len(SIX[0])  # of parts, beside which panels are split
 F32_BLOCK = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales), panel_steps=SPLIT_VALUES)
 BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
 BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
@@ -150,13 +150,20 @@ def release_tiles(typing):
 
 @intrinsic
 def begin_panels(typing, scratch, tiles_per_task):
-    """No panel is split yet. The parts of one go into `scratch`, for that many blocks."""
+    """No panel is split yet. The parts of one, and of the next, go into `scratch`, for that many blocks."""
 
     def emit(context, builder, signature, values):
         left, array = LeftBlock(builder, memory_of(builder)), context.make_array(scratch)(context, builder, values[0])
-        left.write("scratch", builder.ptrtoint(array.data, INT))
-        left.write("split_panel", INT(0))
-        left.write("slots", builder.select(builder.icmp_signed("==", values[1], INT(1)), INT(1), INT(-1)))
+        parts = builder.bitcast(array.data, ADDRESS)
+        left.write("parts", builder.ptrtoint(parts, INT))
+        left.write("spare_parts", builder.ptrtoint(byte_offset(builder, parts, SPLIT_TILES * 6 * TILE_SIZE), INT))
+        for field in ("split_panel", "next_panel", "units"):
+            left.write(field, INT(0))
+        others = builder.mul(builder.sub(values[1], INT(1)), INT(SPLIT_PAIRS))  # pairs after which the next panel is split
+        is_alone = builder.icmp_signed("==", others, INT(0))
+        share = builder.udiv(builder.add(others, INT(UNITS - 1)), builder.select(is_alone, INT(1), others))
+        left.write("share", builder.select(is_alone, INT(0), share))
+        left.write("slots", builder.select(is_alone, INT(1), INT(-1)))
         return context.get_dummy_value()
 
     return types.none(scratch, types.int64), emit
@@ -424,44 +431,91 @@ class SumsBlock(Block):
 
 
 class SplitBlock(Block):
-    """A block of float32. The first one of a task that has a panel splits it: each tile of k while the one before it is multiplied.
-    The others find the parts in L2."""
+    """A block of float32, whose panel is split into `parts`, bytes of this thread.
 
-    splitter: PanelSplitter | None = None  # of the code that is emitted
+    The first block of a task splits its first panel itself: each tile of k while the one before it is multiplied. Meanwhile, and
+    beside the task's other blocks, the next panel is split into `spare_parts`, `share` units after each pair, so that these
+    take turns. `units` of it are done. A task with one block has no time for that: there each panel is split by its own block."""
+
+    splits_own = False  # whether the code that is emitted splits its own panel
 
     def multiply_rows(self) -> None:
-        builder, operands = self.builder, self.operands
-        self.weight_stride = INT(2 * TILE_BYTES)
-        self.scratch, self.slots = self.left.read("scratch"), self.left.read("slots")
+        builder, left, operands = self.builder, self.left, self.operands
+        self.weight_stride, self.slots = INT(2 * TILE_BYTES), left.read("slots")
+        self.all_units = builder.mul(self.k_tiles, INT(UNITS))
         panel = builder.ptrtoint(operands.panel, INT)
-        with builder.if_else(builder.icmp_unsigned("==", panel, self.left.read("split_panel"))) as (known, new):
-            with known:
+        with builder.if_then(builder.icmp_unsigned("!=", panel, left.read("split_panel"))):
+            self.begin_panel(panel)
+        self.parts, self.spare_parts = left.read("parts"), left.read("spare_parts")
+        self.next_panel = builder.inttoptr(left.read("next_panel"), ADDRESS)
+        with builder.if_else(builder.icmp_unsigned("==", panel, left.read("split_panel"))) as (is_split, is_new):
+            with is_split:
                 super().multiply_rows()
-            with new:
-                scales = byte_offset(builder, operands.epilogue_vectors, builder.mul(operands.epilogue_stride, INT(2)))
-                self.splitter = PanelSplitter(builder, scales)
+            with is_new:
+                self.splits_own = True
                 for unit in range(UNITS):
-                    self.splitter.split(unit, operands.panel, self.weight_tiles(INT(0)))
+                    self.split_own(unit, operands.panel, INT(0))
                 super().multiply_rows()
-        self.left.write("split_panel", panel)
+                left.write("split_panel", panel)
 
-    def weight_tiles(self, k: ir.Value) -> list[ir.Value]:
-        """The parts' places in scratch: high parts, which a second pass reads, of each tile of k; then the others. Where a panel
-        is multiplied with one block only, these have two places in turn, which stay in L1."""
+    def begin_panel(self, panel: ir.Value) -> None:
+        """Take the parts of a panel that was split meanwhile; the next one is to be split from now on, unless it is this one."""
+        builder, left = self.builder, self.left
+        is_next = builder.icmp_unsigned("==", panel, left.read("next_panel"))
+        is_done = builder.icmp_unsigned(">=", left.read("units"), self.all_units)
+        with builder.if_then(builder.and_(is_next, is_done)):
+            parts, spare = left.read("parts"), left.read("spare_parts")
+            left.write("parts", builder.ptrtoint(spare, INT))
+            left.write("spare_parts", builder.ptrtoint(parts, INT))
+            left.write("split_panel", panel)
+        next_panel = builder.ptrtoint(self.operands.next_panel, INT)
+        left.write("next_panel", next_panel)
+        left.write("units", builder.select(builder.icmp_unsigned("==", next_panel, panel), self.all_units, INT(0)))
+
+    def part_tiles(self, parts: ir.Value, k: ir.Value) -> list[ir.Value]:
+        """Their places: high parts, which a second pass reads, of each tile of k; then the others. Where a panel is multiplied with
+        one block only, these have two places in turn, which stay in L1."""
         builder, size = self.builder, 2 * TILE_SIZE
-        high = byte_offset(builder, self.scratch, builder.mul(k, INT(size)))
+        high = byte_offset(builder, parts, builder.mul(k, INT(size)))
         slot = builder.mul(builder.and_(k, self.slots), INT(2 * size))
-        middle, low = (byte_offset(builder, self.scratch, SPLIT_TILES * size + part * size, slot) for part in (0, 1))
+        middle, low = (byte_offset(builder, parts, SPLIT_TILES * size + part * size, slot) for part in (0, 1))
         return [high, middle, low]
 
+    def weight_tiles(self, k: ir.Value) -> list[ir.Value]:
+        return self.part_tiles(self.parts, k)
+
+    def split_own(self, unit: int, rows: ir.Value, k: ir.Value) -> None:
+        """Split a unit of this panel's tile k, whose weights are `rows`."""
+        pair, half = divmod(unit, 2)
+        places = (byte_offset(self.builder, tile, pair * ROW_BYTES + half * TILE_BYTES) for tile in self.weight_tiles(k))
+        split_pair(self.builder, byte_offset(self.builder, rows, 2 * pair * ROW_BYTES + half * TILE_BYTES), list(places))
+
+    def split_next(self) -> None:
+        """Split the next panel's share of units."""
+        builder, done = self.builder, self.left.read("units")
+        end = least(builder, builder.add(done, self.left.read("share")), self.all_units)
+        with cgutils.for_range(builder, end, start=done, intp=INT) as loop:
+            k, unit = builder.udiv(loop.index, INT(UNITS)), builder.urem(loop.index, INT(UNITS))
+            pair, half = builder.udiv(unit, INT(2)), builder.mul(builder.urem(unit, INT(2)), INT(TILE_BYTES))
+            row = builder.mul(pair, INT(ROW_BYTES))
+            weights = byte_offset(
+                builder, self.next_panel, builder.mul(k, INT(SPLIT_VALUES * ROW_BYTES)), builder.add(row, row), half
+            )
+            places = (byte_offset(builder, tile, row, half) for tile in self.part_tiles(self.spare_parts, k))
+            split_pair(builder, weights, list(places))
+        self.left.write("units", end)
+
     def work_on_panels(self, k: ir.Value, products: int) -> Iterator[None]:
-        """The next tile of k is split, too. After the last one, it is split again and not used."""
+        """A block that splits its panel splits the next tile of k; after the last one, that one again, which is not used. Others split
+        a share of the next panel."""
         prefetching, builder = super().work_on_panels(k, products), self.builder
         next_k = builder.add(k, INT(1))
         existing = builder.select(builder.icmp_unsigned("<", next_k, self.k_tiles), next_k, k)
-        rows = byte_offset(builder, self.operands.panel, builder.mul(existing, INT(SPLIT_VALUES * 2 * TILE_BYTES)))
+        rows = byte_offset(builder, self.operands.panel, builder.mul(existing, INT(SPLIT_VALUES * ROW_BYTES)))
         for product in range(products):
-            if self.splitter is not None:
+            if self.splits_own:
                 for unit in range(product * UNITS // products, (product + 1) * UNITS // products):
-                    self.splitter.split(unit, rows, self.weight_tiles(next_k))
+                    self.split_own(unit, rows, next_k)
+            elif product % (products // SPLIT_PAIRS) == 0:
+                self.split_next()
             yield next(prefetching)

@@ -37,17 +37,18 @@ UNIT = 4  # rows whose epilogue is applied at a time: fewer calls, and eight vec
 ROW_FLOATS = ir.VectorType(FLOAT, TILE_ROWS)
 FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their names
     ("y", "epilogue_vectors", "row_scales", "residual", "y_stride", "epilogue_stride", "residual_stride")
-    + ("first", "last", "has_residual", "rows", "activation", "finish", "scratch", "split_panel", "slots")
+    + ("first", "last", "has_residual", "rows", "activation", "finish")
+    + ("parts", "spare_parts", "split_panel", "next_panel", "units", "share", "slots")
 )
-OF_OPERANDS, ADDRESSES = FIELDS[:10], (*FIELDS[:4], "scratch")
+OF_OPERANDS, ADDRESSES = FIELDS[:10], (*FIELDS[:4], "parts", "spare_parts")
 MEMORY = "minibert_left_block"  # a name that no variable of a kernel has
 FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the first of its rows of y, and their end
 
 
 class LeftBlock:
     """What a block leaves: the sums of its tiles, and fields. `rows` is 0 if there is no block. `finish` is the
-    address of the function that applies its epilogue. In float32 `scratch` is memory for the parts of
-    a panel, `split_panel` the address of the one whose parts are there, and `slots` says where (`amx.SplitBlock`)."""
+    address of the function that applies its epilogue. Those from `parts` on are those of
+    `amx.SplitBlock`."""
 
     def __init__(self, builder: ir.IRBuilder, memory: ir.Value):
         self.builder, self.memory = builder, memory

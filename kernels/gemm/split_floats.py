@@ -130,60 +130,52 @@ def words(value: int) -> ir.Constant:
 
 
 @jit(nogil=True, error_model="numpy")
-def scale_panels(counter, panels, vectors, refused):
-    """panels (P, K, NR) float32 -> vectors (weights, 3, ·): of each output, [:, 1] what its sums are multiplied with, and [:, 2]
-    what its weights are. refused (P,): 1 if a part of some weight would be 0, or a weight is not finite, else 0. A task is a panel."""
+def scale_panels(counter, panels, vectors, scales, refused):
+    """Each output of panels (P, K, NR) float32 is multiplied with scales (P, NR), as `power_scale`; its sums are to be multiplied with
+    vectors[:, 1] (weights, 2, ·). refused (P,): 1 if a part of some weight would be 0, or a weight is not finite, else 0. A task is a panel."""
     task, per_weight, nr = fetch_add(counter), len(panels) // len(vectors), panels.shape[2]
     while task < len(panels):
-        panel, left = panels[task].view(np.uint32), task % per_weight * nr
-        inverses, scales = vectors[task // per_weight, 1, left : left + nr], vectors[task // per_weight, 2, left : left + nr]
-        largest, least = inverses.view(np.uint32), scales.view(np.uint32)
+        panel, left, scale = panels[task], task % per_weight * nr, scales[task]
+        bits, inverse = panel.view(np.uint32), vectors[task // per_weight, 1, left : left + nr]
+        largest, least = inverse.view(np.uint32), scale.view(np.uint32)
         for n in range(nr):
             largest[n], least[n] = U(0), U(EXPONENT - U(1))
-        for k in range(len(panel)):
-            row = panel[k]
+        for k in range(len(bits)):
+            row = bits[k]
             for n in range(nr):
-                bits = U(row[n] & MAGNITUDE)
-                largest[n] = max(largest[n], bits)
-                least[n] = min(least[n], U(bits - U(1)))  # 0 becomes the largest integer
+                magnitude = U(row[n] & MAGNITUDE)
+                largest[n] = max(largest[n], magnitude)
+                least[n] = min(least[n], U(magnitude - U(1)))  # 0 becomes the largest integer
         refused[task] = 0
         for n in range(nr):
             smallest, is_finite = U(least[n] + U(1)).view(np.float32), largest[n] < EXPONENT
-            scales[n], inverses[n] = scale_of(largest[n])
-            if not is_finite or smallest * scales[n] < LEAST:
+            scale[n], inverse[n] = scale_of(largest[n])
+            if not is_finite or smallest * scale[n] < LEAST:
                 refused[task] = 1
+        for k in range(len(panel)):
+            values = panel[k]
+            for n in range(nr):
+                values[n] *= scale[n]
         task = fetch_add(counter)
 
 
 UNITS = SPLIT_VALUES  # of a tile: two neighbors of k, for one of two vectors of outputs
 
 
-class PanelSplitter:
-    """Emits code that splits weights, SPLIT_VALUES rows of a panel (K, NR) in UNITS steps, times each output's scale."""
+def split_pair(builder: ir.IRBuilder, weights: ir.Value, tiles: list[ir.Value]) -> None:
+    """Emit code that splits a unit, given the address of the first neighbors and of their words in each part's tile."""
+    neighbors = (load_unaligned(builder, byte_offset(builder, weights, k * ROW_BYTES), VECTOR_FLOATS) for k in (0, 1))
+    for tile, one, other in zip(tiles, *(cut(builder, vector) for vector in neighbors), strict=True):
+        store_unaligned(builder, builder.or_(shift_right(builder, one), other), tile)
 
-    def __init__(self, builder: ir.IRBuilder, scales: ir.Value):
-        self.builder = builder
-        addresses = [byte_offset(builder, scales, half * VECTOR_BYTES) for half in (0, 1)]
-        self.scales = [load_unaligned(builder, address, VECTOR_FLOATS) for address in addresses]
-        self.scales_below = [builder.fmul(scale, BELOW) for scale in self.scales]
 
-    def split(self, unit: int, rows: ir.Value, tiles: list[ir.Value]) -> None:
-        """`rows`: the address of the weights. `tiles`: those of each part's two tiles."""
-        builder, (pair, half) = self.builder, divmod(unit, 2)
-        first = byte_offset(builder, rows, 2 * pair * ROW_BYTES + half * VECTOR_BYTES)
-        neighbors = [load_unaligned(builder, byte_offset(builder, first, k * ROW_BYTES), VECTOR_FLOATS) for k in (0, 1)]
-        parts = zip(*(self.cut(weights, half) for weights in neighbors))
-        for tile, (one, other) in zip(tiles, parts, strict=True):
-            words = builder.or_(shift_right(builder, one), other)
-            store_unaligned(builder, words, byte_offset(builder, tile, pair * ROW_BYTES + half * VECTOR_BYTES))
+def cut(builder: ir.IRBuilder, weights: ir.Value) -> list[ir.Value]:
+    """A vector of weights -> its parts, as words whose upper halves they are."""
 
-    def cut(self, weights: ir.Value, half: int) -> list[ir.Value]:
-        """A vector of weights -> its parts, as words whose upper halves they are."""
-        builder = self.builder
-        high = self.upper(builder.fmul(weights, self.scales_below[half]))
-        rest = builder.fsub(builder.fmul(weights, self.scales[half]), builder.bitcast(high, VECTOR_FLOATS))
-        middle = self.upper(builder.fmul(rest, BELOW))
-        return [high, middle, self.upper(builder.fsub(rest, builder.bitcast(middle, VECTOR_FLOATS)))]
+    def upper(floats):
+        return builder.and_(builder.bitcast(floats, VECTOR_WORDS), ir.Constant(VECTOR_WORDS, [int(UPPER)] * WIDTH))
 
-    def upper(self, floats: ir.Value) -> ir.Value:
-        return self.builder.and_(self.builder.bitcast(floats, VECTOR_WORDS), ir.Constant(VECTOR_WORDS, [int(UPPER)] * WIDTH))
+    high = upper(builder.fmul(weights, BELOW))
+    rest = builder.fsub(weights, builder.bitcast(high, VECTOR_FLOATS))
+    middle = upper(builder.fmul(rest, BELOW))
+    return [high, middle, upper(builder.fsub(rest, builder.bitcast(middle, VECTOR_FLOATS)))]

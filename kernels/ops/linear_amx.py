@@ -60,29 +60,31 @@ SPLIT_TOLERANCE = {
 
 
 def pack_split(*arrays):
-    """weight (N, K), bias (N,), once or three times -> Weights as `pack_f32` packs them, K filled up to a multiple of 32; a
-    panel's parts are made when it is multiplied.
+    """weight (N, K), bias (N,), once or three times -> Weights as `pack_f32` packs them, K filled up to a multiple of 32 and each
+    output multiplied with a power of two; a panel's parts are made when it is multiplied.
 
-    The epilogue vectors are each output's bias, what its sums are multiplied with, and what its weights are. A weight with
-    infinity or NaN, with values so unlike that parts would be 0, or with more of K than sums have room for, is not split: it
-    is multiplied as `register` does."""
+    The epilogue vectors are each output's bias, and what its sums are multiplied with. A weight with infinity or NaN, with values
+    so unlike that parts would be 0, or with more of K than sums have room for, is not split: it is multiplied as `register` does."""
+    if arrays[0].shape[1] > MAX_SUMMED:
+        return pack_f32(*arrays)
     packed, refused = scaled(pack_f32(*arrays, multiple=SPLIT_VALUES))
-    is_split = arrays[0].shape[1] <= MAX_SUMMED and not refused.any()
-    return packed if is_split else pack_f32(*arrays)
+    return pack_f32(*arrays) if refused.any() else packed
 
 
 def repack_split(*arrays):
     """As `pack_split`, by kernels on threads, into memory that is reused. Outputs whose weights have infinity or NaN are NaN. A
     bias may be (0,), for none."""
-    return scaled(repack_f32(*arrays, multiple=SPLIT_VALUES))[0] if arrays[0].shape[1] <= MAX_SUMMED else repack_f32(*arrays)
+    if arrays[0].shape[1] > MAX_SUMMED:
+        return repack_f32(*arrays)
+    return scaled(repack_f32(*arrays, multiple=SPLIT_VALUES))[0]
 
 
 def scaled(packed: Weights) -> tuple[Weights, np.ndarray]:
-    """Weights of floats, with scales beside the bias; and for each panel whether it cannot be split."""
+    """Weights of floats, each output scaled, in place; and for each panel whether it cannot be split."""
     count, _, width = packed.epilogue_vectors.shape
-    vectors, refused = np.zeros((count, 3, width), np.float32), np.zeros(len(packed.panels), np.int64)
+    vectors, refused = np.zeros((count, 2, width), np.float32), np.zeros(len(packed.panels), np.int64)
     vectors[:, 0] = packed.epilogue_vectors[:, 0]
-    run(scale_panels, len(refused), packed.panels.view(np.float32), vectors, refused)
+    run(scale_panels, len(refused), packed.panels.view(np.float32), vectors, empty(len(refused), NR), refused)
     return packed._replace(epilogue_vectors=vectors), refused
 
 
@@ -97,14 +99,14 @@ def pack_rows_amx(x, next_row, scratch, packed_x, row_scales):
 
 
 SPLIT = FLOAT32._replace(
-    x_step_bytes=2 * PARTS, kc=SPLIT_KC, scratch=lambda steps: ((SPLIT_VALUES,), (SPLIT_TILES * PARTS * TILE_STEPS, NR))
+    x_step_bytes=2 * PARTS, kc=SPLIT_KC, scratch=lambda steps: ((SPLIT_VALUES,), (2 * SPLIT_TILES * PARTS * TILE_STEPS, NR))
 )
 AMX_F32 = on_tiles(SPLIT, "gemm_tasks_amx", pack_rows_amx, microkernel_amx_f32, begin_panels=begin_panels)
 
 
 def gemm_amx(activation, x, *packed, residual=None, parts=ALL):
     """-> (parts, M, N)."""
-    is_split = packed[1].shape[1] == 3  # there are scales beside the bias
+    is_split = packed[1].shape[1] == 2  # there are scales beside the bias
     return gemm(AMX_F32 if is_split else FLOAT32, activation, x, *packed, residual=residual, parts=parts)
 
 

@@ -28,7 +28,7 @@ from minibert.kernels.catalog import make_ops, variants
 from minibert.kernels.ops.linear_bf16 import to_bf16
 
 random = np.random.default_rng(0)
-SHAPES = (1, 32, 32), (3, 61, 37), (16, 64, 48), (17, 384, 33), (32, 96, 32), (33, 768, 70), (70, 259, 65), (40, 3200, 32), (9, 6400, 5)
+SHAPES = (1, 32, 32), (3, 61, 37), (16, 64, 48), (17, 384, 33), (32, 96, 32), (33, 768, 70), (70, 259, 65), (40, 3200, 32), (9, 6400, 5), (150, 800, 200)
 normal = lambda *shape: random.normal(size=shape).astype(np.float32)
 rounded = lambda x: (to_bf16(x).astype(np.uint32) << 16).view(np.float32)
 exact, bf16, int8 = (variants("linear")[name] for name in ("amx", "amx_bf16", "amx_int8_tile"))
