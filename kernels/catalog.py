@@ -144,8 +144,8 @@ BF16_PRODUCTS = tuple(
     for name in ("amx_bf16", "bf16")
     for operation in ("linear", "query_key_value", "linear_grad", "query_key_value_grad")
 )
-# With bf16, the weights, their gradients and all else stay float32. No preset takes `amx`: splitting takes as long as its products
-# save (kernels/README.md).
+# With bf16, the weights, their gradients and all else stay float32. None takes `amx`: splitting takes as long as its products save,
+# or longer (kernels/README.md).
 TRAINING_PRESETS = {
     "reference": PRESETS["reference"],
     "naive": PRESETS["naive"],
@@ -195,7 +195,7 @@ def for_new_weights(choice: Variant | Composition) -> Variant | Composition:
     """The same variant with the faster way to pack weights, if it has one."""
     if isinstance(choice, Composition) or choice.repack_weights is None:
         return choice
-    return replace(choice, pack_weights=choice.repack_weights)
+    return replace(choice, pack_weights=choice.repack_weights, packs_by_kernels=True)
 
 
 def resolve_variant(operation: str, names: tuple[str, ...]) -> Variant | Composition:

@@ -10,7 +10,7 @@ multiplications:
 
 The packed panels of the other microkernels are such tiles as they stand: a step is a word of each output, and 16 steps are a
 tile's rows, 128 bytes apart. Only x is packed otherwise: for each 16 steps, 64 bytes of each row of the block (`pack_line`).
-A block of fewer rows also loads bytes that follow; their sums are not stored.
+A block of fewer rows also loads bytes that follow; an epilogue does not read their sums.
 
 In float32 each value is three bf16 (`split_floats.py`). Packed x has, for each 32 of k, a tile of the high parts, one of the
 middle parts and one of the low parts. A panel is float32, as for `register`, and split while the tiles are busy (`SplitBlock`).
@@ -21,7 +21,8 @@ A row's bits depend on its own values alone. In bf16, the products of even and o
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums
 are exact, and the epilogue is that of `microkernel.py`, so that the bits are those of vpdpbusd.
 
-The sums of a block become y while the next block is multiplied: `amx_epilogue.py`.
+The sums of a block become y while the next block is multiplied: `amx_epilogue.py`. Attention's scores are stored at once
+(`SumsBlock`), its context is scaled by row.
 
 LLVM does not allocate tile registers here: the intrinsics take their numbers, and the configuration is ours. It belongs to a
 thread, so each task loop begins with `configure_tiles` and ends with `release_tiles`, which spares the operating system 8 KiB
@@ -39,7 +40,7 @@ from llvmlite import ir
 from ..compiler.intrinsic import Intrinsic, intrinsic
 from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
-from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch
+from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch, smaller
 from .amx_epilogue import (
     ROW_FLOATS,
     TILE_BYTES,
@@ -57,7 +58,7 @@ from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales, 
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
-from .split_floats import ROW_BYTES, SPLIT_TILES, SPLIT_VALUES, UNITS, split_pair
+from .split_floats import ROW_BYTES, SPLIT_TILES, SPLIT_UNITS, SPLIT_VALUES, split_pair
 
 TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a row of x in a step
 ROW_WORDS, NOTHING = ir.VectorType(WORD, TILE_ROWS), ir.VoidType()
@@ -150,7 +151,7 @@ def release_tiles(typing):
 
 @intrinsic
 def begin_panels(typing, scratch, tiles_per_task):
-    """No panel is split yet. The parts of one, and of the next, go into `scratch`, for that many blocks."""
+    """No panel is split yet. The parts of one, and of the next, go into `scratch`; each panel is multiplied with that many blocks."""
 
     def emit(context, builder, signature, values):
         left, array = LeftBlock(builder, memory_of(builder)), context.make_array(scratch)(context, builder, values[0])
@@ -161,9 +162,9 @@ def begin_panels(typing, scratch, tiles_per_task):
             left.write(field, INT(0))
         others = builder.mul(builder.sub(values[1], INT(1)), INT(SPLIT_PAIRS))  # pairs after which the next panel is split
         is_alone = builder.icmp_signed("==", others, INT(0))
-        share = builder.udiv(builder.add(others, INT(UNITS - 1)), builder.select(is_alone, INT(1), others))
+        share = builder.udiv(builder.add(others, INT(SPLIT_UNITS - 1)), builder.select(is_alone, INT(1), others))
         left.write("share", builder.select(is_alone, INT(0), share))
-        left.write("slots", builder.select(is_alone, INT(1), INT(-1)))
+        left.write("slot_mask", builder.select(is_alone, INT(1), INT(-1)))
         return context.get_dummy_value()
 
     return types.none(scratch, types.int64), emit
@@ -277,7 +278,10 @@ class RowShares:
 
     def __init__(self, builder: ir.IRBuilder, rows: ir.Value, shares: ir.Value):
         self.builder = builder
-        self.units = builder.udiv(builder.shl(builder.udiv(rows, INT(UNIT)), INT(FRACTION)), shares)  # of a share
+        without_k = builder.icmp_unsigned("==", shares, INT(0))  # all work is left for after it
+        shares = builder.select(without_k, INT(1), shares)
+        units = builder.select(without_k, INT(0), builder.udiv(rows, INT(UNIT)))
+        self.units = builder.udiv(builder.shl(units, INT(FRACTION)), shares)  # of a share
 
     def before(self, share: ir.Value) -> ir.Value:
         """The first row of a share."""
@@ -288,10 +292,6 @@ class RowShares:
         first, end = self.before(share), self.before(self.builder.add(share, INT(1)))
         with self.builder.if_then(self.builder.icmp_unsigned("<", first, end)):
             work(first, end)
-
-
-def least(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
-    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
 
 
 class Block:
@@ -337,8 +337,8 @@ class Block:
 
     def attend(self, first: ir.Value, end: ir.Value) -> None:
         """What is done beside the products, for some rows."""
-        self.left.finish(first, least(self.builder, end, self.rows_left))
-        self.prefetch_outputs(first, least(self.builder, end, self.rows))
+        self.left.finish(first, smaller(self.builder, end, self.rows_left))
+        self.prefetch_outputs(first, smaller(self.builder, end, self.rows))
 
     def prefetch_outputs(self, first: ir.Value, end: ir.Value) -> None:
         """What the epilogue will write and read: the rows lie so far apart that the processor does not foresee them."""
@@ -441,8 +441,8 @@ class SplitBlock(Block):
 
     def multiply_rows(self) -> None:
         builder, left, operands = self.builder, self.left, self.operands
-        self.weight_stride, self.slots = INT(2 * TILE_BYTES), left.read("slots")
-        self.all_units = builder.mul(self.k_tiles, INT(UNITS))
+        self.weight_stride, self.slot_mask = INT(2 * TILE_BYTES), left.read("slot_mask")
+        self.all_units = builder.mul(self.k_tiles, INT(SPLIT_UNITS))
         panel = builder.ptrtoint(operands.panel, INT)
         with builder.if_then(builder.icmp_unsigned("!=", panel, left.read("split_panel"))):
             self.begin_panel(panel)
@@ -453,7 +453,7 @@ class SplitBlock(Block):
                 super().multiply_rows()
             with is_new:
                 self.splits_own = True
-                for unit in range(UNITS):
+                for unit in range(SPLIT_UNITS):
                     self.split_own(unit, operands.panel, INT(0))
                 super().multiply_rows()
                 left.write("split_panel", panel)
@@ -477,7 +477,7 @@ class SplitBlock(Block):
         one block only, these have two places in turn, which stay in L1."""
         builder, size = self.builder, 2 * TILE_SIZE
         high = byte_offset(builder, parts, builder.mul(k, INT(size)))
-        slot = builder.mul(builder.and_(k, self.slots), INT(2 * size))
+        slot = builder.mul(builder.and_(k, self.slot_mask), INT(2 * size))
         middle, low = (byte_offset(builder, parts, SPLIT_TILES * size + part * size, slot) for part in (0, 1))
         return [high, middle, low]
 
@@ -493,9 +493,9 @@ class SplitBlock(Block):
     def split_next(self) -> None:
         """Split the next panel's share of units."""
         builder, done = self.builder, self.left.read("units")
-        end = least(builder, builder.add(done, self.left.read("share")), self.all_units)
+        end = smaller(builder, builder.add(done, self.left.read("share")), self.all_units)
         with cgutils.for_range(builder, end, start=done, intp=INT) as loop:
-            k, unit = builder.udiv(loop.index, INT(UNITS)), builder.urem(loop.index, INT(UNITS))
+            k, unit = builder.udiv(loop.index, INT(SPLIT_UNITS)), builder.urem(loop.index, INT(SPLIT_UNITS))
             pair, half = builder.udiv(unit, INT(2)), builder.mul(builder.urem(unit, INT(2)), INT(TILE_BYTES))
             row = builder.mul(pair, INT(ROW_BYTES))
             weights = byte_offset(
@@ -514,7 +514,7 @@ class SplitBlock(Block):
         rows = byte_offset(builder, self.operands.panel, builder.mul(existing, INT(SPLIT_VALUES * ROW_BYTES)))
         for product in range(products):
             if self.splits_own:
-                for unit in range(product * UNITS // products, (product + 1) * UNITS // products):
+                for unit in range(product * SPLIT_UNITS // products, (product + 1) * SPLIT_UNITS // products):
                     self.split_own(unit, rows, next_k)
             elif product % (products // SPLIT_PAIRS) == 0:
                 self.split_next()

@@ -38,7 +38,7 @@ ROW_FLOATS = ir.VectorType(FLOAT, TILE_ROWS)
 FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their names
     ("y", "epilogue_vectors", "row_scales", "residual", "y_stride", "epilogue_stride", "residual_stride")
     + ("first", "last", "has_residual", "rows", "activation", "finish")
-    + ("parts", "spare_parts", "split_panel", "next_panel", "units", "share", "slots")
+    + ("parts", "spare_parts", "split_panel", "next_panel", "units", "share", "slot_mask")
 )
 OF_OPERANDS, ADDRESSES = FIELDS[:10], (*FIELDS[:4], "parts", "spare_parts")
 MEMORY = "minibert_left_block"  # a name that no variable of a kernel has

@@ -7,8 +7,8 @@ into memory that is reused: some hundredths of the product's time.
     pack_rows_of      weight (N, K)     panels of N outputs, for x weightᵀ: blocks are transposed in registers
     pack_columns_of   matrix (K, N)     panels of N outputs, for x matrix: rows are copied
 
-A panel (K, NR) is NR outputs side by side, as in `microkernel.py`; the last one is padded with 0, and K
-up to a multiple of `multiple`.
+A panel (K, NR) is NR outputs side by side, as in `microkernel.py`; the last one is padded with 0, and K up
+to a multiple of `multiple`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ What is left out is some 2⁻²⁵ of x w, as much as float32 rounds a product b
 artificial intelligence datatype for higher-precision computations", arXiv:1904.06376.)
 
 Infinity times a weight must stay infinity of the right sign, and infinity has three parts that are infinite. So a weight's parts
-all have its sign, and none is 0: a part is cut off below the float that is next to the value, towards 0, and something is always
-left. 1.5 = 0x1.7e + 0x0.01fe + 0x0.0002 in hexadecimal.
+all have its sign, and none is 0: a part is cut off from the next float towards 0, so that a remainder is always left.
+1.5 = 0x1.7e + 0x0.01fe + 0x0.0002 in hexadecimal.
 
 The tile unit takes numbers below 2⁻¹²⁶ for 0. So each row is multiplied by a power of two that makes its largest value nearly
-2⁵⁷, each output's weights too, and the epilogue divides by both: no product that counts is then below 2⁻¹²⁶, and no sum of
-`MAX_SUMMED` products above 2¹²⁸.
+2⁵⁷, each output's weights too, and the epilogue divides by both: no product that counts, beside that of the largest values, is
+then below 2⁻¹²⁶, and no sum of `MAX_SUMMED` products above 2¹²⁸.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from ..simd.shapes import NR, WIDTH
 
 F, U = np.float32, np.uint32
 PARTS, SPLIT_VALUES = 3, 32  # values whose parts stand together: those of a tile's row
+SPLIT_UNITS = 32  # in which as many rows of a panel are split: two neighbors of k, for one of two vectors of outputs
 VECTOR_FLOATS, VECTOR_WORDS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(WORD, WIDTH)
 VECTOR_BYTES, ROW_BYTES = 4 * WIDTH, 4 * NR
 BELOW = ir.Constant(VECTOR_FLOATS, [float(np.nextafter(F(1), F(0)))] * WIDTH)  # x times it is the float next to x, towards 0
 BLOCK_FLOATS, BLOCK_WORDS = ir.VectorType(FLOAT, SPLIT_VALUES), ir.VectorType(WORD, SPLIT_VALUES)
-SIGN, MAGNITUDE, EXPONENT, UPPER = U(0x80000000), U(0x7FFFFFFF), U(0x7F800000), U(0xFFFF0000)
+MAGNITUDE, EXPONENT, UPPER = U(0x7FFFFFFF), U(0x7F800000), U(0xFFFF0000)
 TARGET = 127 + 56  # the exponent that a row's largest value gets
-LEAST = F(2.0**-103)  # of such a value, the last bit is 2⁻¹²⁶, which the tile unit does not take for 0
-SPLIT_KC = (
-    384  # of k that are summed in tiles. With twice as many, values of all magnitudes would have 1.2 times float32's error
-)
+LEAST = F(
+    2.0**-95
+)  # of such a value, the low part is at least 2⁻⁸ of its last bit, 2⁻¹²⁶: what the tile unit does not take for 0
+SPLIT_KC = 384  # of k, summed in tiles. Twice as many give values of all magnitudes 1.2 times float32's error
 SPLIT_TILES = SPLIT_KC // SPLIT_VALUES + 1  # places for a panel's parts, and one that is written and not read
 MAX_SUMMED = 16_384  # products of two such values, whose sum may be 2¹²⁸
 
@@ -157,9 +158,6 @@ def scale_panels(counter, panels, vectors, scales, refused):
             for n in range(nr):
                 values[n] *= scale[n]
         task = fetch_add(counter)
-
-
-UNITS = SPLIT_VALUES  # of a tile: two neighbors of k, for one of two vectors of outputs
 
 
 def split_pair(builder: ir.IRBuilder, weights: ir.Value, tiles: list[ir.Value]) -> None:

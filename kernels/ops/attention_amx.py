@@ -44,7 +44,8 @@ def pack_keys_amx(key, value, unmasked, left, kv, packed):
     for k in range(len(unmasked)):
         found += unmasked[k]
     scale, last = np.float32(1 / math.sqrt(size)) if found else np.float32(0), len(unmasked) - 1
-    keys, positions, pairs, right = kv[0], kv[0][:, size - 1].view(np.int32), kv[1], left + size
+    keys, pairs, right = kv[0], kv[1], left + size
+    positions = keys[:, size - 1].view(np.int32)  # of each key in the sequence: half of a row is free, as its values are bf16
     for k in range(len(unmasked)):
         ahead = min(k + ROWS_AHEAD, last)
         prefetch_row(key[ahead][left:right])
@@ -81,7 +82,7 @@ def clear(row):
 def attention_tile_amx(query, context, tile, packed, kv, scores, count, sums, relative, queries):
     """As `attention_f32.attention_tile`, with keys and values as `pack_keys_amx` packs them."""
     (rows, size), padded = query.shape, padded_count(count)
-    packed_query, weights = as_rows(tile[0], NR * size)[0], packed[len(packed) // 2 :]
+    packed_query, weights = as_rows(tile[0], NR * size)[0], packed[len(packed) // 2 :]  # in which no keys are packed
     for row in range(rows):
         round_lines(query[row], packed_query.view(np.uint16)[row * LINE :], rows * LINE)
     panels, scores, row_sums = as_rows(packed, NR), as_rows(scores, padded + SCORES_APART), as_rows(sums, 2)[:rows]
@@ -90,7 +91,7 @@ def attention_tile_amx(query, context, tile, packed, kv, scores, count, sums, re
         microkernel_amx_bf16_sums(scores, packed_query, panel, panel, sums, sums, sums, args, True, False)
     scores = scores[:rows]
     adjust_rows(scores, relative, queries)
-    exp_of_rows(scores, count, MASKED, weights, row_sums)
+    exp_of_rows(scores, count, weights, row_sums)
     invert_sums(row_sums)
     begin_blocks(NO_ACTIVATION)
     for first in range(0, size, NR):
@@ -108,10 +109,22 @@ def adjust_rows(scores, relative, queries):
 def add_bias_and_window_to_rows(scores, relative, queries):
     """Add the bias to scores (R, ·) of the unmasked keys, a query a row; MASKED outside the window."""
     (bias, window), (head, first_query, unmasked) = relative, queries
-    all_masked = not unmasked.any()
+    all_masked, count = not unmasked.any(), len(unmasked)
     for row in range(len(scores)):
-        i, k, row_scores = first_query + row, 0, scores[row]
-        for j in range(len(unmasked)):
+        i, row_scores = first_query + row, scores[row]
+        if unmasked.all():
+            if len(bias):
+                row_bias = bias[head, i]
+                for j in range(count):
+                    row_scores[j] += row_bias[j]
+            if window >= 0:
+                for j in range(max(i - window, 0)):
+                    row_scores[j] = MASKED
+                for j in range(i + window + 1, count):
+                    row_scores[j] = MASKED
+            continue
+        k = 0
+        for j in range(count):
             if unmasked[j] or all_masked:
                 if window >= 0 and (all_masked or abs(i - j) > window):
                     row_scores[k] = MASKED
@@ -129,9 +142,10 @@ def invert_sums(row_sums):
 
 @jit(error_model="numpy")
 def invert_visible_sums(row_sums):
-    """As `invert_sums`; 0 for a query that sees no key."""
+    """As `invert_sums`; 0 for a query that sees no key, unless its sum is NaN."""
     for row in range(len(row_sums)):
-        row_sums[row, 0] = np.float32(1) / row_sums[row, 0] if row_sums[row, 1] > MASKED else np.float32(0)
+        total, row_max = row_sums[row]
+        row_sums[row, 0] = np.float32(1) / total if row_max > MASKED else np.float32(0) * total
 
 
 ON_TILES = {"pack_keys": pack_keys_amx, "start_tasks": configure_tiles, "end_tasks": release_tiles}
@@ -150,4 +164,5 @@ def attention_amx_bf16(query, key, value, bounds, key_mask, heads, bias=None, wi
     if query.shape[1] // heads % NR:
         return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
     kernel = attention_tasks_amx if bias is None and window is None else attention_tasks_amx_biased
-    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, spare=NR + SCORES_APART)
+    spare = NR + SCORES_APART  # keys up to a multiple of NR and one more row of 0; scores of NR rows, as tiles write them all
+    return run_attention(kernel, query, key, value, bounds, key_mask, heads, bias, window, spare)

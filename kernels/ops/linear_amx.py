@@ -64,7 +64,7 @@ def pack_split(*arrays):
     output multiplied with a power of two; a panel's parts are made when it is multiplied.
 
     The epilogue vectors are each output's bias, and what its sums are multiplied with. A weight with infinity or NaN, with values
-    so unlike that parts would be 0, or with more of K than sums have room for, is not split: it is multiplied as `register` does."""
+    so different in magnitude that parts would be 0, or with more of K than sums have room for, is not split: it is multiplied as `register` does."""
     if arrays[0].shape[1] > MAX_SUMMED:
         return pack_f32(*arrays)
     packed, refused = scaled(pack_f32(*arrays, multiple=SPLIT_VALUES))

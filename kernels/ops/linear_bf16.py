@@ -200,11 +200,14 @@ else:
 gemm_bf16 = PRODUCT.gemm
 
 
-@variant("linear", pack_weights=PRODUCT.pack, **BF16_TOLERANCE, capturable=True, repack_weights=PRODUCT.repack)
+PACKING = {"repack_weights": PRODUCT.repack, "packs_by_kernels": not HAS_FAST_BF16}
+
+
+@variant("linear", pack_weights=PRODUCT.pack, **BF16_TOLERANCE, capturable=True, **PACKING)
 def linear_bf16(x, *packed):
     """Half the bytes of `register` and twice its speed where the processor multiplies bf16: 216 GFLOP/s instead of 109 (Zen 4,
     one thread, query, key and value in a forward pass of 1,024 tokens)."""
     return gemm_bf16(NO_ACTIVATION, x, *packed)[0]
 
 
-register_fused("bf16", gemm_bf16, PRODUCT.pack, PRODUCT.repack, **BF16_TOLERANCE)
+register_fused("bf16", gemm_bf16, PRODUCT.pack, **BF16_TOLERANCE, **PACKING)

@@ -92,15 +92,15 @@ def pair_rows(typing, rows):
         count, width = (builder.extract_value(array.shape, axis) for axis in (0, 1))
         pairs = builder.udiv(count, INT(2))
 
-        def pair(row: ir.Value, has_second: bool) -> None:
+        def pair_at(row: ir.Value, has_second: bool) -> None:
             target = byte_offset(builder, start, builder.mul(row, stride))
             first = byte_offset(builder, target, builder.mul(row, stride))
             emit_pair(builder, first, byte_offset(builder, first, stride) if has_second else None, target, width)
 
         with counted_loop(builder, pairs) as row:
-            pair(row, has_second=True)
+            pair_at(row, has_second=True)
         with builder.if_then(builder.trunc(count, ir.IntType(1))):
-            pair(pairs, has_second=False)
+            pair_at(pairs, has_second=False)
 
     return types.void(rows), emit
 

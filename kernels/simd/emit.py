@@ -76,6 +76,11 @@ def prefetch(builder: ir.IRBuilder, address: ir.Value, to_write: bool = False) -
     call(builder, "llvm.prefetch.p0", ir.VoidType(), address, WORD(int(to_write)), WORD(3 if to_write else 2), WORD(1))
 
 
+def smaller(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """The smaller of two signed integers."""
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
 @intrinsic
 def fma(typing, a, b, c):
     """a b + c for float32. A loop over it is vectorized, and the scalar remainder has the same bits."""

@@ -6,6 +6,7 @@ weights would have to be transposed first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -16,7 +17,7 @@ from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
 from .bf16 import shift_right
 from .elementwise import counted_loop
-from .emit import ADDRESS, INT, WORD, byte_offset, load_unaligned, splat, store_unaligned
+from .emit import ADDRESS, INT, WORD, byte_offset, load_unaligned, smaller, splat, store_unaligned
 from .lanes import Combine, emit_max
 from .scalar_math import exp_nonpositive
 from .shapes import NR, WIDTH
@@ -25,21 +26,22 @@ from .trace import FLOATS, WORDS, trace
 
 HALVES = tuple(range(0, NR, WIDTH))  # the first scores of a block's two vectors
 LINE_BYTES = 2 * NR
+LEAST = ir.Constant(FLOATS, [-math.inf] * WIDTH)
 
 
 GROUP = 2  # rows at a time: while one waits for its maximum, or for its sum, the other has work
 
 
 @intrinsic
-def exp_of_rows(typing, scores, count, masked, lines, sums):
+def exp_of_rows(typing, scores, count, lines, sums):
     """The first `count` scores of each row (R, W) -> exp(score - the row's maximum) as bf16: for each NR of them, 0 after the last
     one, a line of each row, whose words are score i and score i + WIDTH. sums (R, 2): the exponentials' sum, and the maximum. The
-    scores up to a multiple of NR become `masked`, which is less than any score that counts."""
+    scores up to a multiple of NR become -infinity."""
 
     def emit(context, builder, signature, values):
-        arrays = [context.make_array(signature.args[i])(context, builder, values[i]) for i in (0, 3, 4)]
+        arrays = [context.make_array(signature.args[i])(context, builder, values[i]) for i in (0, 2, 3)]
         scores, lines, sums = (builder.bitcast(array.data, ADDRESS) for array in arrays)
-        count, masked = values[1], splat(builder, values[2], WIDTH)
+        count = values[1]
         rows, stride = builder.extract_value(arrays[0].shape, 0), builder.extract_value(arrays[0].strides, 0)
         groups = builder.udiv(builder.add(rows, INT(GROUP - 1)), INT(GROUP))
         with counted_loop(builder, groups) as group:
@@ -47,8 +49,8 @@ def exp_of_rows(typing, scores, count, masked, lines, sums):
             numbers = [smaller(builder, builder.add(first, INT(i)), last) for i in range(GROUP)]  # the last row more than once
             addresses = [byte_offset(builder, scores, builder.mul(number, stride)) for number in numbers]
             softmax = RowSoftmax(builder, addresses, count)
-            softmax.mask_rest(masked)
-            maxima = softmax.maxima(masked)
+            softmax.mask_rest()
+            maxima = softmax.maxima()
             targets = [byte_offset(builder, lines, builder.mul(number, INT(LINE_BYTES))) for number in numbers]
             totals = softmax.exponentials(maxima, targets, builder.mul(rows, INT(LINE_BYTES)))
             for number, *results in zip(numbers, totals, maxima):
@@ -57,7 +59,7 @@ def exp_of_rows(typing, scores, count, masked, lines, sums):
                     store_unaligned(builder, value, byte_offset(builder, sums, builder.mul(number, INT(8)), 4 * i))
         return context.get_dummy_value()
 
-    return types.none(scores, types.int64, types.float32, lines, sums), emit
+    return types.none(scores, types.int64, lines, sums), emit
 
 
 class RowSoftmax:
@@ -73,8 +75,8 @@ class RowSoftmax:
         offset = builder.mul(block, INT(4 * NR))
         return [byte_offset(builder, row, offset, 4 * half) for row in self.rows for half in HALVES]
 
-    def mask_rest(self, masked: ir.Value) -> None:
-        """Set the last block's scores after the first `count` to `masked`."""
+    def mask_rest(self) -> None:
+        """Set the last block's scores after the first `count` to -infinity."""
         builder = self.builder
         whole, rest = builder.udiv(self.count, INT(NR)), builder.urem(self.count, INT(NR))
         with builder.if_then(builder.icmp_unsigned(">", rest, INT(0))):
@@ -82,11 +84,11 @@ class RowSoftmax:
             for half, address in zip(cycle(HALVES), self.vectors(whole)):
                 lanes = ir.Constant(ir.VectorType(WORD, WIDTH), list(range(half, half + WIDTH)))
                 counts = builder.icmp_unsigned("<", lanes, limit)
-                store_unaligned(builder, builder.select(counts, load_unaligned(builder, address, FLOATS), masked), address)
+                store_unaligned(builder, builder.select(counts, load_unaligned(builder, address, FLOATS), LEAST), address)
 
-    def maxima(self, initial: ir.Value) -> list[ir.Value]:
+    def maxima(self) -> list[ir.Value]:
         """Each row's maximum, in all lanes."""
-        with self.reduce(emit_max, initial) as (block, combine):
+        with self.reduce(emit_max, LEAST) as (block, combine):
             for i, address in enumerate(self.vectors(block)):
                 combine(i, load_unaligned(self.builder, address, FLOATS))
         return self.results
@@ -117,10 +119,6 @@ class RowSoftmax:
             yield block, lambda i, value: builder.store(combine(builder, builder.load(places[i]), value), places[i])
         vectors = [builder.load(place) for place in places]
         self.results = [reduce_lanes(builder, combine, list(pair)) for pair in zip(vectors[0::2], vectors[1::2])]
-
-
-def smaller(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
-    return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
 def round_number(builder: ir.IRBuilder, values: ir.Value) -> ir.Value:

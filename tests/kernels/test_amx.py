@@ -112,6 +112,11 @@ for of_x, of_weight in ((-140, 0), (-140, -140), (-149, 20), (127, -20), (58, 58
     assert np.isfinite(split).all() == np.isfinite(plain).all() == True
     assert (np.abs(split - expected) <= 2.0 ** -100 + 1e-6 * (np.abs(x) @ np.abs(weight).T.astype(np.float64))).all(), (of_x, of_weight)
 
+# weights with a last bit alone after their high part, down to the smallest that are split, and below
+for power in range(-140, -80):
+    x, weight = np.array([[0, np.inf]], np.float32), np.array([[2.0**60, 2.0**power * (1 + 2.0**-23)]], np.float32)
+    assert both(x, weight)[0] == np.float32(np.inf) * weight[0, 1], power
+
 # infinity and NaN where float32 has them, and nowhere else
 special = np.array([0, -0.0, 1, -1, 2.5, 1 / 3, np.inf, -np.inf, np.nan, 3.4e38, 1e-45, 2.0 ** -126, -1e-30], np.float32)
 for chance, of_weight in ((0.02, special), (0.02, special[np.isfinite(special)]), (0.2, special[[0, 1, 2, 3, 4, 5, 12]])):
@@ -147,6 +152,16 @@ for lengths, heads, size in ((1,), 2, 32), ((5, 33, 7), 3, 64), ((40, 64, 100), 
             alone = (array[first:end] for array in (query, key, value))
             unmasked = None if mask is None else mask[first:end]
             assert np.array_equal(on_tiles(*alone, np.array([0, end - first]), unmasked, heads, *more), y[first:])
+
+# what is not a number stays so
+full = np.full((1, 40, 40), 0xFFFFFFFF, np.uint32).view(np.float32)
+for count in (5, 32, 40):
+    huge, ones, bounds = np.full((count, 64), 3e38, np.float32), np.ones((count, 64), np.float32), np.array([0, count])
+    for scored, more in ((huge, ()), (ones, (full,))):
+        for attention in (on_tiles, exact):
+            assert np.isnan(attention(scored, -scored, ones, bounds, None, 1, *more)).all(), (count, more)
+no_keys = np.array([0, 3, 3, 8])
+assert np.isnan(on_tiles(ones[:3], ones[:8], ones[:8], no_keys, None, 1)[1]).all()
 """
 MODELS = """
 import amx_emulation

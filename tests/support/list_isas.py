@@ -1,4 +1,4 @@
-"""Print those names of MINIBERT_ISA that this machine has, a line each, the best one first."""
+"""Print those names of MINIBERT_ISA that this machine has, a line each."""
 
 import sys
 from pathlib import Path
