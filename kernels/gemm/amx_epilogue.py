@@ -46,9 +46,8 @@ FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the 
 
 
 class LeftBlock:
-    """What a block leaves: the sums of its tiles, and fields. `rows` is 0 if there is no block. `finish` is the
-    address of the function that applies its epilogue. Those from `parts` on are those of
-    `amx.SplitBlock`."""
+    """What a block leaves: the sums of its tiles, and fields. `rows` is 0 if there is no block. `finish` is the address of the
+    function that applies its epilogue. The fields from `parts` on are `amx.SplitBlock`'s own."""
 
     def __init__(self, builder: ir.IRBuilder, memory: ir.Value):
         self.builder, self.memory = builder, memory

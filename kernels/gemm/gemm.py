@@ -47,10 +47,8 @@ class GemmSpec(NamedTuple):
     x_step_bytes: int  # bytes of one row of packed x in a step
     tasks: Kernel  # `gemm_tasks` with this type's `pack_rows` and `microkernel`
     k_accumulate: int  # steps that a running sum takes before it is added to the total, and y is prefetched meanwhile
-    scratch: Callable = lambda steps: (
-        (1,),
-        (1,),
-    )  # steps -> shapes of two scratch arrays of a thread, for `pack_rows` and panels
+    # steps -> shapes of two scratch arrays of a thread, for `pack_rows` and for panels
+    scratch: Callable = lambda steps: ((1,), (1,))
     kc: int = KC  # steps that are done before the next panel
     mc_tiles: int = MC_TILES
     tasks_per_thread: int = 16  # so that no thread waits long for the last one

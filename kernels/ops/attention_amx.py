@@ -7,9 +7,8 @@ transposed:
     panels of keys       (Dh / 2, NR words): NR keys are the outputs, two neighbors of Dh a word      scores = queries panel
     panels of values     (L / 2, NR words): NR of Dh are the outputs, two keys a word                 context = weights panel
 
-The two keys of a word are i and i + WIDTH of NR keys, so that two vectors of weights become a line without a shuffle.
-
-A panel is filled up with 0 to a multiple of NR keys; heads whose size is no such multiple are `register`'s.
+The two keys of a word are i and i + WIDTH of NR keys, so that two vectors of weights become a line without a shuffle. Panels are
+filled up with 0 to a multiple of NR keys; heads whose size is no such multiple are `register`'s.
 """
 
 from __future__ import annotations
@@ -109,10 +108,10 @@ def adjust_rows(scores, relative, queries):
 def add_bias_and_window_to_rows(scores, relative, queries):
     """Add the bias to scores (R, ·) of the unmasked keys, a query a row; MASKED outside the window."""
     (bias, window), (head, first_query, unmasked) = relative, queries
-    all_masked, count = not unmasked.any(), len(unmasked)
+    all_masked, none_masked, count = not unmasked.any(), unmasked.all(), len(unmasked)
     for row in range(len(scores)):
         i, row_scores = first_query + row, scores[row]
-        if unmasked.all():
+        if none_masked:
             if len(bias):
                 row_bias = bias[head, i]
                 for j in range(count):

@@ -27,8 +27,6 @@ from .trace import FLOATS, WORDS, trace
 HALVES = tuple(range(0, NR, WIDTH))  # the first scores of a block's two vectors
 LINE_BYTES = 2 * NR
 LEAST = ir.Constant(FLOATS, [-math.inf] * WIDTH)
-
-
 GROUP = 2  # rows at a time: while one waits for its maximum, or for its sum, the other has work
 
 
