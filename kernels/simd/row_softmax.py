@@ -27,7 +27,7 @@ from .trace import FLOATS, WORDS, trace
 HALVES = tuple(range(0, NR, WIDTH))  # the first scores of a block's two vectors
 LINE_BYTES = 2 * NR
 LEAST = ir.Constant(FLOATS, [-math.inf] * WIDTH)
-GROUP = 2  # rows at a time: while one waits for its maximum, or for its sum, the other has work
+ROWS_AT_ONCE = 2  # while one waits for its maximum, or for its sum, the other has work
 
 
 @intrinsic
@@ -41,10 +41,12 @@ def exp_of_rows(typing, scores, count, lines, sums):
         scores, lines, sums = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         count = values[1]
         rows, stride = builder.extract_value(arrays[0].shape, 0), builder.extract_value(arrays[0].strides, 0)
-        groups = builder.udiv(builder.add(rows, INT(GROUP - 1)), INT(GROUP))
+        groups = builder.udiv(builder.add(rows, INT(ROWS_AT_ONCE - 1)), INT(ROWS_AT_ONCE))
         with counted_loop(builder, groups) as group:
-            first, last = builder.mul(group, INT(GROUP)), builder.sub(rows, INT(1))
-            numbers = [smaller(builder, builder.add(first, INT(i)), last) for i in range(GROUP)]  # the last row more than once
+            first, last = builder.mul(group, INT(ROWS_AT_ONCE)), builder.sub(rows, INT(1))
+            numbers = [
+                smaller(builder, builder.add(first, INT(i)), last) for i in range(ROWS_AT_ONCE)
+            ]  # the last row more than once
             addresses = [byte_offset(builder, scores, builder.mul(number, stride)) for number in numbers]
             softmax = RowSoftmax(builder, addresses, count)
             softmax.mask_rest()
