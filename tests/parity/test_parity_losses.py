@@ -78,7 +78,7 @@ PROBLEMS = {
 @pytest.mark.parametrize("name", ["BertForSequenceClassification", "DistilBertForSequenceClassification"])
 def test_the_problem_is_derived_as_theirs_is(both, name, problem):
     changes, labels = PROBLEMS[problem]
-    theirs, ours = both(name, **changes)
+    theirs, ours = both(name, initializer_range=0.1, **changes)  # as above
     ids = torch.tensor([[2, 5, 6, 3], [2, 7, 8, 3], [2, 9, 9, 3]])
     expected = call(theirs, {"input_ids": ids, "labels": torch.tensor(labels)}).loss
     assert abs(ours(ids, labels=torch.tensor(labels)).loss - expected) < 1e-6 * max(1, expected)
