@@ -4,6 +4,7 @@
     gemm.py           the loops around the microkernel, packing of x, tasks for threads
     microkernel.py    the register tile, in LLVM IR
     amx.py            the same on AMX's tiles, which multiply 16 rows by 16 outputs in an instruction
+    amx_f32.py        float32 there: panels are split into bf16 parts while tiles multiply
     amx_epilogue.py   a block's epilogue, applied while the tiles multiply the next block
     packing.py        panels and transposes on threads, for operands that are new in every step of training
     dtypes.py         what differs between float32, bf16 and int8

@@ -1,4 +1,5 @@
-"""The microkernel on AMX's tiles: y (R, 32) += x (R, K) @ panel (K, 32) for up to 32 rows, in float32, bf16 or int8.
+"""The microkernel on AMX's tiles: y (R, 32) += x (R, K) @ panel (K, 32) for up to 32 rows, in bf16 or int8.
+float32 is multiplied as bf16 parts: `amx_f32.py`.
 
 A tile register has 16 rows of 64 bytes, and an instruction multiplies two of them: it adds to 16 × 16 sums the products of 64
 bytes of k, 32 values in bf16 (tdpbf16ps), 64 in int8 (tdpbusd). A block is 2 × 2 such sums, so that four loads serve four
@@ -11,11 +12,6 @@ multiplications:
 The packed panels of the other microkernels are such tiles as they stand: a step is a word of each output, and 16 steps are a
 tile's rows, 128 bytes apart. Only x is packed otherwise: for each 16 steps, 64 bytes of each row of the block (`pack_line`).
 A block of fewer rows also loads bytes that follow; an epilogue does not read their sums.
-
-In float32 each value is three bf16 (`split_floats.py`). Packed x has, for each 32 of k, a tile of the high parts, one of the
-middle parts and one of the low parts. A panel is float32, as for `register`, and split while the tiles are busy (`SplitBlock`).
-Five pairs of parts are multiplied first, over all k of the panel's part, in an order that changes one side at a time; then high
-parts with high parts, which are most of the sum: added in turn with the others, it would be rounded six times as often.
 
 A row's bits depend on its own values alone. In bf16, the products of even and of odd k are chains of fused multiply-adds, whose
 two results are added, and added to the sum (Intel's Architectures Software Developer's Manual, "TDPBF16PS"). In int8 the sums
@@ -54,11 +50,10 @@ from .amx_epilogue import (
     finish_function,
     memory_of,
 )
-from .dtypes import add_bias, dequantize, floats_of, identity, multiply_scales, scale_rows
+from .dtypes import add_bias, dequantize, floats_of, identity, scale_rows
 from .gemm import GemmSpec, gemm_tasks
 from .microkernel import TileOperands, read_operands
 from .microkernel import signature as kernel_signature
-from .split_floats import ROW_BYTES, SPLIT_TILES, SPLIT_UNITS, SPLIT_VALUES, split_pair
 
 TILE_STEPS, STEP_BYTES = 16, 4  # steps that a multiplication takes; bytes of a row of x in a step
 ROW_WORDS, NOTHING = ir.VectorType(WORD, TILE_ROWS), ir.VoidType()
@@ -101,6 +96,7 @@ def multiply(builder: ir.IRBuilder, instruction: str, sums: int, x: int, weights
 
 FRACTION = 32  # bits after the point of a share
 Pairs = tuple[tuple[int, int], ...]
+WHOLE = (((0, 0),),)  # values that are not split
 
 
 class AmxSpec(NamedTuple):
@@ -110,167 +106,12 @@ class AmxSpec(NamedTuple):
     passes: tuple[Pairs, ...]  # over all k: parts of x and of the weights that are multiplied
     epilogue: Epilogue
     panel_steps: int = TILE_STEPS  # that are a tile of weights
-    only_sums: bool = False  # without an epilogue
+    block: type[Block] | None = None  # that is emitted, if it is not Block
 
     @property
     def parts(self) -> int:
         """How many values one value is split into."""
         return 1 + max(part for pairs in self.passes for pair in pairs for part in pair)
-
-
-WHOLE = (((0, 0),),)
-SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
-SPLIT_PAIRS = len(SIX[0])  # of parts, beside which panels are split
-F32_BLOCK = AmxSpec("tdpbf16ps", SIX, Epilogue("f32", ROW_FLOATS, identity, multiply_scales), panel_steps=SPLIT_VALUES)
-BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
-BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
-BF16_SUMS_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_sums", ROW_FLOATS, identity, add_bias), only_sums=True)
-BF16_SCALED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_scaled", ROW_FLOATS, identity, scale_rows))
-INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
-
-
-@intrinsic
-def configure_tiles(typing):
-    """Give this thread its tiles."""
-
-    def emit(context, builder, signature, values):
-        ldtilecfg(builder)
-        return context.get_dummy_value()
-
-    return types.none(), emit
-
-
-@intrinsic
-def release_tiles(typing):
-    def emit(context, builder, signature, values):
-        tilerelease(builder)
-        return context.get_dummy_value()
-
-    return types.none(), emit
-
-
-@intrinsic
-def begin_panels(typing, scratch, tiles_per_task):
-    """No panel is split yet. The parts of one, and of the next, go into `scratch`; each panel is multiplied with that many blocks."""
-
-    def emit(context, builder, signature, values):
-        left, array = LeftBlock(builder, memory_of(builder)), context.make_array(scratch)(context, builder, values[0])
-        parts = builder.bitcast(array.data, ADDRESS)
-        left.write("parts", builder.ptrtoint(parts, INT))
-        left.write("spare_parts", builder.ptrtoint(byte_offset(builder, parts, SPLIT_TILES * 6 * TILE_SIZE), INT))
-        for field in ("split_panel", "next_panel", "units"):
-            left.write(field, INT(0))
-        others = builder.mul(builder.sub(values[1], INT(1)), INT(SPLIT_PAIRS))  # pairs after which the next panel is split
-        is_alone = builder.icmp_signed("==", others, INT(0))
-        share = builder.udiv(builder.add(others, INT(SPLIT_UNITS - 1)), builder.select(is_alone, INT(1), others))
-        left.write("share", builder.select(is_alone, INT(0), share))
-        left.write("slot_mask", builder.select(is_alone, INT(1), INT(-1)))
-        return context.get_dummy_value()
-
-    return types.none(scratch, types.int64), emit
-
-
-@jit(inline="always")
-def leave_activation(y, tile, activation):
-    """Nothing: it is part of a block's epilogue."""
-
-
-def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsic, **hooks: Intrinsic) -> GemmSpec:
-    """The same data type's product on tiles; `name` is the kernel's."""
-    hooks |= {"start_tasks": configure_tiles, "begin_blocks": begin_blocks, "activate_tile": leave_activation}
-    hooks |= {"finish_blocks": finish_blocks, "end_tasks": release_tiles}
-    return spec._replace(
-        mr=2 * TILE_ROWS,
-        tasks=gemm_tasks.specialize(name, pack_rows=pack_rows, microkernel=microkernel, **hooks),
-        mc_tiles=8,  # blocks of a task: with 3 KiB of each row 768 KiB, of an L2 of 2 MiB
-        tasks_per_thread=2,  # large ones: for a task of few panels, L3 sends more of x than tiles multiply meanwhile
-        x_slack=(TILE_ROWS - 1) * TILE_STEPS,  # as a tile is loaded whole
-    )
-
-
-@jit(inline="always", error_model="numpy")
-def pack_line(line, row, rows, packed_x):
-    """Put a row's words, a multiple of TILE_STEPS, into the packed x of a block of `rows` rows."""
-    for step in range(0, len(line), TILE_STEPS):
-        source, target = line[step : step + TILE_STEPS], packed_x[step * rows + row * TILE_STEPS :]
-        for i in range(TILE_STEPS):
-            target[i] = source[i]
-
-
-@intrinsic
-def microkernel_amx_f32(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """float32, for up to 32 rows: x is split. epilogue_vectors (3, ·) are each output's bias, what its sums are multiplied with,
-    and what its weights are. With `last`, the first two and row_scales (M, 2), what each row's sums are multiplied with and a
-    value that is not read, turn the totals into y."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(F32_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """As `microkernel.microkernel_bf16`, for up to 32 rows; a running sum takes all of the panel."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_packed(
-    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
-    """As `microkernel_amx_bf16`, for a y that is packed as the x of another product: the block's 32 columns of y are 16 words of
-    two bf16 in a row, which stand as `pack_line` would put them. All of k is multiplied at once."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_PACKED_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_sums(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """y = x @ panel, stored at once: no epilogue, so no `begin_blocks` and `finish_blocks` around it. 16 rows of y are written, or
-    for more than 16 rows of x, 32."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_SUMS_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_scaled(
-    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
-    """As `microkernel_amx_bf16`; with `last`, each row's totals are multiplied with row_scales[row, 0], and no bias is added."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_SCALED_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(INT8_BLOCK)
-
-
-def emitter(spec: AmxSpec) -> Callable:
-    """What Numba calls to emit a call of the block."""
-
-    def emit(context, builder, signature, values):
-        args, operands = read_operands(context, builder, signature, values, STEP_BYTES)
-        if spec.epilogue.packed:  # of each 4 bytes of a column 2 are left, and they stand below those of the column before
-            distance = builder.mul(args.column, builder.sub(builder.shl(args.rows, INT(1)), INT(4)))
-            operands = operands._replace(y=byte_offset(builder, operands.y, distance), y_stride=INT(TILE_BYTES))
-        builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), args.rows, *operands])
-
-    return emit
-
-
-def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
-    """The block, as one function for all calls in a module."""
-    function_type = ir.FunctionType(NOTHING, [ADDRESS, INT] + [ADDRESS] * 7 + [INT] * 8 + [ir.IntType(1)] * 3)
-    function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.epilogue.name}")
-    if function.is_declaration:
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        left, rows, *operands = function.args
-        block = SumsBlock if spec.only_sums else SplitBlock if spec.parts > 1 else Block
-        block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
-    return function
 
 
 class RowShares:
@@ -370,8 +211,8 @@ class Block:
         return [byte_offset(self.builder, self.operands.panel, self.builder.mul(first, self.weight_stride))]
 
     def work_on_panels(self, k: ir.Value, products: int) -> Iterator[None]:
-        """What is done to panels beside so many products of one tile of k, a part of it after each: here, that tile's share of the
-        next panel's lines is prefetched."""
+        """What is done to panels while one tile of k is multiplied; yield after each product. Here, lines of the next panel are
+        prefetched, as many for each tile of k."""
         builder, operands = self.builder, self.operands
         bytes_of_k, line_of_each = builder.mul(operands.prefetch_stride, INT(self.spec.panel_steps)), products * CACHE_LINE
         lines = builder.udiv(builder.add(bytes_of_k, INT(line_of_each - 1)), INT(line_of_each))
@@ -430,92 +271,125 @@ class SumsBlock(Block):
             tilestore(builder, tile, first, operands.y_stride)
 
 
-class SplitBlock(Block):
-    """A block of float32, whose panel is split into `parts`, bytes of this thread.
+# --- the microkernels ---
 
-    The first block of a task splits its first panel itself: each tile of k while the one before it is multiplied. Meanwhile, and
-    beside the task's other blocks, the next panel is split into `spare_parts`, `share` units after each pair, so that these
-    take turns. `units` of it are done. A task with one block has no time for that: there each panel is split by its own block."""
 
-    splits_own = False  # whether the code that is emitted splits its own panel
+BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
+BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
+BF16_SUMS_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_sums", ROW_FLOATS, identity, add_bias), block=SumsBlock)
+BF16_SCALED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_scaled", ROW_FLOATS, identity, scale_rows))
+INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
 
-    def multiply_rows(self) -> None:
-        builder, left, operands = self.builder, self.left, self.operands
-        self.weight_stride, self.slot_mask = INT(2 * TILE_BYTES), left.read("slot_mask")
-        self.all_units = builder.mul(self.k_tiles, INT(SPLIT_UNITS))
-        panel = builder.ptrtoint(operands.panel, INT)
-        with builder.if_then(builder.icmp_unsigned("!=", panel, left.read("split_panel"))):
-            self.begin_panel(panel)
-        self.parts, self.spare_parts = left.read("parts"), left.read("spare_parts")
-        self.next_panel = builder.inttoptr(left.read("next_panel"), ADDRESS)
-        with builder.if_else(builder.icmp_unsigned("==", panel, left.read("split_panel"))) as (is_split, is_new):
-            with is_split:
-                super().multiply_rows()
-            with is_new:
-                self.splits_own = True
-                for unit in range(SPLIT_UNITS):
-                    self.split_own(unit, operands.panel, INT(0))
-                super().multiply_rows()
-                left.write("split_panel", panel)
 
-    def begin_panel(self, panel: ir.Value) -> None:
-        """Take the parts of a panel that was split meanwhile; the next one is to be split from now on, unless it is this one."""
-        builder, left = self.builder, self.left
-        is_next = builder.icmp_unsigned("==", panel, left.read("next_panel"))
-        is_done = builder.icmp_unsigned(">=", left.read("units"), self.all_units)
-        with builder.if_then(builder.and_(is_next, is_done)):
-            parts, spare = left.read("parts"), left.read("spare_parts")
-            left.write("parts", builder.ptrtoint(spare, INT))
-            left.write("spare_parts", builder.ptrtoint(parts, INT))
-            left.write("split_panel", panel)
-        next_panel = builder.ptrtoint(self.operands.next_panel, INT)
-        left.write("next_panel", next_panel)
-        left.write("units", builder.select(builder.icmp_unsigned("==", next_panel, panel), self.all_units, INT(0)))
+@intrinsic
+def configure_tiles(typing):
+    """Give this thread its tiles."""
 
-    def part_tiles(self, parts: ir.Value, k: ir.Value) -> list[ir.Value]:
-        """Their places: high parts, which a second pass reads, of each tile of k; then the others. Where a panel is multiplied with
-        one block only, these have two places in turn, which stay in L1."""
-        builder, size = self.builder, 2 * TILE_SIZE
-        high = byte_offset(builder, parts, builder.mul(k, INT(size)))
-        slot = builder.mul(builder.and_(k, self.slot_mask), INT(2 * size))
-        middle, low = (byte_offset(builder, parts, SPLIT_TILES * size + part * size, slot) for part in (0, 1))
-        return [high, middle, low]
+    def emit(context, builder, signature, values):
+        ldtilecfg(builder)
+        return context.get_dummy_value()
 
-    def weight_tiles(self, k: ir.Value) -> list[ir.Value]:
-        return self.part_tiles(self.parts, k)
+    return types.none(), emit
 
-    def split_own(self, unit: int, rows: ir.Value, k: ir.Value) -> None:
-        """Split a unit of this panel's tile k, whose weights are `rows`."""
-        pair, half = divmod(unit, 2)
-        places = (byte_offset(self.builder, tile, pair * ROW_BYTES + half * TILE_BYTES) for tile in self.weight_tiles(k))
-        split_pair(self.builder, byte_offset(self.builder, rows, 2 * pair * ROW_BYTES + half * TILE_BYTES), list(places))
 
-    def split_next(self) -> None:
-        """Split the next panel's share of units."""
-        builder, done = self.builder, self.left.read("units")
-        end = smaller(builder, builder.add(done, self.left.read("share")), self.all_units)
-        with cgutils.for_range(builder, end, start=done, intp=INT) as loop:
-            k, unit = builder.udiv(loop.index, INT(SPLIT_UNITS)), builder.urem(loop.index, INT(SPLIT_UNITS))
-            pair, half = builder.udiv(unit, INT(2)), builder.mul(builder.urem(unit, INT(2)), INT(TILE_BYTES))
-            row = builder.mul(pair, INT(ROW_BYTES))
-            weights = byte_offset(
-                builder, self.next_panel, builder.mul(k, INT(SPLIT_VALUES * ROW_BYTES)), builder.add(row, row), half
-            )
-            places = (byte_offset(builder, tile, row, half) for tile in self.part_tiles(self.spare_parts, k))
-            split_pair(builder, weights, list(places))
-        self.left.write("units", end)
+@intrinsic
+def release_tiles(typing):
+    def emit(context, builder, signature, values):
+        tilerelease(builder)
+        return context.get_dummy_value()
 
-    def work_on_panels(self, k: ir.Value, products: int) -> Iterator[None]:
-        """A block that splits its panel splits the next tile of k; after the last one, that one again, which is not used. Others split
-        a share of the next panel."""
-        prefetching, builder = super().work_on_panels(k, products), self.builder
-        next_k = builder.add(k, INT(1))
-        existing = builder.select(builder.icmp_unsigned("<", next_k, self.k_tiles), next_k, k)
-        rows = byte_offset(builder, self.operands.panel, builder.mul(existing, INT(SPLIT_VALUES * ROW_BYTES)))
-        for product in range(products):
-            if self.splits_own:
-                for unit in range(product * SPLIT_UNITS // products, (product + 1) * SPLIT_UNITS // products):
-                    self.split_own(unit, rows, next_k)
-            elif product % (products // SPLIT_PAIRS) == 0:
-                self.split_next()
-            yield next(prefetching)
+    return types.none(), emit
+
+
+@jit(inline="always")
+def leave_activation(y, tile, activation):
+    """Nothing: it is part of a block's epilogue."""
+
+
+def on_tiles(spec: GemmSpec, name: str, pack_rows: Kernel, microkernel: Intrinsic, **hooks: Intrinsic) -> GemmSpec:
+    """The same data type's product on tiles; `name` is the kernel's."""
+    hooks |= {"start_tasks": configure_tiles, "begin_blocks": begin_blocks, "activate_tile": leave_activation}
+    hooks |= {"finish_blocks": finish_blocks, "end_tasks": release_tiles}
+    return spec._replace(
+        mr=2 * TILE_ROWS,
+        tasks=gemm_tasks.specialize(name, pack_rows=pack_rows, microkernel=microkernel, **hooks),
+        mc_tiles=8,  # blocks of a task: with 3 KiB of each row 768 KiB, of an L2 of 2 MiB
+        tasks_per_thread=2,  # large ones: for a task of few panels, L3 sends more of x than tiles multiply meanwhile
+        x_slack=(TILE_ROWS - 1) * TILE_STEPS,  # as a tile is loaded whole
+    )
+
+
+@jit(inline="always", error_model="numpy")
+def pack_line(line, row, rows, packed_x):
+    """Put a row's words, a multiple of TILE_STEPS, into the packed x of a block of `rows` rows."""
+    for step in range(0, len(line), TILE_STEPS):
+        source, target = line[step : step + TILE_STEPS], packed_x[step * rows + row * TILE_STEPS :]
+        for i in range(TILE_STEPS):
+            target[i] = source[i]
+
+
+@intrinsic
+def microkernel_amx_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """As `microkernel.microkernel_bf16`, for up to 32 rows; a running sum takes all of the panel."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_BLOCK)
+
+
+@intrinsic
+def microkernel_amx_bf16_packed(
+    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
+):
+    """As `microkernel_amx_bf16`, for a y that is packed as the x of another product: the block's 32 columns of y are 16 words of
+    two bf16 in a row, which stand as `pack_line` would put them. All of k is multiplied at once."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_PACKED_BLOCK)
+
+
+@intrinsic
+def microkernel_amx_bf16_sums(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """y = x @ panel, stored at once: no epilogue, so no `begin_blocks` and `finish_blocks` around it. 16 rows of y are written, or
+    for more than 16 rows of x, 32."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_SUMS_BLOCK)
+
+
+@intrinsic
+def microkernel_amx_bf16_scaled(
+    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
+):
+    """As `microkernel_amx_bf16`; with `last`, each row's totals are multiplied with row_scales[row, 0], and no bias is added."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_SCALED_BLOCK)
+
+
+@intrinsic
+def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+    """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(INT8_BLOCK)
+
+
+def emitter(spec: AmxSpec) -> Callable:
+    """What Numba calls to emit a call of the block."""
+
+    def emit(context, builder, signature, values):
+        args, operands = read_operands(context, builder, signature, values, STEP_BYTES)
+        if spec.epilogue.packed:  # of each 4 bytes of a column 2 are left, and they stand below those of the column before
+            distance = builder.mul(args.column, builder.sub(builder.shl(args.rows, INT(1)), INT(4)))
+            operands = operands._replace(y=byte_offset(builder, operands.y, distance), y_stride=INT(TILE_BYTES))
+        builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), args.rows, *operands])
+
+    return emit
+
+
+def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
+    """The block, as one function for all calls in a module."""
+    function_type = ir.FunctionType(NOTHING, [ADDRESS, INT] + [ADDRESS] * 7 + [INT] * 8 + [ir.IntType(1)] * 3)
+    function = cgutils.get_or_insert_function(module, function_type, f"minibert_block_{spec.epilogue.name}")
+    if function.is_declaration:
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        left, rows, *operands = function.args
+        block = spec.block or Block
+        block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
+    return function

@@ -40,14 +40,14 @@ FIELDS = (  # after the sums, 8 bytes each; those of `TileOperands` have their n
     + ("first", "last", "has_residual", "rows", "activation", "finish")
     + ("parts", "spare_parts", "split_panel", "next_panel", "units", "share", "slot_mask")
 )
-OF_OPERANDS, ADDRESSES = FIELDS[:10], (*FIELDS[:4], "parts", "spare_parts")
+OF_OPERANDS, ADDRESSES = FIELDS[:10], (*FIELDS[:4], "parts", "spare_parts", "split_panel", "next_panel")
 MEMORY = "minibert_left_block"  # a name that no variable of a kernel has
 FINISH = ir.FunctionType(ir.VoidType(), [ADDRESS, INT, INT])  # the memory; the first of its rows of y, and their end
 
 
 class LeftBlock:
     """What a block leaves: the sums of its tiles, and fields. `rows` is 0 if there is no block. `finish` is the address of the
-    function that applies its epilogue. The fields from `parts` on are `amx.SplitBlock`'s own."""
+    function that applies its epilogue. The fields from `parts` on are `amx_f32.SplitBlock`'s own."""
 
     def __init__(self, builder: ir.IRBuilder, memory: ir.Value):
         self.builder, self.memory = builder, memory

@@ -34,14 +34,13 @@ F, U = np.float32, np.uint32
 PARTS, SPLIT_VALUES = 3, 32  # values whose parts stand together: those of a tile's row
 SPLIT_UNITS = 32  # in which as many rows of a panel are split: two neighbors of k, for one of two vectors of outputs
 VECTOR_FLOATS, VECTOR_WORDS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(WORD, WIDTH)
-VECTOR_BYTES, ROW_BYTES = 4 * WIDTH, 4 * NR
+ROW_BYTES = 4 * NR  # of a panel
 BELOW = ir.Constant(VECTOR_FLOATS, [float(np.nextafter(F(1), F(0)))] * WIDTH)  # x times it is the float next to x, towards 0
 BLOCK_FLOATS, BLOCK_WORDS = ir.VectorType(FLOAT, SPLIT_VALUES), ir.VectorType(WORD, SPLIT_VALUES)
 MAGNITUDE, EXPONENT, UPPER = U(0x7FFFFFFF), U(0x7F800000), U(0xFFFF0000)
 TARGET = 127 + 56  # the exponent that a row's largest value gets
-LEAST = F(
-    2.0**-95
-)  # of such a value, the low part is at least 2⁻⁸ of its last bit, 2⁻¹²⁶: what the tile unit does not take for 0
+# Of such a value, the low part is at least 2⁻⁸ of its last bit, 2⁻¹²⁶: what the tile unit does not take for 0.
+LEAST = F(2.0**-95)
 SPLIT_KC = 384  # of k, summed in tiles. Twice as many give values of all magnitudes 1.2 times float32's error
 SPLIT_TILES = SPLIT_KC // SPLIT_VALUES + 1  # places for a panel's parts, and one that is written and not read
 MAX_SUMMED = 16_384  # products of two such values, whose sum may be 2¹²⁸

@@ -5,8 +5,8 @@ where the processor has tiles and the system gives them to this process (`catalo
     amx_bf16    as `linear_bf16.py`
     amx_int8    as `linear_int8.py`, to the bit, with the same panels
 
-The loops are in `../gemm/gemm.py`, the block of tiles in `../gemm/amx.py`. A panel's part of K is a multiple of what a tile
-takes, filled up with 0.
+The loops are in `../gemm/gemm.py`, the block of tiles in `../gemm/amx.py`, that of float32 in `../gemm/amx_f32.py`. A panel's part
+of K is a multiple of what a tile takes, filled up with 0.
 """
 
 from __future__ import annotations
@@ -16,16 +16,8 @@ from functools import partial
 import numpy as np
 
 from ..compiler.jit import jit
-from ..gemm.amx import (
-    TILE_STEPS,
-    begin_panels,
-    microkernel_amx_bf16,
-    microkernel_amx_bf16_packed,
-    microkernel_amx_f32,
-    microkernel_amx_int8,
-    on_tiles,
-    pack_line,
-)
+from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, microkernel_amx_bf16_packed, microkernel_amx_int8, on_tiles, pack_line
+from ..gemm.amx_f32 import begin_panels, microkernel_amx_f32
 from ..gemm.gemm import ALL, KC, Weights, gemm, multiply
 from ..gemm.quantize_rows import rotate_and_quantize
 from ..gemm.split_floats import (

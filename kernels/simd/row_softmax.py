@@ -26,7 +26,7 @@ from .trace import FLOATS, WORDS, trace
 
 HALVES = tuple(range(0, NR, WIDTH))  # the first scores of a block's two vectors
 LINE_BYTES = 2 * NR
-LEAST = ir.Constant(FLOATS, [-math.inf] * WIDTH)
+MINUS_INFINITY = ir.Constant(FLOATS, [-math.inf] * WIDTH)
 ROWS_AT_ONCE = 2  # while one waits for its maximum, or for its sum, the other has work
 
 
@@ -84,11 +84,13 @@ class RowSoftmax:
             for half, address in zip(cycle(HALVES), self.vectors(whole)):
                 lanes = ir.Constant(ir.VectorType(WORD, WIDTH), list(range(half, half + WIDTH)))
                 counts = builder.icmp_unsigned("<", lanes, limit)
-                store_unaligned(builder, builder.select(counts, load_unaligned(builder, address, FLOATS), LEAST), address)
+                store_unaligned(
+                    builder, builder.select(counts, load_unaligned(builder, address, FLOATS), MINUS_INFINITY), address
+                )
 
     def maxima(self) -> list[ir.Value]:
         """Each row's maximum, in all lanes."""
-        with self.reduce(emit_max, LEAST) as (block, combine):
+        with self.reduce(emit_max, MINUS_INFINITY) as (block, combine):
             for i, address in enumerate(self.vectors(block)):
                 combine(i, load_unaligned(self.builder, address, FLOATS))
         return self.results
