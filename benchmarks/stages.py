@@ -54,9 +54,9 @@ def timed_ops(ops: Ops, log: list[Step]) -> Ops:
 
 
 def timed_call(operation: str, function: Callable, log: list[Step]) -> Callable:
-    def call(*arguments):
+    def call(*arguments, **options):
         start = time.perf_counter()
-        output = function(*arguments)
+        output = function(*arguments, **options)
         log.append((operation, start, time.perf_counter()))
         return output
 
@@ -66,9 +66,9 @@ def timed_call(operation: str, function: Callable, log: list[Step]) -> Callable:
 def timed_kernels(operation: str, function: Callable, log: list[Step]) -> Callable:
     """For an operation that only calls kernels: capture them first, so that only they are timed."""
 
-    def call(*arguments):
+    def call(*arguments, **options):
         with threads.capture() as recorded:
-            output = function(*arguments)
+            output = function(*arguments, **options)
         if recorded.calls:
             timed_call(operation, threads.run_parallel, log)(CommandList(recorded.take_calls()))
         return output

@@ -38,6 +38,8 @@ from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch, smaller
 from .amx_epilogue import (
+    PACKED,
+    ROUNDED,
     ROW_FLOATS,
     TILE_BYTES,
     TILE_ROWS,
@@ -275,10 +277,12 @@ class SumsBlock(Block):
 
 
 BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
-BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, packed=True))
+BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, PACKED))
+BF16_ROUNDED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_rounded", ROW_FLOATS, identity, add_bias, ROUNDED))
 BF16_SUMS_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_sums", ROW_FLOATS, identity, add_bias), block=SumsBlock)
 BF16_SCALED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_scaled", ROW_FLOATS, identity, scale_rows))
 INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
+INT8_ROUNDED_BLOCK = INT8_BLOCK._replace(epilogue=INT8_BLOCK.epilogue._replace(name="int8_rounded", y=ROUNDED))
 
 
 @intrinsic
@@ -346,6 +350,15 @@ def microkernel_amx_bf16_packed(
 
 
 @intrinsic
+def microkernel_amx_bf16_rounded(
+    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
+):
+    """As `microkernel_amx_bf16`, for a y of bf16, as uint16. All of k is multiplied at once."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(BF16_ROUNDED_BLOCK)
+
+
+@intrinsic
 def microkernel_amx_bf16_sums(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
     """y = x @ panel, stored at once: no epilogue, so no `begin_blocks` and `finish_blocks` around it. 16 rows of y are written, or
     for more than 16 rows of x, 32."""
@@ -369,12 +382,23 @@ def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_
     return kernel_signature(*arrays, tile_args), emitter(INT8_BLOCK)
 
 
+@intrinsic
+def microkernel_amx_int8_rounded(
+    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
+):
+    """As `microkernel_amx_int8`, for a y of bf16, as uint16. All of k is multiplied at once."""
+    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+    return kernel_signature(*arrays, tile_args), emitter(INT8_ROUNDED_BLOCK)
+
+
 def emitter(spec: AmxSpec) -> Callable:
     """What Numba calls to emit a call of the block."""
 
     def emit(context, builder, signature, values):
         args, operands = read_operands(context, builder, signature, values, STEP_BYTES)
-        if spec.epilogue.packed:  # of each 4 bytes of a column 2 are left, and they stand below those of the column before
+        if spec.epilogue.y == ROUNDED:  # of each 4 bytes of a column 2 are left
+            operands = operands._replace(y=byte_offset(builder, operands.y, builder.mul(args.column, INT(-2))))
+        if spec.epilogue.y == PACKED:  # and they stand below those of the column before
             distance = builder.mul(args.column, builder.sub(builder.shl(args.rows, INT(1)), INT(4)))
             operands = operands._replace(y=byte_offset(builder, operands.y, distance), y_stride=INT(TILE_BYTES))
         builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), args.rows, *operands])

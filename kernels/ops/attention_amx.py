@@ -56,7 +56,7 @@ def pack_keys_amx(key, value, unmasked, left, kv, packed):
     padded = padded_count(count)
     for k in range(count, padded + 1):
         clear(keys[k])
-    panels, zeros = as_rows(packed, NR), keys[padded]
+    panels, zeros = as_rows(packed, NR), keys[padded].view(value.dtype)[:size]
     for first in range(0, padded, NR):
         for k in range(first, first + WIDTH):
             one = value[positions[k]][left:right] if k < count else zeros
@@ -157,9 +157,14 @@ attention_tasks_amx_biased = attention_tasks.specialize(
 )
 
 
-@variant("attention", **BF16_ATTENTION, capturable=True)
+def takes_rounded(head_size: int) -> bool:
+    """Whether 1 / √Dh is a power of two, so that a key in bf16, times it, is what the key's rounded product is."""
+    return head_size % NR == 0 and math.frexp(math.sqrt(head_size))[0] == 0.5
+
+
+@variant("attention", **BF16_ATTENTION, capturable=True, takes_rounded=takes_rounded)
 def attention_amx_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
-    """`bf16` on tiles."""
+    """`bf16` on tiles. Queries, keys and values may be in bf16 already, as uint16, if `takes_rounded`."""
     if query.shape[1] // heads % NR:
         return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
     kernel = attention_tasks_amx if bias is None and window is None else attention_tasks_amx_biased

@@ -23,9 +23,10 @@ def register_fused(
     pack_weights: Callable,
     repack_weights: Callable | None = None,
     pack_for_product: Callable | None = None,
+    rounds: bool = False,
     **fields: Any,
 ) -> None:
-    """Register the variants called `name`, with these further fields of `Variant`."""
+    """Register the variants called `name`, with these further fields of `Variant`; `rounds` is of query_key_value."""
 
     def linear_activation(activation, x, *packed):
         return gemm(activation, x, *packed)[0]
@@ -33,15 +34,15 @@ def register_fused(
     def linear_add(x, residual, *packed):
         return gemm(NO_ACTIVATION, x, *packed, residual=residual)[0]
 
-    def query_key_value(query_input, x, *packed):
+    def query_key_value(query_input, x, *packed, **rounded):
         if query_input is x:  # one product with three weights: x is packed once, and threads meet once
-            return tuple(gemm(NO_ACTIVATION, x, *packed))
-        query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1))
-        return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3))
+            return tuple(gemm(NO_ACTIVATION, x, *packed, **rounded))
+        query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1), **rounded)
+        return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3), **rounded)
 
     fields |= {"pack_weights": pack_weights, "capturable": True, "repack_weights": repack_weights}
     for operation, activation in FUSED_ACTIVATIONS.items():
         function = partial(linear_activation, activation)
         register(Variant(operation, name, function, **fields, pack_for_product=pack_for_product))
     register(Variant("linear_add", name, linear_add, **fields))
-    register(Variant("query_key_value", name, query_key_value, **fields))
+    register(Variant("query_key_value", name, query_key_value, **fields, rounds=rounds))

@@ -16,9 +16,18 @@ from functools import partial
 import numpy as np
 
 from ..compiler.jit import jit
-from ..gemm.amx import TILE_STEPS, microkernel_amx_bf16, microkernel_amx_bf16_packed, microkernel_amx_int8, on_tiles, pack_line
+from ..gemm.amx import (
+    TILE_STEPS,
+    microkernel_amx_bf16,
+    microkernel_amx_bf16_packed,
+    microkernel_amx_bf16_rounded,
+    microkernel_amx_int8,
+    microkernel_amx_int8_rounded,
+    on_tiles,
+    pack_line,
+)
 from ..gemm.amx_f32 import begin_panels, microkernel_amx_f32
-from ..gemm.gemm import ALL, KC, Weights, gemm, multiply
+from ..gemm.gemm import ALL, KC, GemmSpec, Weights, gemm, multiply
 from ..gemm.quantize_rows import rotate_and_quantize
 from ..gemm.split_floats import (
     MAX_SUMMED,
@@ -126,13 +135,16 @@ def leave_rows(x, next_row, scratch, packed_x, row_scales):
 ROUNDED = BF16._replace(scratch=lambda steps: ((LINE,), (1,)))
 AMX_BF16 = on_tiles(ROUNDED, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
 AMX_BF16_TO_PACKED = on_tiles(ROUNDED, "gemm_tasks_amx_to_packed", pack_rows_amx_bf16, microkernel_amx_bf16_packed)
+AMX_BF16_ROUNDED = on_tiles(ROUNDED, "gemm_tasks_amx_bf16_rounded", pack_rows_amx_bf16, microkernel_amx_bf16_rounded)
 AMX_BF16_OF_PACKED = on_tiles(ROUNDED, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
 
 
-def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=False, residual=None, parts=ALL):
+def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=False, residual=None, parts=ALL, rounded=False):
     """-> (parts, M, N). With `for_product` words (1, M, N / 2) of two bf16 each, in the order of `pack_rows_amx_bf16`: the
-    x (M, N / 2) of the next product."""
+    x (M, N / 2) of the next product. With `rounded` as `gemm_rounded`, if it can."""
     weights = Weights(panels, epilogue_vectors, outputs)
+    if rounded and can_round(weights):
+        return gemm_rounded(AMX_BF16_ROUNDED, x, weights.parts(parts))
     if x.dtype == np.uint32:
         words = x.view(np.float32)
         return gemm(AMX_BF16_OF_PACKED, activation, words, *weights, residual=residual, packed_x=words.reshape(-1))
@@ -142,6 +154,18 @@ def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=
     y = empty(rows * width + AMX_BF16.x_slack)[: rows * width].reshape(1, rows, width)
     multiply(AMX_BF16_TO_PACKED, activation, np.ascontiguousarray(x), weights, y)
     return y.view(np.uint32)
+
+
+def can_round(weights: Weights) -> bool:
+    """Whether all of k is multiplied at once, into panels without padding."""
+    return weights.panels.shape[1] <= KC and weights.outputs % NR == 0
+
+
+def gemm_rounded(spec: GemmSpec, x, weights: Weights):
+    """-> (parts, M, N) in bf16, as uint16: what an attention that rounds reads, half the bytes."""
+    y = empty(len(weights.epilogue_vectors), len(x), weights.outputs // 2).view(np.uint16)
+    multiply(spec, NO_ACTIVATION, np.ascontiguousarray(x), weights, y)
+    return y
 
 
 def pack_for_product(weight, bias):
@@ -174,12 +198,15 @@ def pack_rows_amx_int8(x, next_row, scratch, packed_x, row_scales):
 
 pack_amx_int8 = partial(pack_int8)  # the same, but what is packed with it is multiplied on tiles
 AMX_INT8 = on_tiles(INT8, "gemm_tasks_amx_int8", pack_rows_amx_int8, microkernel_amx_int8)
+AMX_INT8_ROUNDED = on_tiles(INT8, "gemm_tasks_amx_int8_rounded", pack_rows_amx_int8, microkernel_amx_int8_rounded)
 
 
-def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL):
-    """-> (parts, M, N). A panel whose K is not a multiple of 64 is no sequence of whole tiles: vpdpbusd gives the same bits."""
+def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL, rounded=False):
+    """-> (parts, M, N); with `rounded` as `gemm_rounded`, if it can. A panel whose K is not a multiple of 64 is no sequence of whole tiles: vpdpbusd gives the same bits."""
     if packed[0].shape[1] % TILE_STEPS:
         return gemm_int8(activation, x, *packed, residual=residual, parts=parts)
+    if rounded and can_round(Weights(*packed)):
+        return gemm_rounded(AMX_INT8_ROUNDED, x, Weights(*packed).parts(parts))
     return gemm(AMX_INT8, activation, x, *packed, residual=residual, parts=parts)
 
 
@@ -204,5 +231,7 @@ def linear_amx_int8_tile(x, *packed):
 
 
 register_fused("amx", gemm_amx, pack_split, repack_split, **SPLIT_TOLERANCE, packs_by_kernels=True)
-register_fused("amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, pack_for_product, **BF16_TOLERANCE)
-register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE)
+register_fused(
+    "amx_bf16", AMX_PRODUCT.gemm, AMX_PRODUCT.pack, AMX_PRODUCT.repack, pack_for_product, **BF16_TOLERANCE, rounds=True
+)
+register_fused("amx_int8", gemm_amx_int8, pack_amx_int8, **INT8_TOLERANCE, rounds=True)

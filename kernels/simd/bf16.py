@@ -1,4 +1,6 @@
-"""Rounding to bf16, the upper half of a float32: of a value, of vectors, of a row, and of two rows side by side."""
+"""Rounding to bf16, the upper half of a float32: of a value, of vectors, of a row, and of two rows side by side.
+
+A row may be in bf16 already, as uint16."""
 
 from __future__ import annotations
 
@@ -36,6 +38,17 @@ def shift_right(builder: ir.IRBuilder, words: ir.Value) -> ir.Value:
     return builder.lshr(words, ir.Constant(words.type, [16] * words.type.count))
 
 
+def load_values(builder: ir.IRBuilder, row: types.Array, start: ir.Value, first: ir.Value, lanes: int) -> ir.Value:
+    """A vector of a row's values from `first` on, given the row's address: of float32 as they are, of bf16 as floats."""
+    if row.dtype != types.uint16:
+        return load_unaligned(builder, byte_offset(builder, start, builder.mul(first, INT(4))), ir.VectorType(FLOAT, lanes))
+    halves = load_unaligned(
+        builder, byte_offset(builder, start, builder.mul(first, INT(2))), ir.VectorType(ir.IntType(16), lanes)
+    )
+    words = builder.zext(halves, ir.VectorType(WORD, lanes))
+    return builder.bitcast(builder.shl(words, ir.Constant(words.type, [16] * lanes)), ir.VectorType(FLOAT, lanes))
+
+
 @intrinsic
 def round_to_bf16(typing, value):
     """A float32 -> a word whose upper half is the nearest bf16, and whose lower half is 0. A loop over it is vectorized."""
@@ -48,13 +61,13 @@ def round_to_bf16(typing, value):
 
 @intrinsic
 def round_scaled(typing, source, scale, halves):
-    """halves (K,) of 16 bits = source (K,) float32 times the scale, as bf16; both contiguous."""
+    """halves (K,) of 16 bits = source (K,) times the scale, as bf16; both contiguous."""
 
     def emit(context, builder, signature, values):
         arrays = [context.make_array(array)(context, builder, values[i]) for i, array in ((0, source), (2, halves))]
         start, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         for first, lanes in vectors_of_row(builder, builder.extract_value(arrays[0].shape, 0)):
-            x = load_unaligned(builder, byte_offset(builder, start, builder.mul(first, INT(4))), ir.VectorType(FLOAT, lanes))
+            x = load_values(builder, source, start, first, lanes)
             words = nearest_bf16(builder, builder.fmul(x, splat(builder, values[1], lanes)))
             store_unaligned(builder, upper_halves(builder, words), byte_offset(builder, target, builder.mul(first, INT(2))))
 
@@ -73,8 +86,7 @@ def round_lines(typing, source, halves, stride):
         start, target = (builder.bitcast(array.data, ADDRESS) for array in arrays)
         distance = builder.mul(values[2], INT(2))
         with counted_loop(builder, builder.udiv(builder.extract_value(arrays[0].shape, 0), INT(LINE))) as line:
-            address = byte_offset(builder, start, builder.mul(line, INT(4 * LINE)))
-            words = nearest_bf16(builder, load_unaligned(builder, address, ir.VectorType(FLOAT, LINE)))
+            words = nearest_bf16(builder, load_values(builder, source, start, builder.mul(line, INT(LINE)), LINE))
             place = byte_offset(builder, target, builder.mul(line, distance))
             store_unaligned(builder, upper_halves(builder, words), place)
 
@@ -95,7 +107,7 @@ def pair_rows(typing, rows):
         def pair_at(row: ir.Value, has_second: bool) -> None:
             target = byte_offset(builder, start, builder.mul(row, stride))
             first = byte_offset(builder, target, builder.mul(row, stride))
-            emit_pair(builder, first, byte_offset(builder, first, stride) if has_second else None, target, width)
+            emit_pair(builder, rows, first, byte_offset(builder, first, stride) if has_second else None, target, width)
 
         with counted_loop(builder, pairs) as row:
             pair_at(row, has_second=True)
@@ -107,24 +119,22 @@ def pair_rows(typing, rows):
 
 @intrinsic
 def pair(typing, first, second, target):
-    """target (W,) = words of both rows' bf16, the first one's in the lower half. All are float32 and contiguous."""
+    """target (W,) = words of both rows' bf16, the first one's in the lower half. All are contiguous."""
 
     def emit(context, builder, signature, values):
         arrays = [context.make_array(array)(context, builder, value) for array, value in zip(signature.args, values)]
         addresses = (builder.bitcast(array.data, ADDRESS) for array in arrays)
-        emit_pair(builder, *addresses, builder.extract_value(arrays[0].shape, 0))
+        emit_pair(builder, first, *addresses, builder.extract_value(arrays[0].shape, 0))
 
     return types.void(first, second, target), emit
 
 
-def emit_pair(builder: ir.IRBuilder, first: ir.Value, second: ir.Value | None, target: ir.Value, width: ir.Value) -> None:
+def emit_pair(
+    builder: ir.IRBuilder, row: types.Array, first: ir.Value, second: ir.Value | None, target: ir.Value, width: ir.Value
+) -> None:
     """`pair` of rows at these addresses; 0 in the upper halves without a second."""
     for column, lanes in vectors_of_row(builder, width):
-        offset, floats = builder.mul(column, INT(4)), ir.VectorType(FLOAT, lanes)
-        words = shift_right(
-            builder, nearest_bf16(builder, load_unaligned(builder, byte_offset(builder, first, offset), floats))
-        )
+        words = shift_right(builder, nearest_bf16(builder, load_values(builder, row, first, column, lanes)))
         if second is not None:
-            upper = nearest_bf16(builder, load_unaligned(builder, byte_offset(builder, second, offset), floats))
-            words = builder.or_(words, upper)
-        store_unaligned(builder, words, byte_offset(builder, target, offset))
+            words = builder.or_(words, nearest_bf16(builder, load_values(builder, row, second, column, lanes)))
+        store_unaligned(builder, words, byte_offset(builder, target, builder.mul(column, INT(4))))

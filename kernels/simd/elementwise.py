@@ -59,12 +59,12 @@ def scale_row(typing, source, factor, target):
 
 @intrinsic
 def prefetch_row(typing, row):
-    """Prefetch every cache line of a contiguous float32 row."""
+    """Prefetch every cache line of a contiguous row."""
 
     def emit(context, builder, signature, values):
         array = context.make_array(row)(context, builder, values[0])
         start = builder.bitcast(array.data, ADDRESS)
-        size = builder.mul(builder.extract_value(array.shape, 0), INT(4))
+        size = builder.mul(builder.extract_value(array.shape, 0), INT(row.dtype.bitwidth // 8))
         with counted_loop(builder, builder.udiv(builder.add(size, INT(CACHE_LINE - 1)), INT(CACHE_LINE))) as i:
             prefetch(builder, builder.gep(start, [builder.mul(i, INT(CACHE_LINE))]))
 

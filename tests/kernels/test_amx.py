@@ -208,6 +208,63 @@ mixed = make_ops({"linear_gelu": "amx_bf16", "linear_add": "amx_int8"})
 packed = mixed.pack_weights("linear_gelu", normal(64, 32), normal(64), reader="linear_add")
 assert mixed.linear_gelu(normal(3, 32), *packed).dtype == np.float32
 """
+ROUNDED = """
+import amx_emulation
+import numpy as np
+import minibert
+from minibert.kernels.catalog import make_ops, variants
+from minibert.kernels.ops.linear_bf16 import to_bf16
+
+random, attention = np.random.default_rng(0), variants("attention")["amx_bf16"].function
+normal = lambda *shape: random.normal(size=shape).astype(np.float32)
+
+# an attention's input rounded before it: the same bits
+for lengths, heads, size in ((1,), 2, 64), ((5, 33, 7), 3, 64), ((40, 64, 100), 1, 64), ((300,), 1, 64), ((17, 70), 1, 256):
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    arrays = [normal(bounds[-1], heads * size) for _ in range(3)]
+    for array in arrays[1:]:
+        array[-1, :3] = np.inf, np.nan, -np.inf
+    rounded, bias = [to_bf16(array) for array in arrays], normal(heads, max(lengths), max(lengths))
+    for mask in (None, random.random(bounds[-1]) < 0.7, np.arange(bounds[-1]) >= bounds[1]):
+        for more in ((), (bias,), (None, 5)):
+            y, expected = (attention(*each, bounds, mask, heads, *more) for each in (rounded, arrays))
+            assert np.array_equal(y, expected, equal_nan=True), (lengths, size)
+    rows = bounds[:-1]  # a query for each sequence
+    y, expected = (attention(each[0][rows].copy(), *each[1:], bounds, None, heads) for each in (rounded, arrays))
+    assert np.array_equal(y, expected, equal_nan=True)
+
+# the product's output, rounded while it is stored; not if a panel has padding, or k is multiplied in parts
+for preset in ("bf16", "int8"):
+    ops = make_ops(preset)
+    for rows, inputs, outputs, can in (
+        (1, 64, 64, True), (17, 192, 96, True), (33, 768, 64, True), (0, 64, 32, True), (3, 64, 70, False), (3, 3136, 32, False),
+    ):
+        x, packed = normal(rows, inputs), ops.pack_weights("query_key_value", *(normal(outputs, inputs), normal(outputs)) * 3)
+        for query_input in (x, x[: rows // 2].copy()):
+            floats = ops.query_key_value(query_input, x, *packed)
+            halves = ops.query_key_value(query_input, x, *packed, rounded=True)
+            for one, other in zip(floats, halves):
+                expected = to_bf16(one) if can else one
+                assert other.dtype == expected.dtype and np.array_equal(other, expected), (preset, rows, inputs, outputs)
+    assert ops.rounds_for_attention(64) and ops.rounds_for_attention(256)
+    assert not any(map(ops.rounds_for_attention, (1, 16, 32, 48, 96, 128)))
+    apart = make_ops(ops.spec | {"attention": "register"} if isinstance(ops.spec, dict) else {"linear": "amx_bf16"})
+    assert not apart.rounds_for_attention(64)
+assert not make_ops("fast").rounds_for_attention(64) and not make_ops("reference").rounds_for_attention(64)
+
+# a whole model: attentions are of floats
+config = minibert.BertConfig(
+    vocab_size=60, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, initializer_range=0.3
+)
+ids, mask = random.integers(0, 60, (3, 40)), np.arange(40) < [[40], [7], [21]]
+for kernels in ("bf16", "int8"):
+    model = minibert.BertModel(config, kernels=kernels, seed=0)
+    plain = model(input_ids=ids, attention_mask=mask)
+    full = model(input_ids=ids, attention_mask=mask, output_attentions=True)
+    assert np.array_equal(plain.last_hidden_state, full.last_hidden_state)
+    per_query = model(input_ids=ids, attention_mask=np.repeat(mask[:, None], 40, axis=1))
+    assert np.abs(per_query.last_hidden_state - plain.last_hidden_state)[mask].max() < 0.05
+"""
 GRADIENTS = """
 import amx_emulation
 import numpy as np
@@ -301,8 +358,8 @@ EMULATED = pytest.mark.skipif(
 @EMULATED
 @pytest.mark.parametrize(
     "code",
-    [PRODUCTS, SPLIT, FEED_FORWARD, ATTENTION, MODELS, GRADIENTS],
-    ids=["products", "split", "feed_forward", "attention", "models", "gradients"],
+    [PRODUCTS, SPLIT, FEED_FORWARD, ATTENTION, ROUNDED, MODELS, GRADIENTS],
+    ids=["products", "split", "feed_forward", "attention", "rounded", "models", "gradients"],
 )
 def test_tiles_give_what_the_formulas_say(code):
     run_emulated(code)
@@ -344,7 +401,9 @@ def test_a_process_that_an_emulated_one_starts_reads_none_of_its_kernels(tmp_pat
         ("ops.linear_amx.AMX_F32", ArrayType("B", 3), "array(2), array(3)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_BF16", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_BF16_TO_PACKED", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
+        ("ops.linear_amx.AMX_BF16_ROUNDED", ArrayType("B", 3), "array(2), array(2)", "tdpbf16ps"),
         ("ops.linear_amx.AMX_INT8", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),
+        ("ops.linear_amx.AMX_INT8_ROUNDED", ArrayType("b", 3), "array(3), array(3)", "tdpbusd"),
     ],
 )
 def test_a_block_uses_the_processors_own_instructions(spec, panels, scratch, instruction, tmp_path):
