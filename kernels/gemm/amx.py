@@ -38,8 +38,8 @@ from ..compiler.jit import Kernel, jit
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch, smaller
 from .amx_epilogue import (
-    PACKED,
-    ROUNDED,
+    AS_BF16,
+    AS_PACKED,
     ROW_FLOATS,
     TILE_BYTES,
     TILE_ROWS,
@@ -277,12 +277,12 @@ class SumsBlock(Block):
 
 
 BF16_BLOCK = AmxSpec("tdpbf16ps", WHOLE, Epilogue("bf16", ROW_FLOATS, identity, add_bias))
-BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, PACKED))
-BF16_ROUNDED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_rounded", ROW_FLOATS, identity, add_bias, ROUNDED))
+BF16_PACKED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_packed", ROW_FLOATS, identity, add_bias, AS_PACKED))
+BF16_ROUNDED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_rounded", ROW_FLOATS, identity, add_bias, AS_BF16))
 BF16_SUMS_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_sums", ROW_FLOATS, identity, add_bias), block=SumsBlock)
 BF16_SCALED_BLOCK = BF16_BLOCK._replace(epilogue=Epilogue("bf16_scaled", ROW_FLOATS, identity, scale_rows))
 INT8_BLOCK = AmxSpec("tdpbusd", WHOLE, Epilogue("int8", ROW_WORDS, floats_of(identity), dequantize))
-INT8_ROUNDED_BLOCK = INT8_BLOCK._replace(epilogue=INT8_BLOCK.epilogue._replace(name="int8_rounded", y=ROUNDED))
+INT8_ROUNDED_BLOCK = INT8_BLOCK._replace(epilogue=INT8_BLOCK.epilogue._replace(name="int8_rounded", y=AS_BF16))
 
 
 @intrinsic
@@ -396,9 +396,9 @@ def emitter(spec: AmxSpec) -> Callable:
 
     def emit(context, builder, signature, values):
         args, operands = read_operands(context, builder, signature, values, STEP_BYTES)
-        if spec.epilogue.y == ROUNDED:  # of each 4 bytes of a column 2 are left
+        if spec.epilogue.y == AS_BF16:  # of each 4 bytes of a column 2 are left
             operands = operands._replace(y=byte_offset(builder, operands.y, builder.mul(args.column, INT(-2))))
-        if spec.epilogue.y == PACKED:  # and they stand below those of the column before
+        if spec.epilogue.y == AS_PACKED:  # and they stand below those of the column before
             distance = builder.mul(args.column, builder.sub(builder.shl(args.rows, INT(1)), INT(4)))
             operands = operands._replace(y=byte_offset(builder, operands.y, distance), y_stride=INT(TILE_BYTES))
         builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), args.rows, *operands])

@@ -113,7 +113,7 @@ def finish_blocks(typing):
     return types.none(), emit
 
 
-FLOATS, ROUNDED, PACKED = "floats", "rounded", "packed"  # y as float32; as bf16; as bf16, packed as the x of another product
+AS_FLOATS, AS_BF16, AS_PACKED = "floats", "bf16", "packed"  # y as float32; as bf16; as bf16, packed as the x of another product
 
 
 class Epilogue(NamedTuple):
@@ -123,7 +123,7 @@ class Epilogue(NamedTuple):
     sums: ir.Type  # a vector of them
     to_floats: Callable  # as in `dtypes.MicrokernelSpec`
     apply: Callable  # as `epilogue` there
-    y: str = FLOATS
+    y: str = AS_FLOATS
 
 
 def finish_function(module: ir.Module, epilogue: Epilogue) -> ir.Function:
@@ -140,7 +140,7 @@ def finish_function(module: ir.Module, epilogue: Epilogue) -> ir.Function:
         fields = {field: left.read(field) for field in FIELDS}
         rows = Rows(builder, memory, epilogue, fields)
         after = function.append_basic_block("after")
-        if epilogue.y == FLOATS:  # of others all of k is multiplied at once
+        if epilogue.y == AS_FLOATS:  # of others all of k is multiplied at once
             with builder.if_then(builder.icmp_unsigned("==", fields["last"], INT(0))):
                 rows.finish(first, end, lambda row, totals: totals)
                 builder.branch(after)
@@ -171,7 +171,7 @@ class Rows:
             row, sums = loop.index, self.epilogue.sums
             addresses = self.both(self.sums_of(row), 2 * TILE_SIZE)
             totals = [self.epilogue.to_floats(builder, load_unaligned(builder, address, sums)) for address in addresses]
-            if self.epilogue.y != FLOATS:
+            if self.epilogue.y != AS_FLOATS:
                 for address, output in zip(self.both(self.at("y", "y_stride", row), TILE_BYTES // 2), apply(row, totals)):
                     store_unaligned(builder, upper_halves(builder, nearest_bf16(builder, output)), address)
                 return

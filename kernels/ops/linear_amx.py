@@ -132,11 +132,11 @@ def leave_rows(x, next_row, scratch, packed_x, row_scales):
     """Nothing: x is packed."""
 
 
-ROUNDED = BF16._replace(scratch=lambda steps: ((LINE,), (1,)))
-AMX_BF16 = on_tiles(ROUNDED, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
-AMX_BF16_TO_PACKED = on_tiles(ROUNDED, "gemm_tasks_amx_to_packed", pack_rows_amx_bf16, microkernel_amx_bf16_packed)
-AMX_BF16_ROUNDED = on_tiles(ROUNDED, "gemm_tasks_amx_bf16_rounded", pack_rows_amx_bf16, microkernel_amx_bf16_rounded)
-AMX_BF16_OF_PACKED = on_tiles(ROUNDED, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
+BF16_LINES = BF16._replace(scratch=lambda steps: ((LINE,), (1,)))
+AMX_BF16 = on_tiles(BF16_LINES, "gemm_tasks_amx_bf16", pack_rows_amx_bf16, microkernel_amx_bf16)
+AMX_BF16_TO_PACKED = on_tiles(BF16_LINES, "gemm_tasks_amx_to_packed", pack_rows_amx_bf16, microkernel_amx_bf16_packed)
+AMX_BF16_ROUNDED = on_tiles(BF16_LINES, "gemm_tasks_amx_bf16_rounded", pack_rows_amx_bf16, microkernel_amx_bf16_rounded)
+AMX_BF16_OF_PACKED = on_tiles(BF16_LINES, "gemm_tasks_amx_of_packed", leave_rows, microkernel_amx_bf16)
 
 
 def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=False, residual=None, parts=ALL, rounded=False):
