@@ -202,7 +202,8 @@ AMX_INT8_ROUNDED = on_tiles(INT8, "gemm_tasks_amx_int8_rounded", pack_rows_amx_i
 
 
 def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL, rounded=False):
-    """-> (parts, M, N); with `rounded` as `gemm_rounded`, if it can. A panel whose K is not a multiple of 64 is no sequence of whole tiles: vpdpbusd gives the same bits."""
+    """-> (parts, M, N); with `rounded` as `gemm_rounded`, if it can. A panel whose K is not a multiple of 64 is no sequence of
+    whole tiles: vpdpbusd gives the same bits."""
     if packed[0].shape[1] % TILE_STEPS:
         return gemm_int8(activation, x, *packed, residual=residual, parts=parts)
     if rounded and can_round(Weights(*packed)):
