@@ -82,12 +82,10 @@ class Ops:
             return choice.pack_weights(self, *arrays)
         return self.pack_weights(choice.parts[0], *arrays)
 
-    def rounds_for_attention(self, head_size: int) -> bool:
-        """Whether `query_key_value` can round to bf16 what `attention` would round: the same bits, and half the bytes to move."""
-        product, attention = self.chosen["query_key_value"], self.chosen["attention"]
-        if not (isinstance(product, Variant) and isinstance(attention, Variant)):
-            return False
-        return product.rounds and attention.takes_rounded(head_size)
+    def attention_takes_rounded(self, head_size: int) -> bool:
+        """Whether `query_key_value` may round to bf16 what `attention` would round: the same bits, and half the bytes to move."""
+        attention = self.chosen["attention"]
+        return isinstance(attention, Variant) and attention.takes_rounded(head_size)
 
     @property
     def names(self) -> dict[str, str]:

@@ -65,10 +65,10 @@ def pack_query_key_value(ops, query_weight, query_bias, key_weight, key_bias, va
 
 @composition("linear", pack_weights=pack_query_key_value, capturable=True)
 def query_key_value(
-    ops, query_input: np.ndarray, x: np.ndarray, query: tuple, key: tuple, value: tuple
+    ops, query_input: np.ndarray, x: np.ndarray, query: tuple, key: tuple, value: tuple, *, rounded: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """query_input (A, K), which are rows of x or x itself, x (M, K), and three pairs of weight (N, K), bias (N,) -> queries
-    (A, N), keys and values (M, N). A fused variant reads x once."""
+    (A, N), keys and values (M, N). A fused variant reads x once. With `rounded` a variant may return bf16, as uint16."""
     return ops.linear(query_input, *query), ops.linear(x, *key), ops.linear(x, *value)
 
 

@@ -35,8 +35,8 @@ class Variant:
     # As pack_weights, of an activation's product whose result only a `linear_add` of the same name reads, in a form of its own.
     pack_for_product: Callable | None = None
     packs_by_kernels: bool = False  # whether pack_weights runs kernels
-    rounds: bool = False  # whether a query_key_value has the option `rounded`: it returns bf16, as uint16, where it can
-    takes_rounded: Callable = lambda head_size: False  # whether an attention takes such input, with the same bits
+    # Whether an attention takes queries, keys and values in bf16, as uint16, and gives the bits that it gives of float32.
+    takes_rounded: Callable = lambda head_size: False
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, BYTE, CACHE_LINE, INT, WORD, byte_offset, call, prefetch, smaller
 from .amx_epilogue import (
     AS_BF16,
+    AS_FLOATS,
     AS_PACKED,
     ROW_FLOATS,
     TILE_BYTES,
@@ -186,9 +187,10 @@ class Block:
     def prefetch_outputs(self, first: ir.Value, end: ir.Value) -> None:
         """What the epilogue will write and read: the rows lie so far apart that the processor does not foresee them."""
         builder, operands = self.builder, self.operands
+        y_bytes = 2 * TILE_BYTES if self.spec.epilogue.y == AS_FLOATS else TILE_BYTES
         with cgutils.for_range(builder, end, start=first, intp=INT) as row:
             y = byte_offset(builder, operands.y, builder.mul(row.index, operands.y_stride))
-            for line in range(0, 2 * TILE_BYTES, CACHE_LINE):
+            for line in range(0, y_bytes, CACHE_LINE):
                 prefetch(builder, byte_offset(builder, y, line), to_write=True)
             with builder.if_then(operands.has_residual):
                 residual = byte_offset(builder, operands.residual, builder.mul(row.index, operands.residual_stride))
@@ -396,9 +398,9 @@ def emitter(spec: AmxSpec) -> Callable:
 
     def emit(context, builder, signature, values):
         args, operands = read_operands(context, builder, signature, values, STEP_BYTES)
-        if spec.epilogue.y == AS_BF16:  # of each 4 bytes of a column 2 are left
+        if spec.epilogue.y == AS_BF16:  # a column has 2 bytes, not 4
             operands = operands._replace(y=byte_offset(builder, operands.y, builder.mul(args.column, INT(-2))))
-        if spec.epilogue.y == AS_PACKED:  # and they stand below those of the column before
+        elif spec.epilogue.y == AS_PACKED:  # a column has 2 bytes, which stand below those of the column before
             distance = builder.mul(args.column, builder.sub(builder.shl(args.rows, INT(1)), INT(4)))
             operands = operands._replace(y=byte_offset(builder, operands.y, distance), y_stride=INT(TILE_BYTES))
         builder.call(get_or_build_block(builder.module, spec), [memory_of(builder), args.rows, *operands])

@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from minibert.errors import KernelError
+
 from ..compiler.jit import jit
 from ..gemm.amx import configure_tiles, microkernel_amx_bf16_scaled, microkernel_amx_bf16_sums, release_tiles
 from ..gemm.amx_epilogue import begin_blocks, finish_blocks
@@ -56,7 +58,7 @@ def pack_keys_amx(key, value, unmasked, left, kv, packed):
     padded = padded_count(count)
     for k in range(count, padded + 1):
         clear(keys[k])
-    panels, zeros = as_rows(packed, NR), keys[padded].view(value.dtype)[:size]
+    panels, zeros = as_rows(packed, NR), keys[padded].view(value.dtype)[:size]  # zeros of the type of a value's row
     for first in range(0, padded, NR):
         for k in range(first, first + WIDTH):
             one = value[positions[k]][left:right] if k < count else zeros
@@ -158,14 +160,20 @@ attention_tasks_amx_biased = attention_tasks.specialize(
 
 
 def takes_rounded(head_size: int) -> bool:
-    """Whether 1 / √Dh is a power of two, so that a key in bf16, times it, is what the key's rounded product is."""
+    """Whether 1 / √Dh is a power of two: then a key that is rounded before it is multiplied with it gives the same bf16 as one that
+    is rounded after. (Not below 2⁻¹²³, where the tile unit takes it for 0 or not; nor above 3.39e38, which rounds to infinity.)"""
     return head_size % NR == 0 and math.frexp(math.sqrt(head_size))[0] == 0.5
 
 
 @variant("attention", **BF16_ATTENTION, capturable=True, takes_rounded=takes_rounded)
 def attention_amx_bf16(query, key, value, bounds, key_mask, heads, bias=None, window=None):
-    """`bf16` on tiles. Queries, keys and values may be in bf16 already, as uint16, if `takes_rounded`."""
-    if query.shape[1] // heads % NR:
+    """`bf16` on tiles. Queries, keys and values may be in bf16 already, as uint16, if `takes_rounded`; else KernelError."""
+    size = query.shape[1] // heads
+    if query.dtype == np.uint16 and not takes_rounded(size):
+        raise KernelError(
+            f"heads of queries, keys and values in bf16 have a size of 64, 256 or 1024; got {size}. Pass float32."
+        )
+    if size % NR:
         return attention_register(query, key, value, bounds, key_mask, heads, bias, window)
     kernel = attention_tasks_amx if bias is None and window is None else attention_tasks_amx_biased
     spare = NR + SCORES_APART  # keys up to a multiple of NR and one more row of 0; scores of NR rows, as tiles write them all

@@ -26,7 +26,8 @@ def register_fused(
     rounds: bool = False,
     **fields: Any,
 ) -> None:
-    """Register the variants called `name`, with these further fields of `Variant`; `rounds` is of query_key_value."""
+    """Register the variants called `name`, with these further fields of `Variant`. With `rounds`, `gemm` has the option `rounded`
+    of query_key_value."""
 
     def linear_activation(activation, x, *packed):
         return gemm(activation, x, *packed)[0]
@@ -34,15 +35,16 @@ def register_fused(
     def linear_add(x, residual, *packed):
         return gemm(NO_ACTIVATION, x, *packed, residual=residual)[0]
 
-    def query_key_value(query_input, x, *packed, **rounded):
+    def query_key_value(query_input, x, *packed, rounded=False):
+        options = {"rounded": rounded} if rounds else {}
         if query_input is x:  # one product with three weights: x is packed once, and threads meet once
-            return tuple(gemm(NO_ACTIVATION, x, *packed, **rounded))
-        query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1), **rounded)
-        return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3), **rounded)
+            return tuple(gemm(NO_ACTIVATION, x, *packed, **options))
+        query = gemm(NO_ACTIVATION, query_input, *packed, parts=slice(0, 1), **options)
+        return *query, *gemm(NO_ACTIVATION, x, *packed, parts=slice(1, 3), **options)
 
     fields |= {"pack_weights": pack_weights, "capturable": True, "repack_weights": repack_weights}
     for operation, activation in FUSED_ACTIVATIONS.items():
         function = partial(linear_activation, activation)
         register(Variant(operation, name, function, **fields, pack_for_product=pack_for_product))
     register(Variant("linear_add", name, linear_add, **fields))
-    register(Variant("query_key_value", name, query_key_value, **fields, rounds=rounds))
+    register(Variant("query_key_value", name, query_key_value, **fields))

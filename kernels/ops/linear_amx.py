@@ -143,7 +143,7 @@ def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=
     """-> (parts, M, N). With `for_product` words (1, M, N / 2) of two bf16 each, in the order of `pack_rows_amx_bf16`: the
     x (M, N / 2) of the next product. With `rounded` as `gemm_rounded`, if it can."""
     weights = Weights(panels, epilogue_vectors, outputs)
-    if rounded and can_round(weights):
+    if rounded and is_in_one_piece(len(panels[0]), outputs):
         return gemm_rounded(AMX_BF16_ROUNDED, x, weights.parts(parts))
     if x.dtype == np.uint32:
         words = x.view(np.float32)
@@ -156,13 +156,13 @@ def gemm_amx_bf16(activation, x, panels, epilogue_vectors, outputs, for_product=
     return y.view(np.uint32)
 
 
-def can_round(weights: Weights) -> bool:
-    """Whether all of k is multiplied at once, into panels without padding."""
-    return weights.panels.shape[1] <= KC and weights.outputs % NR == 0
+def is_in_one_piece(steps: int, outputs: int) -> bool:
+    """Whether all of k is multiplied at once, into panels without padding: then y may be stored as bf16."""
+    return steps <= KC and outputs % NR == 0
 
 
 def gemm_rounded(spec: GemmSpec, x, weights: Weights):
-    """-> (parts, M, N) in bf16, as uint16: what an attention that rounds reads, half the bytes."""
+    """-> (parts, M, N), each float32 rounded to bf16, as uint16: for an attention that takes it (`Variant.takes_rounded`)."""
     y = empty(len(weights.epilogue_vectors), len(x), weights.outputs // 2).view(np.uint16)
     multiply(spec, NO_ACTIVATION, np.ascontiguousarray(x), weights, y)
     return y
@@ -170,9 +170,9 @@ def gemm_rounded(spec: GemmSpec, x, weights: Weights):
 
 def pack_for_product(weight, bias):
     """As `AMX_PRODUCT.pack`, of a product whose y is the x of another one, and whether it is stored as that one's packed x: as
-    bf16, half the bytes. It is, unless it has more k than are multiplied at once, or a panel with padding."""
+    bf16, half the bytes."""
     outputs, inputs = weight.shape
-    return *AMX_PRODUCT.pack(weight, bias), inputs <= 2 * KC and outputs % NR == 0
+    return *AMX_PRODUCT.pack(weight, bias), is_in_one_piece(-(-inputs // 2), outputs)
 
 
 AMX_PRODUCT = Bf16Product(
@@ -204,9 +204,10 @@ AMX_INT8_ROUNDED = on_tiles(INT8, "gemm_tasks_amx_int8_rounded", pack_rows_amx_i
 def gemm_amx_int8(activation, x, *packed, residual=None, parts=ALL, rounded=False):
     """-> (parts, M, N); with `rounded` as `gemm_rounded`, if it can. A panel whose K is not a multiple of 64 is no sequence of
     whole tiles: vpdpbusd gives the same bits."""
-    if packed[0].shape[1] % TILE_STEPS:
+    steps, outputs = packed[0].shape[1], packed[2]
+    if steps % TILE_STEPS:
         return gemm_int8(activation, x, *packed, residual=residual, parts=parts)
-    if rounded and can_round(Weights(*packed)):
+    if rounded and is_in_one_piece(steps, outputs):
         return gemm_rounded(AMX_INT8_ROUNDED, x, Weights(*packed).parts(parts))
     return gemm(AMX_INT8, activation, x, *packed, residual=residual, parts=parts)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,9 +114,8 @@ def encode_layer(
         context = attend_to_windows(hidden, layer, packed, encoder.heads, ops, intermediates.attentions, query_rows)
     else:
         reads_floats = intermediates.attentions is not None or isinstance(bias, list)
-        is_rounded = not reads_floats and ops.rounds_for_attention(hidden.shape[1] // encoder.heads)
-        rounded: dict[str, Any] = {"rounded": True} if is_rounded else {}
-        query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value, **rounded)
+        rounded = not reads_floats and ops.attention_takes_rounded(hidden.shape[1] // encoder.heads)
+        query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value, rounded=rounded)
         if isinstance(bias, list):
             context = attention_by_sequence(ops, query, key, value, packed.bounds, bias)
         else:

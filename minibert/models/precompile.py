@@ -1,6 +1,7 @@
 """Before the first pass with some kernels: compile all that it will call, unless this machine has their object files.
 
-A tiny model tells which these are: its pass is recorded and not run. A kernel serves models of every size.
+A tiny model tells which these are: its pass is recorded and not run. A kernel serves models of every size. On AMX, rare ones (heads
+of no multiple of 32, in int8 a width of no multiple of 64) are not for tiles; what they call is compiled when they call it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def needed_kernels(ops: Ops) -> list[tuple]:
         model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
         model.head_outputs(packed, encode(packed, model.encoder, model.kernels, cls_only=True))
+        # On AMX, attention takes these heads of 64 in bf16, and others in float32.
+        encode(packed, model.encoder._replace(heads=2), model.kernels, cls_only=True)
         if computes_in_int8(model.kernels, model.architecture):  # an int8 checkpoint's words
             words, *others = model.encoder.tables
             tables = (quantize_table(words), *others)

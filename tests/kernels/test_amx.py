@@ -211,7 +211,9 @@ assert mixed.linear_gelu(normal(3, 32), *packed).dtype == np.float32
 ROUNDED = """
 import amx_emulation
 import numpy as np
+import pytest
 import minibert
+from minibert.errors import KernelError
 from minibert.kernels.catalog import make_ops, variants
 from minibert.kernels.ops.linear_bf16 import to_bf16
 
@@ -246,11 +248,12 @@ for preset in ("bf16", "int8"):
             for one, other in zip(floats, halves):
                 expected = to_bf16(one) if can else one
                 assert other.dtype == expected.dtype and np.array_equal(other, expected), (preset, rows, inputs, outputs)
-    assert ops.rounds_for_attention(64) and ops.rounds_for_attention(256)
-    assert not any(map(ops.rounds_for_attention, (1, 16, 32, 48, 96, 128)))
-    apart = make_ops(ops.spec | {"attention": "register"} if isinstance(ops.spec, dict) else {"linear": "amx_bf16"})
-    assert not apart.rounds_for_attention(64)
-assert not make_ops("fast").rounds_for_attention(64) and not make_ops("reference").rounds_for_attention(64)
+    assert ops.attention_takes_rounded(64) and ops.attention_takes_rounded(256)
+    assert not any(map(ops.attention_takes_rounded, (1, 16, 32, 48, 96, 128)))
+assert not any(make_ops(kernels).attention_takes_rounded(64) for kernels in ("fast", "reference", {"linear": "amx_bf16"}))
+wide = np.zeros((5, 48), np.uint16)
+with pytest.raises(KernelError, match="have a size of 64, 256 or 1024; got 48. Pass float32"):
+    attention(wide, wide, wide, np.array([0, 5]), None, 1)
 
 # a whole model: attentions are of floats
 config = minibert.BertConfig(

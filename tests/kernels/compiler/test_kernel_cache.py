@@ -19,6 +19,9 @@ from minibert.errors import KernelError, MinibertWarning
 from minibert.kernels.catalog import make_ops
 from minibert.kernels.compiler import object_cache
 from minibert.kernels.runtime import precompile
+from minibert.kernels.runtime.capture import KernelList
+from minibert.kernels.runtime.threads import capture
+from minibert.models.encoder import encode
 from minibert.models.precompile import needed_kernels
 
 PACKAGE = Path(minibert.__file__).parent
@@ -150,6 +153,22 @@ def test_what_a_helper_cannot_compile_this_process_compiles(tmp_path, monkeypatc
         monkeypatch.setattr(precompile, "HELPER", helper)
         precompile.precompile(small, "no.module", None)
         assert not precompile.missing_of(small) and len(cache_files(tmp_path)) == len(small) == 3
+
+
+@needs_native
+@pytest.mark.parametrize("kernels", ["fast", "bf16", "int8"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_what_is_compiled_serves_heads_of_every_size(kernels, heads):
+    """Attention on tiles takes heads of 64 in bf16; others, and those whose attentions are asked for, in float32."""
+    config = minibert.DistilBertConfig(vocab_size=20, dim=64, n_layers=1, n_heads=heads, hidden_dim=128)
+    model, recorded = minibert.DistilBertModel(config, kernels=kernels, seed=0), KernelList()
+    packed, ops, layer = model.pack([[1, 2, 3], [4, 5, 6]]), model.kernels, model.encoder.layers[0]
+    with capture(recorded):
+        hidden = encode(packed, model.encoder, ops)
+        for rounded in {False, ops.attention_takes_rounded(64 // heads)}:
+            arrays = ops.query_key_value(hidden, hidden, *layer.query_key_value, rounded=rounded)
+            ops.attention(*arrays, packed.bounds, packed.key_mask, heads)
+    assert len(recorded.kernels) > 3 and set(recorded.kernels) <= set(needed_kernels(ops))
 
 
 @needs_native
