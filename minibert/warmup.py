@@ -6,6 +6,7 @@ from typing import Any
 
 from .auto import AutoTokenizer
 from .errors import strict_arguments
+from .models.precompile import compile_for_all_sizes
 from .models.tiny import TinyClassifier, TinyConfig
 
 
@@ -17,6 +18,7 @@ def warm_up(kernels: Any = "auto") -> None:
     A compiled kernel serves models of every size, so this runs a tiny one.
     """
     for preset in ("auto", "int8") if isinstance(kernels, str) and kernels == "auto" else (kernels,):
+        compile_for_all_sizes(preset)
         model = TinyClassifier(TinyConfig(), kernels=preset, seed=0)
         model([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
     AutoTokenizer.from_pretrained("minibert-sst2").encode_packed(["two", "texts"])

@@ -85,7 +85,7 @@ class PreTrainedModel(Module):
         self.tensors = tensors  # by their names in a checkpoint, without the prefix
         self.kernels = make_ops(kernels)
         if self.kernels.packs_by_kernels:
-            ensure_compiled(self.kernels)
+            ensure_compiled(self.kernels, self.architecture.width // self.architecture.heads)
         self.encoder = build_encoder(tensors, self.encoder_names, self.architecture, self.kernels)
         self.graph_cache = GraphCache()
         self.head = self.prepare_head()
@@ -324,7 +324,7 @@ class PreTrainedModel(Module):
         """compute(packed, *arguments); captured if the kernels can be, which `compute` must allow (`graph_cache.py`).
         Raise WeightsError if any output is NaN or infinite."""
         if not self.kernels.compiled:
-            ensure_compiled(self.kernels)
+            ensure_compiled(self.kernels, self.architecture.width // self.architecture.heads)
         with np.errstate(all="ignore"):  # not a warning for each operation, but one error
             if captured and self.kernels.capturable and packed.score_bias is None and self.architecture.windows is None:
                 outputs = self.graph_cache.run(compute, packed, *arguments)

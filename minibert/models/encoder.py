@@ -56,6 +56,7 @@ class Encoder(NamedTuple):
     layers: list[Layer]
     heads: int
     linear_act: str  # the operation linear + activation
+    takes_rounded: bool  # whether attention takes queries, keys and values in bf16, which it would round them to
     relative_bias: np.ndarray | None = None  # a table (buckets, H), if attention has a bias for the distance of two tokens
 
 
@@ -113,8 +114,7 @@ def encode_layer(
     if layer.window is not None:
         context = attend_to_windows(hidden, layer, packed, encoder.heads, ops, intermediates.attentions, query_rows)
     else:
-        reads_floats = intermediates.attentions is not None or isinstance(bias, list)
-        rounded = not reads_floats and ops.attention_takes_rounded(hidden.shape[1] // encoder.heads)
+        rounded = encoder.takes_rounded and intermediates.attentions is None and not isinstance(bias, list)
         query, key, value = ops.query_key_value(query_input, hidden, *layer.query_key_value, rounded=rounded)
         if isinstance(bias, list):
             context = attention_by_sequence(ops, query, key, value, packed.bounds, bias)
@@ -208,5 +208,6 @@ def build_encoder(tensors: Mapping[str, np.ndarray], names: EncoderNames, arch: 
         layers=[build_layer(index) for index in range(arch.layers)],
         heads=arch.heads,
         linear_act=f"linear_{arch.activation}",
+        takes_rounded=ops.attention_takes_rounded(arch.width // arch.heads),
         relative_bias=tensors[f"{names.relative_bias}.weight"] if names.relative_bias else None,
     )

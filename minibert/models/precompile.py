@@ -6,6 +6,8 @@ of no multiple of 32, in int8 a width of no multiple of 64) are not for tiles; w
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minibert.kernels.catalog import Ops, make_ops
@@ -15,21 +17,27 @@ from minibert.kernels.runtime.process_lock import ProcessLock
 PASS_LOCK = ProcessLock()
 
 
-def ensure_compiled(ops: Ops) -> None:
-    """Make sure that each kernel of `ops` has an object file. Do nothing if some operation runs through Numba or NumPy, nor while
-    calls are recorded: by `needed_kernels`, which asks for them."""
+def ensure_compiled(ops: Ops, head_size: int | None = None) -> None:
+    """Make sure that each kernel of `ops` has an object file, of a model with heads of this size or of any. Do nothing if some
+    operation runs through Numba or NumPy, nor while calls are recorded: by `needed_kernels`, which asks for them."""
     if thread_state.capture is not None:
         return
     with PASS_LOCK:
         if not ops.compiled and ops.capturable:
             from minibert.kernels.runtime.precompile import precompile
 
-            precompile(needed_kernels(ops), __name__, ops.spec)
+            precompile(needed_kernels(ops, head_size), __name__, ops.spec)
         ops.compiled = True
 
 
-def needed_kernels(ops: Ops) -> list[tuple]:
-    """(kernel, signature) of all that a model with these operations calls; [] if kernels are called through Numba here."""
+def compile_for_all_sizes(kernels: Any) -> None:
+    """`ensure_compiled` by the name of a preset or a mapping, for heads of any size."""
+    ensure_compiled(make_ops(kernels))
+
+
+def needed_kernels(ops: Ops, head_size: int | None = None) -> list[tuple]:
+    """(kernel, signature) of all that a model with these operations calls, if its heads have this size; None: of any. [] if kernels
+    are called through Numba here."""
     from minibert.kernels.compiler.call import runs_natively
     from minibert.kernels.ops.quantization import quantize_table
     from minibert.kernels.runtime.capture import KernelList
@@ -50,9 +58,11 @@ def needed_kernels(ops: Ops) -> list[tuple]:
     with capture(recorded), np.errstate(all="ignore"):
         model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
-        model.head_outputs(packed, encode(packed, model.encoder, model.kernels, cls_only=True))
-        # On AMX, attention takes these heads of 64 in bf16, and others in float32.
-        encode(packed, model.encoder._replace(heads=2), model.kernels, cls_only=True)
+        for size in (64, 32):  # on AMX, attention takes heads of 64 in bf16, and others in float32
+            takes_rounded = ops.attention_takes_rounded(size)
+            if head_size is None or takes_rounded == ops.attention_takes_rounded(head_size):
+                encoder = model.encoder._replace(heads=config.architecture.width // size, takes_rounded=takes_rounded)
+                model.head_outputs(packed, encode(packed, encoder, model.kernels, cls_only=True))
         if computes_in_int8(model.kernels, model.architecture):  # an int8 checkpoint's words
             words, *others = model.encoder.tables
             tables = (quantize_table(words), *others)

@@ -169,6 +169,9 @@ def test_what_is_compiled_serves_heads_of_every_size(kernels, heads):
             arrays = ops.query_key_value(hidden, hidden, *layer.query_key_value, rounded=rounded)
             ops.attention(*arrays, packed.bounds, packed.key_mask, heads)
     assert len(recorded.kernels) > 3 and set(recorded.kernels) <= set(needed_kernels(ops))
+    with capture(own := KernelList()):
+        encode(packed, model.encoder, ops)
+    assert set(own.kernels) <= set(needed_kernels(ops, 64 // heads)) <= set(needed_kernels(ops))
 
 
 @needs_native
@@ -183,7 +186,7 @@ def test_on_a_terminal_the_message_counts_and_vanishes(tmp_path):
                 shown += os.read(reader, 4096)
             except OSError:  # the other side is closed
                 break
-    total = len(needed_kernels(make_ops("int8")))  # the bundled model's
+    total = len(needed_kernels(make_ops("int8"), 32))  # the bundled model's
     lines = shown.decode().split("\r")
     counts = [line for line in lines if line.startswith("minibert: compiling kernels for this processor: ")]
     assert counts == [f"minibert: compiling kernels for this processor: {done} of {total}" for done in range(total + 1)]
