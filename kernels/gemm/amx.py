@@ -334,65 +334,6 @@ def pack_line(line, row, rows, packed_x):
             target[i] = source[i]
 
 
-@intrinsic
-def microkernel_amx_bf16(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """As `microkernel.microkernel_bf16`, for up to 32 rows; a running sum takes all of the panel."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_packed(
-    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
-    """As `microkernel_amx_bf16`, for a y that is packed as the x of another product: the block's 32 columns of y are 16 words of
-    two bf16 in a row, which stand as `pack_line` would put them. All of k is multiplied at once."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_PACKED_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_rounded(
-    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
-    """As `microkernel_amx_bf16`, for a y of bf16, as uint16. All of k is multiplied at once."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_ROUNDED_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_sums(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """y = x @ panel, stored at once: no epilogue, so no `begin_blocks` and `finish_blocks` around it. 16 rows of y are written, or
-    for more than 16 rows of x, 32."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_SUMS_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_bf16_scaled(
-    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
-    """As `microkernel_amx_bf16`; with `last`, each row's totals are multiplied with row_scales[row, 0], and no bias is added."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(BF16_SCALED_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_int8(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """As `microkernel.microkernel_int8`, to the bit, for up to 32 rows."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(INT8_BLOCK)
-
-
-@intrinsic
-def microkernel_amx_int8_rounded(
-    typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last
-):
-    """As `microkernel_amx_int8`, for a y of bf16, as uint16. All of k is multiplied at once."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(INT8_ROUNDED_BLOCK)
-
-
 def emitter(spec: AmxSpec) -> Callable:
     """What Numba calls to emit a call of the block."""
 
@@ -419,3 +360,32 @@ def get_or_build_block(module: ir.Module, spec: AmxSpec) -> ir.Function:
         block = spec.block or Block
         block(ir.IRBuilder(function.append_basic_block("entry")), spec, left, rows, TileOperands(*operands)).emit()
     return function
+
+
+def microkernel_of(spec: AmxSpec, module: str = __name__) -> Intrinsic:
+    """The microkernel of a block, for up to 32 rows, with the arguments of `microkernel.microkernel_f32`. `module`: where it is
+    defined."""
+
+    def microkernel(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
+        arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
+        return kernel_signature(*arrays, tile_args), emitter(spec)
+
+    microkernel.__name__, microkernel.__module__ = f"microkernel_amx_{spec.epilogue.name}", module
+    return intrinsic(microkernel)
+
+
+# As `microkernel.microkernel_bf16`; a running sum takes all of the panel.
+microkernel_amx_bf16 = microkernel_of(BF16_BLOCK)
+# For a y that is packed as the x of another product: the block's 32 columns of y are 16 words of two bf16 in a row, which stand as
+# `pack_line` would put them. All of k is multiplied at once.
+microkernel_amx_bf16_packed = microkernel_of(BF16_PACKED_BLOCK)
+# For a y of bf16, as uint16. All of k is multiplied at once.
+microkernel_amx_bf16_rounded = microkernel_of(BF16_ROUNDED_BLOCK)
+# y = x @ panel, stored at once: no epilogue, so no `begin_blocks` and `finish_blocks` around it. 16 rows of y are written, or for
+# more than 16 rows of x, 32.
+microkernel_amx_bf16_sums = microkernel_of(BF16_SUMS_BLOCK)
+# With `last`, each row's totals are multiplied with row_scales[row, 0], and no bias is added.
+microkernel_amx_bf16_scaled = microkernel_of(BF16_SCALED_BLOCK)
+# As `microkernel.microkernel_int8`, to the bit; and for a y of bf16, as uint16, with all of k at once.
+microkernel_amx_int8 = microkernel_of(INT8_BLOCK)
+microkernel_amx_int8_rounded = microkernel_of(INT8_ROUNDED_BLOCK)

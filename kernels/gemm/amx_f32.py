@@ -15,10 +15,9 @@ from llvmlite import ir
 from ..compiler.intrinsic import intrinsic
 from ..compiler.toolchain import cgutils, types
 from ..simd.emit import ADDRESS, INT, byte_offset, smaller
-from .amx import WHOLE, AmxSpec, Block, emitter
+from .amx import WHOLE, AmxSpec, Block, microkernel_of
 from .amx_epilogue import ROW_FLOATS, TILE_BYTES, TILE_SIZE, Epilogue, LeftBlock, memory_of
 from .dtypes import identity, multiply_scales
-from .microkernel import signature as kernel_signature
 from .split_floats import PARTS, ROW_BYTES, SPLIT_TILES, SPLIT_UNITS, SPLIT_VALUES, split_pair
 
 SIX = (((0, 2), (0, 1), (1, 1), (1, 0), (2, 0)), *WHOLE)
@@ -140,9 +139,6 @@ def begin_panels(typing, scratch, tiles_per_task):
     return types.none(scratch, types.int64), emit
 
 
-@intrinsic
-def microkernel_amx_f32(typing, y, x, panel, next_panel, epilogue_vectors, row_scales, residual, tile_args, first, last):
-    """float32, for up to 32 rows: x is split. With `last`, epilogue_vectors (2, ·), each output's bias and scale, and row_scales (M, 2),
-    each row's scale and a value that is not read, turn the totals into y."""
-    arrays = (y, x, panel, next_panel, epilogue_vectors, row_scales, residual)
-    return kernel_signature(*arrays, tile_args), emitter(F32_BLOCK)
+# x is split. With `last`, epilogue_vectors (2, ·), each output's bias and scale, and row_scales (M, 2), each row's scale and a value
+# that is not read, turn the totals into y.
+microkernel_amx_f32 = microkernel_of(F32_BLOCK, __name__)

@@ -58,11 +58,11 @@ def needed_kernels(ops: Ops, head_size: int | None = None) -> list[tuple]:
     with capture(recorded), np.errstate(all="ignore"):
         model = rebuild(TinyClassifier, config, zeros, ops.spec)
         packed = model.pack([[1, 2, 3], [4, 5, 0]], attention_mask=[[1, 1, 1], [1, 1, 0]])
-        for size in (64, 32):  # on AMX, attention takes heads of 64 in bf16, and others in float32
-            takes_rounded = ops.attention_takes_rounded(size)
-            if head_size is None or takes_rounded == ops.attention_takes_rounded(head_size):
-                encoder = model.encoder._replace(heads=config.architecture.width // size, takes_rounded=takes_rounded)
-                model.head_outputs(packed, encode(packed, encoder, model.kernels, cls_only=True))
+        # On AMX, attention takes heads of 64 in bf16, and others in float32.
+        forms = {ops.attention_takes_rounded(size) for size in ((64, 32) if head_size is None else (head_size,))}
+        for takes_rounded in forms:
+            encoder = model.encoder._replace(takes_rounded=takes_rounded)
+            model.head_outputs(packed, encode(packed, encoder, model.kernels, cls_only=True))
         if computes_in_int8(model.kernels, model.architecture):  # an int8 checkpoint's words
             words, *others = model.encoder.tables
             tables = (quantize_table(words), *others)

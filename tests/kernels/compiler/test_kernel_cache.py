@@ -159,7 +159,7 @@ def test_what_a_helper_cannot_compile_this_process_compiles(tmp_path, monkeypatc
 @pytest.mark.parametrize("kernels", ["fast", "bf16", "int8"])
 @pytest.mark.parametrize("heads", [1, 2])
 def test_what_is_compiled_serves_heads_of_every_size(kernels, heads):
-    """Attention on tiles takes heads of 64 in bf16; others, and those whose attentions are asked for, in float32."""
+    """Attention on tiles takes heads of 64 in bf16; others, and all with output_attentions, in float32."""
     config = minibert.DistilBertConfig(vocab_size=20, dim=64, n_layers=1, n_heads=heads, hidden_dim=128)
     model, recorded = minibert.DistilBertModel(config, kernels=kernels, seed=0), KernelList()
     packed, ops, layer = model.pack([[1, 2, 3], [4, 5, 6]]), model.kernels, model.encoder.layers[0]
